@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""Fails on any #include edge that the folder order does not allow.
+
+    check_includes.py [ROOT]       checks a source tree
+    check_includes.py --self-test  makes trees with forbidden edges and demands that each is found
+
+Order (docs/architecture.md): base <- kernels <- engine; base <- trace; {engine, trace} <- recorder;
+{engine, trace, recorder} <- replay <- check <- tui; cli sees all.
+"""
+import os
+import re
+import sys
+import tempfile
+
+MAY_INCLUDE = {
+    "base": {"base"},
+    "kernels": {"base", "kernels"},
+    "engine": {"base", "kernels", "engine"},
+    "trace": {"base", "trace", "include"},
+    "recorder": {"base", "engine", "trace", "recorder"},
+    "replay": {"base", "engine", "trace", "recorder", "replay"},
+    "check": {"base", "engine", "trace", "recorder", "replay", "check"},
+    "tui": {"base", "trace", "replay", "check", "tui"},
+    "cli": {"base", "kernels", "engine", "trace", "recorder", "replay", "check", "tui", "cli"},
+    "include": {"include"},
+}
+# System headers that only some files may see: header pattern, file pattern, who that is.
+GUARDED = [
+    (r"(hdf5|H5\w+)\.h$", r"^trace/", "trace/"),
+    (r"(ncurses|curses|term)\w*\.h$|^ncursesw/", r"^tui/", "tui/"),
+    (r"^(cuda|cublas|cuda_runtime)\w*\.h$", r"^kernels/.*\.cuh?$|^engine/\w*cuda\w*\.", "CUDA files"),
+    (r"^(mpi|nccl)\.h$", r"^engine/\w*comm\w*\.", "engine's comm files"),
+    (r"^libconfig\.h$", r"^base/config\w*\.c$", "base/config*.c"),
+    (r"^zstd\.h$", r"^trace/", "trace/"),
+]
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+GENERATED = {"tdbg_build.h"}
+
+
+def sources(root):
+    for folder in MAY_INCLUDE:
+        for where, _, names in os.walk(os.path.join(root, folder)):
+            for name in sorted(names):
+                if name.endswith((".c", ".h", ".cu", ".cuh")):
+                    yield os.path.relpath(os.path.join(where, name), root)
+
+
+def check_include(root, path, line, quote, target):
+    folder = path.split(os.sep)[0]
+    if quote == "<":
+        for header, allowed, who in GUARDED:
+            if re.search(header, target) and not re.search(allowed, path):
+                return f"{path}:{line}: only {who} may include <{target}>"
+        return None
+    if target in GENERATED:
+        return None if folder == "cli" else f"{path}:{line}: only cli may include {target}"
+    if not os.path.exists(os.path.join(root, target)):
+        return f'{path}:{line}: "{target}" is not a path from the root of the source'
+    if target.split("/")[0] not in MAY_INCLUDE[folder]:
+        return f"{path}:{line}: {folder} may not include {target.split('/')[0]} ({target})"
+    if folder == "tui" and target.startswith("trace/") and \
+            target not in ("trace/reader.h", "trace/schema.h"):
+        return f"{path}:{line}: tui may include only trace/reader.h and trace/schema.h of trace"
+    return None
+
+
+def check_tree(root):
+    faults, seen = [], {}
+    for path in sources(root):
+        name = os.path.basename(path)
+        if name in seen:
+            faults.append(f"{path}:1: {seen[name]} has the same name; names are unique in the tree")
+        seen[name] = path
+        with open(os.path.join(root, path), encoding="utf-8") as f:
+            for line, text in enumerate(f, 1):
+                match = INCLUDE.match(text)
+                if match:
+                    fault = check_include(root, path, line, *match.groups())
+                    if fault:
+                        faults.append(fault)
+    return faults
+
+
+def self_test():
+    cases = [
+        ("base/a.c", '#include "kernels/k.h"', "base may not include kernels"),
+        ("kernels/a.c", '#include "engine/e.h"', "kernels may not include engine"),
+        ("engine/a.c", '#include "trace/t.h"', "engine may not include trace"),
+        ("trace/a.c", '#include "engine/e.h"', "trace may not include engine"),
+        ("recorder/a.c", '#include "replay/r.h"', "recorder may not include replay"),
+        ("replay/a.c", '#include "check/c.h"', "replay may not include check"),
+        ("check/a.c", '#include "tui/u.h"', "check may not include tui"),
+        ("tui/a.c", '#include "engine/e.h"', "tui may not include engine"),
+        ("tui/a.c", '#include "trace/t.h"', "only trace/reader.h"),
+        ("tui/a.c", "#include <hdf5.h>", "only trace/ may include"),
+        ("engine/a.c", "#include <mpi.h>", "comm files"),
+        ("replay/a.c", "#include <cuda_runtime.h>", "CUDA files"),
+        ("cli/a.c", "#include <ncurses.h>", "only tui/ may include"),
+        ("cli/a.c", '#  include "nothing.h"', "is not a path"),
+        ("cli/e.h", "", "names are unique"),
+    ]
+    for path, text, wanted in cases:
+        with tempfile.TemporaryDirectory() as root:
+            for header in ("kernels/k.h", "engine/e.h", "trace/t.h", "replay/r.h", "check/c.h",
+                           "tui/u.h"):
+                os.makedirs(os.path.join(root, os.path.dirname(header)), exist_ok=True)
+                open(os.path.join(root, header), "w").close()
+            assert check_tree(root) == [], "a tree without edges has no faults"
+            os.makedirs(os.path.join(root, os.path.dirname(path)), exist_ok=True)
+            with open(os.path.join(root, path), "w") as f:
+                f.write(text + "\n")
+            faults = check_tree(root)
+            assert len(faults) == 1 and wanted in faults[0], (path, text, faults)
+    print(f"{len(cases)} forbidden edges were found")
+
+
+def main():
+    if sys.argv[1:] == ["--self-test"]:
+        self_test()
+        return
+    faults = check_tree(sys.argv[1] if len(sys.argv) > 1 else ".")
+    print("\n".join(faults))
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
