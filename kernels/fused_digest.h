@@ -1,0 +1,15 @@
+/* Digest and statistics of a tensor in one pass: the same values as base/digest.h, fast. */
+#ifndef TDBG_KERNELS_FUSED_DIGEST_H
+#define TDBG_KERNELS_FUSED_DIGEST_H
+
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "kernels/cpu.h"
+
+/* data: n_elems contiguous elements. digest and stats may each be NULL. Sums over blocks of
+ * TDBG_STATS_BLOCK_ELEMS are added in order whatever the number of threads. */
+void tdbg_digest_compute(const struct tdbg_cpu *cpu, const void *data, enum tdbg_dtype dtype,
+                         int64_t n_elems, uint64_t *digest, struct tdbg_stats *stats);
+
+#endif

@@ -1,0 +1,94 @@
+/* The inner kernels that are compiled once per instruction set, and the table that holds them.
+ *
+ * Every *_cpu.c is compiled once per set, with the compiler flags of that set and with one of
+ *     -DTDBG_ISA_PORTABLE=TDBG_ISA_PORTABLE
+ *     -DTDBG_ISA_AVX2=TDBG_ISA_AVX2
+ *     -DTDBG_ISA_AVX512=TDBG_ISA_AVX512
+ * (defined as itself, because cpu.h has enumerators of these names); TDBG_KERNEL gives each copy
+ * its own names. Inner kernels run in one thread on the range that they are given. The public
+ * functions (relu.h and so on) stand at the end of the same files, in the portable copy only: they
+ * call through cpu->table and split the work with parallel.h. To add a kernel: one row below. */
+#ifndef TDBG_KERNELS_ISA_TABLE_H
+#define TDBG_KERNELS_ISA_TABLE_H
+
+#include <stdint.h>
+
+#include "base/site.h"
+#include "kernels/adamw.h"
+#include "kernels/cpu.h"
+#include "kernels/sgd.h"
+
+/* Digest and statistics of one block of TDBG_STATS_BLOCK_ELEMS elements, before the blocks are put
+ * together. Counts and digest are sums; sum and square are added in block order. */
+struct tdbg_digest_part {
+    uint64_t digest; /* without the length term */
+    double sum, square;
+    double min, max; /* +Inf and -Inf where no element is finite */
+    uint64_t zeros, nans, infs;
+};
+
+/* What a block has to give; bits. */
+enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
+
+/* X(result, name, arguments) */
+#define TDBG_KERNEL_LIST(X)                                                                        \
+    X(void, relu_forward, (int64_t n, const float *x, float *y))                                   \
+    X(void, relu_backward, (int64_t n, const float *y, const float *dy, float *dx))                \
+    X(void, vector_add, (int64_t n, float *dst, const float *src))                                 \
+    X(void, vector_divide, (int64_t n, const float *src, float divisor, float *dst))               \
+    X(void, transform_u8_to_f32, (int64_t n, const uint8_t *x, float *y))                          \
+    X(void, transform_scale, (int64_t n, const float *x, float by, float *y))                      \
+    /* elements lo..hi-1 of the flat (outer, channels, inner) tensor */                            \
+    X(void, transform_normalize,                                                                   \
+      (int64_t lo, int64_t hi, int64_t channels, int64_t inner, const float *x, const float *mean, \
+       const float *std, float *y))                                                                \
+    /* out[b] = sum of block b of x (n) for b in lo..hi-1 */                                       \
+    X(void, reduce_blocks, (int64_t n, int64_t lo, int64_t hi, const float *x, float *out))        \
+    /* columns lo..hi-1 */                                                                         \
+    X(void, reduce_rows,                                                                           \
+      (int64_t rows, int64_t cols, int64_t lo, int64_t hi, const float *x, float *out))            \
+    X(void, cross_entropy_forward,                                                                 \
+      (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
+       int32_t ignore_index, float *loss))                                                         \
+    X(void, cross_entropy_backward,                                                                \
+      (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
+       int32_t ignore_index, float *dlogits))                                                      \
+    X(void, sgd_step,                                                                              \
+      (int64_t n, const struct tdbg_sgd *sgd, const float *grad, float *param, float *buffer))     \
+    X(void, adamw_step,                                                                            \
+      (int64_t n, const struct tdbg_adamw *adamw, const float *grad, float *param, float *exp_avg, \
+       float *exp_avg_sq))                                                                         \
+    /* one block: elements first..first+n-1 of data, first a multiple of the block length */       \
+    X(void, digest_block,                                                                          \
+      (const void *data, enum tdbg_dtype dtype, int64_t first, int64_t n, int want,                \
+       struct tdbg_digest_part *out))                                                              \
+    /* the strict functions over arrays; y may be x */                                             \
+    X(void, math_exp, (int64_t n, const float *x, float *y))                                       \
+    X(void, math_log, (int64_t n, const float *x, float *y))
+
+struct tdbg_isa_table {
+#define TDBG_KERNEL_SLOT(result, name, arguments) result(*name) arguments;
+    TDBG_KERNEL_LIST(TDBG_KERNEL_SLOT)
+#undef TDBG_KERNEL_SLOT
+};
+
+#if defined(TDBG_ISA_AVX512)
+#define TDBG_KERNEL(name) name##_avx512
+#elif defined(TDBG_ISA_AVX2)
+#define TDBG_KERNEL(name) name##_avx2
+#elif defined(TDBG_ISA_PORTABLE)
+#define TDBG_KERNEL(name) name##_portable
+#endif
+
+#ifdef TDBG_KERNEL
+#define TDBG_KERNEL_PROTOTYPE(result, name, arguments) result TDBG_KERNEL(tdbg_##name) arguments;
+TDBG_KERNEL_LIST(TDBG_KERNEL_PROTOTYPE)
+#undef TDBG_KERNEL_PROTOTYPE
+#endif
+
+/* Only the portable one exists where the processor is not x86-64. */
+extern const struct tdbg_isa_table tdbg_isa_table_portable;
+extern const struct tdbg_isa_table tdbg_isa_table_avx2;
+extern const struct tdbg_isa_table tdbg_isa_table_avx512;
+
+#endif

@@ -1,0 +1,16 @@
+/* Element-wise helpers on contiguous f32. NaN results are canonical. */
+#ifndef TDBG_KERNELS_VECTOR_H
+#define TDBG_KERNELS_VECTOR_H
+
+#include <stdint.h>
+
+#include "kernels/cpu.h"
+
+/* dst (n) = dst + src */
+void tdbg_vector_add(const struct tdbg_cpu *cpu, int64_t n, float *dst, const float *src);
+
+/* dst (n) = src / divisor; dst may be src. Division, not multiplication by a reciprocal. */
+void tdbg_vector_divide(const struct tdbg_cpu *cpu, int64_t n, const float *src, float divisor,
+                        float *dst);
+
+#endif
