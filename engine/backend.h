@@ -1,0 +1,68 @@
+/* A device as a table of functions over an opaque context: memory, and one entry per op kernel.
+ * The CPU's is backend_cpu.c. No other header of the engine knows a device. */
+#ifndef TDBG_ENGINE_BACKEND_H
+#define TDBG_ENGINE_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "base/status.h"
+#include "kernels/adamw.h"
+#include "kernels/gemm.h"
+#include "kernels/sgd.h"
+
+struct tdbg_backend {
+    void *context;
+    const char *name; /* "cpu" */
+    const char *isa;  /* instruction set in use, for the trace's environment */
+    int threads;
+
+    /* Memory: 64-byte aligned, zeroed; NULL when there is none. */
+    void *(*alloc)(void *context, size_t bytes);
+    void (*free)(void *context, void *data);
+    enum tdbg_status (*to_host)(void *context, void *host, const void *device, size_t bytes,
+                                struct tdbg_err *err);
+    enum tdbg_status (*to_device)(void *context, void *device, const void *host, size_t bytes,
+                                  struct tdbg_err *err);
+    void (*copy)(void *context, void *to, const void *from, size_t bytes); /* both on the device */
+    void (*fill_zero)(void *context, void *data, size_t bytes);
+
+    enum tdbg_status (*digest)(void *context, const void *data, enum tdbg_dtype dtype,
+                               int64_t elems, uint64_t *digest, struct tdbg_stats *stats,
+                               struct tdbg_err *err);
+
+    /* Kernels: arguments and numerics as in the headers of kernels/. */
+    size_t (*gemm_workspace_bytes)(void *context, const struct tdbg_gemm *gemm);
+    void (*gemm)(void *context, const struct tdbg_gemm *gemm, void *workspace);
+    void (*reduce_rows)(void *context, int64_t rows, int64_t cols, const float *x, float *out);
+    void (*reduce_sum)(void *context, int64_t n, const float *x, float *out, float *scratch);
+    void (*relu_forward)(void *context, int64_t n, const float *x, float *y);
+    void (*relu_backward)(void *context, int64_t n, const float *y, const float *dy, float *dx);
+    void (*cross_entropy_forward)(void *context, int64_t rows, int64_t classes, const float *logits,
+                                  const int32_t *targets, int32_t ignore_index, float *loss);
+    void (*cross_entropy_backward)(void *context, int64_t rows, int64_t classes,
+                                   const float *logits, const int32_t *targets,
+                                   int32_t ignore_index, float *dlogits);
+    int64_t (*count_correct)(void *context, int64_t rows, int64_t classes, const float *logits,
+                             const int32_t *targets, int32_t ignore_index);
+    void (*vector_add)(void *context, int64_t n, float *dst, const float *src);
+    void (*vector_divide)(void *context, int64_t n, const float *src, float divisor, float *dst);
+    void (*u8_to_f32)(void *context, int64_t n, const uint8_t *x, float *y);
+    void (*scale)(void *context, int64_t n, const float *x, float by, float *y);
+    void (*normalize)(void *context, int64_t outer, int64_t channels, int64_t inner, const float *x,
+                      const float *mean, const float *std, float *y);
+    void (*sgd)(void *context, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
+                float *param, float *momentum_buffer);
+    void (*adamw)(void *context, int64_t n, const struct tdbg_adamw *adamw, const float *grad,
+                  float *param, float *exp_avg, float *exp_avg_sq);
+};
+
+/* The CPU backend: isa "auto" or a name of kernels/cpu.h, threads 0 = all. Destroy with
+ * tdbg_backend_cpu_destroy(). */
+enum tdbg_status tdbg_backend_cpu_create(const char *isa, int threads, struct tdbg_backend **out,
+                                         struct tdbg_err *err);
+void tdbg_backend_cpu_destroy(struct tdbg_backend *backend); /* NULL is fine */
+
+#endif

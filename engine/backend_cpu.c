@@ -1,0 +1,211 @@
+/* The CPU backend: hands the backend table's calls to kernels/. */
+#include "engine/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cross_entropy.h"
+#include "kernels/fused_digest.h"
+#include "kernels/reduce.h"
+#include "kernels/relu.h"
+#include "kernels/transform.h"
+#include "kernels/vector.h"
+
+struct cpu_backend {
+    struct tdbg_backend table; /* first, so that one pointer frees both */
+    struct tdbg_cpu cpu;
+};
+
+static const struct tdbg_cpu *cpu_of(void *context)
+{
+    return &((struct cpu_backend *)context)->cpu;
+}
+
+static void *cpu_alloc(void *context, size_t bytes)
+{
+    (void)context;
+    size_t rounded = (bytes + 63) / 64 * 64 + 64;
+    if (rounded < bytes)
+        return NULL;
+    void *p = aligned_alloc(64, rounded);
+    if (p)
+        memset(p, 0, rounded);
+    return p;
+}
+
+static void cpu_free(void *context, void *data)
+{
+    (void)context;
+    free(data);
+}
+
+static enum tdbg_status cpu_transfer(void *context, void *to, const void *from, size_t bytes,
+                                     struct tdbg_err *err)
+{
+    (void)context;
+    (void)err;
+    memcpy(to, from, bytes);
+    return TDBG_OK;
+}
+
+static void cpu_copy(void *context, void *to, const void *from, size_t bytes)
+{
+    (void)context;
+    memcpy(to, from, bytes);
+}
+
+static void cpu_fill_zero(void *context, void *data, size_t bytes)
+{
+    (void)context;
+    memset(data, 0, bytes);
+}
+
+static enum tdbg_status cpu_digest(void *context, const void *data, enum tdbg_dtype dtype,
+                                   int64_t elems, uint64_t *digest, struct tdbg_stats *stats,
+                                   struct tdbg_err *err)
+{
+    (void)err;
+    tdbg_digest_compute(cpu_of(context), data, dtype, elems, digest, stats);
+    return TDBG_OK;
+}
+
+static size_t cpu_gemm_workspace_bytes(void *context, const struct tdbg_gemm *gemm)
+{
+    return tdbg_gemm_workspace_bytes(cpu_of(context), gemm);
+}
+
+static void cpu_gemm(void *context, const struct tdbg_gemm *gemm, void *workspace)
+{
+    tdbg_gemm_run(cpu_of(context), gemm, workspace);
+}
+
+static void cpu_reduce_rows(void *context, int64_t rows, int64_t cols, const float *x, float *out)
+{
+    tdbg_reduce_rows(cpu_of(context), rows, cols, x, out);
+}
+
+static void cpu_reduce_sum(void *context, int64_t n, const float *x, float *out, float *scratch)
+{
+    *out = tdbg_reduce_sum(cpu_of(context), n, x, scratch);
+}
+
+static void cpu_relu_forward(void *context, int64_t n, const float *x, float *y)
+{
+    tdbg_relu_forward(cpu_of(context), n, x, y);
+}
+
+static void cpu_relu_backward(void *context, int64_t n, const float *y, const float *dy, float *dx)
+{
+    tdbg_relu_backward(cpu_of(context), n, y, dy, dx);
+}
+
+static void cpu_cross_entropy_forward(void *context, int64_t rows, int64_t classes,
+                                      const float *logits, const int32_t *targets,
+                                      int32_t ignore_index, float *loss)
+{
+    tdbg_cross_entropy_forward(cpu_of(context), rows, classes, logits, targets, ignore_index, loss);
+}
+
+static void cpu_cross_entropy_backward(void *context, int64_t rows, int64_t classes,
+                                       const float *logits, const int32_t *targets,
+                                       int32_t ignore_index, float *dlogits)
+{
+    tdbg_cross_entropy_backward(cpu_of(context), rows, classes, logits, targets, ignore_index,
+                                dlogits);
+}
+
+static int64_t cpu_count_correct(void *context, int64_t rows, int64_t classes, const float *logits,
+                                 const int32_t *targets, int32_t ignore_index)
+{
+    return tdbg_cross_entropy_count_correct(cpu_of(context), rows, classes, logits, targets,
+                                            ignore_index);
+}
+
+static void cpu_vector_add(void *context, int64_t n, float *dst, const float *src)
+{
+    tdbg_vector_add(cpu_of(context), n, dst, src);
+}
+
+static void cpu_vector_divide(void *context, int64_t n, const float *src, float divisor, float *dst)
+{
+    tdbg_vector_divide(cpu_of(context), n, src, divisor, dst);
+}
+
+static void cpu_u8_to_f32(void *context, int64_t n, const uint8_t *x, float *y)
+{
+    tdbg_transform_u8_to_f32(cpu_of(context), n, x, y);
+}
+
+static void cpu_scale(void *context, int64_t n, const float *x, float by, float *y)
+{
+    tdbg_transform_scale(cpu_of(context), n, x, by, y);
+}
+
+static void cpu_normalize(void *context, int64_t outer, int64_t channels, int64_t inner,
+                          const float *x, const float *mean, const float *std, float *y)
+{
+    tdbg_transform_normalize(cpu_of(context), outer, channels, inner, x, mean, std, y);
+}
+
+static void cpu_sgd(void *context, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
+                    float *param, float *momentum_buffer)
+{
+    tdbg_sgd_step(cpu_of(context), n, sgd, grad, param, momentum_buffer);
+}
+
+static void cpu_adamw(void *context, int64_t n, const struct tdbg_adamw *adamw, const float *grad,
+                      float *param, float *exp_avg, float *exp_avg_sq)
+{
+    tdbg_adamw_step(cpu_of(context), n, adamw, grad, param, exp_avg, exp_avg_sq);
+}
+
+static const struct tdbg_backend cpu_table = {
+    .name = "cpu",
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .to_host = cpu_transfer,
+    .to_device = cpu_transfer,
+    .copy = cpu_copy,
+    .fill_zero = cpu_fill_zero,
+    .digest = cpu_digest,
+    .gemm_workspace_bytes = cpu_gemm_workspace_bytes,
+    .gemm = cpu_gemm,
+    .reduce_rows = cpu_reduce_rows,
+    .reduce_sum = cpu_reduce_sum,
+    .relu_forward = cpu_relu_forward,
+    .relu_backward = cpu_relu_backward,
+    .cross_entropy_forward = cpu_cross_entropy_forward,
+    .cross_entropy_backward = cpu_cross_entropy_backward,
+    .count_correct = cpu_count_correct,
+    .vector_add = cpu_vector_add,
+    .vector_divide = cpu_vector_divide,
+    .u8_to_f32 = cpu_u8_to_f32,
+    .scale = cpu_scale,
+    .normalize = cpu_normalize,
+    .sgd = cpu_sgd,
+    .adamw = cpu_adamw,
+};
+
+enum tdbg_status tdbg_backend_cpu_create(const char *isa, int threads, struct tdbg_backend **out,
+                                         struct tdbg_err *err)
+{
+    struct tdbg_cpu cpu;
+    enum tdbg_status st = tdbg_cpu_init(&cpu, isa, threads, err);
+    if (st != TDBG_OK)
+        return st;
+    struct cpu_backend *b = calloc(1, sizeof *b);
+    if (!b)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for the CPU backend");
+    b->cpu = cpu;
+    b->table = cpu_table;
+    b->table.context = b;
+    b->table.isa = tdbg_isa_text(cpu.isa);
+    b->table.threads = cpu.threads;
+    *out = &b->table;
+    return TDBG_OK;
+}
+
+void tdbg_backend_cpu_destroy(struct tdbg_backend *backend)
+{
+    free(backend);
+}

@@ -1,0 +1,87 @@
+/* The engine's insides, shared by engine.c (life and state), step.c (a training step) and
+ * evaluate.c. Nobody else includes this.
+ *
+ * Gradients live in flat buffers (flat_elems floats: every parameter at its offset, the sum of the
+ * losses in the last slot), so that adding micro-batches, folding lanes and dividing are one kernel
+ * over all parameters:
+ *
+ *     [ fc1.weight ....|pad][ fc1.bias |pad] ... [ loss |pad]
+ */
+#ifndef TDBG_ENGINE_ENGINE_STATE_H
+#define TDBG_ENGINE_ENGINE_STATE_H
+
+#include "engine/engine.h"
+#include "engine/graph.h"
+#include "engine/op.h"
+#include "engine/optimizer.h"
+#include "engine/schedule.h"
+#include "engine/site_table.h"
+
+enum { TDBG_MAX_FOLD_LEVELS = 14 }; /* 2^12 lanes and room to spare */
+
+struct tdbg_engine {
+    struct tdbg_config *config;
+    const struct tdbg_backend *backend;
+    struct tdbg_source source;
+    struct tdbg_tap taps[TDBG_MAX_TAPS];
+    struct tdbg_want *wants[TDBG_MAX_TAPS]; /* (n_sites) each */
+    uint8_t *wanted;                        /* (n_sites): flags of all taps together */
+    int n_taps;
+
+    struct tdbg_graph *graph;
+    struct tdbg_optimizer optimizer;
+    struct tdbg_schedule schedule;
+    struct tdbg_site_table table;
+    struct tdbg_state_item *state_items;
+    struct tdbg_engine_item *items;
+    struct tdbg_engine_info info;
+    int64_t eval_every, eval_samples;
+
+    int64_t part_rows; /* samples of the largest part */
+    int64_t flat_elems, loss_offset;
+
+    /* On the device. */
+    float *param;                           /* (flat_elems) */
+    float *optim[TDBG_MAX_OPTIM_STATES];    /* (flat_elems) each */
+    float *flat_pool[TDBG_MAX_FOLD_LEVELS]; /* (flat_elems) each: lane sums while they fold */
+    int n_flat_pool;
+    float *micro_grad;       /* (flat_elems): one micro-batch, if accumulate > 1 */
+    float *grad;             /* (flat_elems): after the divisor */
+    unsigned char *raw_x;    /* (batch, sample) in the source's dtype */
+    int64_t *raw_id, *raw_y; /* (batch) */
+    int32_t *target;         /* (batch) */
+    float **input;           /* per transform: (part_rows, sample) */
+    float **act, **dact;     /* per node: (part_rows, elems); views share */
+    float *loss_sample;      /* (part_rows) */
+    float *scalar;           /* (16): lr, loss, eval loss, eval accuracy */
+    float *sum_scratch;
+    void *workspace;
+
+    /* On the host, for uploads. */
+    unsigned char *host_x;
+    int64_t *host_id, *host_y;
+    int32_t *host_target;
+
+    void **blocks; /* every device block, to free them */
+    int n_blocks, blocks_room;
+};
+
+enum { SCALAR_LR, SCALAR_LOSS, SCALAR_EVAL_LOSS, SCALAR_EVAL_ACCURACY, SCALAR_COUNT = 16 };
+
+/* Uploads n samples from the host buffers to the device and checks their class indices. */
+enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *engine, int64_t n,
+                                          struct tdbg_err *err);
+
+/* Transforms and forward over samples [lo, hi) of the uploaded batch, up to the logits and the
+ * per-sample losses. show: called after each tensor, NULL in evaluation. */
+typedef enum tdbg_status (*tdbg_engine_show_fn)(struct tdbg_engine *engine, int64_t step,
+                                                int32_t site, const void *data, int64_t elems,
+                                                int32_t same_as, struct tdbg_err *err);
+enum tdbg_status tdbg_engine_forward(struct tdbg_engine *engine, int64_t step, int32_t part,
+                                     int64_t lo, int64_t hi, tdbg_engine_show_fn show,
+                                     struct tdbg_err *err);
+
+/* Validation after a step: loss and accuracy into the scalars. */
+enum tdbg_status tdbg_engine_evaluate(struct tdbg_engine *engine, struct tdbg_err *err);
+
+#endif

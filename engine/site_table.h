@@ -1,0 +1,57 @@
+/* The list of sites of a run, in dataflow order, and where in it each tensor of the engine is.
+ *
+ * Order: stage, then tensor, then lane, then micro-batch. A tensor of a part (one lane, one
+ * micro-batch) has `lanes * accumulate` consecutive rows, so its row for a part is
+ * base + lane * accumulate + micro; a tensor of a lane has `lanes` rows. */
+#ifndef TDBG_ENGINE_SITE_TABLE_H
+#define TDBG_ENGINE_SITE_TABLE_H
+
+#include "base/site.h"
+#include "engine/graph.h"
+#include "engine/optimizer.h"
+
+struct tdbg_site_table {
+    struct tdbg_site *sites;
+    int32_t n_sites;
+    /* First rows. Arrays over transforms, nodes, params and state items; -1: no such site. */
+    int32_t samples_id, samples_x, samples_y; /* per part */
+    int32_t lr;
+    int32_t *state;                /* (n_items): before the step */
+    int32_t *input;                /* (max(1, n_transforms)), per part */
+    int32_t *fwd;                  /* (n_nodes), per part */
+    int32_t loss_sample, loss_sum; /* per part */
+    int32_t loss;
+    int32_t *bwd;       /* (n_nodes), per part */
+    int32_t *reduce_in; /* (n_params), per lane */
+    int32_t reduce_in_loss;
+    int32_t *reduce_out, reduce_out_loss;
+    int32_t *grad;
+    int32_t *after; /* (n_items): optimizer state and parameters after the step */
+    int32_t eval_loss, eval_accuracy;
+};
+
+/* State items: all parameters, then for each parameter its optimizer states. */
+struct tdbg_state_item {
+    const char *name; /* "fc1.weight", "fc1.weight.exp_avg" */
+    int32_t param;
+    int32_t state; /* -1: the parameter itself */
+};
+
+/* Number of items of a graph under an optimizer, and the list in the graph's arena. */
+struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *graph,
+                                              const struct tdbg_optimizer *optimizer, int32_t *n);
+
+/* Lays the table out in the graph's arena. batch: samples per step, global. */
+struct tdbg_site_table tdbg_site_table_build(struct tdbg_graph *graph,
+                                             const struct tdbg_optimizer *optimizer,
+                                             const struct tdbg_state_item *items, int32_t n_items,
+                                             int64_t batch, int32_t lanes, int32_t accumulate);
+
+/* Samples [*lo, *hi) of a global batch of n belong to micro-batch `micro` of lane `lane`. */
+void tdbg_site_part_range(int64_t n, int32_t lanes, int32_t accumulate, int32_t lane, int32_t micro,
+                          int64_t *lo, int64_t *hi);
+
+/* Samples of the largest part. */
+int64_t tdbg_site_part_rows(int64_t batch, int32_t lanes, int32_t accumulate);
+
+#endif

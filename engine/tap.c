@@ -1,0 +1,25 @@
+/* What a tap can do with a tensor: a thin layer over the backend's table. See tap.h. */
+#include "engine/tap.h"
+
+#include "engine/backend.h"
+
+enum tdbg_status tdbg_handle_digest(const struct tdbg_handle *handle, uint64_t *digest,
+                                    struct tdbg_stats *stats, struct tdbg_err *err)
+{
+    return handle->backend->digest(handle->backend->context, handle->data, handle->dtype,
+                                   handle->elems, digest, stats, err);
+}
+
+enum tdbg_status tdbg_handle_copy(const struct tdbg_handle *handle, void *host,
+                                  struct tdbg_err *err)
+{
+    return handle->backend->to_host(handle->backend->context, host, handle->data,
+                                    (size_t)handle->elems * tdbg_dtype_bytes(handle->dtype), err);
+}
+
+enum tdbg_status tdbg_handle_write(const struct tdbg_handle *handle, const void *host,
+                                   struct tdbg_err *err)
+{
+    return handle->backend->to_device(handle->backend->context, handle->data, host,
+                                      (size_t)handle->elems * tdbg_dtype_bytes(handle->dtype), err);
+}
