@@ -1,0 +1,17 @@
+/* The config keys under `record`, and what they mean for each site. */
+#ifndef TDBG_RECORDER_RECORD_OPTIONS_H
+#define TDBG_RECORDER_RECORD_OPTIONS_H
+
+#include "base/config.h"
+#include "trace/schema.h"
+
+extern const struct tdbg_option_table tdbg_recorder_options;
+
+/* Checks what the table cannot state: the values of record.stages. */
+void tdbg_recorder_check_options(struct tdbg_config *config);
+
+/* plans (n_sites): how each site is recorded under a checked config, by preset and overrides. */
+void tdbg_recorder_plan_sites(const struct tdbg_cfg_node *root, const struct tdbg_site *sites,
+                              int32_t n_sites, int32_t lanes, struct tdbg_site_plan *plans);
+
+#endif

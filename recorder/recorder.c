@@ -1,0 +1,370 @@
+/* The recording tap and the wrapped source. See recorder.h. */
+#include "recorder/recorder.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/version.h"
+#include "recorder/record_options.h"
+#include "trace/writer.h"
+
+struct tdbg_recorder {
+    struct tdbg_source inner;
+    struct tdbg_data_shape shapes[TDBG_SET_COUNT];
+    struct tdbg_trace_writer *writer; /* NULL until open and after close */
+    const struct tdbg_site *sites;    /* the engine's */
+    int32_t n_sites;
+    struct tdbg_site_plan *plans;                        /* (n_sites) */
+    int32_t first_state;                                 /* site of keyframe item 0 */
+    int64_t value_bytes, keyframe_bytes, keyframe_every; /* per step, per keyframe */
+    int64_t batch;
+    unsigned char *buffer;    /* one tensor on its way to the file */
+    uint64_t *digests;        /* (n_sites): of the current step */
+    struct tdbg_stats *stats; /* (n_sites) */
+    double grad_square;       /* of the current step */
+    int64_t start_ns;         /* clock at the first step */
+    bool started;
+    int64_t eval_samples_seen; /* evaluation samples first .. seen - 1 are in the file */
+};
+
+/* --- the wrapped source --- */
+
+static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, struct tdbg_err *err)
+{
+    struct tdbg_recorder *r = self;
+    enum tdbg_status st = r->inner.ops->describe(r->inner.self, shapes, err);
+    if (st == TDBG_OK)
+        memcpy(r->shapes, shapes, sizeof r->shapes);
+    return st;
+}
+
+static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int64_t *n,
+                                    int64_t *ids, void *x, int64_t *y, struct tdbg_err *err)
+{
+    struct tdbg_recorder *r = self;
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(r->inner.ops->train_batch(r->inner.self, step, batch, n, ids, x, y, err));
+    if (r->writer)
+        TDBG_TRY(tdbg_trace_writer_put_samples(r->writer, TDBG_SAMPLES_TRAIN, *n, ids, x, y, err));
+out:
+    return st;
+}
+
+static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, int64_t *y,
+                                   struct tdbg_err *err)
+{
+    struct tdbg_recorder *r = self;
+    enum tdbg_status st = TDBG_OK;
+    int64_t *ids = NULL;
+    TDBG_TRY(r->inner.ops->eval_batch(r->inner.self, first, n, x, y, err));
+    if (!r->writer || first + n <= r->eval_samples_seen)
+        goto out;
+    ids = malloc((size_t)n * sizeof *ids); /* in the first evaluation only */
+    TDBG_FAIL_IF(!ids, NO_MEMORY, "no memory for %lld sample ids", (long long)n);
+    for (int64_t i = 0; i < n; i++)
+        ids[i] = first + i;
+    TDBG_TRY(tdbg_trace_writer_put_samples(r->writer, TDBG_SAMPLES_EVAL, n, ids, x, y, err));
+    r->eval_samples_seen = first + n;
+out:
+    free(ids);
+    return st;
+}
+
+static int64_t clock_ns(void *self)
+{
+    struct tdbg_recorder *r = self;
+    return r->inner.ops->clock_ns(r->inner.self);
+}
+
+static enum tdbg_status reduce(void *self, int64_t step, const struct tdbg_site *site, float *data,
+                               int64_t n, struct tdbg_err *err)
+{
+    struct tdbg_recorder *r = self;
+    return r->inner.ops->reduce(r->inner.self, step, site, data, n, err);
+}
+
+static const struct tdbg_source_ops alone_ops = {.describe = describe,
+                                                 .train_batch = train_batch,
+                                                 .eval_batch = eval_batch,
+                                                 .clock_ns = clock_ns};
+static const struct tdbg_source_ops ranks_ops = {.describe = describe,
+                                                 .train_batch = train_batch,
+                                                 .eval_batch = eval_batch,
+                                                 .reduce = reduce,
+                                                 .clock_ns = clock_ns};
+
+struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder)
+{
+    return (struct tdbg_source){recorder->inner.ops->reduce ? &ranks_ops : &alone_ops, recorder};
+}
+
+/* --- the tap --- */
+
+static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t n_sites,
+                             struct tdbg_want *wants, struct tdbg_err *err)
+{
+    (void)sites;
+    (void)err;
+    struct tdbg_recorder *r = self;
+    TDBG_ASSERT(n_sites == r->n_sites);
+    for (int32_t i = 0; i < n_sites; i++) {
+        const struct tdbg_site_plan *p = &r->plans[i];
+        /* samples pass through the source; all other values are taken here, with their digest */
+        bool values = p->store == TDBG_STORE_DATASET || p->store == TDBG_STORE_KEYFRAME;
+        wants[i].every = p->digest_every;
+        wants[i].flags = p->digest_every == 0 ? 0
+                         : values             ? TDBG_WANT_DIGEST | TDBG_WANT_VALUES
+                                              : TDBG_WANT_DIGEST;
+    }
+    return TDBG_OK;
+}
+
+static enum tdbg_status begin_step(void *self, int64_t step, struct tdbg_err *err)
+{
+    (void)step;
+    (void)err;
+    struct tdbg_recorder *r = self;
+    r->grad_square = 0;
+    return TDBG_OK;
+}
+
+static enum tdbg_status take_digest(struct tdbg_recorder *r, int32_t site,
+                                    const struct tdbg_handle *handle, struct tdbg_err *err)
+{
+    if (handle->same_as >= 0 &&
+        r->plans[handle->same_as].digest_every == r->plans[site].digest_every) {
+        r->digests[site] = r->digests[handle->same_as];
+        r->stats[site] = r->stats[handle->same_as];
+    } else {
+        enum tdbg_status st = tdbg_handle_digest(handle, &r->digests[site], &r->stats[site], err);
+        if (st != TDBG_OK)
+            return st;
+    }
+    tdbg_trace_writer_put_digest(r->writer, site, r->digests[site], &r->stats[site]);
+    return TDBG_OK;
+}
+
+static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct tdbg_handle *handle,
+                             struct tdbg_err *err)
+{
+    struct tdbg_recorder *r = self;
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_site_plan *p = &r->plans[id];
+    TDBG_TRY(take_digest(r, id, handle, err));
+    if (r->sites[id].stage == TDBG_STAGE_GRAD) {
+        const struct tdbg_stats *s = &r->stats[id];
+        r->grad_square += s->nans + s->infs ? NAN : s->rms * s->rms * (double)handle->elems;
+    }
+    bool keyframe = p->store == TDBG_STORE_KEYFRAME;
+    if ((!keyframe && p->store != TDBG_STORE_DATASET) || step % p->value_every != 0)
+        goto out;
+    TDBG_TRY(tdbg_handle_copy(handle, r->buffer, err));
+    if (keyframe)
+        TDBG_TRY(tdbg_trace_writer_put_keyframe(r->writer, id - r->first_state, r->buffer, err));
+    else
+        TDBG_TRY(tdbg_trace_writer_put_values(r->writer, id, r->buffer, handle->elems, err));
+out:
+    return st;
+}
+
+static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
+                                 struct tdbg_err *err)
+{
+    struct tdbg_recorder *r = self;
+    if (!r->started)
+        r->start_ns = info->start_ns;
+    r->started = true;
+    struct tdbg_step_row row = {.step = info->step,
+                                .epoch = info->epoch,
+                                .samples = info->samples,
+                                .loss = info->loss,
+                                .lr = info->lr,
+                                .grad_norm = sqrt(r->grad_square),
+                                .start_ns = info->start_ns - r->start_ns,
+                                .duration_ns = info->duration_ns,
+                                .evaluated = info->evaluated};
+    return tdbg_trace_writer_commit_step(r->writer, &row, err);
+}
+
+static const struct tdbg_tap_ops tap_ops = {plan, begin_step, site, end_step};
+
+/* --- opening --- */
+
+enum tdbg_status tdbg_recorder_create(struct tdbg_source source, struct tdbg_recorder **out,
+                                      struct tdbg_err *err)
+{
+    struct tdbg_recorder *r = calloc(1, sizeof *r);
+    if (!r)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for the recorder");
+    r->inner = source;
+    *out = r;
+    return TDBG_OK;
+}
+
+static enum tdbg_status make_buffers(struct tdbg_recorder *r, struct tdbg_err *err)
+{
+    size_t largest = 1, n = (size_t)r->n_sites;
+    r->first_state = -1;
+    for (int32_t i = 0; i < r->n_sites; i++) {
+        size_t bytes = (size_t)tdbg_site_elems(&r->sites[i]) * tdbg_dtype_bytes(r->sites[i].dtype);
+        largest = bytes > largest ? bytes : largest;
+        if (r->sites[i].stage == TDBG_STAGE_STATE && r->first_state < 0)
+            r->first_state = i;
+        if (r->plans[i].store == TDBG_STORE_DATASET)
+            r->value_bytes += (int64_t)bytes / r->plans[i].value_every;
+        if (r->plans[i].store == TDBG_STORE_KEYFRAME)
+            r->keyframe_bytes += (int64_t)bytes;
+    }
+    r->buffer = malloc(largest);
+    r->digests = calloc(n, sizeof *r->digests);
+    r->stats = calloc(n, sizeof *r->stats);
+    if (!r->buffer || !r->digests || !r->stats)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for the recorder's buffers");
+    return TDBG_OK;
+}
+
+static void describe_samples(const struct tdbg_data_shape *shape, struct tdbg_samples_spec *out)
+{
+    *out = (struct tdbg_samples_spec){.x_dtype = shape->x_dtype,
+                                      .x_ndim = shape->x_ndim,
+                                      .y_dtype = TDBG_DTYPE_I64,
+                                      .total = shape->count};
+    memcpy(out->x_dims, shape->x_dims, sizeof out->x_dims);
+}
+
+/* Config without `inject`, graph and seeds as the trace keeps them. *config_text and *graph_text
+ * are the caller's to free. */
+static enum tdbg_status describe_run(struct tdbg_config *config, const struct tdbg_engine *engine,
+                                     struct tdbg_run_info *info, char **config_text,
+                                     char **graph_text, struct tdbg_err *err)
+{
+    const struct tdbg_cfg_node *root = tdbg_config_root(config);
+    const struct tdbg_engine_info *e = tdbg_engine_info(engine);
+    size_t graph_bytes = 0;
+    FILE *graph = open_memstream(graph_text, &graph_bytes);
+    if (!graph)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory to describe the graph");
+    struct tdbg_json json;
+    tdbg_json_init(&json, graph, false);
+    tdbg_engine_print_graph(engine, &json);
+    fclose(graph);
+    *config_text = tdbg_config_print(root, false);
+    if (!*config_text || !*graph_text)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory to describe the run");
+    info->tdbg_version = TDBG_VERSION;
+    info->numerics_version = tdbg_engine_numerics_version();
+    info->world_size = 1;
+    info->lanes = e->lanes;
+    info->accumulate = e->accumulate;
+    info->batch = e->batch;
+    info->planned_steps = e->total_steps;
+    info->keyframe_every = tdbg_cfg_int(root, "record.keyframe");
+    info->seed = e->seed;
+    info->preset = tdbg_cfg_string(root, "record.preset");
+    info->config = *config_text;
+    info->config_source = tdbg_config_source_text(config);
+    info->inject = "";
+    info->graph = *graph_text;
+    if (getrandom(info->uuid, sizeof info->uuid, 0) != (ssize_t)sizeof info->uuid)
+        return TDBG_RAISE(err, IO, "no random bytes for the run's uuid");
+    info->uuid[6] = (uint8_t)((info->uuid[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
+    info->uuid[8] = (uint8_t)((info->uuid[8] & 0x3f) | 0x80);
+    return TDBG_OK;
+}
+
+/* Keyframe items are the engine's items, in the order of the state sites. */
+static struct tdbg_keyframe_item *list_items(const struct tdbg_engine *engine, int32_t *n)
+{
+    const struct tdbg_engine_item *items = tdbg_engine_items(engine, n);
+    struct tdbg_keyframe_item *out = calloc((size_t)*n, sizeof *out);
+    for (int32_t i = 0; out && i < *n; i++) {
+        out[i] = (struct tdbg_keyframe_item){
+            .name = items[i].name, .dtype = items[i].dtype, .ndim = items[i].ndim};
+        memcpy(out[i].dims, items[i].dims, sizeof out[i].dims);
+    }
+    return out;
+}
+
+enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, bool force,
+                                    struct tdbg_config *config, const struct tdbg_engine *engine,
+                                    const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
+                                    struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_trace_spec spec = {0};
+    struct tdbg_keyframe_item *items = NULL;
+    char *config_text = NULL, *graph_text = NULL;
+    r->sites = tdbg_engine_sites(engine, &r->n_sites);
+    r->plans = calloc((size_t)r->n_sites, sizeof *r->plans);
+    TDBG_FAIL_IF(!r->plans, NO_MEMORY, "no memory for the recorder's plan");
+    tdbg_recorder_plan_sites(tdbg_config_root(config), r->sites, r->n_sites,
+                             tdbg_engine_info(engine)->lanes, r->plans);
+    TDBG_TRY(make_buffers(r, err));
+    spec.sites = r->sites;
+    spec.plans = r->plans;
+    spec.n_sites = r->n_sites;
+    spec.items = items = list_items(engine, &spec.n_items);
+    TDBG_FAIL_IF(!items, NO_MEMORY, "no memory for the list of keyframe items");
+    TDBG_TRY(describe_run(config, engine, &spec.info, &config_text, &graph_text, err));
+    spec.info.config_path = run->config_path;
+    spec.info.environment = run->environment;
+    spec.info.dataset = run->dataset;
+    describe_samples(&r->shapes[TDBG_SET_TRAIN], &spec.samples[TDBG_SAMPLES_TRAIN]);
+    describe_samples(&r->shapes[TDBG_SET_EVAL], &spec.samples[TDBG_SAMPLES_EVAL]);
+    r->keyframe_every = spec.info.keyframe_every;
+    r->batch = spec.info.batch;
+    TDBG_TRY(tdbg_trace_writer_create(path, force, &spec, &r->writer, err));
+    *tap = (struct tdbg_tap){&tap_ops, r};
+out:
+    free(items);
+    free(config_text);
+    free(graph_text);
+    return st;
+}
+
+int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder)
+{
+    return recorder->writer ? tdbg_trace_writer_bytes(recorder->writer) : 0;
+}
+
+static int64_t samples_bytes(const struct tdbg_data_shape *shape, int64_t n)
+{
+    int64_t elems = 1;
+    for (int32_t d = 0; d < shape->x_ndim; d++)
+        elems *= shape->x_dims[d];
+    return (n < shape->count ? n : shape->count) *
+           (elems * (int64_t)tdbg_dtype_bytes(shape->x_dtype) + 16);
+}
+
+int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *r, int64_t n_steps)
+{
+    const int64_t digest_bytes = (int64_t)sizeof(uint64_t) + (int64_t)sizeof(struct tdbg_stats);
+    int64_t keyframes = (n_steps + r->keyframe_every - 1) / r->keyframe_every;
+    return n_steps * (r->value_bytes + r->n_sites * digest_bytes + r->batch * 8 +
+                      (int64_t)sizeof(struct tdbg_step_row)) +
+           keyframes * r->keyframe_bytes +
+           samples_bytes(&r->shapes[TDBG_SET_TRAIN], n_steps * r->batch) +
+           samples_bytes(&r->shapes[TDBG_SET_EVAL], INT64_MAX);
+}
+
+enum tdbg_status tdbg_recorder_close(struct tdbg_recorder *recorder, struct tdbg_err *err)
+{
+    enum tdbg_status st = tdbg_trace_writer_close(recorder->writer, err);
+    recorder->writer = NULL;
+    return st;
+}
+
+void tdbg_recorder_destroy(struct tdbg_recorder *recorder)
+{
+    if (!recorder)
+        return;
+    tdbg_trace_writer_close(recorder->writer, NULL);
+    free(recorder->plans);
+    free(recorder->buffer);
+    free(recorder->digests);
+    free(recorder->stats);
+    free(recorder);
+}

@@ -1,0 +1,43 @@
+/* The recorder: a tap and a source that write what the engine does into a trace. Record = live
+ * source
+ * + recording tap; the source is wrapped too, because raw samples cross the edge there. */
+#ifndef TDBG_RECORDER_RECORDER_H
+#define TDBG_RECORDER_RECORDER_H
+
+#include "base/config.h"
+#include "engine/engine.h"
+#include "trace/schema.h"
+
+struct tdbg_recorder;
+
+/* Wraps a source: everything that it gives is remembered for the trace. The recorder is not
+ * attached to a file yet. Destroy with tdbg_recorder_destroy(). */
+enum tdbg_status tdbg_recorder_create(struct tdbg_source source, struct tdbg_recorder **out,
+                                      struct tdbg_err *err);
+
+/* The source to give to the engine instead of the wrapped one. */
+struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder);
+
+/* Texts of the run that the engine does not know. Borrowed for the call of open. */
+struct tdbg_recorder_run {
+    const char *config_path, *environment, *dataset;
+};
+
+/* Creates the file for an engine that uses the source above, and returns the tap for it. */
+enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *recorder, const char *path, bool force,
+                                    struct tdbg_config *config, const struct tdbg_engine *engine,
+                                    const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
+                                    struct tdbg_err *err);
+
+/* Bytes written so far. */
+int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder);
+
+/* Bytes that the trace of n steps will have at most (values not compressed), for the estimate
+ * before the first step. After open. */
+int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *recorder, int64_t n_steps);
+
+/* Closes the file: all committed steps are in it. */
+enum tdbg_status tdbg_recorder_close(struct tdbg_recorder *recorder, struct tdbg_err *err);
+void tdbg_recorder_destroy(struct tdbg_recorder *recorder); /* NULL is fine; closes if need be */
+
+#endif

@@ -1,0 +1,322 @@
+/* Re-execution from a trace. See session.h. */
+#include "replay/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine_options.h"
+#include "recorder/record_options.h"
+#include "replay/source_recorded.h"
+
+struct tdbg_session {
+    struct tdbg_trace *trace;
+    struct tdbg_config *config;
+    struct tdbg_backend *backend;
+    struct tdbg_engine *engine;
+    const struct tdbg_site *sites;
+    int32_t n_sites;
+    int64_t at; /* the state is that before this step; -1: it is nothing */
+    int64_t executed;
+    void *item_buffer; /* one keyframe item */
+};
+
+/* The config is data from a file: a fault in it is damage, not the user's mistake. */
+static enum tdbg_status read_config(struct tdbg_session *s, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_err fault = {0};
+    const char *path = tdbg_trace_path(s->trace);
+    st = tdbg_config_parse(tdbg_trace_info(s->trace)->config, "/run/config", NULL, 0, &s->config,
+                           &fault);
+    if (st == TDBG_OK) {
+        tdbg_engine_check_options(s->config, &tdbg_recorder_options, 1);
+        tdbg_recorder_check_options(s->config);
+        st = tdbg_config_result(s->config, &fault);
+    }
+    if (st != TDBG_OK)
+        st = TDBG_RAISE(err, DAMAGED, "the config in %s is not valid: %s", path, fault.message);
+    tdbg_err_clear(&fault);
+    return st;
+}
+
+static bool same_site(const struct tdbg_site *a, const struct tdbg_site *b)
+{
+    return strcmp(a->name, b->name) == 0 && a->stage == b->stage && a->dtype == b->dtype &&
+           a->lane == b->lane && a->micro == b->micro && a->ndim == b->ndim &&
+           memcmp(a->dims, b->dims, (size_t)a->ndim * sizeof a->dims[0]) == 0;
+}
+
+static enum tdbg_status check_sites(struct tdbg_session *s, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    int32_t n_trace;
+    const struct tdbg_site *recorded = tdbg_trace_sites(s->trace, &n_trace);
+    s->sites = tdbg_engine_sites(s->engine, &s->n_sites);
+    TDBG_FAIL_IF(n_trace != s->n_sites, DAMAGED, "%s lists %d sites, but its config makes %d",
+                 tdbg_trace_path(s->trace), (int)n_trace, (int)s->n_sites);
+    for (int32_t i = 0; i < n_trace; i++)
+        TDBG_FAIL_IF(!same_site(&recorded[i], &s->sites[i]), DAMAGED,
+                     "site %d of %s is %s, but its config makes %s", (int)i,
+                     tdbg_trace_path(s->trace), recorded[i].name, s->sites[i].name);
+out:
+    return st;
+}
+
+static enum tdbg_status check_items(struct tdbg_session *s, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    int32_t n, n_trace;
+    int64_t largest = 1;
+    const struct tdbg_engine_item *items = tdbg_engine_items(s->engine, &n);
+    const struct tdbg_keyframe_item *recorded = tdbg_trace_keyframe_items(s->trace, &n_trace);
+    TDBG_FAIL_IF(n != n_trace, DAMAGED, "keyframes of %s hold %d tensors, but its config needs %d",
+                 tdbg_trace_path(s->trace), (int)n_trace, (int)n);
+    for (int32_t i = 0; i < n; i++) {
+        TDBG_FAIL_IF(strcmp(items[i].name, recorded[i].name) != 0 ||
+                         items[i].dtype != recorded[i].dtype || items[i].ndim != recorded[i].ndim ||
+                         memcmp(items[i].dims, recorded[i].dims,
+                                (size_t)items[i].ndim * sizeof items[i].dims[0]) != 0,
+                     DAMAGED, "keyframe item %s of %s does not fit the config", recorded[i].name,
+                     tdbg_trace_path(s->trace));
+        largest = items[i].elems > largest ? items[i].elems : largest;
+    }
+    s->item_buffer = malloc((size_t)largest * sizeof(float));
+    TDBG_FAIL_IF(!s->item_buffer, NO_MEMORY, "no memory for a keyframe");
+out:
+    return st;
+}
+
+static enum tdbg_status create_engine(struct tdbg_session *s, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_err fault = {0};
+    const struct tdbg_run_info *info = tdbg_trace_info(s->trace);
+    const struct tdbg_samples_spec *train = tdbg_trace_samples(s->trace, TDBG_SAMPLES_TRAIN);
+    const char *path = tdbg_trace_path(s->trace);
+    TDBG_FAIL_IF(train->x_dtype != TDBG_DTYPE_U8 || train->x_ndim > TDBG_MAX_DIMS - 2 ||
+                     train->x_ndim < 1 || train->total < 1,
+                 DAMAGED, "samples of %s are of a kind that this version does not read", path);
+    TDBG_FAIL_IF(tdbg_cfg_int(tdbg_config_root(s->config), "data.batch") != info->batch, DAMAGED,
+                 "%s was recorded with a batch of %lld, but its config says otherwise", path,
+                 (long long)info->batch);
+    TDBG_TRY(tdbg_engine_create(s->config, s->backend, tdbg_source_recorded_table(s->trace),
+                                &s->engine, err));
+    if (tdbg_config_result(s->config, &fault) != TDBG_OK)
+        st = TDBG_RAISE(err, DAMAGED, "the config in %s does not fit its samples: %s", path,
+                        fault.message);
+out:
+    tdbg_err_clear(&fault);
+    return st;
+}
+
+enum tdbg_status tdbg_session_create(struct tdbg_trace *trace,
+                                     const struct tdbg_session_options *options,
+                                     struct tdbg_session **out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    int32_t version = tdbg_trace_info(trace)->numerics_version;
+    struct tdbg_session *s = calloc(1, sizeof *s);
+    TDBG_FAIL_IF(!s, NO_MEMORY, "no memory for a replay session");
+    s->trace = trace;
+    s->at = -1;
+    TDBG_FAIL_IF(version != tdbg_engine_numerics_version(), UNSUPPORTED,
+                 "%s was recorded with numerics version %d; this tdbg computes version %d and "
+                 "cannot re-execute it",
+                 tdbg_trace_path(trace), (int)version, (int)tdbg_engine_numerics_version());
+    TDBG_TRY(read_config(s, err));
+    TDBG_TRY(tdbg_backend_cpu_create(options->isa, options->threads, &s->backend, err));
+    TDBG_TRY(create_engine(s, err));
+    TDBG_TRY(check_sites(s, err));
+    TDBG_TRY(check_items(s, err));
+    *out = s;
+    return TDBG_OK;
+out:
+    tdbg_session_destroy(s);
+    return st;
+}
+
+void tdbg_session_destroy(struct tdbg_session *s)
+{
+    if (!s)
+        return;
+    tdbg_engine_destroy(s->engine);
+    tdbg_backend_cpu_destroy(s->backend);
+    tdbg_config_destroy(s->config);
+    free(s->item_buffer);
+    free(s);
+}
+
+struct tdbg_engine *tdbg_session_engine(struct tdbg_session *session)
+{
+    return session->engine;
+}
+
+int64_t tdbg_session_position(const struct tdbg_session *session)
+{
+    return session->at;
+}
+
+int64_t tdbg_session_steps_executed(const struct tdbg_session *session)
+{
+    return session->executed;
+}
+
+static enum tdbg_status load_keyframe(struct tdbg_session *s, int64_t step, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    int32_t n;
+    tdbg_engine_items(s->engine, &n);
+    s->at = -1;
+    for (int32_t i = 0; i < n; i++) {
+        TDBG_TRY(tdbg_trace_read_keyframe(s->trace, step, i, s->item_buffer, err));
+        TDBG_TRY(tdbg_engine_set_item(s->engine, i, s->item_buffer, err));
+    }
+    s->at = step;
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_session_run_step(struct tdbg_session *s, const struct tdbg_tap *taps,
+                                       int n_taps, struct tdbg_step_info *info,
+                                       struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    int64_t step = s->at;
+    TDBG_ASSERT(step >= 0);
+    s->at = -1; /* until the step is through */
+    TDBG_TRY(tdbg_engine_set_taps(s->engine, taps, n_taps, err));
+    s->executed++;
+    TDBG_TRY(tdbg_engine_run_step(s->engine, step, info, err));
+    s->at = step + 1;
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_session_seek(struct tdbg_session *s, int64_t step, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    int64_t keyframe = tdbg_trace_keyframe_before(s->trace, step);
+    if (s->at == step)
+        return TDBG_OK;
+    TDBG_FAIL_IF(keyframe < 0, DAMAGED, "%s has no keyframe at or before step %lld",
+                 tdbg_trace_path(s->trace), (long long)step);
+    if (s->at < keyframe || s->at > step)
+        TDBG_TRY(load_keyframe(s, keyframe, err));
+    while (s->at < step)
+        TDBG_TRY(tdbg_session_run_step(s, NULL, 0, NULL, err));
+out:
+    return st;
+}
+
+/* A tap that copies one site and leaves the step. */
+struct grab {
+    int32_t site;
+    void *data;
+    int64_t elems;
+    bool done;
+};
+
+static enum tdbg_status grab_plan(void *self, const struct tdbg_site *sites, int32_t n_sites,
+                                  struct tdbg_want *wants, struct tdbg_err *err)
+{
+    (void)sites;
+    (void)n_sites;
+    (void)err;
+    const struct grab *g = self;
+    wants[g->site] = (struct tdbg_want){TDBG_WANT_VALUES | TDBG_WANT_STOP, 1};
+    return TDBG_OK;
+}
+
+static enum tdbg_status grab_begin(void *self, int64_t step, struct tdbg_err *err)
+{
+    (void)self;
+    (void)step;
+    (void)err;
+    return TDBG_OK;
+}
+
+static enum tdbg_status grab_site(void *self, int64_t step, int32_t site,
+                                  const struct tdbg_handle *handle, struct tdbg_err *err)
+{
+    (void)step;
+    (void)site;
+    struct grab *g = self;
+    enum tdbg_status st = tdbg_handle_copy(handle, g->data, err);
+    g->elems = handle->elems;
+    g->done = st == TDBG_OK;
+    return st == TDBG_OK ? TDBG_STOPPED : st;
+}
+
+static enum tdbg_status grab_end(void *self, const struct tdbg_step_info *info,
+                                 struct tdbg_err *err)
+{
+    (void)self;
+    (void)info;
+    (void)err;
+    return TDBG_OK;
+}
+
+static const struct tdbg_tap_ops grab_ops = {grab_plan, grab_begin, grab_site, grab_end};
+
+enum tdbg_status tdbg_session_compute(struct tdbg_session *s, int64_t step, int32_t site,
+                                      void *data, int64_t *n_elems, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct grab grab = {.site = site, .data = data};
+    const struct tdbg_tap tap = {&grab_ops, &grab};
+    size_t bytes =
+        (size_t)tdbg_site_elems(&s->sites[site]) * tdbg_dtype_bytes(s->sites[site].dtype);
+    memset(data, 0, bytes);
+    TDBG_TRY(tdbg_session_seek(s, step, err));
+    st = tdbg_session_run_step(s, &tap, 1, NULL, err);
+    if (st == TDBG_STOPPED)
+        st = TDBG_OK;
+    TDBG_TRY(st);
+    TDBG_FAIL_IF(!grab.done, NOT_FOUND, "%s has no value at step %lld", s->sites[site].name,
+                 (long long)step);
+    if (n_elems)
+        *n_elems = grab.elems;
+out:
+    return st;
+}
+
+struct tdbg_recompute {
+    struct tdbg_trace *trace;
+    struct tdbg_session_options options;
+    struct tdbg_session *session; /* NULL until a value is asked for */
+};
+
+static enum tdbg_status recompute(void *context, struct tdbg_trace *trace, int64_t step,
+                                  int32_t site, void *data, int64_t *n_elems, struct tdbg_err *err)
+{
+    struct tdbg_recompute *r = context;
+    enum tdbg_status st = TDBG_OK;
+    if (!r->session)
+        TDBG_TRY(tdbg_session_create(trace, &r->options, &r->session, err));
+    TDBG_TRY(tdbg_session_compute(r->session, step, site, data, n_elems, err));
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_recompute_create(struct tdbg_trace *trace,
+                                       const struct tdbg_session_options *options,
+                                       struct tdbg_recompute **out, struct tdbg_err *err)
+{
+    struct tdbg_recompute *r = calloc(1, sizeof *r);
+    if (!r)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for a replay session");
+    r->trace = trace;
+    r->options = *options;
+    tdbg_trace_set_recompute(trace, recompute, r);
+    *out = r;
+    return TDBG_OK;
+}
+
+void tdbg_recompute_destroy(struct tdbg_recompute *r)
+{
+    if (!r)
+        return;
+    tdbg_trace_set_recompute(r->trace, NULL, NULL);
+    tdbg_session_destroy(r->session);
+    free(r);
+}

@@ -1,0 +1,36 @@
+/* Verify: re-execute recorded steps and compare every recorded site bit for bit. */
+#ifndef TDBG_REPLAY_VERIFY_H
+#define TDBG_REPLAY_VERIFY_H
+
+#include "replay/compare.h"
+#include "replay/session.h"
+
+struct tdbg_verify_options {
+    struct tdbg_session_options session;
+    int64_t from, to; /* steps, both inclusive; -1: the first, the last */
+    /* Called after every step for progress; may be NULL. Nonzero stops (TDBG_INTERRUPTED). */
+    int (*progress)(void *context, int64_t step, int64_t done, int64_t total, float loss);
+    void *progress_context;
+};
+
+/* What was found. differ counts (step, site) pairs. */
+struct tdbg_verify_report {
+    int64_t n_steps, verified_steps; /* asked for; without any difference */
+    int32_t n_sites;                 /* that have digests */
+    int64_t differ;
+    /* The first difference, in step order and then dataflow order; valid if differ > 0. */
+    int64_t step;
+    int32_t site;                /* -1: all sites agree, but a hash chain does not */
+    int chain;                   /* whose h(step) is wrong, if site == -1 */
+    uint64_t recorded, computed; /* digests (or chain values) */
+    bool has_elements;           /* the recorded value is stored: elements holds the comparison */
+    struct tdbg_tensor_difference elements; /* a = recorded, b = computed */
+};
+
+/* TDBG_OK whether or not something differs: see report->differ. Damaged data (a stored value that
+ * does not have its recorded digest) is TDBG_DAMAGED and names step and site. */
+enum tdbg_status tdbg_verify_trace(struct tdbg_trace *trace,
+                                   const struct tdbg_verify_options *options,
+                                   struct tdbg_verify_report *report, struct tdbg_err *err);
+
+#endif
