@@ -1,0 +1,177 @@
+/* tdbg info: what a trace is, in text or JSON. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "cli/commands.h"
+#include "engine/engine.h"
+
+static const char *last_eval(struct tdbg_trace *trace, const struct tdbg_step_row *last, char *buf,
+                             size_t buf_bytes)
+{
+    int32_t loss = tdbg_trace_find_site(trace, "eval/loss", TDBG_LANE_ALL, TDBG_LANE_ALL);
+    int32_t accuracy = tdbg_trace_find_site(trace, "eval/accuracy", TDBG_LANE_ALL, TDBG_LANE_ALL);
+    struct tdbg_stats a, b;
+    if (!last->evaluated || loss < 0 || accuracy < 0 ||
+        tdbg_trace_read_stats(trace, last->step, loss, &a, NULL) != TDBG_OK ||
+        tdbg_trace_read_stats(trace, last->step, accuracy, &b, NULL) != TDBG_OK)
+        return NULL;
+    snprintf(buf, buf_bytes, "loss %.6g, accuracy %.2f %%", a.mean, 100 * b.mean);
+    return buf;
+}
+
+static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *last,
+                       const struct tdbg_trace_sizes *sizes)
+{
+    const struct tdbg_run_info *info = tdbg_trace_info(trace);
+    char uuid[CLI_UUID_TEXT_BYTES], a[32], b[32], eval[96];
+    int32_t n_sites, n_items;
+    tdbg_trace_sites(trace, &n_sites);
+    tdbg_trace_keyframe_items(trace, &n_items);
+    int64_t first = tdbg_trace_first_step(trace), n = tdbg_trace_n_steps(trace);
+    printf("trace         %s%s\n", tdbg_trace_path(trace),
+           tdbg_trace_is_closed(trace) ? "" : " (not closed: the recording was cut off)");
+    printf("run           %s, tdbg %s, numerics version %d\n", cli_uuid_text(info->uuid, uuid),
+           info->tdbg_version, (int)info->numerics_version);
+    printf("config        %s\n", info->config_path);
+    printf("steps         %" PRId64 " to %" PRId64 " of %" PRId64 ", batch %" PRId64
+           ", epoch %" PRId64 "\n",
+           first, first + n - 1, info->planned_steps, info->batch, last->epoch);
+    printf("ranks         %d, lanes %d, micro-batches %d\n", (int)info->world_size,
+           (int)info->lanes, (int)info->accumulate);
+    printf("seed          %" PRIu64 "\n", info->seed);
+    printf("environment   %s\n", info->environment);
+    printf("data set      %s\n", info->dataset);
+    printf("loss          %.9g at step %" PRId64 "\n", (double)last->loss, last->step);
+    if (last_eval(trace, last, eval, sizeof eval))
+        printf("evaluation    %s\n", eval);
+    printf("preset        %s, %d sites, keyframe every %" PRId64 " steps\n", info->preset,
+           (int)n_sites, info->keyframe_every);
+    printf("size          %s", cli_bytes_text(sizes->file_bytes, a, sizeof a));
+    printf(": values %s (raw %s)", cli_bytes_text(sizes->values_bytes, a, sizeof a),
+           cli_bytes_text(sizes->raw_values_bytes, b, sizeof b));
+    printf(", %" PRId64 " samples %s (raw %s)", sizes->n_samples,
+           cli_bytes_text(sizes->samples_bytes, a, sizeof a),
+           cli_bytes_text(sizes->raw_samples_bytes, b, sizeof b));
+    printf(", %" PRId64 " keyframes %s (raw %s)", sizes->n_keyframes,
+           cli_bytes_text(sizes->keyframe_bytes, a, sizeof a),
+           cli_bytes_text(sizes->raw_keyframe_bytes, b, sizeof b));
+    printf(", digests %s\n", cli_bytes_text(sizes->digest_bytes, a, sizeof a));
+    printf("chain         %016" PRIx64 "\n", last->chain[TDBG_CHAIN_MAIN]);
+}
+
+static void print_sites_json(struct tdbg_trace *trace, struct tdbg_json *json)
+{
+    int32_t n;
+    const struct tdbg_site *sites = tdbg_trace_sites(trace, &n);
+    tdbg_json_array_begin(json, "sites");
+    for (int32_t i = 0; i < n; i++) {
+        tdbg_json_object_begin(json, NULL);
+        tdbg_json_string(json, "name", sites[i].name);
+        tdbg_json_string(json, "stage", tdbg_stage_text(sites[i].stage));
+        tdbg_json_string(json, "op", sites[i].op);
+        tdbg_json_int(json, "lane", sites[i].lane);
+        tdbg_json_int(json, "micro", sites[i].micro);
+        tdbg_json_string(json, "dtype", tdbg_dtype_text(sites[i].dtype));
+        tdbg_json_array_begin(json, "shape");
+        for (int32_t d = 0; d < sites[i].ndim; d++)
+            tdbg_json_int(json, NULL, sites[i].dims[d]);
+        tdbg_json_array_end(json);
+        tdbg_json_string(json, "unit", sites[i].unit);
+        tdbg_json_object_end(json);
+    }
+    tdbg_json_array_end(json);
+}
+
+static void print_json(struct tdbg_trace *trace, const struct tdbg_step_row *last,
+                       const struct tdbg_trace_sizes *sizes)
+{
+    const struct tdbg_run_info *info = tdbg_trace_info(trace);
+    char uuid[CLI_UUID_TEXT_BYTES];
+    struct tdbg_json json;
+    tdbg_json_init(&json, stdout, true);
+    tdbg_json_object_begin(&json, NULL);
+    tdbg_json_int(&json, "schema", 1);
+    tdbg_json_string(&json, "path", tdbg_trace_path(trace));
+    tdbg_json_bool(&json, "closed", tdbg_trace_is_closed(trace));
+    tdbg_json_string(&json, "uuid", cli_uuid_text(info->uuid, uuid));
+    tdbg_json_string(&json, "tdbg_version", info->tdbg_version);
+    tdbg_json_int(&json, "numerics_version", info->numerics_version);
+    tdbg_json_int(&json, "first_step", tdbg_trace_first_step(trace));
+    tdbg_json_int(&json, "steps", tdbg_trace_n_steps(trace));
+    tdbg_json_int(&json, "planned_steps", info->planned_steps);
+    tdbg_json_int(&json, "batch", info->batch);
+    tdbg_json_int(&json, "world_size", info->world_size);
+    tdbg_json_int(&json, "lanes", info->lanes);
+    tdbg_json_int(&json, "accumulate", info->accumulate);
+    tdbg_json_int(&json, "seed", (int64_t)info->seed);
+    tdbg_json_string(&json, "preset", info->preset);
+    tdbg_json_int(&json, "keyframe_every", info->keyframe_every);
+    tdbg_json_float(&json, "loss", last->loss);
+    tdbg_json_u64_hex(&json, "chain", last->chain[TDBG_CHAIN_MAIN]);
+    tdbg_json_object_begin(&json, "chains");
+    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
+        tdbg_json_u64_hex(&json, tdbg_chain_name(c), last->chain[c]);
+    tdbg_json_object_end(&json);
+    tdbg_json_object_begin(&json, "bytes");
+    tdbg_json_int(&json, "file", sizes->file_bytes);
+    tdbg_json_int(&json, "values", sizes->values_bytes);
+    tdbg_json_int(&json, "values_raw", sizes->raw_values_bytes);
+    tdbg_json_int(&json, "samples", sizes->samples_bytes);
+    tdbg_json_int(&json, "samples_raw", sizes->raw_samples_bytes);
+    tdbg_json_int(&json, "keyframes", sizes->keyframe_bytes);
+    tdbg_json_int(&json, "keyframes_raw", sizes->raw_keyframe_bytes);
+    tdbg_json_int(&json, "digests", sizes->digest_bytes);
+    tdbg_json_object_end(&json);
+    tdbg_json_int(&json, "n_keyframes", sizes->n_keyframes);
+    tdbg_json_int(&json, "n_samples", sizes->n_samples);
+    tdbg_json_string(&json, "config", info->config);
+    tdbg_json_string(&json, "config_path", info->config_path);
+    tdbg_json_string(&json, "inject", info->inject);
+    tdbg_json_string(&json, "environment", info->environment);
+    tdbg_json_string(&json, "dataset", info->dataset);
+    tdbg_json_string(&json, "graph", info->graph);
+    print_sites_json(trace, &json);
+    tdbg_json_object_end(&json);
+    putchar('\n');
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_err fault = {0}, *err = &fault;
+    struct tdbg_trace *trace = NULL;
+    struct tdbg_step_row last;
+    struct tdbg_trace_sizes sizes;
+    const char *path;
+    bool as_json = false, helped;
+    int n_words;
+    const struct cli_option options[] = {
+        {"--json", 0, CLI_FLAG, NULL, &as_json, 0, 0, "Print JSON (schema 1)."},
+    };
+    TDBG_TRY(cli_parse_args(command, options, 1, argc, argv, &path, 1, &n_words, &helped, err));
+    if (helped)
+        return 0;
+    TDBG_TRY(tdbg_trace_open(path, &trace, err));
+    cli_warn_unclosed(trace);
+    int64_t last_step = tdbg_trace_first_step(trace) + tdbg_trace_n_steps(trace) - 1;
+    TDBG_TRY(tdbg_trace_read_steps(trace, last_step, 1, &last, err));
+    TDBG_TRY(tdbg_trace_read_sizes(trace, &sizes, err));
+    if (as_json)
+        print_json(trace, &last, &sizes);
+    else
+        print_text(trace, &last, &sizes);
+out:
+    tdbg_trace_close(trace);
+    return st == TDBG_OK ? 0 : cli_fail(err);
+}
+
+const struct cli_command cli_info = {
+    .name = "info",
+    .summary = "Say what a trace holds: run, sizes, and the chain that stands for all of its bits.",
+    .usage = "TRACE [--json]",
+    .examples = "  tdbg info a.h5\n  tdbg info a.h5 --json\n",
+    .run = run,
+};

@@ -1,0 +1,52 @@
+/* The subcommands, one file each, and what several of them share. */
+#ifndef TDBG_CLI_COMMANDS_H
+#define TDBG_CLI_COMMANDS_H
+
+#include "cli/args.h"
+#include "replay/session.h"
+#include "trace/reader.h"
+
+extern const struct cli_command cli_record, cli_info, cli_show, cli_replay, cli_diff;
+
+/* The options of a command that re-executes. */
+struct cli_execution {
+    const char *isa; /* "auto" */
+    int64_t threads; /* 0: all */
+};
+#define CLI_EXECUTION_OPTIONS(execution)                                                           \
+    {"--threads",          0, CLI_INT, "N",                                                        \
+     &(execution).threads, 0, 4096,    "CPU threads (0 = all); never changes a bit."},             \
+    {                                                                                              \
+        "--isa", 0, CLI_STRING, "SET", &(execution).isa, 0, 0,                                     \
+            "Instruction set: auto, avx512, avx2 or portable; never changes a bit."                \
+    }
+struct tdbg_session_options cli_session_options(const struct cli_execution *execution);
+
+/* Ctrl-C and SIGTERM: after cli_catch_signals() the first one is only remembered, and
+ * cli_stop_signal() returns it (0: none so far); the second one ends the process at once. */
+void cli_catch_signals(void);
+int cli_stop_signal(void);
+
+/* An open trace with a recompute function, and what closes both. */
+struct cli_trace {
+    struct tdbg_trace *trace;
+    struct tdbg_recompute *recompute;
+};
+enum tdbg_status cli_open_trace(const char *path, const struct cli_execution *execution,
+                                struct cli_trace *out, struct tdbg_err *err);
+void cli_close_trace(struct cli_trace *trace);
+
+/* A warning on stderr when the recording was cut off. */
+void cli_warn_unclosed(const struct tdbg_trace *trace);
+
+/* Environment of this process as JSON text, for the trace; free() it. */
+char *cli_environment_json(const char *isa, int threads);
+
+/* UUID as text. */
+enum { CLI_UUID_TEXT_BYTES = 37 };
+const char *cli_uuid_text(const uint8_t uuid[TDBG_UUID_BYTES], char buf[CLI_UUID_TEXT_BYTES]);
+
+/* "12.3 MiB" into buf; returns buf. */
+const char *cli_bytes_text(int64_t bytes, char *buf, size_t buf_bytes);
+
+#endif

@@ -1,0 +1,143 @@
+/* What several subcommands share. See commands.h. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/version.h"
+#include "cli/commands.h"
+
+struct tdbg_session_options cli_session_options(const struct cli_execution *execution)
+{
+    return (struct tdbg_session_options){.isa = execution->isa ? execution->isa : "auto",
+                                         .threads = (int)execution->threads};
+}
+
+static volatile sig_atomic_t stop_signal;
+
+static void remember_signal(int number)
+{
+    if (stop_signal)
+        _exit(128 + number);
+    stop_signal = number;
+    static const char text[] = "\ntdbg: stopping after this step; once more to stop at once\n";
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)ignored;
+}
+
+void cli_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = remember_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int cli_stop_signal(void)
+{
+    return stop_signal;
+}
+
+enum tdbg_status cli_open_trace(const char *path, const struct cli_execution *execution,
+                                struct cli_trace *out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_session_options options = cli_session_options(execution);
+    *out = (struct cli_trace){0};
+    TDBG_TRY(tdbg_trace_open(path, &out->trace, err));
+    TDBG_TRY(tdbg_recompute_create(out->trace, &options, &out->recompute, err));
+    cli_warn_unclosed(out->trace);
+out:
+    return st;
+}
+
+void cli_close_trace(struct cli_trace *trace)
+{
+    tdbg_recompute_destroy(trace->recompute);
+    tdbg_trace_close(trace->trace);
+}
+
+void cli_warn_unclosed(const struct tdbg_trace *trace)
+{
+    if (!tdbg_trace_is_closed(trace))
+        fprintf(stderr, "tdbg: warning: %s was not closed; it ends with step %" PRId64 "\n",
+                tdbg_trace_path(trace),
+                tdbg_trace_first_step(trace) + tdbg_trace_n_steps(trace) - 1);
+}
+
+/* The processor's name as Linux states it; "" where it does not. */
+static void read_cpu_name(char *buf, size_t buf_bytes)
+{
+    static const char key[] = "model name";
+    char line[256];
+    buf[0] = '\0';
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, key, sizeof key - 1) != 0 || !colon)
+            continue;
+        snprintf(buf, buf_bytes, "%s", colon + 1 + strspn(colon + 1, " \t"));
+        buf[strcspn(buf, "\n")] = '\0';
+        break;
+    }
+    if (f)
+        fclose(f);
+}
+
+char *cli_environment_json(const char *isa, int threads)
+{
+    char *text = NULL, cpu[128], when[32];
+    size_t bytes = 0;
+    struct utsname system = {0};
+    struct tm utc;
+    time_t now = time(NULL);
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out)
+        return NULL;
+    struct tdbg_json json;
+    uname(&system);
+    read_cpu_name(cpu, sizeof cpu);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    tdbg_json_init(&json, out, false);
+    tdbg_json_object_begin(&json, NULL);
+    tdbg_json_string(&json, "time", when);
+    tdbg_json_string(&json, "host", system.nodename);
+    tdbg_json_string(&json, "system", system.sysname);
+    tdbg_json_string(&json, "release", system.release);
+    tdbg_json_string(&json, "machine", system.machine);
+    tdbg_json_string(&json, "cpu", cpu);
+    tdbg_json_string(&json, "compiler", __VERSION__);
+    tdbg_json_string(&json, "device", "cpu");
+    tdbg_json_string(&json, "math", "strict");
+    tdbg_json_string(&json, "isa", isa);
+    tdbg_json_int(&json, "threads", threads);
+    tdbg_json_object_end(&json);
+    fclose(out);
+    return text;
+}
+
+const char *cli_uuid_text(const uint8_t uuid[TDBG_UUID_BYTES], char buf[CLI_UUID_TEXT_BYTES])
+{
+    char *p = buf;
+    for (int i = 0; i < TDBG_UUID_BYTES; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *p++ = '-';
+        p += snprintf(p, 3, "%02x", uuid[i]);
+    }
+    return buf;
+}
+
+const char *cli_bytes_text(int64_t bytes, char *buf, size_t buf_bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double n = (double)bytes;
+    int unit = 0;
+    for (; n >= 1024 && unit < 4; unit++)
+        n /= 1024;
+    snprintf(buf, buf_bytes, unit ? "%.1f %s" : "%.0f %s", n, units[unit]);
+    return buf;
+}

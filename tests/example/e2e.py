@@ -1,0 +1,616 @@
+#!/usr/bin/env python3
+"""End-to-end tests of the tdbg program: record, verify, show, diff, damage, signals.
+
+    e2e.py CASE     runs one case (tests/meson.build lists them); e2e.py --list prints all
+
+Environment: TDBG_BUILD is the build folder, TDBG_SOURCE the source folder.
+"""
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+
+BUILD = os.path.abspath(os.environ.get("TDBG_BUILD", "build"))
+SOURCE = os.path.abspath(os.environ.get("TDBG_SOURCE", "."))
+TDBG = os.path.join(BUILD, "tdbg")
+MLP = os.path.join(SOURCE, "examples", "fashion_mlp.cfg")
+DIVERGING = os.path.join(SOURCE, "examples", "fashion_mlp_diverging.cfg")
+os.environ["HDF5_PLUGIN_PATH"] = os.path.join(BUILD, "trace")
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def run(*args, code=0, program=TDBG, cwd=None):
+    """Runs tdbg; fails with the command that repeats it when the exit code is another."""
+    command = [program, *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    if code is not None and done.returncode != code:
+        sys.exit(f"exit code {done.returncode} instead of {code}\nrepeat: {' '.join(command)}\n"
+                 f"{done.stdout}{done.stderr}")
+    return done
+
+
+def check(condition, text):
+    if not condition:
+        sys.exit(f"failed: {text}")
+
+
+def record(config, trace, *args, **kwargs):
+    return run("record", config, "-o", trace, "-q", *args, **kwargs)
+
+
+def info(trace):
+    return json.loads(run("info", trace, "--json").stdout)
+
+
+def golden_chains():
+    with open(os.path.join(SOURCE, "tests", "example", "golden_chains.json")) as f:
+        return json.load(f)
+
+
+def write_idx(path, array_bytes, dims):
+    with gzip.open(path, "wb") as f:
+        f.write(struct.pack(">BBBB", 0, 0, 8, len(dims)) + struct.pack(f">{len(dims)}I", *dims))
+        f.write(array_bytes)
+
+
+SMALL = """
+seed = 3;
+steps = {steps};
+data = {{ kind = "idx";
+  train = {{ images = "train-x.gz"; labels = "train-y.gz"; }};
+  test = {{ images = "test-x.gz"; labels = "test-y.gz"; }};
+  batch = {batch}; {data}
+  transforms = ( {{ op = "scale"; by = 0.01; }} );
+}};
+model = ( {{ op = "flatten"; }}, {{ op = "linear"; name = "fc1"; out = 19; }}, {{ op = "relu"; }},
+          {{ op = "linear"; name = "fc2"; out = 5; }} );
+optimizer = {{ kind = "adamw"; lr = 0.01; }};
+eval = {{ every = 4; }};
+record = {{ keyframe = 5; }};
+"""
+
+
+def small_config(folder, steps=12, batch=10, data=""):
+    """A tiny data set of 95 + 23 samples of 3 x 4 pixels, and a config that trains on it."""
+    import random
+    rng = random.Random(7)
+    for name, n in (("train", 95), ("test", 23)):
+        write_idx(f"{folder}/{name}-x.gz", bytes(rng.randrange(256) for _ in range(n * 12)),
+                  (n, 3, 4))
+        write_idx(f"{folder}/{name}-y.gz", bytes(rng.randrange(5) for _ in range(n)), (n,))
+    path = f"{folder}/small.cfg"
+    with open(path, "w") as f:
+        f.write(SMALL.format(steps=steps, batch=batch, data=data))
+    return path
+
+
+def verified(trace, *args, code=0):
+    return run("replay", trace, "--verify", "-q", *args, code=code).stdout
+
+
+@case
+def mlp_records_and_verifies(folder):
+    record(MLP, f"{folder}/a.h5")
+    out = verified(f"{folder}/a.h5")
+    check(re.match(r"verified 400 of 400 steps, \d+ sites, 0 differ\n$", out), out)
+    check(info(f"{folder}/a.h5")["chain"] == golden_chains()["fashion_mlp"], "golden chain")
+    out = verified(f"{folder}/a.h5", "--from", 120, "--to", 130)
+    check(out.startswith("verified 11 of 11 steps"), out)
+    run("replay", f"{folder}/a.h5", "--verify", "--from", 400, code=2)
+    summary = run("replay", f"{folder}/a.h5").stdout
+    check("400" in summary and "loss" in summary, summary)
+
+
+@case
+def verify_needs_no_data_set(folder):
+    config = small_config(folder)
+    record(config, f"{folder}/a.h5")
+    for name in os.listdir(folder):
+        if name.endswith(".gz"):
+            os.unlink(f"{folder}/{name}")
+    check("12 of 12 steps" in verified(f"{folder}/a.h5"), "verify without the data set")
+
+
+@case
+def threads_and_isa_do_not_change_bits(folder):
+    chains = {}
+    variants = [("--threads", t) for t in (1, 2, 7)]
+    variants += [("--isa", i) for i in ("portable", "avx2", "avx512")]
+    for option, value in variants:
+        trace = f"{folder}/{value}.h5"
+        done = record(MLP, trace, "--steps", 20, "--set", "eval.batches=2", option, value,
+                      code=None)
+        if done.returncode == 2 and option == "--isa" and "not" in done.stderr:
+            continue  # this processor lacks it
+        check(done.returncode == 0, done.stderr)
+        chains[value] = info(trace)["chains"]
+    check(len(chains) >= 4, f"variants that ran: {list(chains)}")
+    for value, chain in chains.items():
+        check(chain == chains[1], f"{value} differs from 1 thread")
+    check(chains[1]["main"] == golden_chains()["fashion_mlp_20"], "golden chain")
+
+
+@case
+def optimization_does_not_change_bits(folder):
+    chains = []
+    for program in (TDBG, os.path.join(BUILD, "tests", "tdbg-O0")):
+        trace = f"{folder}/{len(chains)}.h5"
+        short = ("--steps", 6, "--set", "eval.batches=1")
+        record(MLP, trace, *short, program=program)
+        chains.append(info(trace)["chains"])
+        for isa in ("portable", "avx2"):
+            if record(MLP, trace, *short, "--isa", isa, "--force", program=program,
+                      code=None).returncode == 0:
+                chains.append(info(trace)["chains"])
+    check(len(chains) >= 4 and all(c == chains[0] for c in chains), "-O0 and -O3")
+
+
+@case
+def diff_names_the_cause(folder):
+    a, b = f"{folder}/a.h5", f"{folder}/b.h5"
+    record(MLP, a, "--steps", 30)
+    record(MLP, b, "--steps", 30, "--threads", 1)
+    out = run("diff", a, b).stdout
+    check("same: 30 steps" in out, out)
+    record(MLP, b, "--steps", 30, "--set", "seed=2", "--force")
+    out = run("diff", a, b, code=1).stdout
+    check("seed: 42 -> 2" in out and "first difference: step 0, site samples/id" in out, out)
+    record(MLP, b, "--steps", 30, "--set", "optimizer.lr=0.011", "--force")
+    out = run("diff", a, b, code=1).stdout
+    check("optimizer.lr: 0.01 -> 0.011" in out, out)
+    check("first difference: step 0, site hyper/lr" in out, out)
+    check("0.00999999978 and 0.0109999999" in out, out)
+    report = json.loads(run("diff", a, b, "--json", code=1).stdout)
+    check(report["first"]["site"] == "hyper/lr" and report["first"]["step"] == 0, report)
+    check(report["reads"] <= 100, report["reads"])
+
+
+@case
+def diff_finds_a_late_difference(folder):
+    """The schedule changes the learning rate at its 20th step only."""
+    config = small_config(folder, steps=40)
+    a, b = f"{folder}/a.h5", f"{folder}/b.h5"
+    record(config, a, "--set", 'schedule={kind="cosine";}')
+    record(config, b, "--set", 'schedule={kind="cosine";lr_min=1e-9;}')
+    out = run("diff", a, b, code=1).stdout
+    step = int(re.search(r"first difference: step (\d+), site hyper/lr", out).group(1))
+    values = [[json.loads(run("show", t, "hyper/lr", "--step", s, "--values", "--json").stdout)
+               ["values"][0] for t in (a, b)] for s in (step - 1, step)]
+    check(values[0][0] == values[0][1] and values[1][0] != values[1][1], values)
+
+
+@case
+def show_equals_h5py(folder):
+    import h5py
+    import numpy as np
+    trace = f"{folder}/a.h5"
+    record(MLP, trace, "--steps", 8)
+    with h5py.File(trace) as f:
+        stored = f["t/grad/fc1.weight"][7].ravel()
+        for site in ("grad/fc1.weight", "grad/fc3.bias"):
+            shown = json.loads(run("show", trace, site, "--step", 7, "--values", "--json").stdout)
+            values = np.array(shown["values"], dtype=np.float32)
+            check(values.tobytes() == f["t/" + site][7].tobytes(), site)
+    text = run("show", trace, "grad/fc1.weight", "--step", 7, "--values").stdout.split()
+    check(np.array(text, dtype=np.float32).tobytes() == stored.tobytes(), "text values")
+    dump = subprocess.run(["h5dump", "-H", trace], capture_output=True, text=True)
+    check(dump.returncode == 0 and "fc1.weight" in dump.stdout, "h5dump -H")
+    dump = subprocess.run(["h5dump", "-d", "/t/grad/fc3.bias", "-s", "7,0", "-c", "1,10", trace],
+                          capture_output=True, text=True)
+    check(dump.returncode == 0 and "(7,0)" in dump.stdout, "h5dump through the plugin: " +
+          dump.stderr)
+
+
+@case
+def show_recomputes_what_is_not_stored(folder):
+    """Any tensor of any step in a light trace equals what a full trace stored live."""
+    config = small_config(folder, steps=12)
+    full, light = f"{folder}/full.h5", f"{folder}/light.h5"
+    record(config, full, "--set", "record.preset=full")
+    record(config, light, "--set", "record.preset=light")
+    check(info(full)["chain"] == info(light)["chain"], "chain of two presets")
+    run("diff", full, light)
+    names = {s["name"] for s in info(full)["sites"] if not s["name"].startswith("state/")}
+    check(len(names) > 30, names)
+    for name in sorted(names):
+        step = 11 if name.startswith("eval/") else 7
+        a, b = (run("show", t, name, "--step", step, "--values", "--json").stdout
+                for t in (full, light))
+        check(a == b, f"{name} at step {step}")
+    run("show", full, "eval/loss", "--step", 6, code=2)
+
+
+@case
+def lanes_and_micro_batches(folder):
+    config = small_config(folder, batch=11, data="drop_last = false;")
+    for lanes, accumulate in ((1, 1), (2, 1), (3, 2), (4, 1), (7, 1), (1, 4)):
+        cut = ("--set", f"engine.lanes={lanes}", "--set", f"engine.accumulate={accumulate}")
+        a, b = f"{folder}/a.h5", f"{folder}/b.h5"
+        record(config, a, *cut, "--force", "--threads", 1)
+        record(config, b, *cut, "--force", "--threads", 7)
+        check("same: 12 steps" in run("diff", a, b).stdout, cut)
+        check("12 of 12 steps" in verified(a), cut)
+    # Another cut is another order of rounding: other bits, nearly the same loss.
+    losses = [info(t)["loss"] for t in (a, b)]
+    record(config, b, "--force", "--set", "engine.lanes=3")
+    other = info(b)["loss"]
+    check(abs(losses[0] - other) < 1e-3 and run("diff", a, b, code=1), "lanes round differently")
+
+
+@case
+def schedule_optimizer_loss_variants(folder):
+    config = small_config(folder, steps=15, data="shuffle = false;")
+    variants = [
+        ('optimizer={kind="sgd";lr=0.1;momentum=0.9;nesterov=true;weight_decay=0.01;}',),
+        ('optimizer={kind="sgd";lr=0.1;}', "loss.reduction=sum"),
+        ('schedule={kind="cosine";warmup=4;lr_min=0.001;}',),
+        ('schedule={kind="constant";warmup=5;}', "data.sampler.reshuffle=false"),
+        ("record.preset=full", 'record.stages={fwd="off";bwd="every:3";}'),
+        ("record.preset=light", 'record.stages={param="digest";}'),
+    ]
+    seen = set()
+    for variant in variants:
+        sets = [word for v in variant for word in ("--set", v)]
+        record(config, f"{folder}/v.h5", "--force", *sets)
+        check("15 of 15 steps" in verified(f"{folder}/v.h5"), variant)
+        seen.add(info(f"{folder}/v.h5")["chain"])
+    check(len(seen) == 5, f"variants of the training have chains of their own: {len(seen)}")
+
+
+@case
+def diverging_run_verifies(folder):
+    trace = f"{folder}/bad.h5"
+    record(DIVERGING, trace)
+    check("400 of 400 steps" in verified(trace), "a run with NaN verifies")
+    loss = info(trace)["loss"]
+    check(loss is None or loss > 10, f"the loss blew up: {loss}")
+    run("replay", trace)
+
+
+@case
+def epochs_and_print_config(folder):
+    config = small_config(folder)
+    full = f"{folder}/full.cfg"
+    text = run("record", config, "--print-config", "--set", "epochs=2").stdout
+    check("# --set" in text and "# default" in text and f"# {config}:" in text, text)
+    with open(full, "w") as f:
+        f.write(text)
+    record(config, f"{folder}/a.h5", "--set", "epochs=2")
+    record(full, f"{folder}/b.h5")
+    check(info(f"{folder}/a.h5")["steps"] == 18, "2 epochs of 9 steps")
+    run("diff", f"{folder}/a.h5", f"{folder}/b.h5")
+
+
+@case
+def never_overwrites_without_force(folder):
+    config = small_config(folder)
+    record(config, f"{folder}/a.h5")
+    before = open(f"{folder}/a.h5", "rb").read()
+    done = record(config, f"{folder}/a.h5", code=2)
+    check("--force" in done.stderr, done.stderr)
+    check(open(f"{folder}/a.h5", "rb").read() == before, "the trace is untouched")
+    record(config, f"{folder}/a.h5", "--force")
+
+
+@case
+def interrupt_closes_a_valid_trace(folder):
+    config = small_config(folder, steps=1000000)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        trace = f"{folder}/{code}.h5"
+        process = subprocess.Popen([TDBG, "record", config, "-o", trace], stderr=subprocess.PIPE,
+                                   text=True)
+        while "recording" not in process.stderr.readline():
+            check(process.poll() is None, "record ended early")
+        process.send_signal(number)
+        process.stderr.read()
+        check(process.wait() == code, f"exit code {process.returncode}")
+        check(info(trace)["closed"], "closed")
+        check("0 differ" in verified(trace), "verifies")
+
+
+def edit(trace, change):
+    import h5py
+    with h5py.File(trace, "r+") as f:
+        change(f)
+
+
+def mix_digest(words):
+    """docs/trace-format.md in numpy: the digest of an array of 32-bit words."""
+    import numpy as np
+    with np.errstate(over="ignore"):
+        def mix(i, w):
+            x = ((i << np.uint64(32)) | (i >> np.uint64(32))) ^ w
+            x = x * np.uint64(0xBF58476D1CE4E5B9)
+            x ^= x >> np.uint64(32)
+            x = x * np.uint64(0x3C79AC492BA7B653)
+            return x ^ (x >> np.uint64(29))
+        n = len(words)
+        total = mix(np.arange(n, dtype=np.uint64), words.astype(np.uint64)).sum(dtype=np.uint64)
+        last = mix(np.array([2**64 - 1], dtype=np.uint64),
+                   np.array([(n ^ n >> 32) & 0xFFFFFFFF], dtype=np.uint64))[0]
+        return total + last
+
+
+def site_row(f, name):
+    names = [n.decode() if isinstance(n, bytes) else n for n in f["sites"]["name"]]
+    return names.index(name)
+
+
+@case
+def verify_finds_a_flipped_bit(folder):
+    """In a sample and in keyframes, with file checksums and digests rewritten to match."""
+    import numpy as np
+    config = small_config(folder)
+    record(config, f"{folder}/good.h5")
+    trace = f"{folder}/bad.h5"
+
+    def flip_sample(f, rewrite):
+        x = f["samples/train/x"][3]
+        x.ravel()[5] ^= 1
+        f["samples/train/x"][3] = x
+        if not rewrite:
+            return
+        batch = f["samples/train/batch"][:]
+        row_of = {int(i): r for r, i in enumerate(f["samples/train/id"][:])}
+        column = site_row(f, "samples/x")
+        for step, ids in enumerate(batch):
+            rows = [row_of[int(i)] for i in ids if i >= 0]
+            words = np.concatenate([f["samples/train/x"][r].ravel() for r in rows])
+            f["digest"][step, column] = mix_digest(words)
+
+    def flip_keyframe(index, step):
+        def change(f, rewrite):
+            w = f["keyframe/fc1.weight"][index]
+            w.view(np.uint32).ravel()[17] ^= 1
+            f["keyframe/fc1.weight"][index] = w
+            if rewrite:
+                f["digest"][step, site_row(f, "state/fc1.weight")] = mix_digest(
+                    w.view(np.uint32).ravel())
+        return change
+
+    # With its digest rewritten a flipped value is found where it first acts, or where it was made.
+    for change, names in ((flip_sample, ("samples/", "input/x")),
+                          (flip_keyframe(0, 0), ("state/fc1.weight", "fwd/fc1")),
+                          (flip_keyframe(2, 10), ("state/fc1.weight", "state/fc1.weight"))):
+        for rewrite in (False, True):
+            name = names[rewrite]
+            shutil.copy(f"{folder}/good.h5", trace)
+            edit(trace, lambda f: change(f, rewrite))
+            done = run("replay", trace, "--verify", "-q", code=None)
+            text = done.stdout + done.stderr
+            wanted = (1,) if rewrite else (1, 3)
+            check(done.returncode in wanted and name in text, f"{name} {rewrite}: {text}")
+    shutil.copy(f"{folder}/good.h5", trace)
+
+    def flip_chain(f):
+        rows = f["steps"][:]
+        rows["chain"][4, 0] ^= 1
+        f["steps"][:] = rows
+    edit(trace, flip_chain)
+    check("chain main" in verified(trace, code=1), "a rewritten chain")
+
+
+@case
+def damaged_values_are_named(folder):
+    """A byte flipped in the file where a gradient lies: named, never believed, never a crash."""
+    import h5py
+    config = small_config(folder)
+    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
+    record(config, good)
+    with h5py.File(good) as f:
+        chunk = f["t/grad/fc1.weight"].id.get_chunk_info(6)
+    data = bytearray(open(good, "rb").read())
+    data[chunk.byte_offset + chunk.size // 2] ^= 0x10
+    open(bad, "wb").write(data)
+    done = run("replay", bad, "--verify", "-q", code=3)
+    check("grad/fc1.weight" in done.stderr and "6" in done.stderr, done.stderr)
+    done = run("show", bad, "grad/fc1.weight", "--step", 6, code=3)
+    check("grad/fc1.weight" in done.stderr, done.stderr)
+    run("show", bad, "grad/fc1.weight", "--step", 5)
+
+
+@case
+def bad_traces_are_refused(folder):
+    import h5py
+    record(small_config(folder), f"{folder}/good.h5")
+    good = open(f"{folder}/good.h5", "rb").read()
+    files = {"empty": b"", "text": b"seed = 1;\n" * 100, "cut": good[:700],
+             "half": good[:len(good) // 2]}
+    for name, data in files.items():
+        open(f"{folder}/{name}.h5", "wb").write(data)
+    with h5py.File(f"{folder}/other.h5", "w") as f:
+        f["x"] = [1, 2, 3]
+    shutil.copy(f"{folder}/good.h5", f"{folder}/newer.h5")
+
+    def newer(f):
+        schema = f.attrs["schema"]
+        schema[0] = 99
+        f.attrs.modify("schema", schema)
+    edit(f"{folder}/newer.h5", newer)
+    for name in (*files, "other", "newer", "missing"):
+        for command in (("info",), ("replay",), ("replay", "--verify"),
+                        ("show", "loss", "--step", "0"), ("diff", f"{folder}/good.h5")):
+            args = [command[0], f"{folder}/{name}.h5", *command[1:]]
+            done = run(*args, code=3)
+            check(done.stderr.startswith("tdbg: error: ") and f"{name}.h5" in done.stderr,
+                  done.stderr)
+    check("99" in run("info", f"{folder}/newer.h5", code=3).stderr, "says which version")
+
+
+@case
+def command_line_errors(folder):
+    for args, text in ((["recrd"], "the most similar command is 'record'"),
+                       (["record"], "too few arguments"),
+                       (["record", MLP, "--stpes", "3"], "did you mean '--steps'?"),
+                       (["record", MLP, "--steps", "x"], "wants an integer"),
+                       (["show", "a.h5", "loss"], "--step"),
+                       (["replay", "a.h5", "--from", "3"], "belong to --verify"),
+                       (["record", MLP, "--isa", "mmx"], "mmx")):
+        done = run(*args, code=2)
+        check(text in done.stderr, f"{args}: {done.stderr}")
+    record(small_config(folder), f"{folder}/a.h5")
+    done = run("show", f"{folder}/a.h5", "grad/fc1.wieght", "--step", "1", code=2)
+    check("did you mean 'grad/fc1.weight'?" in done.stderr, done.stderr)
+    for command in ("record", "info", "show", "replay", "diff"):
+        text = run(command, "--help").stdout
+        check(text == run("help", command).stdout and "Examples:" in text, command)
+    check("optimizer" in run("--help-config").stdout, "--help-config")
+    check("numerics version 1" in run("--version").stdout, "--version")
+
+
+def config_document():
+    return ("# train.cfg\n\n"
+            "A config is in libconfig's syntax. One spelling of a key serves the config, `--set "
+            "key=value`, the trace\nand all messages. Unknown keys are errors; a list of numbers is "
+            "`[...]` or `(...)`; paths are relative to\nthe config file. `tdbg record CFG "
+            "--print-config` prints the whole effective config and where each\nvalue came from. "
+            "`--steps`, `--threads` and `--set` are stronger than the file, the file than the "
+            "defaults.\n\nThe list below is what `tdbg --help-config` prints.\n\n```\n" +
+            run("--help-config").stdout + "```\n")
+
+
+@case
+def documents_are_true(folder):
+    """docs/config.md is generated from the option tables; the manual page lists every option."""
+    path = os.path.join(SOURCE, "docs", "config.md")
+    if os.environ.get("TDBG_UPDATE_GOLDEN"):
+        open(path, "w").write(config_document())
+    check(open(path).read() == config_document(), "docs/config.md is not what --help-config says")
+    page = open(os.path.join(SOURCE, "docs", "man", "tdbg.1")).read().replace("\\-", "-")
+    for command in ("record", "info", "show", "replay", "diff"):
+        section = page.split(f".SS {command}\n")[1].split("\n.SS ")[0]
+        options = re.findall(r"--[a-z][a-z-]*", run(command, "--help").stdout.split("Options:")[1])
+        for option in set(options) - {"--help"}:
+            check(option in section, f"{option} of {command} is not in the manual page")
+
+
+@case
+def malformed_configs(folder):
+    """tests/config/NAME.cfg gives exactly tests/config/NAME.txt and exit code 2."""
+    base = os.path.join(SOURCE, "tests", "config")
+    names = sorted(n[:-4] for n in os.listdir(base) if n.endswith(".cfg"))
+    check(len(names) >= 20, f"{len(names)} configs")
+    for name in names:
+        done = run("record", f"{name}.cfg", "-o", f"{folder}/x.h5", cwd=base, code=2)
+        golden = os.path.join(base, f"{name}.txt")
+        if os.environ.get("TDBG_UPDATE_GOLDEN"):
+            open(golden, "w").write(done.stderr)
+        check(done.stderr == open(golden).read(), f"{name}:\n{done.stderr}")
+        check(not os.path.exists(f"{folder}/x.h5"), f"{name} left a trace behind")
+
+
+def reference_step(np, f, step, names, x, y):
+    """One training step of the small model in float64 from the recorded parameters before it."""
+    def before(name):
+        if step == 0:
+            return f["keyframe/" + name][0].astype(np.float64)
+        return f["t/param/" + name][step - 1].astype(np.float64)
+    w1, b1, w2, b2 = (before(n) for n in names)
+    x = x.reshape(len(x), -1).astype(np.float64) * float(np.float32(0.01))
+    h = x @ w1.T + b1
+    a = np.maximum(h, 0)
+    z = a @ w2.T + b2
+    p = np.exp(z - z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    loss = -np.log(p[np.arange(len(y)), y]).mean()
+    dz = p.copy()
+    dz[np.arange(len(y)), y] -= 1
+    dz /= len(y)
+    dh = (dz @ w2) * (h > 0)
+    return loss, {"fc1.weight": dh.T @ x, "fc1.bias": dh.sum(0),
+                  "fc2.weight": dz.T @ a, "fc2.bias": dz.sum(0)}
+
+
+def reference_update(np, kind, step, param, grad, state):
+    """PyTorch's formulas in float64; state holds the averages and changes in place."""
+    if kind == "sgd":
+        grad = grad + 0.01 * param
+        state["buf"] = 0.9 * state["buf"] + grad
+        return param - 0.1 * (grad + 0.9 * state["buf"])
+    state["m"] = 0.9 * state["m"] + 0.1 * grad
+    state["v"] = 0.999 * state["v"] + 0.001 * grad * grad
+    m, v = state["m"] / (1 - 0.9 ** (step + 1)), state["v"] / (1 - 0.999 ** (step + 1))
+    return param * (1 - 0.01 * 0.01) - 0.01 * m / (np.sqrt(v) + 1e-8)
+
+
+@case
+def training_equals_a_float64_reference(folder):
+    """Every loss, gradient and update of a run against an independent model in float64."""
+    import h5py
+    import numpy as np
+    names = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
+    sgd = 'optimizer={kind="sgd";lr=0.1;momentum=0.9;nesterov=true;weight_decay=0.01;}'
+    for kind, sets in (("adamw", ()), ("sgd", ("--set", sgd)),
+                       ("adamw", ("--set", "engine.lanes=3", "--set", "engine.accumulate=2"))):
+        record(small_config(folder, steps=10), f"{folder}/a.h5", "--force", "--set",
+               "record.preset=full", *sets)
+        with h5py.File(f"{folder}/a.h5") as f:
+            row_of = {int(i): r for r, i in enumerate(f["samples/train/id"][:])}
+            state = {n: {"m": 0.0, "v": 0.0, "buf": 0.0} for n in names}
+            for step in range(10):
+                rows = [row_of[int(i)] for i in f["samples/train/batch"][step]]
+                x = np.stack([f["samples/train/x"][r] for r in rows])
+                y = np.array([f["samples/train/y"][r] for r in rows]).ravel()
+                loss, grads = reference_step(np, f, step, names, x, y)
+                check(abs(loss - f["steps"][step]["loss"]) < 1e-6 * abs(loss), f"loss {step}")
+                for n in names:
+                    got = f["t/grad/" + n][step]
+                    worst = np.abs(got - grads[n]).max() / np.abs(grads[n]).max()
+                    check(worst < 2e-6, f"{kind} grad/{n} step {step}: {worst}")
+                    old = (f["keyframe/" + n][0] if step == 0 else f["t/param/" + n][step - 1])
+                    new = reference_update(np, kind, step, old.astype(np.float64),
+                                           got.astype(np.float64), state[n])
+                    worst = np.abs(f["t/param/" + n][step] - new).max()
+                    check(worst < 1e-6, f"{kind} param/{n} step {step}: {worst}")
+
+
+@case
+def sampler_visits_each_sample_once(folder):
+    import h5py
+    config = small_config(folder, steps=30, data="drop_last = false;")
+    for reshuffle in ("true", "false"):
+        record(config, f"{folder}/a.h5", "--force", "--set", f"data.sampler.reshuffle={reshuffle}")
+        with h5py.File(f"{folder}/a.h5") as f:
+            batches = [[int(i) for i in row if i >= 0] for row in f["samples/train/batch"][:]]
+            check(list(f["steps"]["samples"][:10]) == [10] * 9 + [5], "the last batch is shorter")
+        epochs = [sum(batches[e * 10:e * 10 + 10], []) for e in range(3)]
+        for order in epochs:
+            check(sorted(order) == list(range(95)), "each sample once per epoch")
+        check((epochs[0] == epochs[1]) == (reshuffle == "false"), "reshuffled per epoch")
+        check(epochs[0] != sorted(epochs[0]), "shuffled")
+
+
+@case
+def mlp_learns(folder):
+    """>= 87 % test accuracy on Fashion-MNIST in 10 epochs (suite long)."""
+    trace = f"{folder}/a.h5"
+    record(MLP, trace, "--set", "epochs=10", "--set", "record.preset=light")
+    last = info(trace)["steps"] - 1
+    shown = run("show", trace, "eval/accuracy", "--step", last, "--values").stdout
+    print(f"test accuracy after 10 epochs: {100 * float(shown):.2f} %")
+    check(float(shown) >= 0.87, shown)
+
+
+def main():
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(CASES))
+        return
+    for name in sys.argv[1:] or CASES:
+        with tempfile.TemporaryDirectory(prefix="tdbg-e2e-") as folder:
+            CASES[name](folder)
+        print(f"{name}: ok")
+
+
+if __name__ == "__main__":
+    main()
