@@ -63,6 +63,17 @@ int tdbg_convert_elem_to_json(const void *data, enum tdbg_dtype dtype, int64_t i
     return n;
 }
 
+const char *tdbg_convert_bytes_text(int64_t bytes, char *buf, size_t buf_bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double n = (double)bytes;
+    int unit = 0;
+    for (; n >= 1023.95 && unit < 4; unit++)
+        n /= 1024;
+    snprintf(buf, buf_bytes, unit ? "%.1f %s" : "%.0f %s", n, units[unit]);
+    return buf;
+}
+
 /* Floats in order as integers: negative ones mirrored below zero, so that both zeros are 0. */
 static int64_t ordered_bits(float x)
 {

@@ -32,6 +32,9 @@ static inline float tdbg_bits_float(uint32_t u)
     return x;
 }
 
+/* A number of bytes for people, "12.3 MiB", into buf; returns buf. */
+const char *tdbg_convert_bytes_text(int64_t bytes, char *buf, size_t buf_bytes);
+
 /* Distance in units in the last place between two finite f32: how many floats apart. */
 uint32_t tdbg_convert_ulp_distance(float a, float b);
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/convert.h"
+
 #define SECOND_NS INT64_C(1000000000)
 
 enum { COLUMNS = 79 }; /* the 80th would make some terminals wrap */
@@ -20,6 +22,7 @@ void tdbg_progress_start(struct tdbg_progress *p, FILE *out, enum tdbg_progress_
                                 .n_steps = n_steps,
                                 .step = first_step,
                                 .shown_step = -1,
+                                .start_ns = now_ns,
                                 .shown_ns = now_ns,
                                 .advanced_ns = now_ns,
                                 .trace_bytes = -1};
@@ -34,16 +37,6 @@ static void put_duration(char *buf, size_t room, double seconds)
         snprintf(buf, room, "%d:%02d:%02d", hours, minutes, rest);
     else
         snprintf(buf, room, "%d:%02d", minutes, rest);
-}
-
-static void put_size(char *buf, size_t room, int64_t bytes)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double n = (double)bytes;
-    int unit = 0;
-    for (; n >= 1023.95 && unit < 4; unit++)
-        n /= 1024;
-    snprintf(buf, room, unit ? "%.1f %s" : "%.0f %s", n, units[unit]);
 }
 
 /* Adds one part to the line, two spaces apart, as long as it fits: parts go by importance. */
@@ -82,7 +75,7 @@ static void make_line(const struct tdbg_progress *p, char line[COLUMNS + 1])
         add_part(line, part);
     }
     if (p->trace_bytes >= 0) {
-        put_size(text, sizeof text, p->trace_bytes);
+        tdbg_convert_bytes_text(p->trace_bytes, text, sizeof text);
         snprintf(part, sizeof part, "trace %s", text);
         add_part(line, part);
     }
@@ -104,15 +97,17 @@ static void show(struct tdbg_progress *p, int64_t now_ns)
     p->shown_ns = now_ns;
 }
 
-/* Exponential mean over about 10 s: old enough to be calm, new enough to follow a slow-down. */
+/* The mean so far, and after 10 s an exponential mean over about as long: old enough to be calm,
+ * new enough to follow a slow-down. */
 static void measure(struct tdbg_progress *p, int64_t steps_done, int64_t now_ns)
 {
     if (steps_done <= p->step || now_ns <= p->advanced_ns)
         return;
     double passed = (double)(now_ns - p->advanced_ns);
     double one = passed / (double)(steps_done - p->step);
-    double weight = passed / (passed + 10.0 * (double)SECOND_NS);
-    p->step_ns = p->step_ns > 0 ? p->step_ns + weight * (one - p->step_ns) : one;
+    double window = (double)(now_ns - p->start_ns), longest = 10.0 * (double)SECOND_NS;
+    window = window < longest ? window : passed > longest ? passed : longest;
+    p->step_ns += passed / window * (one - p->step_ns);
     p->advanced_ns = now_ns;
 }
 

@@ -22,9 +22,10 @@ enum tdbg_progress_mode {
 struct tdbg_progress {
     FILE *out;
     enum tdbg_progress_mode mode;
-    int64_t n_steps;     /* of the whole run; 0: not known */
-    int64_t step;        /* steps done */
-    int64_t shown_step;  /* steps done when a line was last printed, -1: never */
+    int64_t n_steps;    /* of the whole run; 0: not known */
+    int64_t step;       /* steps done */
+    int64_t shown_step; /* steps done when a line was last printed, -1: never */
+    int64_t start_ns;
     int64_t shown_ns;    /* and when that was, or the start */
     int64_t advanced_ns; /* when `step` last grew */
     double step_ns;      /* smoothed duration of a step, 0: not known */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/convert.h"
 #include "base/json.h"
 #include "cli/commands.h"
 #include "engine/engine.h"
@@ -35,7 +36,12 @@ static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *las
            tdbg_trace_is_closed(trace) ? "" : " (not closed: the recording was cut off)");
     printf("run           %s, tdbg %s, numerics version %d\n", cli_uuid_text(info->uuid, uuid),
            info->tdbg_version, (int)info->numerics_version);
-    printf("config        %s\n", info->config_path);
+    printf("config        %s, as it took effect:\n", info->config_path);
+    for (const char *line = info->config; *line;) {
+        int length = (int)strcspn(line, "\n");
+        printf("    %.*s\n", length, line);
+        line += length + (line[length] == '\n');
+    }
     printf("steps         %" PRId64 " to %" PRId64 " of %" PRId64 ", batch %" PRId64
            ", epoch %" PRId64 "\n",
            first, first + n - 1, info->planned_steps, info->batch, last->epoch);
@@ -49,16 +55,16 @@ static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *las
         printf("evaluation    %s\n", eval);
     printf("preset        %s, %d sites, keyframe every %" PRId64 " steps\n", info->preset,
            (int)n_sites, info->keyframe_every);
-    printf("size          %s", cli_bytes_text(sizes->file_bytes, a, sizeof a));
-    printf(": values %s (raw %s)", cli_bytes_text(sizes->values_bytes, a, sizeof a),
-           cli_bytes_text(sizes->raw_values_bytes, b, sizeof b));
+    printf("size          %s", tdbg_convert_bytes_text(sizes->file_bytes, a, sizeof a));
+    printf(": values %s (raw %s)", tdbg_convert_bytes_text(sizes->values_bytes, a, sizeof a),
+           tdbg_convert_bytes_text(sizes->raw_values_bytes, b, sizeof b));
     printf(", %" PRId64 " samples %s (raw %s)", sizes->n_samples,
-           cli_bytes_text(sizes->samples_bytes, a, sizeof a),
-           cli_bytes_text(sizes->raw_samples_bytes, b, sizeof b));
+           tdbg_convert_bytes_text(sizes->samples_bytes, a, sizeof a),
+           tdbg_convert_bytes_text(sizes->raw_samples_bytes, b, sizeof b));
     printf(", %" PRId64 " keyframes %s (raw %s)", sizes->n_keyframes,
-           cli_bytes_text(sizes->keyframe_bytes, a, sizeof a),
-           cli_bytes_text(sizes->raw_keyframe_bytes, b, sizeof b));
-    printf(", digests %s\n", cli_bytes_text(sizes->digest_bytes, a, sizeof a));
+           tdbg_convert_bytes_text(sizes->keyframe_bytes, a, sizeof a),
+           tdbg_convert_bytes_text(sizes->raw_keyframe_bytes, b, sizeof b));
+    printf(", digests %s\n", tdbg_convert_bytes_text(sizes->digest_bytes, a, sizeof a));
     printf("chain         %016" PRIx64 "\n", last->chain[TDBG_CHAIN_MAIN]);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/convert.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
@@ -116,8 +117,8 @@ static void announce(const struct record *r)
             " parameters, %d sites, at most %s; cpu %s, %d thread%s\n",
             r->config_path, r->path, info->total_steps, info->batch, info->param_elems,
             (int)n_sites,
-            cli_bytes_text(tdbg_recorder_estimate_bytes(r->recorder, info->total_steps), size,
-                           sizeof size),
+            tdbg_convert_bytes_text(tdbg_recorder_estimate_bytes(r->recorder, info->total_steps),
+                                    size, sizeof size),
             r->backend->isa, r->backend->threads, r->backend->threads == 1 ? "" : "s");
 }
 
@@ -147,7 +148,7 @@ static void conclude(const struct record *r, int64_t bytes)
         return;
     fprintf(stderr, "tdbg: %s has %" PRId64 " of %" PRId64 " steps, %s, last loss %.4g\n", r->path,
             r->steps_done, tdbg_engine_info(r->engine)->total_steps,
-            cli_bytes_text(bytes, size, sizeof size), (double)r->last.loss);
+            tdbg_convert_bytes_text(bytes, size, sizeof size), (double)r->last.loss);
 }
 
 static enum tdbg_status record(struct record *r, struct tdbg_err *err)

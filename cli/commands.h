@@ -46,7 +46,4 @@ char *cli_environment_json(const char *isa, int threads);
 enum { CLI_UUID_TEXT_BYTES = 37 };
 const char *cli_uuid_text(const uint8_t uuid[TDBG_UUID_BYTES], char buf[CLI_UUID_TEXT_BYTES]);
 
-/* "12.3 MiB" into buf; returns buf. */
-const char *cli_bytes_text(int64_t bytes, char *buf, size_t buf_bytes);
-
 #endif

@@ -130,14 +130,3 @@ const char *cli_uuid_text(const uint8_t uuid[TDBG_UUID_BYTES], char buf[CLI_UUID
     }
     return buf;
 }
-
-const char *cli_bytes_text(int64_t bytes, char *buf, size_t buf_bytes)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double n = (double)bytes;
-    int unit = 0;
-    for (; n >= 1024 && unit < 4; unit++)
-        n /= 1024;
-    snprintf(buf, buf_bytes, unit ? "%.1f %s" : "%.0f %s", n, units[unit]);
-    return buf;
-}

@@ -10,6 +10,7 @@
 #include <zlib.h>
 
 #include "base/digest.h"
+#include "kernels/fused_digest.h"
 
 enum { IDX_U8 = 8, MAX_IDX_DIMS = TDBG_MAX_DIMS };
 #define MAX_SET_BYTES (INT64_C(1) << 36)
@@ -131,14 +132,21 @@ static enum tdbg_status take_labels(struct tdbg_dataset *out, const struct idx_f
     return TDBG_OK;
 }
 
-static uint64_t fingerprint(const struct tdbg_dataset *d)
+static enum tdbg_status fingerprint(struct tdbg_dataset *d, struct tdbg_err *err)
 {
-    uint64_t h = tdbg_chain_absorb_text(0, tdbg_dtype_text(d->shape.x_dtype));
+    struct tdbg_cpu cpu;
+    enum tdbg_status st = tdbg_cpu_init(&cpu, "auto", 1, err);
+    if (st != TDBG_OK)
+        return st;
+    uint64_t digest, h = tdbg_chain_absorb_text(0, tdbg_dtype_text(d->shape.x_dtype));
     for (int32_t i = 0; i < d->shape.x_ndim; i++)
         h = tdbg_chain_absorb(h, (uint64_t)d->shape.x_dims[i]);
     int64_t x_elems = d->shape.count * (int64_t)d->sample_bytes;
-    h = tdbg_chain_absorb(h, tdbg_digest_reference(d->x, d->shape.x_dtype, x_elems));
-    return tdbg_chain_absorb(h, tdbg_digest_reference(d->y, TDBG_DTYPE_I64, d->shape.count));
+    tdbg_digest_compute(&cpu, d->x, d->shape.x_dtype, x_elems, &digest, NULL);
+    h = tdbg_chain_absorb(h, digest);
+    tdbg_digest_compute(&cpu, d->y, TDBG_DTYPE_I64, d->shape.count, &digest, NULL);
+    d->fingerprint = tdbg_chain_absorb(h, digest);
+    return TDBG_OK;
 }
 
 enum tdbg_status tdbg_dataset_load_idx(struct tdbg_config *config, const char *images_key,
@@ -168,7 +176,7 @@ enum tdbg_status tdbg_dataset_load_idx(struct tdbg_config *config, const char *i
     }
     take_images(out, &images);
     TDBG_TRY(take_labels(out, &labels, err));
-    out->fingerprint = fingerprint(out);
+    TDBG_TRY(fingerprint(out, err));
 out:
     free(images.data);
     free(labels.data);

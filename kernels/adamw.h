@@ -9,9 +9,9 @@
 struct tdbg_adamw {
     float beta1, beta2, eps;
     float one_minus_beta1, one_minus_beta2; /* from double, rounded once */
-    float decay;                            /* 1 - lr * weight_decay, from double, rounded once */
-    float step_size;                        /* lr / (1 - beta1^t), from double, rounded once */
-    float bias2_sqrt;                       /* sqrt(1 - beta2^t), from double, rounded once */
+    float decay;      /* 1 - lr * weight_decay, from double, rounded once; lr is f32 */
+    float step_size;  /* lr / (1 - beta1^t), from double, rounded once */
+    float bias2_sqrt; /* sqrt(1 - beta2^t), from double, rounded once */
 };
 
 /* One step in place, element by element:
