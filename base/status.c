@@ -50,6 +50,7 @@ enum tdbg_status tdbg_err_set(struct tdbg_err *err, enum tdbg_status status, con
 
 enum tdbg_status tdbg_err_prefix(struct tdbg_err *err, const char *fmt, ...)
 {
+    TDBG_ASSERT(err);
     va_list args;
     va_start(args, fmt);
     char *context = format_message(fmt, args);

@@ -213,6 +213,23 @@ def show_equals_h5py(folder):
 
 
 @case
+def documented_format_is_enough(folder):
+    """check_h5py.py, which knows docs/trace-format.md only, reads real and random traces."""
+    record(small_config(folder), f"{folder}/0.h5", "--set", "engine.lanes=3", "--set",
+           "engine.accumulate=2", "--set", "record.preset=full")
+    record(small_config(folder, data="drop_last = false;"), f"{folder}/1.h5")
+    record(MLP, f"{folder}/2.h5", "--steps", 12)
+    for seed in range(3, 9):
+        maker = os.path.join(BUILD, "tests", "test-trace-roundtrip")
+        subprocess.run([maker, "make", f"{folder}/{seed}.h5", str(seed)], check=True)
+    reader = os.path.join(SOURCE, "tests", "trace", "check_h5py.py")
+    for i in range(9):
+        done = subprocess.run([sys.executable, reader, f"{folder}/{i}.h5"], capture_output=True,
+                              text=True)
+        check(done.returncode == 0, f"{i}.h5: {done.stdout}{done.stderr}")
+
+
+@case
 def show_recomputes_what_is_not_stored(folder):
     """Any tensor of any step in a light trace equals what a full trace stored live."""
     config = small_config(folder, steps=12)

@@ -275,7 +275,7 @@ static float random_operand(void)
     case 1: /* of about the same size, so that sums are close */
         return from_bits((bits & 0x807fffff) | (uint32_t)(110 + random_below(30)) << 23);
     case 2: /* few bits, so that ties occur */
-        return from_bits(bits & (0xff800000 | 0x007fffff << random_below(23)));
+        return from_bits(bits & (0xff800000u | 0x007fffffu << random_below(23)));
     case 3: /* denormal */
         return from_bits((bits & 0x80000000) | (bits & 0x007fffff) >> random_below(23));
     default: /* a special value and its neighbours */

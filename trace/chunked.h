@@ -1,0 +1,94 @@
+/* A chunked dataset of the trace as one long array of elements in row-major order. Chunks are read
+ * and written whole and past HDF5's filter pipeline, which is faster and gives errors that say what
+ * is wrong.
+ *
+ * Every chunk is a contiguous run of elements, because of how chunks are cut (`split` = 1 here):
+ *
+ *     dims    (rows, 6, 3)      row 0:  [ chunk 0: 4 x 3 ][ chunk 1: 2 x 3, padded to 4 x 3 ]
+ *     chunk   (   1, 4, 3)      row 1:  [ chunk 2        ][ chunk 3                         ]
+ *                    ^ split: before it the chunk's extent is 1, after it that of the dataset
+ */
+#ifndef TDBG_TRACE_CHUNKED_H
+#define TDBG_TRACE_CHUNKED_H
+
+#include <hdf5.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/site.h"
+#include "base/status.h"
+#include "trace/codec.h"
+
+enum {
+    TDBG_CHUNKED_MAX_DIMS = TDBG_MAX_DIMS + 3, /* step, lane, micro-batch, shape */
+    TDBG_CHUNK_BYTES = 4 << 20,                /* a chunk is split above this */
+    TDBG_CHUNK_MAX_BYTES = 64 << 20,           /* a reader refuses larger ones */
+};
+
+/* What chunks go through: a codec and a buffer for raw and for padded chunks. */
+struct tdbg_chunk_io {
+    struct tdbg_codec *codec;
+    unsigned char *raw;
+    size_t raw_bytes;
+};
+enum tdbg_status tdbg_chunk_io_init(struct tdbg_chunk_io *io, struct tdbg_err *err);
+void tdbg_chunk_io_free(struct tdbg_chunk_io *io);
+
+/* The decoded chunk that was read last; several datasets may share one. */
+struct tdbg_chunk_cache {
+    unsigned char *data;
+    size_t bytes;
+    const struct tdbg_chunked *owner; /* NULL: empty */
+    uint64_t start;                   /* first element */
+};
+
+void tdbg_chunk_cache_free(struct tdbg_chunk_cache *cache);
+
+struct tdbg_chunked {
+    hid_t dataset; /* -1: not open */
+    const char *path;
+    int ndim, split;
+    hsize_t dims[TDBG_CHUNKED_MAX_DIMS], chunk[TDBG_CHUNKED_MAX_DIMS];
+    size_t elem_bytes;
+    uint64_t inner;       /* elements of all dimensions after split */
+    uint64_t row_elems;   /* elements of one index of dimension 0 */
+    uint64_t chunk_elems; /* elements of a chunk, padding included */
+    enum tdbg_codec_effort effort;
+    struct tdbg_chunk_cache *cache; /* reader only */
+};
+
+/* Cuts chunks: as many rows as `rows` says where they fit into TDBG_CHUNK_BYTES, else one row that
+ * is split along its first dimensions. dims[0] is not looked at. */
+void tdbg_chunked_plan(int ndim, const hsize_t *dims, size_t elem_bytes, hsize_t rows,
+                       hsize_t *chunk);
+
+/* Creates a dataset of 0 rows with groups above it as needed; dims[0] is ignored and unlimited.
+ * fill (one element, NULL: zero) is what HDF5 gives for chunks never written. */
+enum tdbg_status tdbg_chunked_create(hid_t loc, const char *path, hid_t type, int ndim,
+                                     const hsize_t *dims, hsize_t rows_per_chunk, const void *fill,
+                                     enum tdbg_codec_effort effort, struct tdbg_chunked *out,
+                                     struct tdbg_err *err);
+
+/* Opens and validates: hard links only, chunked in the way drawn above, shuffle + filter 32015, no
+ * more than what fits into 64-bit counts. type < 0: any type whose size is known. */
+enum tdbg_status tdbg_chunked_open(hid_t loc, const char *path, hid_t type, int ndim,
+                                   struct tdbg_chunk_cache *cache, struct tdbg_chunked *out,
+                                   struct tdbg_err *err);
+void tdbg_chunked_close(struct tdbg_chunked *c);
+
+enum tdbg_status tdbg_chunked_set_rows(struct tdbg_chunked *c, hsize_t rows, struct tdbg_err *err);
+
+/* Writes whole chunks: first_elem is where a chunk begins; the last chunk is padded with zeros
+ * where n_elems ends inside it. The rows need not exist yet as extents do not matter here, but
+ * tdbg_chunked_set_rows has to have made room. */
+enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
+                                    uint64_t first_elem, uint64_t n_elems, const void *data,
+                                    struct tdbg_err *err);
+
+/* Reads n_elems elements from first_elem on. TDBG_DAMAGED where a chunk is missing or damaged. */
+enum tdbg_status tdbg_chunked_read(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
+                                   uint64_t first_elem, uint64_t n_elems, void *data,
+                                   struct tdbg_err *err);
+
+#endif

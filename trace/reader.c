@@ -1,0 +1,236 @@
+/* The trace reader: opening and closing a file, and what is known once it is open. What is checked
+ * at that point is in reader_open.c; steps, digests and statistics are in reader_table.c, values in
+ * reader_value.c, samples in reader_samples.c. */
+#include "trace/reader_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "trace/chain.h"
+#include "trace/hdf5_util.h"
+
+/* What can be said without HDF5: is there a file, and is it one of its kind? */
+static enum tdbg_status check_file(struct tdbg_trace *trace, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct stat info;
+    int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    TDBG_FAIL_IF(fd < 0 || fstat(fd, &info) != 0, NO_TRACE, "%s", strerror(errno));
+    TDBG_FAIL_IF(S_ISDIR(info.st_mode), NO_TRACE, "it is a directory");
+    TDBG_FAIL_IF(!S_ISREG(info.st_mode), NO_TRACE, "it is not a regular file");
+    TDBG_FAIL_IF(info.st_size == 0, NO_TRACE, "it is empty");
+    trace->file_bytes = info.st_size;
+    htri_t hdf5 = H5Fis_hdf5(trace->path);
+    TDBG_FAIL_IF(hdf5 == 0, NO_TRACE, "it is not an HDF5 file");
+    TDBG_H5_FAIL_IF(hdf5 < 0, NO_TRACE, "it cannot be read");
+out:
+    if (fd >= 0)
+        close(fd);
+    return st;
+}
+
+/* Why HDF5 refused the file. A superblock of version 3 says in its twelfth byte, bit 0, whether a
+ * writer has the file open (HDF5 file format specification, II.A); HDF5 locks what it writes. */
+static enum tdbg_status explain(const struct tdbg_trace *trace, struct tdbg_err *err)
+{
+    unsigned char head[12] = {0};
+    int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool in_use = fd >= 0 && read(fd, head, sizeof head) == sizeof head && head[8] >= 3 &&
+                  (head[11] & 1) != 0;
+    bool locked = in_use && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    if (fd >= 0)
+        close(fd);
+    if (locked)
+        return TDBG_RAISE(err, DAMAGED, "it is still being written");
+    if (in_use)
+        return TDBG_RAISE(err, DAMAGED, "its recording was cut off before the file was closed");
+    return TDBG_H5_RAISE(err, DAMAGED, "the file is damaged");
+}
+
+static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
+    H5Pset_file_locking(fapl, true, true);
+    trace->file = H5Fopen(trace->path, H5F_ACC_RDONLY, fapl);
+    if (trace->file < 0)
+        st = explain(trace, err);
+    H5Pclose(fapl);
+    return st;
+}
+
+enum tdbg_status tdbg_trace_open(const char *path, struct tdbg_trace **out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    tdbg_h5_begin();
+    unsigned held = tdbg_h5_hold_plugins();
+    struct tdbg_trace *trace = calloc(1, sizeof *trace);
+    struct tdbg_arena *arena = tdbg_arena_create();
+    if (!trace || !arena) {
+        free(trace);
+        tdbg_arena_destroy(arena);
+        tdbg_h5_release_plugins(held);
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for a reader");
+    }
+    trace->file = -1;
+    trace->arena = arena;
+    trace->path = tdbg_arena_strdup(arena, path);
+    TDBG_TRY(tdbg_chunk_io_init(&trace->io, err));
+    TDBG_TRY(check_file(trace, err));
+    TDBG_TRY(open_file(trace, err));
+    TDBG_TRY(tdbg_reader_load(trace, err));
+    *out = trace;
+out:
+    if (st != TDBG_OK) {
+        tdbg_trace_close(trace);
+        TDBG_H5_CONTEXT(err, "cannot open trace %s", path);
+    }
+    tdbg_h5_release_plugins(held);
+    return st;
+}
+
+void tdbg_trace_close(struct tdbg_trace *trace)
+{
+    if (!trace)
+        return;
+    tdbg_h5_begin();
+    for (int32_t i = 0; trace->values && i < trace->layout.n_sets; i++)
+        tdbg_chunked_close(&trace->values[i].array);
+    for (int32_t i = 0; trace->frames && i < trace->n_items; i++)
+        tdbg_chunked_close(&trace->frames[i].array);
+    tdbg_reader_close_cached(&trace->steps);
+    tdbg_reader_close_cached(&trace->digest);
+    for (int c = 0; c < READ_STATS_COLUMNS; c++)
+        tdbg_reader_close_cached(&trace->stats[c]);
+    tdbg_reader_close_cached(&trace->batch);
+    tdbg_reader_free_samples(trace);
+    tdbg_chunk_cache_free(&trace->value_cache);
+    if (trace->file >= 0)
+        H5Fclose(trace->file);
+    tdbg_chunk_io_free(&trace->io);
+    free(trace->keyframes);
+    tdbg_arena_destroy(trace->arena);
+    free(trace);
+}
+
+const char *tdbg_trace_path(const struct tdbg_trace *trace)
+{
+    return trace->path;
+}
+
+const struct tdbg_run_info *tdbg_trace_info(const struct tdbg_trace *trace)
+{
+    return &trace->info;
+}
+
+const struct tdbg_site *tdbg_trace_sites(const struct tdbg_trace *trace, int32_t *n_sites)
+{
+    if (n_sites)
+        *n_sites = trace->n_sites;
+    return trace->sites;
+}
+
+const struct tdbg_site_plan *tdbg_trace_plans(const struct tdbg_trace *trace)
+{
+    return trace->plans;
+}
+
+const struct tdbg_samples_spec *tdbg_trace_samples(const struct tdbg_trace *trace, int set)
+{
+    TDBG_ASSERT(set >= 0 && set < TDBG_SAMPLES_SETS);
+    return &trace->samples[set];
+}
+
+const struct tdbg_keyframe_item *tdbg_trace_keyframe_items(const struct tdbg_trace *trace,
+                                                           int32_t *n_items)
+{
+    if (n_items)
+        *n_items = trace->n_items;
+    return trace->items;
+}
+
+bool tdbg_trace_is_closed(const struct tdbg_trace *trace)
+{
+    return trace->closed;
+}
+
+int64_t tdbg_trace_first_step(const struct tdbg_trace *trace)
+{
+    return trace->first_step;
+}
+
+int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace)
+{
+    return trace->n_steps;
+}
+
+int32_t tdbg_trace_find_site(const struct tdbg_trace *trace, const char *name, int32_t lane,
+                             int32_t micro)
+{
+    return tdbg_layout_find(&trace->layout, trace->sites, trace->n_sites, name, lane, micro);
+}
+
+bool tdbg_trace_has_digest(const struct tdbg_trace *trace, int32_t site, int64_t step,
+                           bool evaluated)
+{
+    TDBG_ASSERT(site >= 0 && site < trace->n_sites);
+    return step >= trace->first_step && step < trace->first_step + trace->n_steps &&
+           tdbg_chain_due(&trace->sites[site], &trace->plans[site], step, evaluated);
+}
+
+void tdbg_trace_set_recompute(struct tdbg_trace *trace, tdbg_trace_recompute_fn fn, void *context)
+{
+    trace->recompute = fn;
+    trace->recompute_context = context;
+}
+
+static int64_t stored_bytes(hid_t dataset)
+{
+    return dataset > 0 ? (int64_t)H5Dget_storage_size(dataset) : 0;
+}
+
+static int64_t raw_bytes(const struct tdbg_chunked *c)
+{
+    return c->dataset > 0 ? (int64_t)(c->dims[0] * c->row_elems * c->elem_bytes) : 0;
+}
+
+enum tdbg_status tdbg_trace_read_sizes(struct tdbg_trace *trace, struct tdbg_trace_sizes *out,
+                                       struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_trace_sizes s = {.file_bytes = trace->file_bytes,
+                                 .n_keyframes = trace->n_keyframes};
+    struct tdbg_chunked *c;
+    tdbg_h5_begin();
+    for (int32_t i = 0; i < trace->layout.n_sets; i++) {
+        TDBG_TRY(tdbg_reader_open_set(trace, i, &c, err));
+        s.values_bytes += stored_bytes(c->dataset);
+        s.raw_values_bytes += raw_bytes(c);
+    }
+    for (int32_t i = 0; i < trace->n_items; i++) {
+        TDBG_TRY(tdbg_reader_open_item(trace, i, &c, err));
+        s.keyframe_bytes += stored_bytes(c->dataset);
+        s.raw_keyframe_bytes += raw_bytes(c);
+    }
+    for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
+        struct sample_reader *r = &trace->sample_readers[set];
+        const struct tdbg_chunked *parts[] = {&r->x.array, &r->y.array, &r->id.array};
+        for (int i = 0; i < 3; i++) {
+            s.samples_bytes += stored_bytes(parts[i]->dataset);
+            s.raw_samples_bytes += raw_bytes(parts[i]);
+        }
+        s.n_samples += (int64_t)r->id.array.dims[0];
+    }
+    s.digest_bytes = stored_bytes(trace->digest.array.dataset);
+    for (int i = 0; i < READ_STATS_COLUMNS; i++)
+        s.digest_bytes += stored_bytes(trace->stats[i].array.dataset);
+    *out = s;
+out:
+    return st;
+}

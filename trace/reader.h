@@ -1,0 +1,102 @@
+/* Reading a trace: lazy, and the one place that validates. Everything read from the file is hostile
+ * until checked here; what these functions return is safe to use. One thread uses a reader.
+ *
+ * Errors: TDBG_NO_TRACE (missing, not HDF5, not a trace, no committed step), TDBG_TOO_NEW,
+ * TDBG_DAMAGED (names the object), TDBG_NOT_FOUND (no such site, step not recorded),
+ * TDBG_NEEDS_REPLAY (not stored; no recompute function was registered), TDBG_NO_MEMORY. */
+#ifndef TDBG_TRACE_READER_H
+#define TDBG_TRACE_READER_H
+
+#include "base/status.h"
+#include "trace/schema.h"
+
+struct tdbg_trace;
+
+enum tdbg_status tdbg_trace_open(const char *path, struct tdbg_trace **out, struct tdbg_err *err);
+void tdbg_trace_close(struct tdbg_trace *trace); /* NULL is fine */
+
+/* Borrowed until close. */
+const char *tdbg_trace_path(const struct tdbg_trace *trace);
+const struct tdbg_run_info *tdbg_trace_info(const struct tdbg_trace *trace);
+const struct tdbg_site *tdbg_trace_sites(const struct tdbg_trace *trace, int32_t *n_sites);
+const struct tdbg_site_plan *tdbg_trace_plans(const struct tdbg_trace *trace); /* (n_sites) */
+const struct tdbg_samples_spec *tdbg_trace_samples(const struct tdbg_trace *trace, int set);
+const struct tdbg_keyframe_item *tdbg_trace_keyframe_items(const struct tdbg_trace *trace,
+                                                           int32_t *n_items);
+
+/* Was the file closed by its writer? false: the recording was cut off (or still runs). */
+bool tdbg_trace_is_closed(const struct tdbg_trace *trace);
+
+/* Steps first .. first + n - 1 are committed. n >= 1. */
+int64_t tdbg_trace_first_step(const struct tdbg_trace *trace);
+int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace);
+
+/* Index of the site, or -1. lane and micro as in struct tdbg_site. */
+int32_t tdbg_trace_find_site(const struct tdbg_trace *trace, const char *name, int32_t lane,
+                             int32_t micro);
+
+/* n rows of /steps from step `first` on into rows (n). */
+enum tdbg_status tdbg_trace_read_steps(struct tdbg_trace *trace, int64_t first, int64_t n,
+                                       struct tdbg_step_row *rows, struct tdbg_err *err);
+
+/* Digests of all sites of one step into digests (n_sites). A site that was not digested in this
+ * step (cadence, no evaluation) has digest 0. */
+enum tdbg_status tdbg_trace_read_digests(struct tdbg_trace *trace, int64_t step, uint64_t *digests,
+                                         struct tdbg_err *err);
+
+/* Was this site digested (have its values) at this step? `evaluated` is the step row's field. */
+bool tdbg_trace_has_digest(const struct tdbg_trace *trace, int32_t site, int64_t step,
+                           bool evaluated);
+bool tdbg_trace_has_values(const struct tdbg_trace *trace, int32_t site, int64_t step,
+                           bool evaluated);
+
+/* Statistics of one site of one step. TDBG_NOT_FOUND where none were recorded. */
+enum tdbg_status tdbg_trace_read_stats(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                       struct tdbg_stats *out, struct tdbg_err *err);
+
+/* Statistics of all sites of one step into out (n_sites); absent ones have min = NaN and all counts
+ * 0. */
+enum tdbg_status tdbg_trace_read_step_stats(struct tdbg_trace *trace, int64_t step,
+                                            struct tdbg_stats *out, struct tdbg_err *err);
+
+/* Value of a site: tdbg_site_elems() elements of its dtype into data, rest of a short batch zero.
+ * *n_elems (may be NULL) is how many are valid. Reads what is stored, wherever it is (dataset,
+ * samples, keyframe); else calls the recompute function; else TDBG_NEEDS_REPLAY. */
+enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                        void *data, int64_t *n_elems, struct tdbg_err *err);
+
+/* Called for values that are not stored; same meaning of arguments. Registered by replay/. */
+typedef enum tdbg_status (*tdbg_trace_recompute_fn)(void *context, struct tdbg_trace *trace,
+                                                    int64_t step, int32_t site, void *data,
+                                                    int64_t *n_elems, struct tdbg_err *err);
+void tdbg_trace_set_recompute(struct tdbg_trace *trace, tdbg_trace_recompute_fn fn, void *context);
+
+/* Sample ids of a step's global batch, in order: ids has room for info->batch; *n is how many. */
+enum tdbg_status tdbg_trace_read_batch_ids(struct tdbg_trace *trace, int64_t step, int64_t *ids,
+                                           int64_t *n, struct tdbg_err *err);
+
+/* Raw samples by id: x (n, x_dims), y (n, y_dims); either may be NULL. TDBG_DAMAGED when an id is
+ * not in the file. */
+enum tdbg_status tdbg_trace_read_samples(struct tdbg_trace *trace, int set, int64_t n,
+                                         const int64_t *ids, void *x, void *y,
+                                         struct tdbg_err *err);
+
+/* The last keyframe at or before `step`: its step, or -1. Keyframes exist before every
+ * info->keyframe_every-th step. */
+int64_t tdbg_trace_keyframe_before(const struct tdbg_trace *trace, int64_t step);
+
+/* One item of the keyframe before step `keyframe_step` into data. */
+enum tdbg_status tdbg_trace_read_keyframe(struct tdbg_trace *trace, int64_t keyframe_step,
+                                          int32_t item, void *data, struct tdbg_err *err);
+
+/* What the file holds, in bytes on disk, for `tdbg info`. */
+struct tdbg_trace_sizes {
+    int64_t file_bytes;
+    int64_t values_bytes, samples_bytes, keyframe_bytes, digest_bytes; /* stored (compressed) */
+    int64_t raw_values_bytes, raw_samples_bytes, raw_keyframe_bytes;   /* before compression */
+    int64_t n_keyframes, n_samples;
+};
+enum tdbg_status tdbg_trace_read_sizes(struct tdbg_trace *trace, struct tdbg_trace_sizes *out,
+                                       struct tdbg_err *err);
+
+#endif

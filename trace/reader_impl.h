@@ -1,0 +1,105 @@
+/* Inside of the trace reader, shared by reader*.c only. */
+#ifndef TDBG_TRACE_READER_IMPL_H
+#define TDBG_TRACE_READER_IMPL_H
+
+#include "base/arena.h"
+#include "trace/chunked.h"
+#include "trace/id_map.h"
+#include "trace/layout.h"
+#include "trace/reader.h"
+#include "trace/table.h"
+
+/* Columns of /stats; the first four are f64, the others u64. */
+enum { READ_STATS_COLUMNS = 7, READ_STATS_DOUBLES = 4 };
+
+/* A dataset with a decoded chunk of its own. */
+struct cached_array {
+    struct tdbg_chunked array;
+    struct tdbg_chunk_cache cache;
+};
+
+/* A dataset that is opened, and checked, when it is first read. */
+struct lazy_array {
+    struct tdbg_chunked array;
+    bool open;
+};
+
+/* A set of samples. Samples are read in the order in which some epoch shuffles them, so many
+ * decoded chunks are kept: chunk k is in cache k modulo n_caches. */
+struct sample_reader {
+    struct cached_array x, y, id;
+    struct tdbg_chunk_cache *x_caches;
+    size_t n_caches;
+    struct tdbg_id_map map; /* filled by the first read */
+    bool mapped;
+};
+
+struct tdbg_trace {
+    struct tdbg_arena *arena;
+    const char *path;
+    hid_t file;
+    int64_t file_bytes;
+    struct tdbg_chunk_io io;
+    struct tdbg_run_info info;
+    bool closed;
+
+    struct tdbg_site *sites;
+    struct tdbg_site_plan *plans;
+    int32_t n_sites;
+    struct tdbg_layout layout;
+    struct lazy_array *values; /* (layout.n_sets) */
+    struct tdbg_keyframe_item *items;
+    int32_t n_items;
+    int32_t *item_of_site;     /* (n_sites) */
+    struct lazy_array *frames; /* (n_items) */
+    struct tdbg_chunk_cache value_cache;
+
+    int64_t first_step, n_steps;
+    struct cached_array steps, digest, stats[READ_STATS_COLUMNS], batch;
+    size_t step_offsets[TDBG_TABLE_MAX_COLUMNS];
+    unsigned char *step_row; /* one raw row */
+
+    int64_t *keyframes; /* steps, ascending */
+    int64_t n_keyframes;
+
+    struct tdbg_samples_spec samples[TDBG_SAMPLES_SETS];
+    struct sample_reader sample_readers[TDBG_SAMPLES_SETS];
+
+    tdbg_trace_recompute_fn recompute;
+    void *recompute_context;
+};
+
+/* reader_open.c: reads and checks what describes the run; the trace is then ready. */
+enum tdbg_status tdbg_reader_load(struct tdbg_trace *trace, struct tdbg_err *err);
+
+/* reader_table.c */
+enum tdbg_status tdbg_reader_check_step(const struct tdbg_trace *trace, int64_t step,
+                                        struct tdbg_err *err);
+enum tdbg_status tdbg_reader_load_steps(struct tdbg_trace *trace, struct tdbg_err *err);
+
+/* reader_samples.c */
+enum tdbg_status tdbg_reader_load_samples(struct tdbg_trace *trace, struct tdbg_err *err);
+void tdbg_reader_free_samples(struct tdbg_trace *trace);
+
+/* reader_value.c: the dataset of a value set or keyframe item, opened and checked. */
+enum tdbg_status tdbg_reader_open_set(struct tdbg_trace *trace, int32_t set,
+                                      struct tdbg_chunked **out, struct tdbg_err *err);
+enum tdbg_status tdbg_reader_open_item(struct tdbg_trace *trace, int32_t item,
+                                       struct tdbg_chunked **out, struct tdbg_err *err);
+
+/* Opens a dataset with a cache of its own. */
+static inline enum tdbg_status tdbg_reader_open_cached(struct tdbg_trace *trace, const char *path,
+                                                       hid_t type, int ndim,
+                                                       struct cached_array *out,
+                                                       struct tdbg_err *err)
+{
+    return tdbg_chunked_open(trace->file, path, type, ndim, &out->cache, &out->array, err);
+}
+
+static inline void tdbg_reader_close_cached(struct cached_array *a)
+{
+    tdbg_chunked_close(&a->array);
+    tdbg_chunk_cache_free(&a->cache);
+}
+
+#endif

@@ -1,0 +1,168 @@
+/* Reading raw samples by id. */
+#include "trace/reader_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace/hdf5_util.h"
+
+enum { CACHE_BYTES = 64 << 20, MOST_CACHES = 4096, PIECE_IDS = 65536 };
+
+static const char *const set_name[TDBG_SAMPLES_SETS] = {"train", "eval"};
+
+/* Opens x or y: rows of samples of any type of ours and up to TDBG_MAX_DIMS dimensions. */
+static enum tdbg_status open_array(struct tdbg_trace *t, const char *path, struct cached_array *a,
+                                   enum tdbg_dtype *dtype, int32_t *ndim, int64_t *dims,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    hid_t dset = -1, space = -1, type = -1;
+    TDBG_TRY(tdbg_h5_open_object(t->file, path, H5I_DATASET, &dset, err));
+    space = H5Dget_space(dset);
+    type = H5Dget_type(dset);
+    int n = H5Sget_simple_extent_ndims(space);
+    TDBG_FAIL_IF(n < 1 || n > TDBG_MAX_DIMS + 1, DAMAGED, "%s has %d dimensions", path, n);
+    TDBG_FAIL_IF(!tdbg_h5_parse_dtype(type, dtype), DAMAGED, "%s is of a type no trace has", path);
+    TDBG_TRY(tdbg_reader_open_cached(t, path, type, n, a, err));
+    *ndim = n - 1;
+    for (int d = 1; d < n; d++)
+        dims[d - 1] = (int64_t)a->array.dims[d];
+    int64_t elems;
+    TDBG_FAIL_IF(!tdbg_layout_count(*ndim, dims, &elems), DAMAGED, "%s has samples too large",
+                 path);
+out:
+    if (type >= 0)
+        H5Tclose(type);
+    if (space >= 0)
+        H5Sclose(space);
+    if (dset >= 0)
+        H5Oclose(dset);
+    return st;
+}
+
+static enum tdbg_status load_set(struct tdbg_trace *t, int set, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_samples_spec *spec = &t->samples[set];
+    struct sample_reader *r = &t->sample_readers[set];
+    const char *path = tdbg_arena_printf(t->arena, "samples/%s", set_name[set]);
+    hid_t group = -1;
+    if (H5Lexists(t->file, path, H5P_DEFAULT) <= 0)
+        return TDBG_OK;
+    TDBG_TRY(tdbg_h5_open_object(t->file, path, H5I_GROUP, &group, err));
+    TDBG_TRY(tdbg_h5_get_int(group, path, "total", 1, TDBG_MAX_ELEMS, &spec->total, err));
+    TDBG_TRY(open_array(t, tdbg_arena_printf(t->arena, "%s/x", path), &r->x, &spec->x_dtype,
+                        &spec->x_ndim, spec->x_dims, err));
+    TDBG_TRY(open_array(t, tdbg_arena_printf(t->arena, "%s/y", path), &r->y, &spec->y_dtype,
+                        &spec->y_ndim, spec->y_dims, err));
+    TDBG_TRY(tdbg_reader_open_cached(t, tdbg_arena_printf(t->arena, "%s/id", path), H5T_STD_I64LE,
+                                     1, &r->id, err));
+    TDBG_FAIL_IF((int64_t)r->id.array.dims[0] > spec->total, DAMAGED,
+                 "%s/id has more than %lld rows", path, (long long)spec->total);
+    size_t chunk_bytes = r->x.array.chunk_elems * r->x.array.elem_bytes;
+    r->n_caches = CACHE_BYTES / chunk_bytes;
+    r->n_caches = r->n_caches > MOST_CACHES ? MOST_CACHES : r->n_caches;
+    r->n_caches = r->n_caches < 1 ? 1 : r->n_caches;
+    r->x_caches = tdbg_arena_alloc(t->arena, r->n_caches * sizeof *r->x_caches);
+out:
+    if (group >= 0)
+        H5Oclose(group);
+    return st;
+}
+
+enum tdbg_status tdbg_reader_load_samples(struct tdbg_trace *t, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    hid_t group = -1;
+    TDBG_TRY(tdbg_h5_open_object(t->file, "samples", H5I_GROUP, &group, err));
+    for (int set = 0; set < TDBG_SAMPLES_SETS; set++)
+        TDBG_TRY(load_set(t, set, err));
+out:
+    if (group >= 0)
+        H5Oclose(group);
+    return st;
+}
+
+void tdbg_reader_free_samples(struct tdbg_trace *t)
+{
+    for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
+        struct sample_reader *r = &t->sample_readers[set];
+        tdbg_reader_close_cached(&r->x);
+        tdbg_reader_close_cached(&r->y);
+        tdbg_reader_close_cached(&r->id);
+        for (size_t i = 0; r->x_caches && i < r->n_caches; i++)
+            tdbg_chunk_cache_free(&r->x_caches[i]);
+        tdbg_id_map_free(&r->map);
+    }
+}
+
+/* Builds the map from id to row. */
+static enum tdbg_status map_ids(struct tdbg_trace *t, int set, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct sample_reader *r = &t->sample_readers[set];
+    int64_t *ids = NULL;
+    if (r->mapped)
+        return TDBG_OK;
+    tdbg_id_map_free(&r->map); /* of an earlier try that failed half-way */
+    ids = malloc(PIECE_IDS * sizeof *ids);
+    TDBG_FAIL_IF(!ids, NO_MEMORY, "no memory for sample ids");
+    for (uint64_t n = r->id.array.dims[0], at = 0; at < n; at += PIECE_IDS) {
+        uint64_t piece = n - at < PIECE_IDS ? n - at : PIECE_IDS;
+        TDBG_TRY(tdbg_chunked_read(&r->id.array, &t->io, at, piece, ids, err));
+        for (uint64_t i = 0; i < piece; i++) {
+            TDBG_FAIL_IF(ids[i] < 0 || ids[i] >= t->samples[set].total ||
+                             tdbg_id_map_find(&r->map, ids[i]) >= 0,
+                         DAMAGED, "samples/%s/id: row %llu has no valid id", set_name[set],
+                         (unsigned long long)(at + i));
+            TDBG_FAIL_IF(!tdbg_id_map_add(&r->map, ids[i], (int64_t)(at + i)), NO_MEMORY,
+                         "no memory for sample ids");
+        }
+    }
+    r->mapped = true;
+out:
+    free(ids);
+    return st;
+}
+
+static enum tdbg_status read_one(struct tdbg_trace *t, int set, uint64_t row, void *x, void *y,
+                                 struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct sample_reader *r = &t->sample_readers[set];
+    struct tdbg_chunked *xs = &r->x.array, *ys = &r->y.array;
+    if (x) {
+        xs->cache = &r->x_caches[row / xs->chunk[0] % r->n_caches];
+        TDBG_TRY(tdbg_chunked_read(xs, &t->io, row * xs->row_elems, xs->row_elems, x, err));
+    }
+    if (y)
+        TDBG_TRY(tdbg_chunked_read(ys, &t->io, row * ys->row_elems, ys->row_elems, y, err));
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_trace_read_samples(struct tdbg_trace *t, int set, int64_t n,
+                                         const int64_t *ids, void *x, void *y, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_ASSERT(set >= 0 && set < TDBG_SAMPLES_SETS);
+    struct sample_reader *r = &t->sample_readers[set];
+    tdbg_h5_begin();
+    TDBG_FAIL_IF(t->samples[set].total == 0, NOT_FOUND, "trace %s holds no %s samples", t->path,
+                 set_name[set]);
+    TDBG_TRY(map_ids(t, set, err));
+    size_t x_bytes = r->x.array.row_elems * r->x.array.elem_bytes;
+    size_t y_bytes = r->y.array.row_elems * r->y.array.elem_bytes;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = tdbg_id_map_find(&r->map, ids[i]);
+        TDBG_FAIL_IF(row < 0, DAMAGED, "samples/%s: sample %lld is missing", set_name[set],
+                     (long long)ids[i]);
+        TDBG_TRY(read_one(t, set, (uint64_t)row,
+                          x ? (unsigned char *)x + (size_t)i * x_bytes : NULL,
+                          y ? (unsigned char *)y + (size_t)i * y_bytes : NULL, err));
+    }
+out:
+    if (st != TDBG_OK && st != TDBG_NOT_FOUND)
+        TDBG_H5_CONTEXT(err, "cannot read samples of trace %s", t->path);
+    return st;
+}

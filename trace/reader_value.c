@@ -1,0 +1,222 @@
+/* Reading values of a site, from wherever they are stored: /t, /samples or /keyframe. */
+#include "trace/reader_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace/hdf5_util.h"
+
+/* Compares a dataset's dimensions from `from` on with a shape. */
+static bool has_dims(const struct tdbg_chunked *c, int from, int32_t ndim, const int64_t *dims)
+{
+    for (int32_t d = 0; d < ndim; d++) {
+        if (c->dims[from + d] != (hsize_t)dims[d])
+            return false;
+    }
+    return true;
+}
+
+enum tdbg_status tdbg_reader_open_set(struct tdbg_trace *t, int32_t i, struct tdbg_chunked **out,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_value_set *set = &t->layout.sets[i];
+    struct lazy_array *lazy = &t->values[i];
+    if (!lazy->open) {
+        TDBG_TRY(tdbg_chunked_open(t->file, set->path, tdbg_h5_dtype(t->sites[set->site].dtype),
+                                   1 + set->n_axes + set->ndim, &t->value_cache, &lazy->array,
+                                   err));
+        const struct tdbg_chunked *c = &lazy->array;
+        lazy->open = (set->n_axes < 1 || c->dims[1] == (hsize_t)set->n_lanes) &&
+                     (set->n_axes < 2 || c->dims[2] == (hsize_t)set->n_micro) &&
+                     has_dims(c, 1 + set->n_axes, set->ndim, set->dims);
+        if (!lazy->open)
+            tdbg_chunked_close(&lazy->array);
+        TDBG_FAIL_IF(!lazy->open, DAMAGED, "%s does not have the shape that sites says", set->path);
+    }
+    *out = &lazy->array;
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_reader_open_item(struct tdbg_trace *t, int32_t i, struct tdbg_chunked **out,
+                                       struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_keyframe_item *item = &t->items[i];
+    struct lazy_array *lazy = &t->frames[i];
+    if (!lazy->open) {
+        const char *path = tdbg_arena_printf(t->arena, "keyframe/%s", item->name);
+        TDBG_TRY(tdbg_chunked_open(t->file, path, tdbg_h5_dtype(item->dtype), 1 + item->ndim,
+                                   &t->value_cache, &lazy->array, err));
+        lazy->open = has_dims(&lazy->array, 1, item->ndim, item->dims);
+        if (!lazy->open)
+            tdbg_chunked_close(&lazy->array);
+        TDBG_FAIL_IF(!lazy->open, DAMAGED, "%s does not have the shape of its item", path);
+    }
+    *out = &lazy->array;
+out:
+    return st;
+}
+
+/* Index of the last keyframe at or before step, or -1. */
+static int64_t find_keyframe(const struct tdbg_trace *t, int64_t step)
+{
+    int64_t low = 0, high = t->n_keyframes;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (t->keyframes[middle] <= step)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low - 1;
+}
+
+int64_t tdbg_trace_keyframe_before(const struct tdbg_trace *t, int64_t step)
+{
+    int64_t k = find_keyframe(t, step);
+    return k < 0 ? -1 : t->keyframes[k];
+}
+
+enum tdbg_status tdbg_trace_read_keyframe(struct tdbg_trace *t, int64_t keyframe_step, int32_t item,
+                                          void *data, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_chunked *c;
+    int64_t k = find_keyframe(t, keyframe_step);
+    tdbg_h5_begin();
+    TDBG_ASSERT(item >= 0 && item < t->n_items);
+    TDBG_FAIL_IF(k < 0 || t->keyframes[k] != keyframe_step, NOT_FOUND,
+                 "trace %s has no keyframe before step %lld", t->path, (long long)keyframe_step);
+    TDBG_TRY(tdbg_reader_open_item(t, item, &c, err));
+    TDBG_TRY(tdbg_chunked_read(c, &t->io, (uint64_t)k * c->row_elems, c->row_elems, data, err));
+out:
+    if (st != TDBG_OK && st != TDBG_NOT_FOUND)
+        TDBG_H5_CONTEXT(err, "cannot read the keyframe before step %lld of trace %s",
+                        (long long)keyframe_step, t->path);
+    return st;
+}
+
+bool tdbg_trace_has_values(const struct tdbg_trace *t, int32_t site, int64_t step, bool evaluated)
+{
+    TDBG_ASSERT(site >= 0 && site < t->n_sites);
+    const struct tdbg_site_plan *plan = &t->plans[site];
+    if (step < t->first_step || step >= t->first_step + t->n_steps ||
+        (t->sites[site].stage == TDBG_STAGE_EVAL && !evaluated))
+        return false;
+    switch (plan->store) {
+    case TDBG_STORE_DATASET:
+        return step % plan->value_every == 0;
+    case TDBG_STORE_SAMPLES:
+        return true;
+    case TDBG_STORE_KEYFRAME:
+        return tdbg_trace_keyframe_before(t, step) == step;
+    case TDBG_STORE_NONE:
+    case TDBG_STORE_PACKED:
+    case TDBG_STORE_COUNT:
+        break;
+    }
+    return false;
+}
+
+static enum tdbg_status read_dataset(struct tdbg_trace *t, int64_t step, int32_t site, void *data,
+                                     struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_chunked *c;
+    const struct tdbg_value_set *set = &t->layout.sets[t->layout.set[site]];
+    uint64_t row = (uint64_t)tdbg_layout_row(t->first_step, step, t->plans[site].value_every);
+    TDBG_TRY(tdbg_reader_open_set(t, t->layout.set[site], &c, err));
+    TDBG_FAIL_IF(row >= c->dims[0], DAMAGED, "%s has only %llu rows", set->path,
+                 (unsigned long long)c->dims[0]);
+    uint64_t slot = (uint64_t)t->layout.slot[site] * (uint64_t)set->slot_elems;
+    TDBG_TRY(tdbg_chunked_read(c, &t->io, row * c->row_elems + slot,
+                               (uint64_t)tdbg_site_elems(&t->sites[site]), data, err));
+out:
+    return st;
+}
+
+/* samples/x, samples/y or samples/id: samples first .. first + count - 1 of the step's batch. */
+static enum tdbg_status read_sample_site(struct tdbg_trace *t, int64_t step, int32_t site,
+                                         int64_t first, int64_t count, void *data,
+                                         struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const char *name = tdbg_site_tensor(&t->sites[site]);
+    int64_t *ids = malloc((size_t)t->info.batch * sizeof *ids), n = 0;
+    TDBG_FAIL_IF(!ids, NO_MEMORY, "no memory for %lld sample ids", (long long)t->info.batch);
+    TDBG_TRY(tdbg_trace_read_batch_ids(t, step, ids, &n, err));
+    TDBG_ASSERT(first + count <= n);
+    if (strcmp(name, "id") == 0)
+        memcpy(data, ids + first, (size_t)count * sizeof *ids);
+    else
+        TDBG_TRY(tdbg_trace_read_samples(t, TDBG_SAMPLES_TRAIN, count, ids + first,
+                                         strcmp(name, "x") == 0 ? data : NULL,
+                                         strcmp(name, "y") == 0 ? data : NULL, err));
+out:
+    free(ids);
+    return st;
+}
+
+/* How many samples of dimension 0 are valid in this step. */
+static int64_t valid_rows(const struct tdbg_trace *t, const struct tdbg_site *site, int64_t samples,
+                          int64_t *first)
+{
+    int64_t count;
+    tdbg_layout_slice(samples, t->info.lanes, t->info.accumulate, site->lane, site->micro, first,
+                      &count);
+    return count < site->dims[0] ? count : site->dims[0];
+}
+
+static enum tdbg_status read_stored(struct tdbg_trace *t, const struct tdbg_step_row *row,
+                                    int32_t site, void *data, int64_t *n_elems,
+                                    struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_site *s = &t->sites[site];
+    int64_t elems = tdbg_site_elems(s), first = 0, valid = elems, rows = 0;
+    if (s->batched && s->stage != TDBG_STAGE_EVAL && s->dims[0] > 0) {
+        rows = valid_rows(t, s, row->samples, &first);
+        valid = rows * (elems / s->dims[0]);
+    }
+    if (t->plans[site].store == TDBG_STORE_DATASET) {
+        TDBG_TRY(read_dataset(t, row->step, site, data, err));
+    } else if (t->plans[site].store == TDBG_STORE_KEYFRAME) {
+        TDBG_TRY(tdbg_trace_read_keyframe(t, row->step, t->item_of_site[site], data, err));
+    } else if (elems > 0) {
+        size_t bytes = tdbg_dtype_bytes(s->dtype);
+        TDBG_TRY(read_sample_site(t, row->step, site, first, rows, data, err));
+        memset((unsigned char *)data + (size_t)valid * bytes, 0, (size_t)(elems - valid) * bytes);
+    }
+    if (n_elems)
+        *n_elems = valid;
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int32_t site,
+                                        void *data, int64_t *n_elems, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_step_row row;
+    char label[256];
+    tdbg_h5_begin();
+    TDBG_ASSERT(site >= 0 && site < t->n_sites);
+    const struct tdbg_site *s = &t->sites[site];
+    tdbg_site_label(s, label, sizeof label);
+    TDBG_TRY(tdbg_trace_read_steps(t, step, 1, &row, err));
+    TDBG_FAIL_IF(s->stage == TDBG_STAGE_EVAL && !row.evaluated, NOT_FOUND,
+                 "%s: step %lld was not evaluated", label, (long long)step);
+    if (tdbg_trace_has_values(t, site, step, row.evaluated)) {
+        st = read_stored(t, &row, site, data, n_elems, err);
+        if (st != TDBG_OK)
+            TDBG_H5_CONTEXT(err, "cannot read %s at step %lld", label, (long long)step);
+    } else if (t->recompute) {
+        st = t->recompute(t->recompute_context, t, step, site, data, n_elems, err);
+    } else {
+        st = TDBG_RAISE(err, NEEDS_REPLAY, "%s is not stored at step %lld", label, (long long)step);
+    }
+out:
+    return st;
+}

@@ -1,0 +1,92 @@
+/* What reader and writer agree on: names, versions, limits, and the rows of the tables.
+ * docs/trace-format.md is the text. Any change here that an old reader cannot ignore raises
+ * TDBG_SCHEMA_MAJOR; an addition raises TDBG_SCHEMA_MINOR. */
+#ifndef TDBG_TRACE_SCHEMA_H
+#define TDBG_TRACE_SCHEMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "base/site.h"
+
+enum {
+    TDBG_SCHEMA_MAJOR = 1,
+    TDBG_SCHEMA_MINOR = 0,
+    TDBG_ZSTD_FILTER_ID = 32015, /* registered with The HDF Group */
+    TDBG_MAX_STEPS = INT32_MAX,
+    TDBG_UUID_BYTES = 16,
+};
+
+/* Where the values of a site are kept. */
+enum tdbg_store {
+    TDBG_STORE_NONE,     /* digest and statistics at most; the value is computed again */
+    TDBG_STORE_DATASET,  /* /t/<stage>/<tensor>, one row per step of the site's cadence */
+    TDBG_STORE_PACKED,   /* /packed/<stage> */
+    TDBG_STORE_SAMPLES,  /* /samples: by sample id */
+    TDBG_STORE_KEYFRAME, /* /keyframe/<tensor> */
+    TDBG_STORE_COUNT
+};
+
+/* How a site is recorded. `every` is a cadence: at steps where step % every == 0; 0 = never.
+ * Evaluation sites have every = 1 and `eval_only`: they exist at steps that evaluate. */
+struct tdbg_site_plan {
+    int32_t digest_every; /* digests and statistics */
+    int32_t value_every;  /* values, when store is DATASET */
+    enum tdbg_store store;
+};
+
+/* One row of /steps, written last of all that belongs to a step: a step is committed when its row
+ * is there. */
+struct tdbg_step_row {
+    int64_t step;    /* from 0 */
+    int64_t epoch;   /* from 0 */
+    int64_t samples; /* in this step's global batch */
+    float loss;
+    float lr;
+    double grad_norm; /* L2 over all grad/ sites; NaN where statistics of grad are not recorded */
+    int64_t start_ns; /* since the start of the recording */
+    int64_t duration_ns;
+    int32_t evaluated;                /* 1: eval/ sites of this step hold values */
+    uint64_t chain[TDBG_CHAIN_COUNT]; /* h(step); 0 for chains that no recorded site belongs to */
+};
+
+/* A named tensor of a keyframe: parameters and optimizer state before a step. */
+struct tdbg_keyframe_item {
+    const char *name; /* the state site's tensor name: "fc1.weight", "fc1.weight.exp_avg" */
+    enum tdbg_dtype dtype;
+    int32_t ndim;
+    int64_t dims[TDBG_MAX_DIMS];
+};
+
+/* A set of raw samples: "train" or "eval". x has any shape per sample, y is one i64 class index
+ * or, later, any shape. */
+enum { TDBG_SAMPLES_TRAIN, TDBG_SAMPLES_EVAL, TDBG_SAMPLES_SETS };
+struct tdbg_samples_spec {
+    enum tdbg_dtype x_dtype, y_dtype;
+    int32_t x_ndim, y_ndim; /* per sample */
+    int64_t x_dims[TDBG_MAX_DIMS], y_dims[TDBG_MAX_DIMS];
+    int64_t total; /* samples that the data set holds in this set (ids are 0 .. total-1) */
+};
+
+/* All that describes a run and is fixed before its first step. Strings are UTF-8. */
+struct tdbg_run_info {
+    const char *tdbg_version;
+    int32_t numerics_version;
+    uint8_t uuid[TDBG_UUID_BYTES], parent_uuid[TDBG_UUID_BYTES]; /* parent all 0: none */
+    int32_t rank, world_size, lanes, accumulate;
+    int64_t batch;          /* samples per step, global */
+    int64_t planned_steps;  /* how many the run was to have */
+    int64_t keyframe_every; /* steps */
+    uint64_t seed;
+    const char *preset;        /* "standard" */
+    const char *config;        /* effective config as canonical libconfig text, without `inject` */
+    const char *config_path;   /* as given on the command line, for messages */
+    const char *config_source; /* the file's own text */
+    const char *inject;        /* the `inject` group as libconfig text; "" = none */
+    const char *environment;   /* JSON: host, cpu, isa, threads, libraries, time */
+    const char *dataset;       /* JSON: kind, files, counts, fingerprint */
+    const char *graph;         /* JSON: ops with inputs, outputs, parameters */
+};
+
+#endif

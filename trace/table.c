@@ -1,0 +1,188 @@
+/* Tables: the columns of /steps, /sites and /run/keyframe_items, and moving rows between struct and
+ * file. See table.h. */
+#include "trace/table.h"
+
+#include <string.h>
+
+#include "trace/hdf5_util.h"
+
+#define STEP(field, kind, count)                                                                   \
+    {                                                                                              \
+#field, TDBG_COLUMN_##kind, offsetof(struct tdbg_step_row, field), count                   \
+    }
+#define SITE(field, kind, count)                                                                   \
+    {                                                                                              \
+#field, TDBG_COLUMN_##kind, offsetof(struct tdbg_site_record, field), count                \
+    }
+
+#define ITEM(field, kind, count)                                                                   \
+    {                                                                                              \
+#field, TDBG_COLUMN_##kind, offsetof(struct tdbg_item_record, field), count                \
+    }
+
+static const struct tdbg_column step_columns[] = {
+    STEP(step, I64, 1),      STEP(epoch, I64, 1),
+    STEP(samples, I64, 1),   STEP(loss, F32, 1),
+    STEP(lr, F32, 1),        STEP(grad_norm, F64, 1),
+    STEP(start_ns, I64, 1),  STEP(duration_ns, I64, 1),
+    STEP(evaluated, I32, 1), STEP(chain, U64, TDBG_CHAIN_COUNT),
+};
+
+static const struct tdbg_column site_columns[] = {
+    SITE(id, I32, 1),
+    SITE(name, TEXT, TDBG_MAX_SITE_NAME),
+    SITE(stage, TEXT, TDBG_STAGE_TEXT_BYTES),
+    SITE(op, TEXT, TDBG_OP_TEXT_BYTES),
+    SITE(unit, TEXT, TDBG_UNIT_TEXT_BYTES),
+    SITE(lane, I32, 1),
+    SITE(micro, I32, 1),
+    SITE(dtype, TEXT, TDBG_DTYPE_TEXT_BYTES),
+    SITE(ndim, I32, 1),
+    SITE(shape, I64, TDBG_MAX_DIMS),
+    SITE(batched, I32, 1),
+    SITE(store, TEXT, TDBG_STORE_TEXT_BYTES),
+    SITE(digest_every, I32, 1),
+    SITE(value_every, I32, 1),
+};
+
+static const struct tdbg_column item_columns[] = {
+    ITEM(id, I32, 1),
+    ITEM(name, TEXT, TDBG_MAX_SITE_NAME),
+    ITEM(dtype, TEXT, TDBG_DTYPE_TEXT_BYTES),
+    ITEM(ndim, I32, 1),
+    ITEM(shape, I64, TDBG_MAX_DIMS),
+};
+
+const struct tdbg_table tdbg_table_steps = {step_columns,
+                                            sizeof step_columns / sizeof *step_columns};
+const struct tdbg_table tdbg_table_sites = {site_columns,
+                                            sizeof site_columns / sizeof *site_columns};
+
+const struct tdbg_table tdbg_table_items = {item_columns,
+                                            sizeof item_columns / sizeof *item_columns};
+
+static const char *const store_text[TDBG_STORE_COUNT] = {
+    [TDBG_STORE_NONE] = "none",         [TDBG_STORE_DATASET] = "dataset",
+    [TDBG_STORE_PACKED] = "packed",     [TDBG_STORE_SAMPLES] = "samples",
+    [TDBG_STORE_KEYFRAME] = "keyframe",
+};
+
+const char *tdbg_store_text(enum tdbg_store store)
+{
+    return store_text[store];
+}
+
+bool tdbg_store_parse(const char *text, enum tdbg_store *out)
+{
+    for (int i = 0; i < TDBG_STORE_COUNT; i++) {
+        if (strcmp(store_text[i], text) == 0) {
+            *out = (enum tdbg_store)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t column_bytes(const struct tdbg_column *column)
+{
+    static const size_t bytes[] = {
+        [TDBG_COLUMN_I32] = 4, [TDBG_COLUMN_I64] = 8, [TDBG_COLUMN_U64] = 8,
+        [TDBG_COLUMN_F32] = 4, [TDBG_COLUMN_F64] = 8, [TDBG_COLUMN_TEXT] = 1,
+    };
+    return bytes[column->kind] * column->count;
+}
+
+static hid_t scalar_type(enum tdbg_column_kind kind)
+{
+    switch (kind) {
+    case TDBG_COLUMN_I32:
+        return H5T_STD_I32LE;
+    case TDBG_COLUMN_I64:
+        return H5T_STD_I64LE;
+    case TDBG_COLUMN_U64:
+        return H5T_STD_U64LE;
+    case TDBG_COLUMN_F32:
+        return H5T_IEEE_F32LE;
+    case TDBG_COLUMN_F64:
+        return H5T_IEEE_F64LE;
+    case TDBG_COLUMN_TEXT:
+        break;
+    }
+    TDBG_BUG("no scalar type of column kind %d", (int)kind);
+}
+
+static hid_t column_type(const struct tdbg_column *column)
+{
+    if (column->kind == TDBG_COLUMN_TEXT)
+        return tdbg_h5_text_type(column->count);
+    hsize_t count = column->count;
+    if (count > 1)
+        return H5Tarray_create2(scalar_type(column->kind), 1, &count);
+    return H5Tcopy(scalar_type(column->kind));
+}
+
+size_t tdbg_table_row_bytes(const struct tdbg_table *table)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < table->n_columns; i++)
+        bytes += column_bytes(&table->columns[i]);
+    return bytes;
+}
+
+hid_t tdbg_table_type(const struct tdbg_table *table)
+{
+    hid_t type = H5Tcreate(H5T_COMPOUND, tdbg_table_row_bytes(table));
+    size_t at = 0;
+    for (size_t i = 0; i < table->n_columns; i++) {
+        hid_t column = column_type(&table->columns[i]);
+        TDBG_ASSERT(H5Tinsert(type, table->columns[i].name, at, column) >= 0);
+        H5Tclose(column);
+        at += column_bytes(&table->columns[i]);
+    }
+    return type;
+}
+
+void tdbg_table_pack(const struct tdbg_table *table, const void *record, unsigned char *row)
+{
+    for (size_t i = 0; i < table->n_columns; i++) {
+        const struct tdbg_column *c = &table->columns[i];
+        memcpy(row, (const unsigned char *)record + c->offset, column_bytes(c));
+        row += column_bytes(c);
+    }
+}
+
+enum tdbg_status tdbg_table_match(const struct tdbg_table *table, hid_t type, const char *where,
+                                  size_t offsets[TDBG_TABLE_MAX_COLUMNS], struct tdbg_err *err)
+{
+    TDBG_ASSERT(table->n_columns <= TDBG_TABLE_MAX_COLUMNS);
+    if (H5Tget_class(type) != H5T_COMPOUND)
+        return TDBG_RAISE(err, DAMAGED, "%s is not a table", where);
+    for (size_t i = 0; i < table->n_columns; i++) {
+        const struct tdbg_column *c = &table->columns[i];
+        int member = H5Tget_member_index(type, c->name);
+        if (member < 0)
+            return TDBG_RAISE(err, DAMAGED, "%s has no column %s", where, c->name);
+        hid_t want = column_type(c), have = H5Tget_member_type(type, (unsigned)member);
+        bool same = have >= 0 && H5Tequal(want, have) > 0;
+        H5Tclose(want);
+        H5Tclose(have);
+        if (!same)
+            return TDBG_RAISE(err, DAMAGED, "%s: column %s is of another type", where, c->name);
+        offsets[i] = H5Tget_member_offset(type, (unsigned)member);
+        if (offsets[i] + column_bytes(c) > H5Tget_size(type))
+            return TDBG_RAISE(err, DAMAGED, "%s: column %s lies outside the row", where, c->name);
+    }
+    return TDBG_OK;
+}
+
+void tdbg_table_unpack(const struct tdbg_table *table, const size_t offsets[TDBG_TABLE_MAX_COLUMNS],
+                       const unsigned char *row, void *record)
+{
+    for (size_t i = 0; i < table->n_columns; i++) {
+        const struct tdbg_column *c = &table->columns[i];
+        unsigned char *to = (unsigned char *)record + c->offset;
+        memcpy(to, row + offsets[i], column_bytes(c));
+        if (c->kind == TDBG_COLUMN_TEXT)
+            to[c->count] = 0;
+    }
+}

@@ -1,0 +1,364 @@
+/* The trace writer's public calls: create, what a step puts, commit, close. What the file holds
+ * from the start is made in writer_create.c, rows of tables are in writer_block.c, samples in
+ * writer_samples.c. */
+#include "trace/writer_impl.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "trace/chain.h"
+#include "trace/hdf5_util.h"
+
+enum { GROW_ROWS = 16, META_BLOCK_BYTES = 16 << 10 };
+static const int64_t flush_every_ns = 1000000000;
+
+static enum tdbg_status check_info(const struct tdbg_trace_spec *spec, struct tdbg_err *err)
+{
+    const struct tdbg_run_info *info = &spec->info;
+    enum tdbg_status st = TDBG_OK;
+    TDBG_FAIL_IF(spec->n_sites < 1 || spec->n_sites > TDBG_MAX_SITES, USAGE,
+                 "a trace of %d sites cannot be written", (int)spec->n_sites);
+    TDBG_FAIL_IF(info->batch < 1 || info->batch > INT32_MAX, USAGE, "no valid batch: %lld",
+                 (long long)info->batch);
+    TDBG_FAIL_IF(info->world_size < 1 || info->rank < 0 || info->rank >= info->world_size, USAGE,
+                 "no valid rank: %d of %d", (int)info->rank, (int)info->world_size);
+    TDBG_FAIL_IF(info->lanes < 1 || info->lanes > TDBG_MAX_LANES || info->accumulate < 1 ||
+                     info->accumulate > TDBG_MAX_LANES,
+                 USAGE, "no valid lanes and micro-batches: %d, %d", (int)info->lanes,
+                 (int)info->accumulate);
+    TDBG_FAIL_IF(info->keyframe_every < 0 || info->planned_steps < 0 || spec->n_items < 0, USAGE,
+                 "a negative number of keyframes or steps");
+out:
+    return st;
+}
+
+/* Copies what outlives the call; texts of the run are only needed during it. */
+static void copy_spec(struct tdbg_trace_writer *w, const struct tdbg_trace_spec *spec)
+{
+    size_t n = (size_t)spec->n_sites, n_items = (size_t)spec->n_items;
+    w->info = spec->info;
+    w->n_sites = spec->n_sites;
+    w->sites = tdbg_arena_alloc(w->arena, n * sizeof *w->sites);
+    w->plans = tdbg_arena_alloc(w->arena, n * sizeof *w->plans);
+    memcpy(w->sites, spec->sites, n * sizeof *w->sites);
+    memcpy(w->plans, spec->plans, n * sizeof *w->plans);
+    for (size_t i = 0; i < n; i++) {
+        w->sites[i].name = tdbg_arena_strdup(w->arena, spec->sites[i].name);
+        w->sites[i].op = tdbg_arena_strdup(w->arena, spec->sites[i].op ? spec->sites[i].op : "");
+        w->sites[i].unit =
+            tdbg_arena_strdup(w->arena, spec->sites[i].unit ? spec->sites[i].unit : "");
+    }
+    w->n_items = spec->n_items;
+    w->items = tdbg_arena_alloc(w->arena, n_items * sizeof *w->items);
+    w->item_put = tdbg_arena_alloc(w->arena, n_items * sizeof *w->item_put);
+    w->item_arrays = tdbg_arena_alloc(w->arena, n_items * sizeof *w->item_arrays);
+    if (n_items > 0)
+        memcpy(w->items, spec->items, n_items * sizeof *w->items);
+    for (size_t i = 0; i < n_items; i++)
+        w->items[i].name = tdbg_arena_strdup(w->arena, spec->items[i].name);
+}
+
+static enum tdbg_status create_file(struct tdbg_trace_writer *w, bool force, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    hid_t fcpl = H5Pcreate(H5P_FILE_CREATE), fapl = H5Pcreate(H5P_FILE_ACCESS);
+    TDBG_FAIL_IF(!force && access(w->path, F_OK) == 0, USAGE, "%s exists already", w->path);
+    H5Pset_attr_phase_change(fcpl, 64, 32); /* attributes stay in the root's header */
+    H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110);
+    H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
+    H5Pset_file_locking(fapl, true, true);
+    H5Pset_meta_block_size(fapl, META_BLOCK_BYTES);
+    errno = 0;
+    w->file = H5Fcreate(w->path, force ? H5F_ACC_TRUNC : H5F_ACC_EXCL, fcpl, fapl);
+    TDBG_FAIL_IF(w->file < 0 && errno != 0, IO, "cannot create %s: %s", w->path, strerror(errno));
+    TDBG_H5_FAIL_IF(w->file < 0, IO, "cannot create %s", w->path);
+out:
+    H5Pclose(fapl);
+    H5Pclose(fcpl);
+    return st;
+}
+
+static void destroy(struct tdbg_trace_writer *w)
+{
+    for (int32_t i = 0; w->values && i < w->layout.n_sets; i++) {
+        tdbg_chunked_close(&w->values[i].array);
+        free(w->values[i].row);
+    }
+    for (int32_t i = 0; w->item_arrays && i < w->n_items; i++)
+        tdbg_chunked_close(&w->item_arrays[i]);
+    tdbg_writer_free_blocks(w);
+    tdbg_writer_free_samples(w);
+    if (w->file >= 0)
+        H5Fclose(w->file);
+    tdbg_chunk_io_free(&w->io);
+    tdbg_arena_destroy(w->arena);
+    free(w);
+}
+
+enum tdbg_status tdbg_trace_writer_create(const char *path, bool force,
+                                          const struct tdbg_trace_spec *spec,
+                                          struct tdbg_trace_writer **out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    tdbg_h5_begin();
+    struct tdbg_trace_writer *w = calloc(1, sizeof *w);
+    TDBG_FAIL_IF(!w || !(w->arena = tdbg_arena_create()), NO_MEMORY, "no memory for a writer");
+    w->file = -1;
+    w->path = tdbg_arena_strdup(w->arena, path);
+    TDBG_TRY(check_info(spec, err));
+    copy_spec(w, spec);
+    TDBG_TRY(tdbg_layout_build(w->arena, &w->info, w->sites, w->plans, w->n_sites, TDBG_USAGE,
+                               &w->layout, err));
+    TDBG_TRY(tdbg_layout_check_stores(w->arena, w->sites, w->plans, w->n_sites, w->items,
+                                      w->n_items, spec->samples, TDBG_USAGE, &w->item_of_site,
+                                      err));
+    w->values = tdbg_arena_alloc(w->arena, (size_t)w->layout.n_sets * sizeof *w->values);
+    TDBG_TRY(tdbg_chunk_io_init(&w->io, err));
+    TDBG_TRY(create_file(w, force, err));
+    st = tdbg_writer_create_objects(w, spec, err);
+    if (st == TDBG_OK)
+        st = tdbg_writer_flush(w, err);
+    if (st == TDBG_OK) {
+        *out = w;
+    } else {
+        TDBG_H5_CONTEXT(err, "cannot create trace %s", path);
+        unlink(path); /* half a trace is of no use */
+    }
+out:
+    if (st != TDBG_OK && w && w->arena)
+        destroy(w);
+    else if (st != TDBG_OK)
+        free(w);
+    return st;
+}
+
+void tdbg_trace_writer_put_digest(struct tdbg_trace_writer *w, int32_t site, uint64_t digest,
+                                  const struct tdbg_stats *stats)
+{
+    TDBG_ASSERT(site >= 0 && site < w->n_sites);
+    const double doubles[STATS_DOUBLES] = {stats->min, stats->max, stats->mean, stats->rms};
+    const uint64_t counts[STATS_COLUMNS - STATS_DOUBLES] = {stats->zeros, stats->nans, stats->infs};
+    ((uint64_t *)tdbg_writer_row(w, &w->digest))[site] = digest;
+    for (int c = 0; c < STATS_COLUMNS; c++) {
+        void *row = tdbg_writer_row(w, &w->stats[c]);
+        if (c < STATS_DOUBLES)
+            ((double *)row)[site] = doubles[c];
+        else
+            ((uint64_t *)row)[site] = counts[c - STATS_DOUBLES];
+    }
+}
+
+/* Row of the current step in a dataset of /t. Before the first commit the step is not known, but it
+ * is the first row in any case. */
+static int64_t current_row(const struct tdbg_trace_writer *w, int32_t every)
+{
+    if (w->n_steps == 0)
+        return 0;
+    return tdbg_layout_row(w->first_step, w->first_step + w->n_steps, every);
+}
+
+static enum tdbg_status write_row(struct tdbg_trace_writer *w, int32_t set, const void *row,
+                                  struct tdbg_err *err)
+{
+    struct tdbg_chunked *array = &w->values[set].array;
+    uint64_t at = (uint64_t)current_row(w, w->plans[w->layout.sets[set].site].value_every);
+    enum tdbg_status st = TDBG_OK;
+    if (at >= array->dims[0]) /* extending costs more than writing: do it now and then */
+        TDBG_TRY(tdbg_chunked_set_rows(array, (at / GROW_ROWS + 1) * GROW_ROWS, err));
+    TDBG_TRY(tdbg_chunked_write(array, &w->io, at * array->row_elems, array->row_elems, row, err));
+out:
+    return st;
+}
+
+/* Puts elems elements into the site's slot of the row that is written when the step commits. */
+static enum tdbg_status put_slot(struct tdbg_trace_writer *w, int32_t site, const void *data,
+                                 int64_t elems, struct tdbg_err *err)
+{
+    struct value_writer *v = &w->values[w->layout.set[site]];
+    size_t elem_bytes = v->array.elem_bytes, used = (size_t)elems * elem_bytes;
+    size_t slot_bytes = (size_t)w->layout.sets[w->layout.set[site]].slot_elems * elem_bytes;
+    if (!v->row)
+        v->row = calloc(v->array.row_elems, elem_bytes);
+    if (!v->row)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for a row of %s", v->array.path);
+    unsigned char *slot = v->row + (size_t)w->layout.slot[site] * slot_bytes;
+    if (used > 0)
+        memcpy(slot, data, used);
+    memset(slot + used, 0, slot_bytes - used);
+    v->pending = true;
+    return TDBG_OK;
+}
+
+enum tdbg_status tdbg_trace_writer_put_values(struct tdbg_trace_writer *w, int32_t site,
+                                              const void *data, int64_t elems, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    tdbg_h5_begin();
+    TDBG_ASSERT(site >= 0 && site < w->n_sites);
+    const struct tdbg_site *s = &w->sites[site];
+    int32_t set = w->layout.set[site];
+    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
+    TDBG_FAIL_IF(set < 0, USAGE, "site %s is not stored as a dataset", s->name);
+    TDBG_FAIL_IF(elems < 0 || elems > tdbg_site_elems(s), USAGE,
+                 "site %s: %lld values are more than its shape holds", s->name, (long long)elems);
+    int64_t step = w->first_step + w->n_steps;
+    if (w->n_steps > 0 && step % w->plans[site].value_every != 0)
+        goto out; /* not due: nothing will ever look for it */
+    if ((uint64_t)elems == w->values[set].array.row_elems)
+        TDBG_TRY(write_row(w, set, data, err));
+    else
+        TDBG_TRY(put_slot(w, site, data, elems, err));
+out:
+    w->failed |= st != TDBG_OK;
+    return st;
+}
+
+enum tdbg_status tdbg_trace_writer_put_keyframe(struct tdbg_trace_writer *w, int32_t item,
+                                                const void *data, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    tdbg_h5_begin();
+    TDBG_ASSERT(item >= 0 && item < w->n_items);
+    struct tdbg_chunked *array = &w->item_arrays[item];
+    uint64_t row = (uint64_t)w->n_keyframes;
+    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
+    TDBG_FAIL_IF(w->item_put[item], USAGE, "keyframe item %s is put twice", w->items[item].name);
+    TDBG_TRY(tdbg_chunked_set_rows(array, row + 1, err));
+    TDBG_TRY(
+        tdbg_chunked_write(array, &w->io, row * array->row_elems, array->row_elems, data, err));
+    w->item_put[item] = true;
+    w->n_items_put++;
+out:
+    w->failed |= st != TDBG_OK;
+    return st;
+}
+
+/* Digests of sites that are not due would make a chain that nobody can compute again. */
+static void drop_digests_not_due(struct tdbg_trace_writer *w, const struct tdbg_step_row *row)
+{
+    uint64_t *digests = tdbg_writer_row(w, &w->digest);
+    const struct tdbg_stats absent = {NAN, NAN, NAN, NAN, 0, 0, 0};
+    for (int32_t i = 0; i < w->n_sites; i++) {
+        if (!tdbg_chain_due(&w->sites[i], &w->plans[i], row->step, row->evaluated) &&
+            digests[i] != 0)
+            tdbg_trace_writer_put_digest(w, i, 0, &absent);
+    }
+}
+
+static enum tdbg_status commit_keyframe(struct tdbg_trace_writer *w, int64_t step,
+                                        struct tdbg_err *err)
+{
+    if (w->n_items_put == 0)
+        return TDBG_OK;
+    if (w->n_items_put != w->n_items)
+        return TDBG_RAISE(err, USAGE, "the keyframe of step %lld has %d of %d items",
+                          (long long)step, (int)w->n_items_put, (int)w->n_items);
+    memset(w->item_put, 0, (size_t)w->n_items * sizeof *w->item_put);
+    w->n_items_put = 0;
+    return tdbg_writer_add_keyframe(w, step, err);
+}
+
+static enum tdbg_status check_row(const struct tdbg_trace_writer *w,
+                                  const struct tdbg_step_row *row, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
+    TDBG_FAIL_IF(w->n_steps == 0 && (row->step < 0 || row->step >= TDBG_MAX_STEPS), USAGE,
+                 "a recording cannot begin at step %lld", (long long)row->step);
+    TDBG_FAIL_IF((w->n_steps > 0 && row->step != w->first_step + w->n_steps) ||
+                     row->step >= TDBG_MAX_STEPS,
+                 USAGE, "step %lld does not follow step %lld", (long long)row->step,
+                 (long long)(w->first_step + w->n_steps - 1));
+    TDBG_FAIL_IF(row->samples < 0 || row->samples > w->info.batch, USAGE,
+                 "step %lld has %lld samples in a batch of %lld", (long long)row->step,
+                 (long long)row->samples, (long long)w->info.batch);
+    TDBG_FAIL_IF(w->n_batch > 0 && w->n_batch != row->samples, USAGE,
+                 "step %lld has %lld samples, but %lld were put", (long long)row->step,
+                 (long long)row->samples, (long long)w->n_batch);
+    TDBG_FAIL_IF(row->epoch < 0 || (row->evaluated != 0 && row->evaluated != 1), USAGE,
+                 "step %lld: no valid epoch or flag", (long long)row->step);
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_trace_writer_commit_step(struct tdbg_trace_writer *w,
+                                               struct tdbg_step_row *row, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    tdbg_h5_begin();
+    TDBG_TRY(check_row(w, row, err));
+    for (int32_t i = 0; i < w->layout.n_sets; i++) {
+        struct value_writer *v = &w->values[i];
+        if (!v->pending)
+            continue;
+        TDBG_TRY(write_row(w, i, v->row, err));
+        memset(v->row, 0, v->array.row_elems * v->array.elem_bytes);
+        v->pending = false;
+    }
+    TDBG_TRY(commit_keyframe(w, row->step, err));
+    drop_digests_not_due(w, row);
+    tdbg_chain_step_all(w->chain, w->sites, w->plans, w->n_sites, row->step, row->evaluated,
+                        tdbg_writer_row(w, &w->digest));
+    memcpy(row->chain, w->chain, sizeof row->chain);
+    tdbg_table_pack(&tdbg_table_steps, row, tdbg_writer_row(w, &w->steps));
+    if (w->n_steps++ == 0)
+        w->first_step = row->step;
+    if (w->n_steps % w->block_rows == 0 || tdbg_writer_now_ns() - w->flushed_ns > flush_every_ns)
+        TDBG_TRY(tdbg_writer_flush(w, err));
+    tdbg_writer_begin_row(w);
+out:
+    w->failed |= st != TDBG_OK;
+    return st;
+}
+
+int64_t tdbg_trace_writer_bytes(const struct tdbg_trace_writer *w)
+{
+    hsize_t bytes = 0;
+    tdbg_h5_begin();
+    return H5Fget_filesize(w->file, &bytes) >= 0 ? (int64_t)bytes : 0;
+}
+
+/* Cuts off rows beyond the last committed step: room made in advance, and a step cut short. */
+static enum tdbg_status trim(struct tdbg_trace_writer *w, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    for (int32_t i = 0; i < w->layout.n_sets; i++) {
+        int32_t every = w->plans[w->layout.sets[i].site].value_every;
+        int64_t rows = tdbg_layout_rows(w->first_step, w->n_steps, every);
+        TDBG_TRY(tdbg_chunked_set_rows(&w->values[i].array, (hsize_t)rows, err));
+    }
+    for (int32_t i = 0; i < w->n_items; i++)
+        TDBG_TRY(tdbg_chunked_set_rows(&w->item_arrays[i], (hsize_t)w->n_keyframes, err));
+out:
+    return st;
+}
+
+static enum tdbg_status mark_closed(struct tdbg_trace_writer *w, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t closed = 1;
+    hid_t attr = H5Aopen(w->file, "closed", H5P_DEFAULT);
+    if (attr < 0 || H5Awrite(attr, H5T_STD_I64LE, &closed) < 0)
+        st = TDBG_H5_RAISE(err, IO, "cannot mark %s as closed", w->path);
+    if (attr >= 0)
+        H5Aclose(attr);
+    return st;
+}
+
+enum tdbg_status tdbg_trace_writer_close(struct tdbg_trace_writer *w, struct tdbg_err *err)
+{
+    if (!w)
+        return TDBG_OK;
+    enum tdbg_status st = TDBG_OK;
+    tdbg_h5_begin();
+    TDBG_TRY(tdbg_writer_flush(w, err));
+    TDBG_TRY(trim(w, err));
+    TDBG_TRY(mark_closed(w, err));
+    TDBG_H5_FAIL_IF(H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0, IO, "cannot flush %s", w->path);
+out:
+    destroy(w);
+    return st;
+}

@@ -1,0 +1,64 @@
+/* Writing a trace: one HDF5 file per rank, schema of trace/schema.h. One thread uses a writer.
+ *
+ * Order of calls: create; for each step: [put_keyframe], put_batch, put_digest/put_values in any
+ * order, commit_step; close. A call that fails leaves the file with all steps committed so far;
+ * after a failure only close() is allowed. */
+#ifndef TDBG_TRACE_WRITER_H
+#define TDBG_TRACE_WRITER_H
+
+#include "base/status.h"
+#include "trace/schema.h"
+
+struct tdbg_trace_writer;
+
+/* What is fixed for the whole file. Arrays are borrowed for the call only. */
+struct tdbg_trace_spec {
+    struct tdbg_run_info info;
+    const struct tdbg_site *sites;
+    const struct tdbg_site_plan *plans; /* (n_sites) */
+    int32_t n_sites;
+    const struct tdbg_keyframe_item *items;
+    int32_t n_items;
+    struct tdbg_samples_spec samples[TDBG_SAMPLES_SETS]; /* eval: total 0 = no evaluation */
+};
+
+/* Creates the file. Without `force` an existing file is an error (TDBG_USAGE). */
+enum tdbg_status tdbg_trace_writer_create(const char *path, bool force,
+                                          const struct tdbg_trace_spec *spec,
+                                          struct tdbg_trace_writer **out, struct tdbg_err *err);
+
+/* Digest and statistics of a site in the current step. Sites that get none keep digest 0 and
+ * "absent" statistics (all NaN, counts 0). */
+void tdbg_trace_writer_put_digest(struct tdbg_trace_writer *writer, int32_t site, uint64_t digest,
+                                  const struct tdbg_stats *stats);
+
+/* Values of a site with store DATASET in the current step: elems contiguous elements (fewer than
+ * the site's shape on a short batch: the rest of the row is zero). */
+enum tdbg_status tdbg_trace_writer_put_values(struct tdbg_trace_writer *writer, int32_t site,
+                                              const void *data, int64_t elems,
+                                              struct tdbg_err *err);
+
+/* Raw samples of the current step, in global batch order: ids (n), x (n, x_dims), y (n, y_dims).
+ * A sample whose id was seen before is not stored again. set TRAIN: the ids are the step's batch.
+ * set EVAL: the samples are stored, and no batch. */
+enum tdbg_status tdbg_trace_writer_put_samples(struct tdbg_trace_writer *writer, int set, int64_t n,
+                                               const int64_t *ids, const void *x, const void *y,
+                                               struct tdbg_err *err);
+
+/* Value of keyframe item `item` before the current step. All items of a keyframe have to be put in
+ * the same step. */
+enum tdbg_status tdbg_trace_writer_put_keyframe(struct tdbg_trace_writer *writer, int32_t item,
+                                                const void *data, struct tdbg_err *err);
+
+/* Commits the current step. row->step has to be the number of steps committed before plus the first
+ * step; row->chain is filled in here (from the digests put), the rest by the caller. */
+enum tdbg_status tdbg_trace_writer_commit_step(struct tdbg_trace_writer *writer,
+                                               struct tdbg_step_row *row, struct tdbg_err *err);
+
+/* Bytes in the file so far. */
+int64_t tdbg_trace_writer_bytes(const struct tdbg_trace_writer *writer);
+
+/* Flushes, marks the file closed and frees the writer, whatever happened. NULL is fine. */
+enum tdbg_status tdbg_trace_writer_close(struct tdbg_trace_writer *writer, struct tdbg_err *err);
+
+#endif

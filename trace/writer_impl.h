@@ -1,0 +1,103 @@
+/* Inside of the trace writer, shared by writer*.c only. */
+#ifndef TDBG_TRACE_WRITER_IMPL_H
+#define TDBG_TRACE_WRITER_IMPL_H
+
+#include "base/arena.h"
+#include "trace/chunked.h"
+#include "trace/id_map.h"
+#include "trace/layout.h"
+#include "trace/table.h"
+#include "trace/writer.h"
+
+/* A dataset with one row per step (or keyframe), written a chunk of rows at a time. `rows` holds
+ * the rows of the chunk that is not full yet. */
+struct row_block {
+    struct tdbg_chunked array;
+    unsigned char *rows;
+    size_t row_bytes;
+};
+
+/* A dataset of /t. */
+struct value_writer {
+    struct tdbg_chunked array;
+    unsigned char *row; /* all slots of the current step; made when first needed */
+    bool pending;       /* row holds something that is not written */
+};
+
+/* A set of /samples. The three arrays have the same rows per chunk. */
+struct sample_writer {
+    struct tdbg_chunked x, y, id;
+    unsigned char *x_part, *y_part; /* samples of the chunk that is not full yet */
+    int64_t *id_part;
+    size_t x_bytes, y_bytes; /* of one sample */
+    int64_t rows_per_chunk, n_rows, n_written;
+    int64_t total; /* 0: there is no such set */
+    struct tdbg_id_map map;
+};
+
+/* Columns of /stats. The first four are f64, the others u64. */
+enum { STATS_COLUMNS = 7, STATS_DOUBLES = 4 };
+extern const char *const tdbg_stats_column_paths[STATS_COLUMNS];
+
+struct tdbg_trace_writer {
+    struct tdbg_arena *arena;
+    const char *path;
+    hid_t file;
+    struct tdbg_chunk_io io;
+    bool failed; /* a call failed: only close is allowed */
+
+    struct tdbg_run_info info; /* texts are not kept */
+    struct tdbg_site *sites;
+    struct tdbg_site_plan *plans;
+    int32_t n_sites;
+    struct tdbg_layout layout;
+    int32_t *item_of_site;
+    struct value_writer *values; /* (layout.n_sets) */
+
+    int64_t first_step, n_steps; /* committed; first_step is known after the first commit */
+    int64_t n_flushed;           /* of those, how many /steps holds */
+    int64_t block_rows;          /* rows per chunk of what follows */
+    struct row_block steps, digest, stats[STATS_COLUMNS], batch;
+    uint64_t chain[TDBG_CHAIN_COUNT];
+    int64_t flushed_ns;
+
+    struct tdbg_keyframe_item *items;
+    int32_t n_items, n_items_put;
+    bool *item_put;
+    struct tdbg_chunked *item_arrays; /* (n_items) */
+    struct row_block keyframe_steps;
+    int64_t n_keyframes, n_keyframes_written;
+
+    struct sample_writer samples[TDBG_SAMPLES_SETS];
+    int64_t n_batch; /* ids of the current step so far */
+};
+
+/* writer_create.c: makes everything that the file will ever hold. */
+enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
+                                            const struct tdbg_trace_spec *spec,
+                                            struct tdbg_err *err);
+
+/* writer_samples.c */
+enum tdbg_status tdbg_writer_create_samples(struct tdbg_trace_writer *w,
+                                            const struct tdbg_trace_spec *spec,
+                                            struct tdbg_err *err);
+enum tdbg_status tdbg_writer_flush_samples(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_free_samples(struct tdbg_trace_writer *w);
+
+/* writer_block.c */
+enum tdbg_status tdbg_writer_create_blocks(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_begin_row(struct tdbg_trace_writer *w); /* empties the row of the current step */
+enum tdbg_status tdbg_writer_add_keyframe(struct tdbg_trace_writer *w, int64_t step,
+                                          struct tdbg_err *err);
+int64_t tdbg_writer_now_ns(void); /* monotonic */
+enum tdbg_status tdbg_writer_flush(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_free_blocks(struct tdbg_trace_writer *w);
+
+/* Where the current step's row of a block is. */
+static inline void *tdbg_writer_row(const struct tdbg_trace_writer *w,
+                                    const struct row_block *block)
+{
+    return block->rows + (size_t)(w->n_steps % w->block_rows) * block->row_bytes;
+}
+
+#endif
