@@ -50,8 +50,8 @@ int tdbg_status_exit_code(enum tdbg_status status);
 enum tdbg_status tdbg_err_set(struct tdbg_err *err, enum tdbg_status status, const char *file,
                               int line, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* Puts "context: " in front of the message of a failed call and returns err's status. err is not NULL
- * here: there would be no status to return. */
+/* Puts "context: " in front of the message of a failed call and returns err's status. err is not
+ * NULL here: there would be no status to return. */
 enum tdbg_status tdbg_err_prefix(struct tdbg_err *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

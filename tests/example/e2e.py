@@ -412,7 +412,7 @@ def verify_finds_a_flipped_bit(folder):
 
     def flip_chain(f):
         rows = f["steps"][:]
-        rows["chain"][4, 0] ^= 1
+        rows["chain"][4, 0] ^= np.uint64(1)
         f["steps"][:] = rows
     edit(trace, flip_chain)
     check("chain main" in verified(trace, code=1), "a rewritten chain")

@@ -2,5 +2,8 @@
 # The code is as .clang-format says. Skipped (77) where clang-format is missing.
 command -v clang-format >/dev/null || exit 77
 cd "$1" || exit 1
-find base kernels engine trace recorder replay check tui cli include tests bench \
-  \( -name '*.c' -o -name '*.h' \) -print0 | xargs -0 clang-format --dry-run -Werror
+folders=
+for folder in base kernels engine trace recorder replay check tui cli include tests bench; do
+  [ -d "$folder" ] && folders="$folders $folder"
+done
+find $folders \( -name '*.c' -o -name '*.h' \) -print0 | xargs -0 clang-format --dry-run -Werror

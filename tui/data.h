@@ -1,0 +1,50 @@
+/* What the terminal reads: a small table of functions, so that tests can show a run that was never
+ * recorded. data_trace.c fills it from a trace; everything else in tui/ knows only this table. */
+#ifndef TDBG_TUI_DATA_H
+#define TDBG_TUI_DATA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "trace/schema.h"
+
+struct tdbg_trace;
+
+/* Everything pointed to is borrowed and outlives the terminal. n_steps >= 1, n_sites >= 0. */
+struct tdbg_tui_data {
+    void *context; /* first argument of the functions */
+    const char *path;
+    const struct tdbg_run_info *info;
+    const struct tdbg_site *sites; /* (n_sites), in dataflow order */
+    int32_t n_sites;
+    int64_t first_step, n_steps;
+    bool closed; /* the writer finished the file */
+
+    /* n rows from step `first` on into rows (n). */
+    enum tdbg_status (*read_steps)(void *context, int64_t first, int64_t n,
+                                   struct tdbg_step_row *rows, struct tdbg_err *err);
+
+    /* Statistics of all sites of one step into out (n_sites); absent ones have min = NaN and all
+     * counts 0. */
+    enum tdbg_status (*read_step_stats)(void *context, int64_t step, struct tdbg_stats *out,
+                                        struct tdbg_err *err);
+
+    /* Statistics of one site. TDBG_NOT_FOUND where none were recorded. */
+    enum tdbg_status (*read_stats)(void *context, int64_t step, int32_t site,
+                                   struct tdbg_stats *out, struct tdbg_err *err);
+
+    /* The last keyframe at or before `step`: its step, or -1. */
+    int64_t (*keyframe_before)(void *context, int64_t step);
+};
+
+/* The table over an open trace; it borrows the trace. */
+struct tdbg_tui_data tdbg_tui_data_from_trace(struct tdbg_trace *trace);
+
+/* Were these statistics recorded? (An empty part of a batch looks the same: nothing to show.) */
+bool tdbg_tui_stats_present(const struct tdbg_stats *stats);
+
+/* Statistics of a site that was not recorded. */
+extern const struct tdbg_stats tdbg_tui_stats_absent;
+
+#endif

@@ -1,0 +1,55 @@
+/* The terminal's table of functions over trace/reader.h. No other file of tui/ includes the reader,
+ * tui.c and summary.c apart, which are given a trace. */
+#include "tui/data.h"
+
+#include <math.h>
+
+#include "trace/reader.h"
+
+const struct tdbg_stats tdbg_tui_stats_absent = {.min = NAN, .max = NAN, .mean = NAN, .rms = NAN};
+
+bool tdbg_tui_stats_present(const struct tdbg_stats *s)
+{
+    return !isnan(s->min) || s->zeros || s->nans || s->infs;
+}
+
+static enum tdbg_status read_steps(void *context, int64_t first, int64_t n,
+                                   struct tdbg_step_row *rows, struct tdbg_err *err)
+{
+    return tdbg_trace_read_steps(context, first, n, rows, err);
+}
+
+static enum tdbg_status read_step_stats(void *context, int64_t step, struct tdbg_stats *out,
+                                        struct tdbg_err *err)
+{
+    return tdbg_trace_read_step_stats(context, step, out, err);
+}
+
+static enum tdbg_status read_stats(void *context, int64_t step, int32_t site,
+                                   struct tdbg_stats *out, struct tdbg_err *err)
+{
+    return tdbg_trace_read_stats(context, step, site, out, err);
+}
+
+static int64_t keyframe_before(void *context, int64_t step)
+{
+    return tdbg_trace_keyframe_before(context, step);
+}
+
+struct tdbg_tui_data tdbg_tui_data_from_trace(struct tdbg_trace *trace)
+{
+    struct tdbg_tui_data data = {
+        .context = trace,
+        .path = tdbg_trace_path(trace),
+        .info = tdbg_trace_info(trace),
+        .first_step = tdbg_trace_first_step(trace),
+        .n_steps = tdbg_trace_n_steps(trace),
+        .closed = tdbg_trace_is_closed(trace),
+        .read_steps = read_steps,
+        .read_step_stats = read_step_stats,
+        .read_stats = read_stats,
+        .keyframe_before = keyframe_before,
+    };
+    data.sites = tdbg_trace_sites(trace, &data.n_sites);
+    return data;
+}

@@ -1,0 +1,90 @@
+/* A grid of cells, into which views paint and which the terminal puts on the screen.
+ *
+ *      x -->  0      1      2            a cell: one codepoint and one style byte
+ *   y  0    [n 0x08][o 0x08][w 0x08]     a wide character: its codepoint, then a cell of code 0
+ *   |  1    [# 0x04][  0x00][  0x00]
+ *
+ * Painting outside the grid is allowed and does nothing, so that views need no size checks. */
+#ifndef TDBG_TUI_GRID_H
+#define TDBG_TUI_GRID_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A style is one colour and any of the flags. No meaning is ever by colour alone. */
+enum {
+    TDBG_STYLE_PLAIN = 0,
+    TDBG_STYLE_RED = 1,
+    TDBG_STYLE_YELLOW = 2,
+    TDBG_STYLE_GREEN = 3,
+    TDBG_STYLE_CYAN = 4,
+    TDBG_STYLE_COLOUR_MASK = 7,
+    TDBG_STYLE_BOLD = 8,
+    TDBG_STYLE_REVERSE = 16,
+    TDBG_STYLE_DIM = 32,
+    TDBG_STYLE_UNDERLINE = 64,
+};
+
+/* Glyphs that have an ASCII twin. */
+enum tdbg_tui_glyph {
+    TDBG_GLYPH_FULL,     /* a filled cell */
+    TDBG_GLYPH_UPPER,    /* its upper half */
+    TDBG_GLYPH_LOWER,    /* its lower half */
+    TDBG_GLYPH_VERTICAL, /* lines */
+    TDBG_GLYPH_HORIZONTAL,
+    TDBG_GLYPH_CORNER,
+    TDBG_GLYPH_ELLIPSIS,
+    TDBG_GLYPH_COUNT
+};
+
+struct tdbg_tui_cell {
+    uint32_t code; /* Unicode; 0: the right half of the wide character before it */
+    uint8_t style;
+};
+
+struct tdbg_tui_rect {
+    int x, y, width, height;
+};
+
+struct tdbg_tui_grid {
+    int width, height;
+    bool ascii;                  /* nothing above 0x7e is put into it */
+    struct tdbg_tui_cell *cells; /* (height, width) */
+    int cursor_x, cursor_y;      /* where the hardware cursor waits; always inside the grid */
+    bool cursor_is_text;         /* someone types there */
+};
+
+/* Sets the size and clears it. Start from {0}; sizes below 1 become 1. Aborts without memory. */
+void tdbg_tui_grid_resize(struct tdbg_tui_grid *grid, int width, int height);
+void tdbg_tui_grid_free(struct tdbg_tui_grid *grid);
+
+struct tdbg_tui_cell *tdbg_tui_grid_at(const struct tdbg_tui_grid *grid, int x, int y);
+
+void tdbg_tui_grid_put(struct tdbg_tui_grid *grid, int x, int y, uint32_t code, uint8_t style);
+void tdbg_tui_grid_put_glyph(struct tdbg_tui_grid *grid, int x, int y, enum tdbg_tui_glyph glyph,
+                             uint8_t style);
+
+/* UTF-8 text from x on, at most width columns; what is not printable becomes '?'. Returns the
+ * columns painted. */
+int tdbg_tui_grid_put_text(struct tdbg_tui_grid *grid, int x, int y, int width, uint8_t style,
+                           const char *text);
+int tdbg_tui_grid_printf(struct tdbg_tui_grid *grid, int x, int y, int width, uint8_t style,
+                         const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+
+/* Text that keeps its beginning and its end when it is too long for width. */
+void tdbg_tui_grid_put_elided(struct tdbg_tui_grid *grid, int x, int y, int width, uint8_t style,
+                              const char *text);
+
+/* Right-aligned text; too long text loses its end. */
+void tdbg_tui_grid_put_right(struct tdbg_tui_grid *grid, int x, int y, int width, uint8_t style,
+                             const char *text);
+
+/* Adds flags to what is painted, or sets a colour (0 keeps it). */
+void tdbg_tui_grid_add_style(struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect, uint8_t style);
+
+void tdbg_tui_grid_set_cursor(struct tdbg_tui_grid *grid, int x, int y);
+
+/* Columns that text takes. */
+int tdbg_tui_text_width(const struct tdbg_tui_grid *grid, const char *text);
+
+#endif

@@ -1,0 +1,117 @@
+/* The key table. See keys.h. */
+#include "tui/keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+
+static const struct tdbg_tui_request_info requests[TDBG_REQUEST_COUNT] = {
+    {NULL, NULL, NULL, NULL},
+#define REQUEST_ROW(name, group, help, hint, keys) {group, help, hint, keys},
+    TDBG_TUI_REQUEST_LIST(REQUEST_ROW)
+#undef REQUEST_ROW
+};
+
+/* Digits are always counts. */
+static const struct {
+    uint32_t key;
+    enum tdbg_tui_request request;
+} bindings[] = {
+    {'n', TDBG_REQUEST_STEP_NEXT},
+    {'N', TDBG_REQUEST_STEP_PREV},
+    {'p', TDBG_REQUEST_STEP_PREV},
+    {'s', TDBG_REQUEST_OP_NEXT},
+    {'S', TDBG_REQUEST_OP_PREV},
+    {'g', TDBG_REQUEST_FIRST},
+    {TDBG_KEY_HOME, TDBG_REQUEST_FIRST},
+    {'G', TDBG_REQUEST_LAST},
+    {TDBG_KEY_END, TDBG_REQUEST_LAST},
+    {'l', TDBG_REQUEST_RIGHT},
+    {TDBG_KEY_RIGHT, TDBG_REQUEST_RIGHT},
+    {'h', TDBG_REQUEST_LEFT},
+    {TDBG_KEY_LEFT, TDBG_REQUEST_LEFT},
+    {'j', TDBG_REQUEST_DOWN},
+    {TDBG_KEY_DOWN, TDBG_REQUEST_DOWN},
+    {'k', TDBG_REQUEST_UP},
+    {TDBG_KEY_UP, TDBG_REQUEST_UP},
+    {TDBG_KEY_PAGE_DOWN, TDBG_REQUEST_PAGE_DOWN},
+    {TDBG_KEY_PAGE_UP, TDBG_REQUEST_PAGE_UP},
+    {TDBG_KEY_CTRL_D, TDBG_REQUEST_HALF_DOWN},
+    {TDBG_KEY_CTRL_U, TDBG_REQUEST_HALF_UP},
+    {'/', TDBG_REQUEST_FIND},
+    {']', TDBG_REQUEST_HIT_NEXT},
+    {'[', TDBG_REQUEST_HIT_PREV},
+    {TDBG_KEY_TAB, TDBG_REQUEST_PANE_NEXT},
+    {TDBG_KEY_SHIFT_TAB, TDBG_REQUEST_PANE_PREV},
+    {'L', TDBG_REQUEST_SCALE},
+    {TDBG_KEY_CTRL_L, TDBG_REQUEST_REDRAW},
+    {TDBG_KEY_ESC, TDBG_REQUEST_CANCEL},
+    {TDBG_KEY_CTRL_C, TDBG_REQUEST_CANCEL},
+    {TDBG_KEY_CTRL_Z, TDBG_REQUEST_SUSPEND},
+    {'?', TDBG_REQUEST_HELP},
+    {TDBG_KEY_F0 + 1, TDBG_REQUEST_HELP},
+    {'q', TDBG_REQUEST_BACK},
+    {'Q', TDBG_REQUEST_QUIT},
+};
+enum { N_BINDINGS = sizeof bindings / sizeof bindings[0] };
+
+const struct tdbg_tui_request_info *tdbg_tui_request_info(enum tdbg_tui_request request)
+{
+    TDBG_ASSERT(request > TDBG_REQUEST_NONE && request < TDBG_REQUEST_COUNT);
+    return &requests[request];
+}
+
+enum tdbg_tui_request tdbg_tui_key_request(uint32_t key)
+{
+    for (int i = 0; i < N_BINDINGS; i++) {
+        if (bindings[i].key == key)
+            return bindings[i].request;
+    }
+    return TDBG_REQUEST_NONE;
+}
+
+/* One codepoint as UTF-8. */
+static void encode(uint32_t c, char buf[TDBG_KEY_NAME_BYTES])
+{
+    const int extra = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+    static const uint8_t lead[] = {0, 0xc0, 0xe0, 0xf0};
+    buf[0] = (char)(lead[extra] | c >> (6 * extra));
+    for (int i = 1; i <= extra; i++)
+        buf[i] = (char)(0x80 | (c >> (6 * (extra - i)) & 0x3f));
+    buf[extra + 1] = 0;
+}
+
+const char *tdbg_tui_key_name(uint32_t key, char buf[TDBG_KEY_NAME_BYTES])
+{
+    static const char *const special[] = {"Up",   "Down", "Left", "Right",     "PgUp",
+                                          "PgDn", "Home", "End",  "Backspace", "Shift-Tab"};
+    if (key > TDBG_KEY_F0)
+        snprintf(buf, TDBG_KEY_NAME_BYTES, "F%u", (unsigned)(key - TDBG_KEY_F0) % 100);
+    else if (key >= TDBG_KEY_SPECIAL && key < TDBG_KEY_F0)
+        snprintf(buf, TDBG_KEY_NAME_BYTES, "%s", special[key - TDBG_KEY_SPECIAL]);
+    else if (key == TDBG_KEY_TAB || key == TDBG_KEY_ENTER || key == TDBG_KEY_ESC || key == ' ')
+        snprintf(buf, TDBG_KEY_NAME_BYTES, "%s",
+                 key == TDBG_KEY_TAB     ? "Tab"
+                 : key == TDBG_KEY_ENTER ? "Enter"
+                 : key == ' '            ? "Space"
+                                         : "Esc");
+    else if (key < ' ')
+        snprintf(buf, TDBG_KEY_NAME_BYTES, "^%c", (char)(key + '@'));
+    else
+        encode(key, buf);
+    return buf;
+}
+
+const char *tdbg_tui_request_keys(enum tdbg_tui_request request, char *buf, size_t buf_bytes)
+{
+    char name[TDBG_KEY_NAME_BYTES];
+    size_t used = 0;
+    buf[0] = 0;
+    for (int i = 0; i < N_BINDINGS && used < buf_bytes; i++) {
+        if (bindings[i].request == request)
+            used += (size_t)snprintf(buf + used, buf_bytes - used, "%s%s", used ? " " : "",
+                                     tdbg_tui_key_name(bindings[i].key, name));
+    }
+    return buf;
+}

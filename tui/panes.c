@@ -1,0 +1,79 @@
+/* Layout of the main screen. See panes.h for the drawing. */
+#include "tui/panes.h"
+
+enum {
+    FULL_WIDTH = 80,
+    FULL_HEIGHT = 24,
+    WIDE = 120,     /* from here on the metrics stand beside the chart */
+    CHART_ROWS = 9, /* heading, 6 rows, axis, labels */
+    MAX_CHART_ROWS = 20,
+    METRIC_ROWS = 5, /* heading and 4 rows of 2 metrics */
+    METRIC_COLUMNS = 42,
+};
+
+static void lay_out_one(struct tdbg_tui_panes *p, struct tdbg_tui_rect body,
+                        enum tdbg_tui_pane pane)
+{
+    if (pane == TDBG_PANE_METRICS)
+        p->metrics = body;
+    else if (pane == TDBG_PANE_SITES)
+        p->sites = body;
+    else
+        p->chart = body;
+}
+
+static void lay_out_stacked(struct tdbg_tui_panes *p, struct tdbg_tui_rect body)
+{
+    const int spare = body.height - (FULL_HEIGHT - 3);
+    const int chart =
+        CHART_ROWS + spare / 3 < MAX_CHART_ROWS ? CHART_ROWS + spare / 3 : MAX_CHART_ROWS;
+    p->chart = (struct tdbg_tui_rect){0, body.y, body.width, chart};
+    p->metrics = (struct tdbg_tui_rect){0, body.y + chart, body.width, METRIC_ROWS};
+    p->sites = (struct tdbg_tui_rect){0, body.y + chart + METRIC_ROWS, body.width,
+                                      body.height - chart - METRIC_ROWS};
+}
+
+static void lay_out_wide(struct tdbg_tui_panes *p, struct tdbg_tui_rect body)
+{
+    int chart = body.height * 2 / 5;
+    const int least = TDBG_METRIC_COUNT + 1;
+    chart = chart < least ? least : chart > MAX_CHART_ROWS ? MAX_CHART_ROWS : chart;
+    p->chart = (struct tdbg_tui_rect){0, body.y, body.width - METRIC_COLUMNS, chart};
+    p->metrics = (struct tdbg_tui_rect){body.width - METRIC_COLUMNS, body.y, METRIC_COLUMNS, chart};
+    p->sites = (struct tdbg_tui_rect){0, body.y + chart, body.width, body.height - chart};
+}
+
+struct tdbg_tui_panes tdbg_tui_panes_lay_out(int width, int height, enum tdbg_tui_pane pane)
+{
+    struct tdbg_tui_panes p = {0};
+    p.too_small = width < TDBG_SCREEN_MIN_WIDTH || height < TDBG_SCREEN_MIN_HEIGHT;
+    if (p.too_small)
+        return p;
+    p.position = (struct tdbg_tui_rect){0, 0, width, 1};
+    p.message = (struct tdbg_tui_rect){0, height - 2, width, 1};
+    p.keys = (struct tdbg_tui_rect){0, height - 1, width, 1};
+    const struct tdbg_tui_rect body = {0, 1, width, height - 3};
+    if (width < FULL_WIDTH || height < FULL_HEIGHT)
+        lay_out_one(&p, body, pane);
+    else if (width < WIDE)
+        lay_out_stacked(&p, body);
+    else
+        lay_out_wide(&p, body);
+    return p;
+}
+
+int tdbg_tui_panes_site_rows(const struct tdbg_tui_panes *p)
+{
+    return p->sites.height > 2 ? p->sites.height - 1 : 1;
+}
+
+int64_t tdbg_tui_panes_scroll(int64_t top, int64_t at, int64_t n, int64_t visible)
+{
+    if (top > n - visible)
+        top = n - visible;
+    if (at < top)
+        top = at;
+    if (at >= top + visible)
+        top = at - visible + 1;
+    return top < 0 ? 0 : top;
+}

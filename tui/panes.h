@@ -1,0 +1,34 @@
+/* Where things stand on the main screen: a pure function of the size and the active pane.
+ *
+ *     80x24 and up             120 columns and up           below 80x24: one pane, Tab changes it
+ *     position                 position                     position
+ *     chart                    chart        | metrics       chart, metrics or sites
+ *     metrics | metrics        sites, with more columns     message
+ *     sites                    message                      keys
+ *     message                  keys
+ *     keys
+ */
+#ifndef TDBG_TUI_PANES_H
+#define TDBG_TUI_PANES_H
+
+#include "tui/grid.h"
+#include "tui/model.h"
+
+enum { TDBG_SCREEN_MIN_WIDTH = 40, TDBG_SCREEN_MIN_HEIGHT = 10 };
+
+/* A rectangle of height 0 is not shown. Panes include their heading row. */
+struct tdbg_tui_panes {
+    bool too_small;
+    struct tdbg_tui_rect position, chart, metrics, sites, message, keys;
+};
+
+struct tdbg_tui_panes tdbg_tui_panes_lay_out(int width, int height, enum tdbg_tui_pane pane);
+
+/* Rows of the site list that fit, at least 1. */
+int tdbg_tui_panes_site_rows(const struct tdbg_tui_panes *panes);
+
+/* First row of a list of n rows so that row `at` is among the `visible` ones: `top` where it can
+ * stay. */
+int64_t tdbg_tui_panes_scroll(int64_t top, int64_t at, int64_t n, int64_t visible);
+
+#endif

@@ -1,0 +1,184 @@
+/* The help screen: the keys of the screen below it, from the tables of keys.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tui/app.h"
+#include "tui/panes.h"
+#include "tui/view.h"
+
+enum { KEYS_COLUMNS = 16, HEADING_ROWS = 1, FOOT_ROWS = 2 };
+
+/* Lines of the help: per request one, and one before each group. */
+struct line {
+    enum tdbg_tui_request request; /* NONE: heading of a group */
+    const char *group;
+};
+enum { MAX_LINES = 2 * TDBG_REQUEST_COUNT };
+
+static int make_lines(const struct tdbg_tui_app *app, struct line lines[MAX_LINES])
+{
+    const struct tdbg_tui_screen *below = app->screens[app->n_screens > 1 ? app->n_screens - 2 : 0];
+    const char *group = NULL;
+    int n = 0;
+    for (int r = TDBG_REQUEST_NONE + 1; r < TDBG_REQUEST_COUNT; r++) {
+        const struct tdbg_tui_request_info *info = tdbg_tui_request_info((enum tdbg_tui_request)r);
+        if (!tdbg_tui_screen_handles(below, (enum tdbg_tui_request)r))
+            continue;
+        if (!group || strcmp(group, info->group) != 0)
+            lines[n++] = (struct line){TDBG_REQUEST_NONE, info->group};
+        group = info->group;
+        lines[n++] = (struct line){(enum tdbg_tui_request)r, group};
+    }
+    lines[n++] = (struct line){TDBG_REQUEST_NONE, NULL}; /* about counts */
+    return n;
+}
+
+static const char about_counts[] =
+    "A number before a key is a count: 100n, 42G. Capitals go backward.";
+
+static void line_text(const struct line *line, char *buf, size_t buf_bytes)
+{
+    char keys[64];
+    if (line->request)
+        snprintf(buf, buf_bytes, "  %-*s %s", KEYS_COLUMNS,
+                 tdbg_tui_request_keys(line->request, keys, sizeof keys),
+                 tdbg_tui_request_info(line->request)->help);
+    else
+        snprintf(buf, buf_bytes, "%s", line->group ? line->group : about_counts);
+}
+
+static int64_t visible_rows(const struct tdbg_tui_app *app)
+{
+    const int64_t rows = app->height - HEADING_ROWS - FOOT_ROWS;
+    return rows > 1 ? rows : 1;
+}
+
+static void open(struct tdbg_tui_app *app)
+{
+    app->help_top = 0;
+}
+
+static void settle(struct tdbg_tui_app *app)
+{
+    struct line lines[MAX_LINES];
+    const int64_t most = make_lines(app, lines) - visible_rows(app);
+    if (app->help_top > most)
+        app->help_top = most;
+    if (app->help_top < 0)
+        app->help_top = 0;
+}
+
+static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid)
+{
+    struct line lines[MAX_LINES];
+    char text[160];
+    const int n = make_lines(app, lines);
+    const struct tdbg_tui_rect heading = {0, 0, grid->width, 1},
+                               message = {0, grid->height - 2, grid->width, 1},
+                               keys = {0, grid->height - 1, grid->width, 1};
+    tdbg_tui_grid_printf(grid, 1, 0, grid->width - 2, TDBG_STYLE_BOLD, "keys of the %s screen",
+                         app->screens[app->n_screens > 1 ? app->n_screens - 2 : 0]->name);
+    snprintf(
+        text, sizeof text, "%lld..%lld of %d", (long long)app->help_top + 1,
+        (long long)(app->help_top + visible_rows(app) < n ? app->help_top + visible_rows(app) : n),
+        n);
+    tdbg_tui_grid_put_right(grid, grid->width - 20, 0, 18, 0, text);
+    tdbg_tui_grid_add_style(grid, heading, TDBG_STYLE_REVERSE);
+    for (int64_t i = 0; i < visible_rows(app) && app->help_top + i < n; i++) {
+        const struct line *line = &lines[app->help_top + i];
+        const bool hit = app->model.pattern && line->request;
+        line_text(line, text, sizeof text);
+        uint8_t style = line->request || !line->group ? TDBG_STYLE_PLAIN : TDBG_STYLE_BOLD;
+        if (hit && tdbg_tui_pattern_matches(app->model.pattern, text))
+            style = TDBG_STYLE_UNDERLINE;
+        tdbg_tui_grid_put_text(grid, 1, (int)i + HEADING_ROWS, grid->width - 1, style, text);
+    }
+    tdbg_tui_grid_set_cursor(grid, 0, HEADING_ROWS);
+    tdbg_tui_app_draw_keys(app, grid, keys);
+    tdbg_tui_app_draw_message(app, grid, message);
+}
+
+static void move_rows(struct tdbg_tui_app *app, int64_t rows)
+{
+    app->help_top += rows; /* counts are far below overflow; settle() keeps it in range */
+}
+
+static void down(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    move_rows(app, count);
+}
+
+static void up(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    move_rows(app, -count);
+}
+
+static void page_down(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    move_rows(app, count * visible_rows(app));
+}
+
+static void page_up(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    move_rows(app, -count * visible_rows(app));
+}
+
+static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)count, (void)has_count;
+    app->help_top = 0;
+}
+
+static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    app->help_top = has_count ? count : MAX_LINES;
+}
+
+/* Scrolls so that the hit is the first row, where that is possible. */
+static void find(struct tdbg_tui_app *app, int64_t count)
+{
+    struct line lines[MAX_LINES];
+    char text[160];
+    const int n = make_lines(app, lines);
+    const int64_t direction = count < 0 ? -1 : 1;
+    const char *pattern = app->model.pattern;
+    for (int64_t i = 1; pattern && i <= n; i++) {
+        const int64_t at = ((app->help_top + direction * i) % n + n) % n;
+        line_text(&lines[at], text, sizeof text);
+        if (lines[at].request && tdbg_tui_pattern_matches(pattern, text)) {
+            app->help_top = at;
+            return;
+        }
+    }
+    tdbg_tui_model_say(&app->model, pattern ? "no key matches '%s'" : "nothing to find yet",
+                       pattern);
+}
+
+static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
+{
+    (void)x, (void)y;
+    if (button != TDBG_BUTTON_CLICK)
+        move_rows(app, button == TDBG_BUTTON_WHEEL_DOWN ? 3 : -3);
+}
+
+static const struct tdbg_tui_action actions[] = {
+    {TDBG_REQUEST_DOWN, down},           {TDBG_REQUEST_UP, up},
+    {TDBG_REQUEST_PAGE_DOWN, page_down}, {TDBG_REQUEST_PAGE_UP, page_up},
+    {TDBG_REQUEST_HALF_DOWN, page_down}, {TDBG_REQUEST_HALF_UP, page_up},
+    {TDBG_REQUEST_FIRST, first},         {TDBG_REQUEST_LAST, last},
+    {TDBG_REQUEST_NONE, NULL},
+};
+
+const struct tdbg_tui_screen tdbg_tui_screen_help = {
+    .name = "help",
+    .actions = actions,
+    .open = open,
+    .settle = settle,
+    .draw = draw,
+    .mouse = mouse,
+    .find = find,
+};

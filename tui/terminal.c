@@ -1,0 +1,331 @@
+/* ncurses under a grid of cells. Rows that did not change are not even handed to ncurses, which
+ * then sends only what differs. See terminal.h; fatal signals are in terminal_signals.c. */
+#define NCURSES_WIDECHAR 1
+#include "tui/terminal.h"
+
+#include <errno.h>
+#include <langinfo.h>
+#include <ncurses.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <term.h>
+#include <unistd.h>
+
+enum { ESCAPE_WAIT_MS = 25, MAX_RESET_BYTES = 512, N_COLOURS = 5 };
+
+struct tdbg_tui_terminal {
+    SCREEN *screen;
+    bool ascii, colour, mouse;
+    bool says_idle; /* TDBG_TEST_SYNC: a title "idle N" whenever it waits for a key */
+    int64_t n_idle;
+    int kept_stderr, saved_stderr; /* -1: standard error is left alone */
+    char reset[MAX_RESET_BYTES];   /* escape sequences that undo all that was done */
+    struct tdbg_tui_grid shown;    /* what the terminal shows; no cells: nothing yet */
+};
+
+/* tputs() gives its output to a function without a context. */
+static char *reset_text;
+static size_t reset_used;
+
+static int add_reset_byte(int c)
+{
+    if (reset_used + 1 < MAX_RESET_BYTES)
+        reset_text[reset_used++] = (char)c;
+    return c;
+}
+
+static void make_reset(struct tdbg_tui_terminal *t)
+{
+    static const char mouse_off[] = "\033[?1006l\033[?1000l";
+    const char *const parts[] = {exit_attribute_mode, cursor_normal, keypad_local,
+                                 exit_ca_mode ? exit_ca_mode : clear_screen};
+    reset_text = t->reset;
+    reset_used = 0;
+    for (const char *c = mouse_off; t->mouse && *c; c++)
+        add_reset_byte(*c);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (parts[i])
+            tputs(parts[i], 1, add_reset_byte);
+    }
+    t->reset[reset_used] = 0;
+}
+
+/* Standard error goes into memory while it would write over the screen. */
+static void keep_stderr(struct tdbg_tui_terminal *t)
+{
+    if (!isatty(STDERR_FILENO))
+        return;
+    t->kept_stderr = memfd_create("tdbg-stderr", MFD_CLOEXEC);
+    t->saved_stderr = dup(STDERR_FILENO);
+    if (t->kept_stderr >= 0 && t->saved_stderr >= 0 &&
+        dup2(t->kept_stderr, STDERR_FILENO) == STDERR_FILENO)
+        return;
+    close(t->kept_stderr);
+    close(t->saved_stderr);
+    t->kept_stderr = t->saved_stderr = -1;
+}
+
+static void give_stderr_back(struct tdbg_tui_terminal *t)
+{
+    char buf[512];
+    ssize_t n;
+    if (t->kept_stderr < 0)
+        return;
+    dup2(t->saved_stderr, STDERR_FILENO);
+    lseek(t->kept_stderr, 0, SEEK_SET);
+    while ((n = read(t->kept_stderr, buf, sizeof buf)) > 0 &&
+           write(STDERR_FILENO, buf, (size_t)n) == n)
+        ;
+    close(t->kept_stderr);
+    close(t->saved_stderr);
+}
+
+static bool wants_colour(const struct tdbg_tui_options *options)
+{
+    const char *no_color = getenv("NO_COLOR");
+    return !options->mono && !(no_color && *no_color) && has_colors();
+}
+
+/* Never bare black or blue, which are unreadable on one background or the other. */
+static void start_colours(void)
+{
+    static const short colours[N_COLOURS] = {-1, COLOR_RED, COLOR_YELLOW, COLOR_GREEN, COLOR_CYAN};
+    start_color();
+    const short background = use_default_colors() == OK ? -1 : COLOR_BLACK;
+    for (short i = 1; i < N_COLOURS; i++)
+        init_pair(i, colours[i], background);
+}
+
+/* The modes of a screen that was just made. */
+static void set_modes(struct tdbg_tui_terminal *t, const struct tdbg_tui_options *options)
+{
+    raw(); /* ^C and ^Z are keys */
+    noecho();
+    nonl();
+    intrflush(stdscr, FALSE);
+    keypad(stdscr, TRUE);
+    set_escdelay(ESCAPE_WAIT_MS);
+    t->colour = wants_colour(options);
+    if (t->colour)
+        start_colours();
+    if (!options->no_mouse) {
+        mouseinterval(0);
+        t->mouse = mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL) != 0 &&
+                   has_mouse();
+    }
+}
+
+/* ncurses itself would end the process over an unknown TERM. */
+static enum tdbg_status check_term(struct tdbg_err *err)
+{
+    const char *term = getenv("TERM");
+    int found = 0;
+    if (!term || !*term)
+        return TDBG_RAISE(err, USAGE, "TERM is not set\nhint: for example: TERM=xterm-256color");
+    if (setupterm(NULL, STDOUT_FILENO, &found) != OK)
+        return TDBG_RAISE(err, USAGE,
+                          "unknown terminal TERM=%s\nhint: for example: TERM=xterm-256color; "
+                          "without a terminal, piped into another program, replay prints a summary",
+                          term);
+    if (!cursor_address || !clear_screen)
+        return TDBG_RAISE(err, USAGE,
+                          "the terminal TERM=%s cannot place the cursor\nhint: piped into another "
+                          "program, replay prints a summary",
+                          term);
+    return TDBG_OK;
+}
+
+enum tdbg_status tdbg_tui_terminal_open(const struct tdbg_tui_options *options,
+                                        struct tdbg_tui_terminal **out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const char *sync = getenv("TDBG_TEST_SYNC");
+    struct tdbg_tui_terminal *t = calloc(1, sizeof *t);
+    TDBG_FAIL_IF(!t, NO_MEMORY, "no memory for the terminal");
+    t->kept_stderr = t->saved_stderr = -1;
+    TDBG_TRY(check_term(err));
+    t->ascii = options->ascii || strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+    t->says_idle = sync && strcmp(sync, "1") == 0;
+    t->mouse = !options->no_mouse; /* for the reset, until it is known better */
+    keep_stderr(t);
+    make_reset(t);
+    const struct tdbg_tui_guard guard = {.reset = t->reset,
+                                         .reset_bytes = strlen(t->reset),
+                                         .in_fd = STDIN_FILENO,
+                                         .out_fd = STDOUT_FILENO,
+                                         .kept_stderr = t->kept_stderr,
+                                         .saved_stderr = t->saved_stderr};
+    tdbg_tui_terminal_guard(&guard);
+    t->screen = newterm(NULL, stdout, stdin);
+    tdbg_tui_terminal_arm();
+    TDBG_FAIL_IF(!t->screen, USAGE, "cannot use the terminal TERM=%s", getenv("TERM"));
+    set_modes(t, options);
+    *out = t;
+    t = NULL;
+out:
+    tdbg_tui_terminal_close(t);
+    return st;
+}
+
+void tdbg_tui_terminal_close(struct tdbg_tui_terminal *t)
+{
+    if (!t)
+        return;
+    if (t->screen) {
+        endwin();
+        delscreen(t->screen);
+    }
+    if (*t->reset)
+        tdbg_tui_terminal_unguard();
+    give_stderr_back(t);
+    tdbg_tui_grid_free(&t->shown);
+    free(t);
+}
+
+bool tdbg_tui_terminal_is_ascii(const struct tdbg_tui_terminal *t)
+{
+    return t->ascii;
+}
+
+void tdbg_tui_terminal_size(const struct tdbg_tui_terminal *t, int *width, int *height)
+{
+    (void)t;
+    getmaxyx(stdscr, *height, *width);
+}
+
+static attr_t attributes(uint8_t style)
+{
+    return (style & TDBG_STYLE_BOLD ? A_BOLD : 0) | (style & TDBG_STYLE_REVERSE ? A_REVERSE : 0) |
+           (style & TDBG_STYLE_DIM ? A_DIM : 0) | (style & TDBG_STYLE_UNDERLINE ? A_UNDERLINE : 0);
+}
+
+static void put_row(const struct tdbg_tui_terminal *t, const struct tdbg_tui_grid *grid, int y)
+{
+    for (int x = 0; x < grid->width; x++) {
+        const struct tdbg_tui_cell *cell = tdbg_tui_grid_at(grid, x, y);
+        if (cell->code == 0)
+            continue; /* ncurses knows how wide the character before is */
+        const wchar_t text[2] = {(wchar_t)cell->code, 0};
+        cchar_t c;
+        setcchar(&c, text, attributes(cell->style),
+                 (short)(t->colour ? cell->style & TDBG_STYLE_COLOUR_MASK : 0), NULL);
+        mvadd_wch(y, x, &c); /* ERR in the last cell of the screen, which is painted all the same */
+    }
+}
+
+/* Keeps what is shown; the rows of `shown` are compared as bytes. */
+static bool row_is_shown(const struct tdbg_tui_terminal *t, const struct tdbg_tui_grid *grid, int y)
+{
+    return t->shown.cells && t->shown.width == grid->width && t->shown.height == grid->height &&
+           memcmp(tdbg_tui_grid_at(&t->shown, 0, y), tdbg_tui_grid_at(grid, 0, y),
+                  (size_t)grid->width * sizeof *grid->cells) == 0;
+}
+
+void tdbg_tui_terminal_show(struct tdbg_tui_terminal *t, const struct tdbg_tui_grid *grid,
+                            bool everything)
+{
+    if (everything) {
+        tdbg_tui_grid_free(&t->shown);
+        clearok(curscr, TRUE);
+    }
+    for (int y = 0; y < grid->height; y++) {
+        if (!row_is_shown(t, grid, y))
+            put_row(t, grid, y);
+    }
+    tdbg_tui_grid_resize(&t->shown, grid->width, grid->height);
+    memcpy(t->shown.cells, grid->cells,
+           (size_t)grid->width * (size_t)grid->height * sizeof *grid->cells);
+    move(grid->cursor_y, grid->cursor_x);
+    refresh();
+}
+
+static uint32_t special_key(wint_t key)
+{
+    static const struct {
+        wint_t curses;
+        uint32_t key;
+    } keys[] = {
+        {KEY_UP, TDBG_KEY_UP},
+        {KEY_DOWN, TDBG_KEY_DOWN},
+        {KEY_LEFT, TDBG_KEY_LEFT},
+        {KEY_RIGHT, TDBG_KEY_RIGHT},
+        {KEY_PPAGE, TDBG_KEY_PAGE_UP},
+        {KEY_NPAGE, TDBG_KEY_PAGE_DOWN},
+        {KEY_HOME, TDBG_KEY_HOME},
+        {KEY_END, TDBG_KEY_END},
+        {KEY_BACKSPACE, TDBG_KEY_BACKSPACE},
+        {KEY_BTAB, TDBG_KEY_SHIFT_TAB},
+        {KEY_ENTER, TDBG_KEY_ENTER},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (keys[i].curses == key)
+            return keys[i].key;
+    }
+    if (key >= KEY_F(1) && key <= KEY_F(12))
+        return TDBG_KEY_F0 + (key - KEY_F(0));
+    return TDBG_KEY_BEYOND;
+}
+
+static struct tdbg_tui_event read_mouse(void)
+{
+    struct tdbg_tui_event event = {.kind = TDBG_EVENT_MOUSE};
+    MEVENT m;
+    if (getmouse(&m) != OK)
+        return (struct tdbg_tui_event){.kind = TDBG_EVENT_NONE};
+    event.x = m.x;
+    event.y = m.y;
+    if (m.bstate & BUTTON4_PRESSED)
+        event.button = TDBG_BUTTON_WHEEL_UP;
+    else if (m.bstate & BUTTON5_PRESSED)
+        event.button = TDBG_BUTTON_WHEEL_DOWN;
+    else if (m.bstate & BUTTON1_PRESSED)
+        event.button = TDBG_BUTTON_CLICK;
+    else
+        event.kind = TDBG_EVENT_NONE;
+    return event;
+}
+
+static void say_idle(struct tdbg_tui_terminal *t)
+{
+    char title[48];
+    const int n = snprintf(title, sizeof title, "\033]2;idle %lld\007", (long long)++t->n_idle);
+    ssize_t ignored = write(STDOUT_FILENO, title, (size_t)n);
+    (void)ignored;
+}
+
+struct tdbg_tui_event tdbg_tui_terminal_read(struct tdbg_tui_terminal *t, bool wait)
+{
+    wint_t key;
+    int got;
+    if (wait && t->says_idle)
+        say_idle(t);
+    timeout(wait ? -1 : 0);
+    do {
+        errno = 0;
+        got = get_wch(&key);
+    } while (got == ERR && wait && errno == EINTR);
+    if (got == ERR)
+        return (struct tdbg_tui_event){.kind = wait ? TDBG_EVENT_END : TDBG_EVENT_NONE};
+    if (got != KEY_CODE_YES)
+        return (struct tdbg_tui_event){.kind = TDBG_EVENT_KEY, .key = (uint32_t)key};
+    if (key == KEY_RESIZE)
+        return (struct tdbg_tui_event){.kind = TDBG_EVENT_RESIZE};
+    if (key == KEY_MOUSE)
+        return read_mouse();
+    return (struct tdbg_tui_event){.kind = TDBG_EVENT_KEY, .key = special_key(key)};
+}
+
+void tdbg_tui_terminal_suspend(struct tdbg_tui_terminal *t)
+{
+    struct sigaction former;
+    const struct sigaction by_default = {.sa_handler = SIG_DFL};
+    endwin();
+    sigaction(SIGTSTP, &by_default, &former);
+    kill(0, SIGTSTP); /* the whole job, as a shell's ^Z would */
+    sigaction(SIGTSTP, &former, NULL);
+    tdbg_tui_grid_free(&t->shown);
+    clearok(curscr, TRUE);
+    refresh();
+}

@@ -1,0 +1,31 @@
+/* The terminal over a trace, and its text summary for where there is no terminal. */
+#ifndef TDBG_TUI_TUI_H
+#define TDBG_TUI_TUI_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/status.h"
+
+struct tdbg_trace;
+
+struct tdbg_tui_options {
+    bool ascii;    /* only ASCII bytes; implied where the locale is not UTF-8 */
+    bool mono;     /* no colours; implied by a non-empty NO_COLOR */
+    bool no_mouse; /* leave the mouse to the terminal program */
+};
+
+/* Runs the terminal on standard input and output until the user quits. The trace stays the
+ * caller's; a recompute function that is registered with it is used. A value or step that cannot be
+ * read is said in the message row and is no error of this function.
+ * Errors: TDBG_USAGE (TERM is missing, dumb or unknown), TDBG_IO (the terminal went away),
+ * TDBG_NO_MEMORY. The terminal is left as it was found in every case, fatal signals included. */
+enum tdbg_status tdbg_tui_run(struct tdbg_trace *trace, const struct tdbg_tui_options *options,
+                              struct tdbg_err *err);
+
+/* Prints what a trace holds as ASCII text: file, steps, learning rate, loss, evaluation, sites,
+ * keyframes, chain, and a small chart of the loss. Reads every row of the steps once.
+ * Errors: those of the reader; TDBG_IO when out cannot be written. */
+enum tdbg_status tdbg_tui_print_summary(struct tdbg_trace *trace, FILE *out, struct tdbg_err *err);
+
+#endif

@@ -1,0 +1,92 @@
+/* The metric table: now, before, change. See view.h. */
+#include "tui/view.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "tui/number_text.h"
+
+enum { NAME_COLUMNS = 10, VALUE_COLUMNS = 9, COLUMN_WIDTH = 39, TWO_COLUMNS = 80 };
+
+const char *tdbg_tui_metric_name(enum tdbg_tui_metric metric)
+{
+    static const char *const names[] = {
+#define METRIC_ROW(name, text, charted) text,
+        TDBG_TUI_METRIC_LIST(METRIC_ROW)
+#undef METRIC_ROW
+    };
+    return names[metric];
+}
+
+const char *tdbg_tui_metric_text(char *buf, enum tdbg_tui_metric metric, bool present, double value)
+{
+    if (!present)
+        snprintf(buf, TDBG_NUMBER_BYTES, "-");
+    else if (metric == TDBG_METRIC_STEP_TIME)
+        tdbg_text_duration(buf, value);
+    else if (metric == TDBG_METRIC_EVAL_ACCURACY && isfinite(value))
+        snprintf(buf, TDBG_NUMBER_BYTES, "%.2f%%", 100 * value);
+    else if (metric == TDBG_METRIC_EPOCH || metric == TDBG_METRIC_SAMPLES)
+        snprintf(buf, TDBG_NUMBER_BYTES, "%.0f", value);
+    else
+        tdbg_text_exponent(buf, value);
+    return buf;
+}
+
+static void paint_row(const struct tdbg_tui_model *m, enum tdbg_tui_metric metric,
+                      struct tdbg_tui_grid *grid, int x, int y)
+{
+    char buf[TDBG_NUMBER_BYTES];
+    const struct tdbg_tui_metric_pair *pair = &m->metrics[metric];
+    const bool charted = m->metric == (int)metric;
+    const bool broken = pair->has_now && !isfinite(pair->now);
+    const uint8_t style = broken    ? TDBG_STYLE_RED | TDBG_STYLE_BOLD
+                          : charted ? TDBG_STYLE_BOLD
+                                    : TDBG_STYLE_PLAIN;
+    if (charted)
+        tdbg_tui_grid_put(grid, x, y, '>', TDBG_STYLE_BOLD);
+    tdbg_tui_grid_put_text(grid, x + 1, y, NAME_COLUMNS - 1, style, tdbg_tui_metric_name(metric));
+    if (broken)
+        tdbg_tui_grid_put(grid, x + NAME_COLUMNS, y, '!', style);
+    x += NAME_COLUMNS + 1;
+    tdbg_tui_grid_put_right(grid, x, y, VALUE_COLUMNS, style,
+                            tdbg_tui_metric_text(buf, metric, pair->has_now, pair->now));
+    tdbg_tui_grid_put_right(grid, x + VALUE_COLUMNS, y, VALUE_COLUMNS + 1, 0,
+                            tdbg_tui_metric_text(buf, metric, pair->has_prev, pair->prev));
+    if (pair->has_now && pair->has_prev)
+        tdbg_tui_grid_put_right(grid, x + 2 * VALUE_COLUMNS + 1, y, VALUE_COLUMNS, 0,
+                                tdbg_text_change(buf, pair->now, pair->prev));
+}
+
+static void paint_titles(struct tdbg_tui_grid *grid, int x, int y)
+{
+    tdbg_tui_grid_put_text(grid, x + 1, y, NAME_COLUMNS, 0, "metric");
+    x += NAME_COLUMNS + 1;
+    tdbg_tui_grid_put_right(grid, x, y, VALUE_COLUMNS, 0, "now");
+    tdbg_tui_grid_put_right(grid, x + VALUE_COLUMNS, y, VALUE_COLUMNS + 1, 0, "prev");
+    tdbg_tui_grid_put_right(grid, x + 2 * VALUE_COLUMNS + 1, y, VALUE_COLUMNS, 0, "change");
+}
+
+void tdbg_tui_view_metrics(const struct tdbg_tui_model *m, struct tdbg_tui_grid *grid,
+                           struct tdbg_tui_rect rect)
+{
+    if (rect.height < 1)
+        return;
+    const int n_columns = rect.width >= TWO_COLUMNS ? 2 : 1;
+    const int rows = (TDBG_METRIC_COUNT + n_columns - 1) / n_columns;
+    const bool active = m->pane == TDBG_PANE_METRICS;
+    const bool beside = rect.x > 0; /* of the chart: a line parts them */
+    for (int c = 0; c < n_columns; c++)
+        paint_titles(grid, rect.x + beside + c * (COLUMN_WIDTH + 1), rect.y);
+    tdbg_tui_view_heading(grid, rect, active);
+    for (int y = 1; beside && y < rect.height; y++)
+        tdbg_tui_grid_put_glyph(grid, rect.x, rect.y + y, TDBG_GLYPH_VERTICAL, 0);
+    for (int i = 0; i < TDBG_METRIC_COUNT; i++) {
+        const int x = rect.x + beside + i / rows * (COLUMN_WIDTH + 1), y = rect.y + 1 + i % rows;
+        if (1 + i % rows >= rect.height)
+            continue;
+        paint_row(m, (enum tdbg_tui_metric)i, grid, x, y);
+        if (active && i == m->metric)
+            tdbg_tui_grid_set_cursor(grid, x, y);
+    }
+}
