@@ -7,11 +7,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "trace/chain.h"
+#include "trace/file_lock.h"
 #include "trace/hdf5_util.h"
 
 /* What can be said without HDF5: is there a file, and is it one of its kind? */
@@ -34,33 +35,32 @@ out:
     return st;
 }
 
-/* Why HDF5 refused the file. A superblock of version 3 says in its twelfth byte, bit 0, whether a
- * writer has the file open (HDF5 file format specification, II.A); HDF5 locks what it writes. */
-static enum tdbg_status explain(const struct tdbg_trace *trace, struct tdbg_err *err)
+/* A writer whose program has ended is emptying its queue: soon the file is whole. */
+static void wait_for_drain(const struct tdbg_trace *trace)
 {
-    unsigned char head[12] = {0};
+    enum { PAUSE_NS = 10000000 };
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
     int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool in_use = fd >= 0 && read(fd, head, sizeof head) == sizeof head && head[8] >= 3 &&
-                  (head[11] & 1) != 0;
-    bool locked = in_use && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    while (fd >= 0 && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER) &&
+           !tdbg_file_is_locked(fd, TDBG_LOCK_PROGRAM))
+        nanosleep(&pause, NULL);
     if (fd >= 0)
         close(fd);
-    if (locked)
-        return TDBG_RAISE(err, DAMAGED, "it is still being written");
-    if (in_use)
-        return TDBG_RAISE(err, DAMAGED, "its recording was cut off before the file was closed");
-    return TDBG_H5_RAISE(err, DAMAGED, "the file is damaged");
 }
 
+/* A file that a writer has open, or had open when it was killed, is read as it stands. */
 static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err)
 {
+    const unsigned modes[] = {H5F_ACC_RDONLY, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ};
     enum tdbg_status st = TDBG_OK;
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
     H5Pset_file_locking(fapl, true, true);
-    trace->file = H5Fopen(trace->path, H5F_ACC_RDONLY, fapl);
+    for (size_t i = 0; trace->file < 0 && i < sizeof modes / sizeof *modes; i++)
+        trace->file = H5Fopen(trace->path, modes[i], fapl);
     if (trace->file < 0)
-        st = explain(trace, err);
+        st = TDBG_H5_RAISE(err, DAMAGED,
+                           "the file is damaged; 'tdbg recover' may get back what it holds");
     H5Pclose(fapl);
     return st;
 }
@@ -82,6 +82,7 @@ enum tdbg_status tdbg_trace_open(const char *path, struct tdbg_trace **out, stru
     trace->arena = arena;
     trace->path = tdbg_arena_strdup(arena, path);
     TDBG_TRY(tdbg_chunk_io_init(&trace->io, err));
+    wait_for_drain(trace);
     TDBG_TRY(check_file(trace, err));
     TDBG_TRY(open_file(trace, err));
     TDBG_TRY(tdbg_reader_load(trace, err));

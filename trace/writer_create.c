@@ -1,14 +1,19 @@
 /* Creating a trace: everything that the file will ever hold, so that a step only adds rows. */
 #include "trace/writer_impl.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "trace/chain.h"
 #include "trace/hdf5_util.h"
+#include "trace/trailer.h"
 
-enum { TABLE_ROWS = 4096 };
+enum { TABLE_ROWS = 4096, SKELETON_CHUNK_BYTES = 256 << 10 };
 
 static const char *or_empty(const char *text)
 {
@@ -253,6 +258,37 @@ out:
     return st;
 }
 
+/* The file as it is before the first step, compressed, inside of the file: with it and the chunks
+ * that are found by their trailers, a file is rebuilt whose metadata is torn. */
+static enum tdbg_status put_skeleton(struct tdbg_trace_writer *w, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const hsize_t dims[1] = {0};
+    struct tdbg_chunked array = {.dataset = -1};
+    unsigned char *bytes = NULL;
+    struct stat info;
+    int fd = -1;
+    TDBG_TRY(tdbg_chunked_create(w->file, "recovery/skeleton", H5T_STD_U8LE, 1, dims,
+                                 SKELETON_CHUNK_BYTES, NULL, TDBG_EFFORT_TABLES, &array, err));
+    array.number = TDBG_TRAILER_SKELETON;
+    TDBG_H5_FAIL_IF(H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0, IO, "cannot flush %s", w->path);
+    fd = open(w->path, O_RDONLY | O_CLOEXEC);
+    TDBG_FAIL_IF(fd < 0 || fstat(fd, &info) != 0, IO, "cannot read %s: %s", w->path,
+                 strerror(errno));
+    bytes = malloc((size_t)info.st_size + 1);
+    TDBG_FAIL_IF(!bytes, NO_MEMORY, "no memory for the skeleton of %s", w->path);
+    TDBG_FAIL_IF(pread(fd, bytes, (size_t)info.st_size, 0) != info.st_size, IO, "cannot read %s",
+                 w->path);
+    TDBG_TRY(tdbg_chunked_set_rows(&array, (hsize_t)info.st_size, err));
+    TDBG_TRY(tdbg_chunked_write(&array, &w->io, 0, (uint64_t)info.st_size, bytes, err));
+out:
+    tdbg_chunked_close(&array);
+    if (fd >= 0)
+        close(fd);
+    free(bytes);
+    return st;
+}
+
 enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
                                             const struct tdbg_trace_spec *spec,
                                             struct tdbg_err *err)
@@ -273,6 +309,7 @@ enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
     TDBG_TRY(put_ranks(w, err));
     for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
         TDBG_TRY(tdbg_chain_begin(c, w->sites, w->plans, w->n_sites, &w->chain[c], err));
+    TDBG_TRY(put_skeleton(w, err));
 out:
     return st;
 }
