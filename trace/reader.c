@@ -48,16 +48,35 @@ static void wait_for_drain(const struct tdbg_trace *trace)
         close(fd);
 }
 
-/* A file that a writer has open, or had open when it was killed, is read as it stands. */
+/* Has a writer the file open, or had it one when it was killed? A superblock of version 3 says so
+ * in bit 0 of its twelfth byte (HDF5 file format specification, II.A). */
+static bool is_in_use(const struct tdbg_trace *trace, bool *has_writer)
+{
+    unsigned char head[12] = {0};
+    int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool in_use = fd >= 0 && read(fd, head, sizeof head) == sizeof head && head[8] >= 3 &&
+                  (head[11] & 1) != 0;
+    *has_writer = in_use && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER);
+    if (fd >= 0)
+        close(fd);
+    return in_use;
+}
+
+/* A file in use is read as it stands. HDF5 reads metadata that does not have its checksum again and
+ * again, with growing pauses: without a writer that would never change anything. */
 static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err)
 {
-    const unsigned modes[] = {H5F_ACC_RDONLY, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ};
+    enum { LIVE_ATTEMPTS = 16 };
     enum tdbg_status st = TDBG_OK;
+    bool has_writer;
+    const bool in_use = is_in_use(trace, &has_writer);
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
     H5Pset_file_locking(fapl, true, true);
-    for (size_t i = 0; trace->file < 0 && i < sizeof modes / sizeof *modes; i++)
-        trace->file = H5Fopen(trace->path, modes[i], fapl);
+    if (in_use)
+        H5Pset_metadata_read_attempts(fapl, has_writer ? LIVE_ATTEMPTS : 1);
+    trace->file =
+        H5Fopen(trace->path, in_use ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, fapl);
     if (trace->file < 0)
         st = TDBG_H5_RAISE(err, DAMAGED,
                            "the file is damaged; 'tdbg recover' may get back what it holds");
