@@ -165,13 +165,12 @@ static enum tdbg_status make_buffers(struct verify *v, struct tdbg_err *err)
 static enum tdbg_status begin_chains(struct verify *v, int64_t from, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    if (from > tdbg_trace_first_step(v->trace)) {
-        TDBG_TRY(tdbg_trace_read_steps(v->trace, from - 1, 1, &v->row, err));
-        memcpy(v->chain, v->row.chain, sizeof v->chain);
+    if (from == tdbg_trace_first_step(v->trace)) {
+        tdbg_trace_chain_before(v->trace, v->chain);
         return TDBG_OK;
     }
-    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
-        TDBG_TRY(tdbg_chain_begin(c, v->sites, v->plans, v->n_sites, &v->chain[c], err));
+    TDBG_TRY(tdbg_trace_read_steps(v->trace, from - 1, 1, &v->row, err));
+    memcpy(v->chain, v->row.chain, sizeof v->chain);
 out:
     return st;
 }

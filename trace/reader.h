@@ -31,6 +31,9 @@ bool tdbg_trace_is_closed(const struct tdbg_trace *trace);
 int64_t tdbg_trace_first_step(const struct tdbg_trace *trace);
 int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace);
 
+/* h of every chain before the first recorded step. */
+void tdbg_trace_chain_before(const struct tdbg_trace *trace, uint64_t out[TDBG_CHAIN_COUNT]);
+
 /* Index of the site, or -1. lane and micro as in struct tdbg_site. */
 int32_t tdbg_trace_find_site(const struct tdbg_trace *trace, const char *name, int32_t lane,
                              int32_t micro);
