@@ -23,6 +23,7 @@ MLP = os.path.join(SOURCE, "examples", "fashion_mlp.cfg")
 DIVERGING = os.path.join(SOURCE, "examples", "fashion_mlp_diverging.cfg")
 os.environ["HDF5_PLUGIN_PATH"] = os.path.join(BUILD, "trace")
 CASES = {}
+COMMANDS = ("record", "info", "show", "replay", "diff", "pack")
 
 
 def case(function):
@@ -437,6 +438,104 @@ def damaged_values_are_named(folder):
     run("show", bad, "grad/fc1.weight", "--step", 5)
 
 
+def check_part(trace, part, n, reader):
+    """A packed file verifies alone, is the trace as far as it goes, and fits the document."""
+    check(f"verified {n} of {n} steps" in verified(part), f"{part} verifies")
+    check(f"same: {n} steps" in run("diff", trace, part).stdout, f"{part} is the same")
+    done = subprocess.run([sys.executable, reader, part], capture_output=True, text=True)
+    check(done.returncode == 0, f"{part}: {done.stdout}{done.stderr}")
+    a, b = info(trace), info(part)
+    for key in ("uuid", "config", "config_path", "environment", "dataset", "graph", "preset",
+                "planned_steps", "sites", "tdbg_version"):
+        check(a[key] == b[key], f"{key} of {part}")
+    check(b["closed"] and b["steps"] == n and b["bytes"]["file"] <= a["bytes"]["file"], part)
+
+
+@case
+def packed_parts_verify_alone(folder):
+    """All presets, cut and uncut, with and without a keyframe before the part; no data set."""
+    import h5py
+    reader = os.path.join(SOURCE, "tests", "trace", "check_h5py.py")
+    for preset, lanes, accumulate in (("light", 1, 1), ("standard", 3, 2), ("full", 3, 2)):
+        config = small_config(folder, batch=11, data="drop_last = false;")
+        trace, part = f"{folder}/{preset}.h5", f"{folder}/part.h5"
+        record(config, trace, "--set", f"record.preset={preset}", "--set",
+               f"engine.lanes={lanes}", "--set", f"engine.accumulate={accumulate}")
+        for name in [n for n in os.listdir(folder) if n.endswith(".gz")]:
+            os.unlink(f"{folder}/{name}")
+        run("pack", trace, "-q")
+        check_part(trace, f"{folder}/{preset}-packed.h5", 12, reader)
+        # keyframes stand before 0, 5 and 10; steps 3, 7 and 11 evaluate; step 8 is a short batch
+        for steps, n, keyframes, evaluates in (("5:9", 5, [5], True), ("7:11", 5, [7, 10], True),
+                                               ("8:10", 3, [8, 10], False), (":6", 7, [0, 5], True),
+                                               ("8:8", 1, [8], False), ("11:", 1, [11], True)):
+            run("pack", trace, "--steps", steps, "-o", part, "--force", "-q")
+            check_part(trace, part, n, reader)
+            with h5py.File(part) as f:
+                check(list(f["keyframe/step"][:]) == keyframes, f"{steps}: keyframes")
+                used = {int(i) for i in f["samples/train/batch"][:].ravel() if i >= 0}
+                check(used == {int(i) for i in f["samples/train/id"][:]}, f"{steps}: samples")
+                check(len(f["samples/eval/id"]) == (23 if evaluates else 0), f"{steps}: eval")
+        done = run("pack", trace, "--steps", "7:9")
+        check("steps 7 to 9" in done.stderr and "computed from step 5" in done.stderr, done.stderr)
+        os.unlink(trace)
+        check("3 of 3" in verified(f"{folder}/{preset}-7-9.h5"), "without the trace")
+        run("pack", f"{folder}/{preset}-7-9.h5", "--steps", "9:", "-o", part, "--force", "-q")
+        check_part(f"{folder}/{preset}-7-9.h5", part, 1, reader)  # a part of a part
+        a, b = (run("show", t, "fwd/fc1", "--step", 8, "--values").stdout
+                for t in (f"{folder}/{preset}-packed.h5", f"{folder}/{preset}-7-9.h5"))
+        check(a == b and a, "show of a part")
+
+
+@case
+def pack_refuses(folder):
+    """Ranges that are none, files that exist, and traces in which something does not agree."""
+    import numpy as np
+    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
+    record(small_config(folder), good)
+    for steps, text in (("10:5", "ends before it begins"), ("5", "wants a range"),
+                        ("a:b", "wants a range"), ("1:2:3", "wants a range"),
+                        ("-1:3", "wants a range"), ("9" * 30 + ":", "wants a range"),
+                        ("5:12", "has steps 0 to 11"), ("12:", "has steps 0 to 11")):
+        done = run("pack", good, f"--steps={steps}", code=2)
+        check(text in done.stderr, f"{steps}: {done.stderr}")
+    run("pack", good, "-q")
+    check("--force" in run("pack", good, code=2).stderr, "hint")
+    check("itself" in run("pack", good, "-o", good, "--force", code=2).stderr, "onto itself")
+    check("12 of 12" in verified(good), "the trace is as it was")
+    run("pack", good, "-o", f"{folder}/no/such.h5", code=4)
+
+    def flip_value(f):
+        f["t/grad/fc1.weight"][6] = np.nextafter(f["t/grad/fc1.weight"][6], np.float32(9))
+
+    def flip_chain(f):
+        rows = f["steps"][:]
+        rows["chain"][6, 0] ^= np.uint64(1)
+        f["steps"][:] = rows
+
+    def flip_keyframe(f):
+        f["keyframe/fc1.weight"][1] = np.nextafter(f["keyframe/fc1.weight"][1], np.float32(9))
+
+    def lose_sample(f):
+        ids = f["samples/train/batch"][6]
+        f["samples/train/id"][list(f["samples/train/id"][:]).index(ids[0])] = \
+            (set(range(95)) - set(f["samples/train/id"][:])).pop()
+
+    for change, steps, text in ((flip_value, ":", "grad/fc1.weight at step 6"),
+                                (flip_chain, ":", "chain main does not follow from the digests of "
+                                 "step 6"),
+                                (flip_keyframe, "4:6", "state/fc1.weight at step 5"),
+                                (flip_keyframe, "7:9", "first difference: site state/fc1.weight"),
+                                (lose_sample, "5:7", "cannot pack step 6")):
+        shutil.copy(good, bad)
+        edit(bad, change)
+        done = run("pack", bad, "--steps", steps, "-o", f"{folder}/x.h5", code=3)
+        check(text in done.stderr and "bad.h5" in done.stderr, f"{text}: {done.stderr}")
+        check(not os.path.exists(f"{folder}/x.h5"), "half a file is none")
+        run("pack", bad, "--steps", "10:", "-o", f"{folder}/x.h5", "-q")  # none of it is in here
+        os.unlink(f"{folder}/x.h5")
+
+
 @case
 def bad_traces_are_refused(folder):
     import h5py
@@ -457,7 +556,7 @@ def bad_traces_are_refused(folder):
     edit(f"{folder}/newer.h5", newer)
     for name in (*files, "other", "newer", "missing"):
         for command in (("info",), ("replay",), ("replay", "--verify"),
-                        ("show", "loss", "--step", "0"), ("diff", f"{folder}/good.h5")):
+                        ("show", "loss", "--step", "0"), ("pack",), ("diff", f"{folder}/good.h5")):
             args = [command[0], f"{folder}/{name}.h5", *command[1:]]
             done = run(*args, code=3)
             check(done.stderr.startswith("tdbg: error: ") and f"{name}.h5" in done.stderr,
@@ -479,7 +578,7 @@ def command_line_errors(folder):
     record(small_config(folder), f"{folder}/a.h5")
     done = run("show", f"{folder}/a.h5", "grad/fc1.wieght", "--step", "1", code=2)
     check("did you mean 'grad/fc1.weight'?" in done.stderr, done.stderr)
-    for command in ("record", "info", "show", "replay", "diff"):
+    for command in COMMANDS:
         text = run(command, "--help").stdout
         check(text == run("help", command).stdout and "Examples:" in text, command)
     check("optimizer" in run("--help-config").stdout, "--help-config")
@@ -505,7 +604,7 @@ def documents_are_true(folder):
         open(path, "w").write(config_document())
     check(open(path).read() == config_document(), "docs/config.md is not what --help-config says")
     page = open(os.path.join(SOURCE, "docs", "man", "tdbg.1")).read().replace("\\-", "-")
-    for command in ("record", "info", "show", "replay", "diff"):
+    for command in COMMANDS:
         section = page.split(f".SS {command}\n")[1].split("\n.SS ")[0]
         options = re.findall(r"--[a-z][a-z-]*", run(command, "--help").stdout.split("Options:")[1])
         for option in set(options) - {"--help"}:
