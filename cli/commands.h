@@ -6,7 +6,8 @@
 #include "replay/session.h"
 #include "trace/reader.h"
 
-extern const struct cli_command cli_record, cli_info, cli_show, cli_replay, cli_diff, cli_pack;
+extern const struct cli_command cli_record, cli_info, cli_show, cli_replay, cli_diff, cli_pack,
+    cli_export;
 
 /* The options of a command that re-executes. */
 struct cli_execution {
