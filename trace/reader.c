@@ -190,6 +190,11 @@ int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace)
     return trace->n_steps;
 }
 
+void tdbg_trace_chain_before(const struct tdbg_trace *trace, uint64_t out[TDBG_CHAIN_COUNT])
+{
+    memcpy(out, trace->chain_before, sizeof trace->chain_before);
+}
+
 int32_t tdbg_trace_find_site(const struct tdbg_trace *trace, const char *name, int32_t lane,
                              int32_t micro)
 {

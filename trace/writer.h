@@ -20,6 +20,10 @@ struct tdbg_trace_spec {
     const struct tdbg_keyframe_item *items;
     int32_t n_items;
     struct tdbg_samples_spec samples[TDBG_SAMPLES_SETS]; /* eval: total 0 = no evaluation */
+
+    /* (TDBG_CHAIN_COUNT) h of every chain before the first step, for a trace that goes on where
+     * another one ends; NULL: the chains begin here (tdbg_chain_begin). */
+    const uint64_t *chain_before;
 };
 
 /* Creates the file. Without `force` an existing file is an error (TDBG_USAGE). */

@@ -225,6 +225,20 @@ out:
     return st;
 }
 
+static enum tdbg_status begin_chains(struct tdbg_trace_writer *w,
+                                     const struct tdbg_trace_spec *spec, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (spec->chain_before) {
+        memcpy(w->chain, spec->chain_before, sizeof w->chain);
+        return TDBG_OK;
+    }
+    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
+        TDBG_TRY(tdbg_chain_begin(c, w->sites, w->plans, w->n_sites, &w->chain[c], err));
+out:
+    return st;
+}
+
 /* Attributes of tables and groups that explain them to whoever opens the file. */
 static enum tdbg_status put_notes(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
@@ -236,6 +250,8 @@ static enum tdbg_status put_notes(struct tdbg_trace_writer *w, struct tdbg_err *
     }
     hid_t stats = H5Gopen2(w->file, "stats", H5P_DEFAULT);
     TDBG_TRY(tdbg_h5_put_text(w->steps.array.dataset, "chains", chains, err));
+    TDBG_TRY(
+        tdbg_h5_put_u64s(w->steps.array.dataset, "chain_before", w->chain, TDBG_CHAIN_COUNT, err));
     TDBG_TRY(tdbg_h5_put_int(w->digest.array.dataset, "version", 1, err));
     TDBG_H5_FAIL_IF(stats < 0, IO, "cannot open stats");
     TDBG_TRY(tdbg_h5_put_int(stats, "version", 1, err));
@@ -305,10 +321,9 @@ enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
         TDBG_TRY(create_item(w, i, err));
     for (int32_t i = 0; i < w->layout.n_sets; i++)
         TDBG_TRY(create_value_set(w, i, err));
+    TDBG_TRY(begin_chains(w, spec, err));
     TDBG_TRY(put_notes(w, err));
     TDBG_TRY(put_ranks(w, err));
-    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
-        TDBG_TRY(tdbg_chain_begin(c, w->sites, w->plans, w->n_sites, &w->chain[c], err));
     TDBG_TRY(put_skeleton(w, err));
 out:
     return st;
