@@ -1,6 +1,6 @@
 /* Layout: what follows from the list of sites alone, computed in the same way by writer and reader:
- * which sites may be in a trace, which dataset of /t holds which site, and which samples of a batch
- * a (lane, micro-batch) sees. */
+ * which sites may be in a trace, which dataset of /t or /packed holds which site and where, and
+ * which samples of a batch a (lane, micro-batch) sees. */
 #ifndef TDBG_TRACE_LAYOUT_H
 #define TDBG_TRACE_LAYOUT_H
 
@@ -26,12 +26,26 @@ struct tdbg_value_set {
     int64_t slot_elems;
 };
 
+/* One dataset of /packed: the packed sites of one stage and dtype, in site order.
+ *
+ *     row of a step:  [ site 4: 64 elements ][ site 5: 10 ][ site 9: 64 ] ...
+ */
+struct tdbg_packed_set {
+    const char *path;  /* "packed/grad/f32" */
+    int32_t site;      /* its first site: stage, dtype and cadence are those of all */
+    int64_t row_elems; /* at least 1 */
+};
+
 struct tdbg_layout {
     int32_t *order; /* (n_sites) site numbers sorted by name, lane, micro-batch */
     int32_t *set;   /* (n_sites) the site's value set, or -1 */
     int32_t *slot;  /* (n_sites) its slot there */
     struct tdbg_value_set *sets;
     int32_t n_sets;
+    int32_t *packed_set;    /* (n_sites) the site's packed set, or -1 */
+    int64_t *packed_offset; /* (n_sites) its first element in a row there, or -1 */
+    struct tdbg_packed_set *packed;
+    int32_t n_packed;
 };
 
 /* Checks a name of a site or keyframe item: printable ASCII, 1 .. TDBG_MAX_SITE_NAME characters,

@@ -1,4 +1,5 @@
-/* Reading values of a site, from wherever they are stored: /t, /samples or /keyframe. */
+/* Reading values of a site, from wherever they are stored: /t, /samples or /keyframe here, others
+ * in reader_store.c. */
 #include "trace/reader_impl.h"
 
 #include <stdlib.h>
@@ -107,13 +108,13 @@ bool tdbg_trace_has_values(const struct tdbg_trace *t, int32_t site, int64_t ste
         return false;
     switch (plan->store) {
     case TDBG_STORE_DATASET:
+    case TDBG_STORE_PACKED:
         return step % plan->value_every == 0;
     case TDBG_STORE_SAMPLES:
         return true;
     case TDBG_STORE_KEYFRAME:
         return tdbg_trace_keyframe_before(t, step) == step;
     case TDBG_STORE_NONE:
-    case TDBG_STORE_PACKED:
     case TDBG_STORE_COUNT:
         break;
     }
@@ -182,6 +183,8 @@ static enum tdbg_status read_stored(struct tdbg_trace *t, const struct tdbg_step
     }
     if (t->plans[site].store == TDBG_STORE_DATASET) {
         TDBG_TRY(read_dataset(t, row->step, site, data, err));
+    } else if (t->plans[site].store == TDBG_STORE_PACKED) {
+        TDBG_TRY(tdbg_reader_read_packed(t, row->step, site, data, err));
     } else if (t->plans[site].store == TDBG_STORE_KEYFRAME) {
         TDBG_TRY(tdbg_trace_read_keyframe(t, row->step, t->item_of_site[site], data, err));
     } else if (elems > 0) {
@@ -192,6 +195,20 @@ static enum tdbg_status read_stored(struct tdbg_trace *t, const struct tdbg_step
     if (n_elems)
         *n_elems = valid;
 out:
+    return st;
+}
+
+/* A place in a row that was never filled holds zeros: without a digest they are no value. */
+static enum tdbg_status check_put(struct tdbg_trace *t, int32_t site, int64_t step,
+                                  const char *label, struct tdbg_err *err)
+{
+    uint64_t digest;
+    enum tdbg_status st = tdbg_reader_read_digest(t, step, site, &digest, err);
+    if (st == TDBG_OK && digest == 0)
+        return TDBG_RAISE(err, NOT_FOUND, "%s was not recorded at step %lld", label,
+                          (long long)step);
+    if (st != TDBG_OK)
+        TDBG_H5_CONTEXT(err, "cannot read %s at step %lld", label, (long long)step);
     return st;
 }
 
@@ -208,6 +225,9 @@ enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int3
     TDBG_TRY(tdbg_trace_read_steps(t, step, 1, &row, err));
     TDBG_FAIL_IF(s->stage == TDBG_STAGE_EVAL && !row.evaluated, NOT_FOUND,
                  "%s: step %lld was not evaluated", label, (long long)step);
+    if (t->plans[site].store == TDBG_STORE_PACKED &&
+        tdbg_trace_has_values(t, site, step, row.evaluated))
+        TDBG_TRY(check_put(t, site, step, label, err));
     if (tdbg_trace_has_values(t, site, step, row.evaluated)) {
         st = read_stored(t, &row, site, data, n_elems, err);
         if (st != TDBG_OK)

@@ -12,7 +12,7 @@
 
 enum {
     TDBG_SCHEMA_MAJOR = 1,
-    TDBG_SCHEMA_MINOR = 0,
+    TDBG_SCHEMA_MINOR = 1,
     TDBG_ZSTD_FILTER_ID = 32015, /* registered with The HDF Group */
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_UUID_BYTES = 16,
@@ -22,7 +22,7 @@ enum {
 enum tdbg_store {
     TDBG_STORE_NONE,     /* digest and statistics at most; the value is computed again */
     TDBG_STORE_DATASET,  /* /t/<stage>/<tensor>, one row per step of the site's cadence */
-    TDBG_STORE_PACKED,   /* /packed/<stage> */
+    TDBG_STORE_PACKED,   /* /packed/<stage>/<dtype>, beside other small tensors of its kind */
     TDBG_STORE_SAMPLES,  /* /samples: by sample id */
     TDBG_STORE_KEYFRAME, /* /keyframe/<tensor> */
     TDBG_STORE_COUNT
@@ -32,7 +32,7 @@ enum tdbg_store {
  * Evaluation sites have every = 1 and `eval_only`: they exist at steps that evaluate. */
 struct tdbg_site_plan {
     int32_t digest_every; /* digests and statistics */
-    int32_t value_every;  /* values, when store is DATASET */
+    int32_t value_every;  /* values, when store is DATASET or PACKED */
     enum tdbg_store store;
 };
 

@@ -96,7 +96,8 @@ static enum tdbg_status fill_site(const struct tdbg_trace_writer *w, int32_t i, 
                                    .ndim = s->ndim,
                                    .batched = s->batched,
                                    .digest_every = plan->digest_every,
-                                   .value_every = plan->value_every};
+                                   .value_every = plan->value_every,
+                                   .packed_offset = w->layout.packed_offset[i]};
     memcpy(r->shape, s->dims, (size_t)s->ndim * sizeof *r->shape);
     strcpy(r->name, s->name); /* its length was checked with the layout */
     strcpy(r->stage, tdbg_stage_text(s->stage));
@@ -269,6 +270,7 @@ enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
         TDBG_TRY(create_item(w, i, err));
     for (int32_t i = 0; i < w->layout.n_sets; i++)
         TDBG_TRY(create_value_set(w, i, err));
+    TDBG_TRY(tdbg_writer_create_packed(w, err));
     TDBG_TRY(put_notes(w, err));
     TDBG_TRY(put_ranks(w, err));
     for (int c = 0; c < TDBG_CHAIN_COUNT; c++)

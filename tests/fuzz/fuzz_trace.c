@@ -240,6 +240,9 @@ static const char *const paths[] = {
     "run/keyframe_items",
     "samples",
     "t",
+    "packed",
+    "packed/grad",
+    "packed/fwd",
 };
 static const char *const tables[] = {
     "sites",
