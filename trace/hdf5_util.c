@@ -92,6 +92,22 @@ hid_t tdbg_h5_dtype(enum tdbg_dtype dtype)
     TDBG_BUG("no such dtype: %d", (int)dtype);
 }
 
+hid_t tdbg_h5_bits_type(size_t elem_bytes)
+{
+    switch (elem_bytes) {
+    case 1:
+        return H5T_STD_U8LE;
+    case 2:
+        return H5T_STD_U16LE;
+    case 4:
+        return H5T_STD_U32LE;
+    case 8:
+        return H5T_STD_U64LE;
+    default:
+        TDBG_BUG("elements of %zu bytes", elem_bytes);
+    }
+}
+
 bool tdbg_h5_parse_dtype(hid_t type, enum tdbg_dtype *out)
 {
     for (int d = 0; d < TDBG_DTYPE_COUNT; d++) {

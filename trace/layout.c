@@ -74,6 +74,11 @@ static enum tdbg_status check_store(const struct tdbg_site *site, const struct t
         if (site->stage != TDBG_STAGE_STATE)
             REFUSE("site %s is not of stage state and cannot be stored as a keyframe", site->name);
         return TDBG_OK;
+    case TDBG_STORE_DELTA:
+        if (site->stage == TDBG_STAGE_EVAL)
+            REFUSE("site %s is not there at every step and cannot be stored as differences",
+                   site->name);
+        return check_guarded(site, plan, bad, err);
     case TDBG_STORE_PACKED:
         return check_guarded(site, plan, bad, err);
     case TDBG_STORE_COUNT:
@@ -154,16 +159,22 @@ static bool same_plan(const struct tdbg_site_plan *a, const struct tdbg_site_pla
     return a->store == b->store && a->value_every == b->value_every;
 }
 
-/* A value set of the n sites order[0 .. n-1]: all those of one name that are stored as datasets. */
+static bool is_in_set(const struct tdbg_site_plan *plan)
+{
+    return plan->store == TDBG_STORE_DATASET || plan->store == TDBG_STORE_DELTA;
+}
+
+/* A value set of the n sites order[0 .. n-1]: all those of one name that are stored in one. */
 static enum tdbg_status add_set(struct tdbg_arena *arena, const struct tdbg_site *sites,
                                 const struct tdbg_site_plan *plans, const int32_t *order, int32_t n,
                                 struct tdbg_layout *out, enum tdbg_status bad, struct tdbg_err *err)
 {
     struct tdbg_value_set *set = &out->sets[out->n_sets];
     const struct tdbg_site *first = &sites[order[0]];
-    *set = (struct tdbg_value_set){.site = order[0], .ndim = first->ndim};
-    set->path =
-        tdbg_arena_printf(arena, "t/%s/%s", tdbg_stage_text(first->stage), tdbg_site_tensor(first));
+    *set = (struct tdbg_value_set){
+        .site = order[0], .ndim = first->ndim, .store = plans[order[0]].store};
+    set->path = tdbg_arena_printf(arena, "%s/%s/%s", set->store == TDBG_STORE_DELTA ? "delta" : "t",
+                                  tdbg_stage_text(first->stage), tdbg_site_tensor(first));
     enum tdbg_status st = fill_axes(sites, order, n, set, bad, err);
     if (st != TDBG_OK)
         return st;
@@ -257,7 +268,7 @@ enum tdbg_status tdbg_layout_build(struct tdbg_arena *arena, const struct tdbg_r
             if (next > i &&
                 compare_sites(&out->order[next - 1], &out->order[next], (void *)sites) == 0)
                 REFUSE("site %s is there twice", s->name);
-            if (plans[out->order[next]].store == TDBG_STORE_DATASET)
+            if (is_in_set(&plans[out->order[next]]))
                 stored[n_stored++] = out->order[next];
         }
         if (n_stored > 0)

@@ -22,6 +22,13 @@ struct cached_array {
 struct lazy_array {
     struct tdbg_chunked array;
     bool open;
+    int64_t whole_every; /* /delta only: rows */
+};
+
+/* The value of a site with store DELTA that was read last: the next row is one difference away. */
+struct recent_value {
+    unsigned char *data; /* NULL: none */
+    uint64_t row;
 };
 
 /* A dataset of /packed. Each keeps a chunk of its own: one holds many sites and several steps. */
@@ -57,6 +64,8 @@ struct tdbg_trace {
     int64_t *packed_column;       /* (n_sites) packed_offset as the file has it */
     struct lazy_array *values;    /* (layout.n_sets) */
     struct packed_reader *packed; /* (layout.n_packed) */
+    struct recent_value *recent;  /* (n_sites) */
+    size_t recent_bytes;          /* of all of them */
     struct tdbg_keyframe_item *items;
     int32_t n_items;
     int32_t *item_of_site;     /* (n_sites) */
@@ -96,12 +105,14 @@ enum tdbg_status tdbg_reader_open_set(struct tdbg_trace *trace, int32_t set,
 enum tdbg_status tdbg_reader_open_item(struct tdbg_trace *trace, int32_t item,
                                        struct tdbg_chunked **out, struct tdbg_err *err);
 
-/* reader_store.c: a dataset of /packed, opened and checked; a site's value from it; the digest
- * recorded for a site at a step that is there (0: none). */
+/* reader_store.c: a dataset of /packed, opened and checked; values of sites by their store; the
+ * digest recorded for a site at a step that is there (0: none). */
 enum tdbg_status tdbg_reader_open_packed(struct tdbg_trace *trace, int32_t packed_set,
                                          struct tdbg_chunked **out, struct tdbg_err *err);
 enum tdbg_status tdbg_reader_read_packed(struct tdbg_trace *trace, int64_t step, int32_t site,
                                          void *data, struct tdbg_err *err);
+enum tdbg_status tdbg_reader_read_delta(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                        void *data, struct tdbg_err *err);
 enum tdbg_status tdbg_reader_read_digest(struct tdbg_trace *trace, int64_t step, int32_t site,
                                          uint64_t *digest, struct tdbg_err *err);
 void tdbg_reader_free_stores(struct tdbg_trace *trace);

@@ -288,6 +288,7 @@ enum tdbg_status tdbg_reader_load(struct tdbg_trace *t, struct tdbg_err *err)
     TDBG_TRY(check_packed(t, err));
     t->values = tdbg_arena_alloc(t->arena, (size_t)t->layout.n_sets * sizeof *t->values);
     t->packed = tdbg_arena_alloc(t->arena, (size_t)t->layout.n_packed * sizeof *t->packed);
+    t->recent = tdbg_arena_alloc(t->arena, (size_t)t->n_sites * sizeof *t->recent);
     t->frames = tdbg_arena_alloc(t->arena, (size_t)t->n_items * sizeof *t->frames);
     TDBG_TRY(tdbg_reader_load_samples(t, err));
     TDBG_TRY(tdbg_layout_check_stores(t->arena, t->sites, t->plans, t->n_sites, t->items,

@@ -24,11 +24,13 @@ struct packed_writer {
     int64_t n_rows, n_written; /* of committed steps; the row of the current step is behind them */
 };
 
-/* A dataset of /t. */
+/* A dataset of /t or /delta. */
 struct value_writer {
     struct tdbg_chunked array;
-    unsigned char *row; /* all slots of the current step; made when first needed */
-    bool pending;       /* row holds something that is not written */
+    unsigned char *row;    /* all slots of the current step; made when first needed */
+    bool pending;          /* row holds something that is not written */
+    unsigned char *before; /* DELTA: the row written last, as values */
+    int64_t whole_every;   /* DELTA: rows */
 };
 
 /* A set of /samples. The three arrays have the same rows per chunk. */

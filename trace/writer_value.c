@@ -1,10 +1,11 @@
-/* Values of sites: rows of /t, one chunk each, and of /packed, written when a chunk of rows is full
- * or the file is flushed. */
+/* Values of sites: rows of /t and /delta, one chunk each, and of /packed, written when a chunk of
+ * rows is full or the file is flushed. */
 #include "trace/writer_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace/bits.h"
 #include "trace/hdf5_util.h"
 
 enum { GROW_ROWS = 16, MOST_PACKED_ROWS = 16, PACKED_CHUNK_BYTES = 256 << 10 };
@@ -29,8 +30,8 @@ out:
     return st;
 }
 
-/* Row of the current step in a dataset of /t. Before the first commit the step is not known, but it
- * is the first row in any case. */
+/* Row of the current step in a dataset of one row per chunk. Before the first commit the step is
+ * not known, but it is the first row in any case. */
 static int64_t current_row(const struct tdbg_trace_writer *w, int32_t every)
 {
     if (w->n_steps == 0)
@@ -51,6 +52,14 @@ out:
     return st;
 }
 
+static enum tdbg_status reserve_row(const struct value_writer *v, unsigned char **row,
+                                    struct tdbg_err *err)
+{
+    if (!*row)
+        *row = calloc(v->array.row_elems, v->array.elem_bytes);
+    return *row ? TDBG_OK : TDBG_RAISE(err, NO_MEMORY, "no memory for a row of %s", v->array.path);
+}
+
 /* Copies a site's values to its place in a row; what they do not fill is zero. */
 static void fill_place(unsigned char *place, size_t place_bytes, const void *data, size_t used)
 {
@@ -66,10 +75,9 @@ static enum tdbg_status put_slot(struct tdbg_trace_writer *w, int32_t site, cons
     struct value_writer *v = &w->values[w->layout.set[site]];
     size_t elem_bytes = v->array.elem_bytes;
     size_t slot_bytes = (size_t)w->layout.sets[w->layout.set[site]].slot_elems * elem_bytes;
-    if (!v->row)
-        v->row = calloc(v->array.row_elems, elem_bytes);
-    if (!v->row)
-        return TDBG_RAISE(err, NO_MEMORY, "no memory for a row of %s", v->array.path);
+    enum tdbg_status st = reserve_row(v, &v->row, err);
+    if (st != TDBG_OK)
+        return st;
     fill_place(v->row + (size_t)w->layout.slot[site] * slot_bytes, slot_bytes, data,
                (size_t)elems * elem_bytes);
     v->pending = true;
@@ -101,8 +109,8 @@ enum tdbg_status tdbg_trace_writer_put_values(struct tdbg_trace_writer *w, int32
     enum tdbg_store store = w->plans[site].store;
     int32_t set = w->layout.set[site];
     TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
-    TDBG_FAIL_IF(store != TDBG_STORE_DATASET && store != TDBG_STORE_PACKED, USAGE,
-                 "site %s is not stored by step", s->name);
+    TDBG_FAIL_IF(store != TDBG_STORE_PACKED && set < 0, USAGE, "site %s is not stored by step",
+                 s->name);
     TDBG_FAIL_IF(elems < 0 || elems > tdbg_site_elems(s), USAGE,
                  "site %s: %lld values are more than its shape holds", s->name, (long long)elems);
     int64_t step = w->first_step + w->n_steps;
@@ -111,7 +119,7 @@ enum tdbg_status tdbg_trace_writer_put_values(struct tdbg_trace_writer *w, int32
     w->value_put[site] = true;
     if (store == TDBG_STORE_PACKED)
         put_packed(w, site, data, elems);
-    else if ((uint64_t)elems == w->values[set].array.row_elems)
+    else if (store == TDBG_STORE_DATASET && (uint64_t)elems == w->values[set].array.row_elems)
         TDBG_TRY(write_row(w, set, data, err));
     else
         TDBG_TRY(put_slot(w, site, data, elems, err));
@@ -120,8 +128,8 @@ out:
     return st;
 }
 
-/* In a packed row a value that was never put looks like zeros; a reader takes it for absent where
- * its digest is absent, so the two have to go together. */
+/* In a packed row, and in differences, a value that was never put looks like zeros; a reader takes
+ * it for absent where its digest is absent, so the two have to go together. */
 static enum tdbg_status check_put(const struct tdbg_trace_writer *w,
                                   const struct tdbg_step_row *row, struct tdbg_err *err)
 {
@@ -130,7 +138,8 @@ static enum tdbg_status check_put(const struct tdbg_trace_writer *w,
     char label[256];
     for (int32_t i = 0; i < w->n_sites; i++) {
         const struct tdbg_site_plan *plan = &w->plans[i];
-        if (plan->store != TDBG_STORE_PACKED || row->step % plan->value_every != 0 ||
+        if ((plan->store != TDBG_STORE_PACKED && plan->store != TDBG_STORE_DELTA) ||
+            row->step % plan->value_every != 0 ||
             (w->sites[i].stage == TDBG_STAGE_EVAL && !row->evaluated))
             continue;
         TDBG_FAIL_IF(w->value_put[i] != (digests[i] != 0), USAGE, "%s at step %lld has %s",
@@ -161,19 +170,51 @@ out:
     return st;
 }
 
+/* Every due row is written, also where nothing was put: the next one builds on it. */
+static enum tdbg_status write_delta(struct tdbg_trace_writer *w, int32_t set, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct value_writer *v = &w->values[set];
+    int64_t at = current_row(w, w->plans[w->layout.sets[set].site].value_every);
+    TDBG_TRY(reserve_row(v, &v->row, err));
+    TDBG_TRY(reserve_row(v, &v->before, err));
+    if (at % v->whole_every != 0)
+        tdbg_bits_subtract(v->before, v->row, v->before, v->array.row_elems, v->array.elem_bytes);
+    TDBG_TRY(write_row(w, set, at % v->whole_every != 0 ? v->before : v->row, err));
+    unsigned char *values = v->row;
+    v->row = v->before;
+    v->before = values;
+out:
+    return st;
+}
+
+/* The row of the current step, which is written now unless it was handed over whole. */
+static enum tdbg_status commit_set(struct tdbg_trace_writer *w, int32_t set, int64_t step,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct value_writer *v = &w->values[set];
+    bool due = step % w->plans[w->layout.sets[set].site].value_every == 0;
+    if (due && w->layout.sets[set].store == TDBG_STORE_DELTA) {
+        TDBG_TRY(write_delta(w, set, err));
+        v->pending = true;
+    } else if (due && v->pending) {
+        TDBG_TRY(write_row(w, set, v->row, err));
+    }
+    if (v->pending)
+        memset(v->row, 0, v->array.row_elems * v->array.elem_bytes);
+    v->pending = false;
+out:
+    return st;
+}
+
 enum tdbg_status tdbg_writer_commit_values(struct tdbg_trace_writer *w,
                                            const struct tdbg_step_row *row, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(check_put(w, row, err));
-    for (int32_t i = 0; i < w->layout.n_sets; i++) {
-        struct value_writer *v = &w->values[i];
-        if (!v->pending)
-            continue;
-        TDBG_TRY(write_row(w, i, v->row, err));
-        memset(v->row, 0, v->array.row_elems * v->array.elem_bytes);
-        v->pending = false;
-    }
+    for (int32_t i = 0; i < w->layout.n_sets; i++)
+        TDBG_TRY(commit_set(w, i, row->step, err));
     for (int32_t k = 0; k < w->layout.n_packed; k++)
         TDBG_TRY(commit_packed(w, k, row, err));
     memset(w->value_put, 0, (size_t)w->n_sites * sizeof *w->value_put);
@@ -212,6 +253,7 @@ void tdbg_writer_free_values(struct tdbg_trace_writer *w)
     for (int32_t i = 0; w->values && i < w->layout.n_sets; i++) {
         tdbg_chunked_close(&w->values[i].array);
         free(w->values[i].row);
+        free(w->values[i].before);
     }
     for (int32_t k = 0; w->packed && k < w->layout.n_packed; k++)
         tdbg_writer_free_block(&w->packed[k].block);

@@ -49,6 +49,18 @@ def read_row(dataset, row, dtype):
     return out
 
 
+def sum_rows(dataset, row, dtype):
+    """The value of a row of differences: all from the last whole one on, as unsigned integers."""
+    whole = row - row % int(dataset.attrs["whole_every"])
+    total = dataset[whole]
+    assert total.dtype == np.dtype(f"<u{BYTES[dtype]}")
+    for r in range(whole + 1, row + 1):
+        total = total + dataset[r]
+    kind = {"f32": "<f4", "f64": "<f8", "bf16": "<u2", "f16": "<f2", "u8": "u1", "i32": "<i4",
+            "i64": "<i8"}[dtype]
+    return np.asarray(total).view(kind)
+
+
 def numbers(values, dtype):
     if dtype == "bf16":
         values = (values.ravel().astype(np.uint32) << 16).view(np.float32)
@@ -137,13 +149,17 @@ class Trace:
             if len(at) == 0:
                 return None
             return read_row(f["keyframe/" + tensor], int(at[0]), text(site["dtype"]))
-        if store not in ("dataset", "packed") or step % int(site["value_every"]):
+        if store not in ("dataset", "packed", "delta") or step % int(site["value_every"]):
             return None
         if store == "packed":
             return self.packed(site, row, span)
-        d = f[f"t/{stage}/{tensor}"]
+        d = f[f"delta/{stage}/{tensor}" if store == "delta" else f"t/{stage}/{tensor}"]
         assert int(d.attrs["every"]) == site["value_every"]
-        v = read_row(d, (step - self.first) // int(site["value_every"]), text(site["dtype"]))
+        r = (step - self.first) // int(site["value_every"])
+        if store == "delta":
+            v = sum_rows(d, r, text(site["dtype"]))
+        else:
+            v = read_row(d, r, text(site["dtype"]))
         axes = text(d.attrs["axes"])
         if "lane" in axes:
             v = v[int(site["lane"]) - int(d.attrs["first_lane"])]

@@ -156,6 +156,7 @@ static void check_site(const struct maker *m, struct tdbg_trace *t, int64_t step
     switch (m->plans[i].store) {
     case TDBG_STORE_DATASET:
     case TDBG_STORE_PACKED:
+    case TDBG_STORE_DELTA:
         stored = here && step % m->plans[i].value_every == 0;
         break;
     case TDBG_STORE_SAMPLES:

@@ -1,6 +1,6 @@
-/* How values are stored beside datasets of their own: packed. What a reader is told of values that
- * were left out, of files from before, and of damage. Round trips over random sites are in
- * test_trace_roundtrip.c. */
+/* How values are stored other than as they are in datasets of their own: packed, as differences.
+ * What a reader is told of values that were left out, of files from before, and of damage. Round
+ * trips over random sites are in test_trace_roundtrip.c. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -20,6 +20,9 @@
 enum { MOST_SITES = 8, ELEMS = 5 };
 
 static char dir[] = "/tmp/tdbg-store-XXXXXX", path[64];
+
+static const enum tdbg_store stores[] = {TDBG_STORE_PACKED, TDBG_STORE_DELTA};
+enum { N_STORES = sizeof stores / sizeof *stores };
 
 /* A trace of a few f32 sites of five elements, whose values follow from step and site. */
 struct tiny {
@@ -164,19 +167,21 @@ static void test_left_out(void **state)
     struct tdbg_err err = {0};
     struct tiny t;
     float v[ELEMS];
-    make(&t, TDBG_STORE_PACKED);
-    write_steps(&t, 0, 20, 6);
-    struct tdbg_trace *trace = open_trace();
-    for (int64_t step = 0; step < 20; step++) {
-        expect_stored(trace, 0, step);
-        if (step != 6)
-            expect_stored(trace, 1, step);
+    for (int s = 0; s < N_STORES; s++) {
+        make(&t, stores[s]);
+        write_steps(&t, 0, 20, 6);
+        struct tdbg_trace *trace = open_trace();
+        for (int64_t step = 0; step < 20; step++) {
+            expect_stored(trace, 0, step);
+            if (step != 6)
+                expect_stored(trace, 1, step);
+        }
+        expect(tdbg_trace_read_values(trace, 6, 1, v, NULL, &err), TDBG_NOT_FOUND, &err,
+               "grad/b was not recorded at step 6");
+        expect(tdbg_trace_read_values(trace, 7, 2, v, NULL, &err), TDBG_NEEDS_REPLAY, &err,
+               "param/a is not stored at step 7");
+        tdbg_trace_close(trace);
     }
-    expect(tdbg_trace_read_values(trace, 6, 1, v, NULL, &err), TDBG_NOT_FOUND, &err,
-           "grad/b was not recorded at step 6");
-    expect(tdbg_trace_read_values(trace, 7, 2, v, NULL, &err), TDBG_NEEDS_REPLAY, &err,
-           "param/a is not stored at step 7");
-    tdbg_trace_close(trace);
 }
 
 /* Values without their digest, or the other way round, would be read as what they are not. */
@@ -186,8 +191,9 @@ static void test_half_put(void **state)
     struct tdbg_err err = {0};
     struct tiny t;
     float v[ELEMS];
-    make(&t, TDBG_STORE_PACKED);
-    for (int digest = 0; digest < 2; digest++) {
+    for (int i = 0; i < 2 * N_STORES; i++) {
+        bool digest = i % 2;
+        make(&t, stores[i / 2]);
         struct tdbg_trace_writer *w = create(&t);
         put(w, 0, 0);
         put(w, 2, 0);
@@ -229,16 +235,23 @@ static void test_bad_plans(void **state)
     make(&t, TDBG_STORE_PACKED);
     t.sites[0].dims[0] = t.sites[1].dims[0] = INT64_C(1) << 40;
     expect_plan(&t, "packed/grad/f32 has rows that are too large");
+    make(&t, TDBG_STORE_DELTA);
+    t.plans[1].digest_every = 0;
+    expect_plan(&t, "grad/b has values at steps without a digest");
+    make(&t, TDBG_STORE_DELTA);
+    t.sites[1].name = "eval/b";
+    t.sites[1].stage = TDBG_STAGE_EVAL;
+    expect_plan(&t, "eval/b is not there at every step and cannot be stored as differences");
 }
 
-/* Values of samples that are not due: none of them may get into a row. */
+/* Values at steps that are not due: none of them may get into a row. */
 static void test_not_due(void **state)
 {
     (void)state;
     struct tiny t;
-    make(&t, TDBG_STORE_PACKED);
-    t.plans[0].value_every = t.plans[1].value_every = 3;
-    for (int64_t first = 3; first < 6; first++) {
+    for (int64_t first = 3; first < 3 + 3 * N_STORES; first++) {
+        make(&t, stores[(first - 3) / 3]);
+        t.plans[0].value_every = t.plans[1].value_every = 3;
         write_steps(&t, first, 40, -1);
         struct tdbg_trace *trace = open_trace();
         for (int64_t step = first; step < first + 40; step++) {
@@ -388,6 +401,80 @@ static void test_damaged_packed(void **state)
     expect_read(4, "packed/grad/f32: a chunk is missing");
 }
 
+/* Every order of reading gives the same values, and so do steps whose differences wrap around. */
+static void test_delta_order(void **state)
+{
+    (void)state;
+    struct tiny t;
+    make(&t, TDBG_STORE_DELTA);
+    for (int64_t keyframe = 0; keyframe < 10; keyframe += 3) {
+        t.spec.info.keyframe_every = keyframe;
+        write_steps(&t, 7, 60, -1);
+        struct tdbg_trace *trace = open_trace();
+        for (int64_t step = 66; step >= 7; step--)
+            expect_stored(trace, 0, step);
+        for (int64_t i = 0; i < 120; i++) {
+            int64_t step = 7 + i * 37 % 60;
+            expect_stored(trace, (int32_t)(i % 2), step);
+            if (step % 2 == 0)
+                expect_stored(trace, 2, step);
+        }
+        tdbg_trace_close(trace);
+    }
+}
+
+static void spoil_chunk(const char *name, hsize_t row)
+{
+    static const char junk[] = "these are no values";
+    hsize_t corner[2] = {row, 0};
+    hid_t file = reopen(), dset = H5Dopen2(file, name, H5P_DEFAULT);
+    assert_true(H5Dwrite_chunk(dset, H5P_DEFAULT, 0, corner, sizeof junk, junk) >= 0);
+    H5Dclose(dset);
+    H5Fclose(file);
+}
+
+static void set_attribute(const char *name, const char *attribute, int64_t value)
+{
+    hid_t file = reopen(), dset = H5Dopen2(file, name, H5P_DEFAULT);
+    hid_t attr = H5Aopen(dset, attribute, H5P_DEFAULT);
+    assert_true(H5Awrite(attr, H5T_STD_I64LE, &value) >= 0);
+    H5Aclose(attr);
+    H5Dclose(dset);
+    H5Fclose(file);
+}
+
+/* Damage reaches as far as the next whole value; a value that does not fit is never kept. */
+static void test_damaged_delta(void **state)
+{
+    (void)state;
+    struct tdbg_err err = {0};
+    struct tiny t;
+    float v[ELEMS];
+    make(&t, TDBG_STORE_DELTA);
+    write_steps(&t, 0, 20, -1);
+    spoil_chunk("delta/grad/b", 5);
+    struct tdbg_trace *trace = open_trace();
+    for (int round = 0; round < 2; round++) {
+        for (int64_t step = 0; step < 20; step++) {
+            if (step < 5 || step > 7)
+                expect_stored(trace, 1, step);
+            else
+                expect(tdbg_trace_read_values(trace, step, 1, v, NULL, &err), TDBG_DAMAGED, &err,
+                       "delta/grad/b");
+        }
+    }
+    tdbg_trace_close(trace);
+    static const int64_t bad[] = {0, -1, TDBG_MAX_WHOLE_EVERY + 1, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_steps(&t, 0, 5, -1);
+        set_attribute("delta/grad/b", "whole_every", bad[i]);
+        expect_read(3, "whole_every");
+    }
+    write_steps(&t, 0, 5, -1);
+    replace_rows("delta/grad/b", 5, ELEMS); /* floating point */
+    expect_read(3, "delta/grad/b");
+}
+
 static int remove_dir(void **state)
 {
     (void)state;
@@ -398,9 +485,10 @@ static int remove_dir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_left_out),   cmocka_unit_test(test_half_put),
-        cmocka_unit_test(test_bad_plans),  cmocka_unit_test(test_not_due),
-        cmocka_unit_test(test_schema_1_0), cmocka_unit_test(test_damaged_packed),
+        cmocka_unit_test(test_left_out),    cmocka_unit_test(test_half_put),
+        cmocka_unit_test(test_bad_plans),   cmocka_unit_test(test_not_due),
+        cmocka_unit_test(test_schema_1_0),  cmocka_unit_test(test_damaged_packed),
+        cmocka_unit_test(test_delta_order), cmocka_unit_test(test_damaged_delta),
     };
     if (!mkdtemp(dir))
         return 1;
