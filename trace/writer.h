@@ -36,8 +36,11 @@ enum tdbg_status tdbg_trace_writer_create(const char *path, bool force,
 void tdbg_trace_writer_put_digest(struct tdbg_trace_writer *writer, int32_t site, uint64_t digest,
                                   const struct tdbg_stats *stats);
 
-/* Values of a site with store DATASET in the current step: elems contiguous elements (fewer than
- * the site's shape on a short batch: the rest of the row is zero). */
+/* Values of a site with store DATASET, PACKED or DELTA in the current step: elems contiguous
+ * elements (fewer than the site's shape on a short batch: the rest of its place is zero). Ignored
+ * at steps that are not due by value_every. Other than with DATASET, a site whose digest is put in
+ * a due step needs its values put too, and the other way round, or the commit fails (TDBG_USAGE); a
+ * site that gets neither is not recorded in that step. */
 enum tdbg_status tdbg_trace_writer_put_values(struct tdbg_trace_writer *writer, int32_t site,
                                               const void *data, int64_t elems,
                                               struct tdbg_err *err);
