@@ -30,6 +30,7 @@ enum tdbg_status tdbg_reader_open_set(struct tdbg_trace *t, int32_t i, struct td
         TDBG_TRY(tdbg_chunked_open(t->file, set->path, type, 1 + set->n_axes + set->ndim,
                                    &t->value_cache, &lazy->array, err));
         const struct tdbg_chunked *c = &lazy->array;
+        lazy->array.sparse = set->store == TDBG_STORE_RESIDUAL;
         if (set->store == TDBG_STORE_DELTA)
             st = tdbg_h5_get_int(c->dataset, set->path, "whole_every", 1, TDBG_MAX_WHOLE_EVERY,
                                  &lazy->whole_every, err);
@@ -122,6 +123,7 @@ bool tdbg_trace_has_values(const struct tdbg_trace *t, int32_t site, int64_t ste
     case TDBG_STORE_KEYFRAME:
         return tdbg_trace_keyframe_before(t, step) == step;
     case TDBG_STORE_NONE:
+    case TDBG_STORE_RESIDUAL: /* half of it has to be computed */
     case TDBG_STORE_COUNT:
         break;
     }
@@ -208,21 +210,35 @@ out:
 }
 
 /* A place in a row that was never filled holds zeros: without a digest they are no value. */
-static bool is_guarded(enum tdbg_store store)
-{
-    return store == TDBG_STORE_PACKED || store == TDBG_STORE_DELTA;
-}
-
 static enum tdbg_status check_put(struct tdbg_trace *t, int32_t site, int64_t step,
-                                  const char *label, struct tdbg_err *err)
+                                  struct tdbg_err *err)
 {
     uint64_t digest;
+    char label[256];
     enum tdbg_status st = tdbg_reader_read_digest(t, step, site, &digest, err);
     if (st == TDBG_OK && digest == 0)
-        return TDBG_RAISE(err, NOT_FOUND, "%s was not recorded at step %lld", label,
-                          (long long)step);
-    if (st != TDBG_OK)
-        TDBG_H5_CONTEXT(err, "cannot read %s at step %lld", label, (long long)step);
+        return TDBG_RAISE(err, NOT_FOUND, "%s was not recorded at step %lld",
+                          tdbg_site_label(&t->sites[site], label, sizeof label), (long long)step);
+    return st;
+}
+
+/* A value that the file has, at least in part. */
+static enum tdbg_status read_due(struct tdbg_trace *t, const struct tdbg_step_row *row,
+                                 int32_t site, void *data, int64_t *n_elems, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    enum tdbg_store store = t->plans[site].store;
+    char label[256];
+    if (tdbg_layout_is_guarded(store))
+        TDBG_TRY(check_put(t, site, row->step, err));
+    TDBG_TRY(store == TDBG_STORE_RESIDUAL
+                 ? tdbg_reader_read_residual(t, row->step, site, data, n_elems, err)
+                 : read_stored(t, row, site, data, n_elems, err));
+out:
+    if (st != TDBG_OK && st != TDBG_NOT_FOUND)
+        TDBG_H5_CONTEXT(err, "cannot read %s at step %lld",
+                        tdbg_site_label(&t->sites[site], label, sizeof label),
+                        (long long)row->step);
     return st;
 }
 
@@ -235,21 +251,18 @@ enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int3
     tdbg_h5_begin();
     TDBG_ASSERT(site >= 0 && site < t->n_sites);
     const struct tdbg_site *s = &t->sites[site];
+    const struct tdbg_site_plan *plan = &t->plans[site];
     tdbg_site_label(s, label, sizeof label);
     TDBG_TRY(tdbg_trace_read_steps(t, step, 1, &row, err));
     TDBG_FAIL_IF(s->stage == TDBG_STAGE_EVAL && !row.evaluated, NOT_FOUND,
                  "%s: step %lld was not evaluated", label, (long long)step);
-    if (tdbg_trace_has_values(t, site, step, row.evaluated)) {
-        if (is_guarded(t->plans[site].store))
-            TDBG_TRY(check_put(t, site, step, label, err));
-        st = read_stored(t, &row, site, data, n_elems, err);
-        if (st != TDBG_OK)
-            TDBG_H5_CONTEXT(err, "cannot read %s at step %lld", label, (long long)step);
-    } else if (t->recompute) {
-        st = t->recompute(t->recompute_context, t, step, site, data, n_elems, err);
-    } else {
+    bool residual = plan->store == TDBG_STORE_RESIDUAL && step % plan->value_every == 0;
+    if (residual || tdbg_trace_has_values(t, site, step, row.evaluated))
+        TDBG_TRY(read_due(t, &row, site, data, n_elems, err));
+    else if (t->recompute)
+        TDBG_TRY(t->recompute(t->recompute_context, t, step, site, data, n_elems, err));
+    else
         st = TDBG_RAISE(err, NEEDS_REPLAY, "%s is not stored at step %lld", label, (long long)step);
-    }
 out:
     return st;
 }
