@@ -16,6 +16,7 @@ enum {
     TDBG_ZSTD_FILTER_ID = 32015, /* registered with The HDF Group */
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_UUID_BYTES = 16,
+    TDBG_NUMERICS_FOREIGN = 0, /* as numerics_version: another program computed the values */
 };
 
 /* Where the values of a site are kept. */
