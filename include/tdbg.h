@@ -110,7 +110,7 @@ int tdbg_digest_of(const void *data, enum tdbg_elem elem, int64_t n_elems, uint6
 /* What describes a run. */
 enum tdbg_text {
     TDBG_TEXT_CONFIG,      /* settings, best as lines "key = value": tdbg diff lists differences */
-    TDBG_TEXT_CONFIG_PATH, /* where they came from */
+    TDBG_TEXT_CONFIG_PATH, /* where they came from; default: the program */
     TDBG_TEXT_DATASET,     /* JSON by custom, such as {"kind": "idx", "fingerprint": "0x1234"}: tdbg
                               diff compares the fingerprints */
     TDBG_TEXT_ENVIRONMENT, /* JSON; default: time, host, system, machine, and the program's name */

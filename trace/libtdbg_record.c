@@ -75,6 +75,7 @@ static enum tdbg_status fill_info(const struct tdbg_rec *rec, struct tdbg_run_in
                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    const char *program = rec->texts[TDBG_TEXT_PROGRAM], *path = rec->texts[TDBG_TEXT_CONFIG_PATH];
     *info = (struct tdbg_run_info){.tdbg_version = TDBG_VERSION,
                                    .numerics_version = TDBG_NUMERICS_FOREIGN,
                                    .world_size = 1,
@@ -86,7 +87,7 @@ static enum tdbg_status fill_info(const struct tdbg_rec *rec, struct tdbg_run_in
                                    .seed = (uint64_t)rec->ints[TDBG_INT_SEED],
                                    .preset = "library",
                                    .config = rec->texts[TDBG_TEXT_CONFIG],
-                                   .config_path = rec->texts[TDBG_TEXT_CONFIG_PATH],
+                                   .config_path = path ? path : program,
                                    .config_source = rec->texts[TDBG_TEXT_CONFIG],
                                    .environment = rec->texts[TDBG_TEXT_ENVIRONMENT],
                                    .dataset = rec->texts[TDBG_TEXT_DATASET]};
