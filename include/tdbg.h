@@ -68,7 +68,8 @@ enum tdbg_keep {
     TDBG_KEEP_DIGEST,   /* nothing more */
     TDBG_KEEP_VALUES,   /* the values of every value_every-th step */
     TDBG_KEEP_DELTA,    /* the same, as differences between steps: for what changes little, such as
-                           parameters and their averages */
+                           parameters and their averages; not for stage "eval". Tensors below 64 KiB
+                           are stored together, and read back as TDBG_KEEP_VALUES */
     TDBG_KEEP_KEYFRAME, /* stage "state" only: the values before every keyframe step */
     TDBG_KEEP_SAMPLES,  /* the batch's samples, by their ids; made by tdbg_rec_set_samples() only */
 };
@@ -94,7 +95,8 @@ struct tdbg_tensor {
         batched; /* 1: shape[0] counts the samples of a full batch; a step with fewer has fewer */
     enum tdbg_keep keep;
     /* Digest and statistics, and values, at steps with step % every == 0. 0: every step; for
-     * TDBG_KEEP_KEYFRAME every keyframe step. */
+     * TDBG_KEEP_KEYFRAME every keyframe step. What is kept has its digest at the same steps:
+     * value_every is a multiple of digest_every, and so is TDBG_INT_KEYFRAME_EVERY. */
     int32_t digest_every, value_every;
     int64_t reserved[4]; /* 0 */
 };

@@ -11,7 +11,9 @@ extern const struct tdbg_option_table tdbg_recorder_options;
 void tdbg_recorder_check_options(struct tdbg_config *config);
 
 /* plans (n_sites): how each site is recorded under a checked config, by preset and overrides. */
-void tdbg_recorder_plan_sites(const struct tdbg_cfg_node *root, const struct tdbg_site *sites,
-                              int32_t n_sites, int32_t lanes, struct tdbg_site_plan *plans);
+enum tdbg_status tdbg_recorder_plan_sites(const struct tdbg_cfg_node *root,
+                                          const struct tdbg_site *sites, int32_t n_sites,
+                                          int32_t lanes, struct tdbg_site_plan *plans,
+                                          struct tdbg_err *err);
 
 #endif

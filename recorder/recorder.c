@@ -103,6 +103,11 @@ struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder)
 
 /* --- the tap --- */
 
+static bool is_stored_by_step(const struct tdbg_site_plan *plan)
+{
+    return plan->store == TDBG_STORE_DATASET || plan->store == TDBG_STORE_PACKED;
+}
+
 static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t n_sites,
                              struct tdbg_want *wants, struct tdbg_err *err)
 {
@@ -113,7 +118,7 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
     for (int32_t i = 0; i < n_sites; i++) {
         const struct tdbg_site_plan *p = &r->plans[i];
         /* samples pass through the source; all other values are taken here, with their digest */
-        bool values = p->store == TDBG_STORE_DATASET || p->store == TDBG_STORE_KEYFRAME;
+        bool values = is_stored_by_step(p) || p->store == TDBG_STORE_KEYFRAME;
         wants[i].every = p->digest_every;
         wants[i].flags = p->digest_every == 0 ? 0
                          : values             ? TDBG_WANT_DIGEST | TDBG_WANT_VALUES
@@ -159,7 +164,7 @@ static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct 
         r->grad_square += s->nans + s->infs ? NAN : s->rms * s->rms * (double)handle->elems;
     }
     bool keyframe = p->store == TDBG_STORE_KEYFRAME;
-    if ((!keyframe && p->store != TDBG_STORE_DATASET) || step % p->value_every != 0)
+    if ((!keyframe && !is_stored_by_step(p)) || step % p->value_every != 0)
         goto out;
     TDBG_TRY(tdbg_handle_copy(handle, r->buffer, err));
     if (keyframe)
@@ -213,7 +218,7 @@ static enum tdbg_status make_buffers(struct tdbg_recorder *r, struct tdbg_err *e
         largest = bytes > largest ? bytes : largest;
         if (r->sites[i].stage == TDBG_STAGE_STATE && r->first_state < 0)
             r->first_state = i;
-        if (r->plans[i].store == TDBG_STORE_DATASET)
+        if (is_stored_by_step(&r->plans[i]))
             r->value_bytes += (int64_t)bytes / r->plans[i].value_every;
         if (r->plans[i].store == TDBG_STORE_KEYFRAME)
             r->keyframe_bytes += (int64_t)bytes;
@@ -300,8 +305,8 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     r->sites = tdbg_engine_sites(engine, &r->n_sites);
     r->plans = calloc((size_t)r->n_sites, sizeof *r->plans);
     TDBG_FAIL_IF(!r->plans, NO_MEMORY, "no memory for the recorder's plan");
-    tdbg_recorder_plan_sites(tdbg_config_root(config), r->sites, r->n_sites,
-                             tdbg_engine_info(engine)->lanes, r->plans);
+    TDBG_TRY(tdbg_recorder_plan_sites(tdbg_config_root(config), r->sites, r->n_sites,
+                                      tdbg_engine_info(engine)->lanes, r->plans, err));
     TDBG_TRY(make_buffers(r, err));
     spec.sites = r->sites;
     spec.plans = r->plans;

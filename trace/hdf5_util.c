@@ -92,6 +92,22 @@ hid_t tdbg_h5_dtype(enum tdbg_dtype dtype)
     TDBG_BUG("no such dtype: %d", (int)dtype);
 }
 
+hid_t tdbg_h5_bits_type(size_t elem_bytes)
+{
+    switch (elem_bytes) {
+    case 1:
+        return H5T_STD_U8LE;
+    case 2:
+        return H5T_STD_U16LE;
+    case 4:
+        return H5T_STD_U32LE;
+    case 8:
+        return H5T_STD_U64LE;
+    default:
+        TDBG_BUG("elements of %zu bytes", elem_bytes);
+    }
+}
+
 bool tdbg_h5_parse_dtype(hid_t type, enum tdbg_dtype *out)
 {
     for (int d = 0; d < TDBG_DTYPE_COUNT; d++) {
@@ -179,5 +195,26 @@ enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t typ
         *out = id;
     }
     tdbg_h5_release_plugins(held);
+    return st;
+}
+
+enum tdbg_status tdbg_h5_trim_rows(hid_t loc, const char *path, hsize_t rows, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    hsize_t dims[H5S_MAX_RANK];
+    hid_t dataset = -1, space = -1;
+    TDBG_TRY(tdbg_h5_open_object(loc, path, H5I_DATASET, &dataset, err));
+    space = H5Dget_space(dataset);
+    TDBG_H5_FAIL_IF(H5Sget_simple_extent_dims(space, dims, NULL) < 1, DAMAGED, "%s cannot be read",
+                    path);
+    if (dims[0] > rows) {
+        dims[0] = rows;
+        TDBG_H5_FAIL_IF(H5Dset_extent(dataset, dims) < 0, IO, "cannot shorten %s", path);
+    }
+out:
+    if (space >= 0)
+        H5Sclose(space);
+    if (dataset >= 0)
+        H5Dclose(dataset);
     return st;
 }

@@ -162,6 +162,23 @@ out:
     return st;
 }
 
+/* Values whose digest is not there could not be judged. */
+static enum tdbg_status check_cadence(const struct tdbg_tensor *t, enum tdbg_stage stage,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const bool values = t->keep == TDBG_KEEP_VALUES || t->keep == TDBG_KEEP_DELTA;
+    TDBG_FAIL_IF(t->digest_every < 0 || t->value_every < 0, USAGE, "%s: a negative cadence",
+                 t->name);
+    TDBG_FAIL_IF(values && t->digest_every > 1 &&
+                     (t->value_every == 0 || t->value_every % t->digest_every),
+                 USAGE, "%s: value_every is no multiple of digest_every", t->name);
+    TDBG_FAIL_IF(t->keep == TDBG_KEEP_DELTA && stage == TDBG_STAGE_EVAL, USAGE,
+                 "%s: stage eval is not in every step, and has no differences", t->name);
+out:
+    return st;
+}
+
 static enum tdbg_status check_tensor(const struct tdbg_tensor *t, enum tdbg_stage *stage,
                                      struct tdbg_err *err)
 {
@@ -183,8 +200,7 @@ static enum tdbg_status check_tensor(const struct tdbg_tensor *t, enum tdbg_stag
                  t->name);
     TDBG_FAIL_IF(*stage == TDBG_STAGE_SAMPLES, USAGE,
                  "%s: stage samples is made by tdbg_rec_set_samples()", t->name);
-    TDBG_FAIL_IF(t->digest_every < 0 || t->value_every < 0, USAGE, "%s: a negative cadence",
-                 t->name);
+    TDBG_TRY(check_cadence(t, *stage, err));
     for (int i = 0; i < 4; i++)
         TDBG_FAIL_IF(t->reserved[i] != 0, USAGE, "%s: reserved fields are not 0", t->name);
 out:

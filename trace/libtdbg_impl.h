@@ -6,6 +6,7 @@
 #include "include/tdbg.h"
 #include "trace/libtdbg_sink.h"
 #include "trace/schema.h"
+#include "trace/table.h"
 
 enum { LIB_TEXTS_TO_SET = TDBG_TEXT_PROGRAM + 1, LIB_INTS_TO_SET = TDBG_INT_FIRST_STEP + 1 };
 

@@ -182,18 +182,20 @@ static void fill_shape(struct tdbg_tensor *out, enum tdbg_dtype dtype, int32_t n
     memcpy(out->shape, dims, (size_t)ndim * sizeof *dims);
 }
 
-/* Packed values are values; what is stored as differences is a delta. */
 static enum tdbg_keep keep_of(enum tdbg_store store)
 {
-    const char *text = tdbg_store_text(store);
-    if (store == TDBG_STORE_NONE)
+    switch (store) {
+    case TDBG_STORE_NONE:
         return TDBG_KEEP_DIGEST;
-    if (store == TDBG_STORE_SAMPLES)
+    case TDBG_STORE_SAMPLES:
         return TDBG_KEEP_SAMPLES;
-    if (store == TDBG_STORE_KEYFRAME)
+    case TDBG_STORE_KEYFRAME:
         return TDBG_KEEP_KEYFRAME;
-    return strcmp(text, "delta") == 0 || strcmp(text, "residual") == 0 ? TDBG_KEEP_DELTA
-                                                                       : TDBG_KEEP_VALUES;
+    case TDBG_STORE_DELTA:
+        return TDBG_KEEP_DELTA;
+    default:
+        return TDBG_KEEP_VALUES;
+    }
 }
 
 int32_t tdbg_read_n_tensors(const struct tdbg_read *t)

@@ -15,6 +15,8 @@
 #include "base/version.h"
 #include "trace/libtdbg_impl.h"
 
+enum { PACK_BELOW_BYTES = 64 << 10 }; /* docs/trace-format.md, /packed */
+
 /* The result of a call that the sink had a part in: an error there ends the recording, and is never
  * the caller's mistake, because all that a caller says was checked before. */
 static int finish(struct tdbg_rec *rec, enum tdbg_status st)
@@ -101,6 +103,29 @@ out:
     return st;
 }
 
+/* How a tensor is stored. Small ones of a kind share a dataset, for which all have the same
+ * cadence: that of the first; *packed_every is 0 as long as there is none. */
+static enum tdbg_store choose_store(const struct rec_tensor *t, int32_t *packed_every)
+{
+    switch (t->keep) {
+    case TDBG_KEEP_DIGEST:
+        return TDBG_STORE_NONE;
+    case TDBG_KEEP_KEYFRAME:
+        return TDBG_STORE_KEYFRAME;
+    case TDBG_KEEP_SAMPLES:
+        return TDBG_STORE_SAMPLES;
+    case TDBG_KEEP_VALUES:
+    case TDBG_KEEP_DELTA:
+        break;
+    }
+    int64_t bytes = tdbg_site_elems(&t->site) * (int64_t)tdbg_dtype_bytes(t->site.dtype);
+    if (bytes < PACK_BELOW_BYTES && (*packed_every == 0 || *packed_every == t->value_every)) {
+        *packed_every = t->value_every;
+        return TDBG_STORE_PACKED;
+    }
+    return t->keep == TDBG_KEEP_DELTA ? TDBG_STORE_DELTA : TDBG_STORE_DATASET;
+}
+
 /* Tensors as the writer wants them: sites, plans and the items of a keyframe. */
 static enum tdbg_status fill_sites(struct tdbg_rec *rec, struct tdbg_site *sites,
                                    struct tdbg_site_plan *plans, struct tdbg_keyframe_item *items,
@@ -108,19 +133,24 @@ static enum tdbg_status fill_sites(struct tdbg_rec *rec, struct tdbg_site *sites
 {
     enum tdbg_status st = TDBG_OK;
     const int32_t keyframe_every = (int32_t)rec->ints[TDBG_INT_KEYFRAME_EVERY];
+    int32_t packed_every[TDBG_STAGE_COUNT][TDBG_DTYPE_COUNT] = {0};
     *n_items = 0;
     for (int32_t i = 0; i < rec->n_tensors; i++) {
         struct rec_tensor *t = &rec->tensors[i];
         const bool keyframe = t->keep == TDBG_KEEP_KEYFRAME;
         TDBG_FAIL_IF(keyframe && keyframe_every == 0, USAGE,
                      "%s is kept at keyframes, but TDBG_INT_KEYFRAME_EVERY is 0", t->site.name);
+        TDBG_FAIL_IF(keyframe && t->digest_every > 0 && keyframe_every % t->digest_every != 0,
+                     USAGE, "%s: TDBG_INT_KEYFRAME_EVERY is no multiple of digest_every",
+                     t->site.name);
         if (t->digest_every == 0)
             t->digest_every = keyframe ? keyframe_every : 1;
         if (t->value_every == 0 || keyframe)
             t->value_every = keyframe ? keyframe_every : 1;
         sites[i] = t->site;
-        plans[i] = (struct tdbg_site_plan){.digest_every = t->digest_every,
-                                           .store = tdbg_sink_store(t->keep)};
+        plans[i] = (struct tdbg_site_plan){
+            .digest_every = t->digest_every,
+            .store = choose_store(t, &packed_every[t->site.stage][t->site.dtype])};
         plans[i].value_every = plans[i].store == TDBG_STORE_NONE ? 0 : t->value_every;
         if (!keyframe)
             continue;

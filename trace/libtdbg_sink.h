@@ -3,8 +3,6 @@
 #ifndef TDBG_TRACE_LIBTDBG_SINK_H
 #define TDBG_TRACE_LIBTDBG_SINK_H
 
-#include "include/tdbg.h"
-#include "trace/table.h"
 #include "trace/writer.h"
 
 struct tdbg_sink {
@@ -55,26 +53,6 @@ static inline enum tdbg_status tdbg_sink_close(struct tdbg_sink *sink, struct td
     struct tdbg_trace_writer *writer = sink->writer;
     sink->writer = NULL;
     return tdbg_trace_writer_close(writer, err);
-}
-
-/* How a tensor that is kept in this way is stored. A schema without differences keeps the values
- * whole, which a reader cannot tell. */
-static inline enum tdbg_store tdbg_sink_store(enum tdbg_keep keep)
-{
-    enum tdbg_store store = TDBG_STORE_DATASET;
-    switch (keep) {
-    case TDBG_KEEP_DIGEST:
-        return TDBG_STORE_NONE;
-    case TDBG_KEEP_DELTA:
-        return tdbg_store_parse("delta", &store) ? store : TDBG_STORE_DATASET;
-    case TDBG_KEEP_KEYFRAME:
-        return TDBG_STORE_KEYFRAME;
-    case TDBG_KEEP_SAMPLES:
-        return TDBG_STORE_SAMPLES;
-    case TDBG_KEEP_VALUES:
-        break;
-    }
-    return store;
 }
 
 #endif

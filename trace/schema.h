@@ -12,9 +12,10 @@
 
 enum {
     TDBG_SCHEMA_MAJOR = 1,
-    TDBG_SCHEMA_MINOR = 0,
+    TDBG_SCHEMA_MINOR = 1,
     TDBG_ZSTD_FILTER_ID = 32015, /* registered with The HDF Group */
     TDBG_MAX_STEPS = INT32_MAX,
+    TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */
     TDBG_UUID_BYTES = 16,
     TDBG_NUMERICS_FOREIGN = 0, /* as numerics_version: another program computed the values */
 };
@@ -23,9 +24,10 @@ enum {
 enum tdbg_store {
     TDBG_STORE_NONE,     /* digest and statistics at most; the value is computed again */
     TDBG_STORE_DATASET,  /* /t/<stage>/<tensor>, one row per step of the site's cadence */
-    TDBG_STORE_PACKED,   /* /packed/<stage> */
+    TDBG_STORE_PACKED,   /* /packed/<stage>/<dtype>, beside other small tensors of its kind */
     TDBG_STORE_SAMPLES,  /* /samples: by sample id */
     TDBG_STORE_KEYFRAME, /* /keyframe/<tensor> */
+    TDBG_STORE_DELTA,    /* /delta/<stage>/<tensor>, as difference to the row before */
     TDBG_STORE_COUNT
 };
 
@@ -33,7 +35,7 @@ enum tdbg_store {
  * Evaluation sites have every = 1 and `eval_only`: they exist at steps that evaluate. */
 struct tdbg_site_plan {
     int32_t digest_every; /* digests and statistics */
-    int32_t value_every;  /* values, when store is DATASET */
+    int32_t value_every;  /* values, when store is DATASET, PACKED or DELTA */
     enum tdbg_store store;
 };
 

@@ -17,11 +17,20 @@ struct row_block {
     size_t row_bytes;
 };
 
-/* A dataset of /t. */
+/* A dataset of /packed: a block of rows at steps of its own cadence. */
+struct packed_writer {
+    struct row_block block;
+    int64_t rows_per_chunk;
+    int64_t n_rows, n_written; /* of committed steps; the row of the current step is behind them */
+};
+
+/* A dataset of /t or /delta. */
 struct value_writer {
     struct tdbg_chunked array;
-    unsigned char *row; /* all slots of the current step; made when first needed */
-    bool pending;       /* row holds something that is not written */
+    unsigned char *row;    /* all slots of the current step; made when first needed */
+    bool pending;          /* row holds something that is not written */
+    unsigned char *before; /* DELTA: the row written last, as values */
+    int64_t whole_every;   /* DELTA: rows */
 };
 
 /* A set of /samples. The three arrays have the same rows per chunk. */
@@ -45,6 +54,11 @@ struct tdbg_trace_writer {
     hid_t file;
     struct tdbg_chunk_io io;
     bool failed; /* a call failed: only close is allowed */
+    int ballast; /* a nameless file of nothing but room, given back when the disk is full; -1: none
+                  */
+    int64_t ballast_bytes;
+    int lock, program_lock; /* on the file (file_lock.h); -1: none */
+    int64_t synced_ns;      /* when the file was last forced to disk */
 
     struct tdbg_run_info info; /* texts are not kept */
     struct tdbg_site *sites;
@@ -52,7 +66,9 @@ struct tdbg_trace_writer {
     int32_t n_sites;
     struct tdbg_layout layout;
     int32_t *item_of_site;
-    struct value_writer *values; /* (layout.n_sets) */
+    struct value_writer *values;  /* (layout.n_sets) */
+    struct packed_writer *packed; /* (layout.n_packed) */
+    bool *value_put;              /* (n_sites) in the current step */
 
     int64_t first_step, n_steps; /* committed; first_step is known after the first commit */
     int64_t n_flushed;           /* of those, how many /steps holds */
@@ -72,6 +88,12 @@ struct tdbg_trace_writer {
     int64_t n_batch; /* ids of the current step so far */
 };
 
+/* writer_guard.c: what keeps a recording whole in a crash or on a full disk. */
+enum tdbg_status tdbg_writer_guard(struct tdbg_trace_writer *w, struct tdbg_err *err);
+enum tdbg_status tdbg_writer_grow_ballast(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_drop_ballast(struct tdbg_trace_writer *w);
+enum tdbg_status tdbg_writer_sync(struct tdbg_trace_writer *w, struct tdbg_err *err);
+
 /* writer_create.c: makes everything that the file will ever hold. */
 enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
                                             const struct tdbg_trace_spec *spec,
@@ -82,15 +104,36 @@ enum tdbg_status tdbg_writer_create_samples(struct tdbg_trace_writer *w,
                                             const struct tdbg_trace_spec *spec,
                                             struct tdbg_err *err);
 enum tdbg_status tdbg_writer_flush_samples(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_close_samples(struct tdbg_trace_writer *w); /* the datasets only */
 void tdbg_writer_free_samples(struct tdbg_trace_writer *w);
 
+/* writer_value.c */
+enum tdbg_status tdbg_writer_create_packed(struct tdbg_trace_writer *w, struct tdbg_err *err);
+enum tdbg_status tdbg_writer_commit_values(struct tdbg_trace_writer *w,
+                                           const struct tdbg_step_row *row, struct tdbg_err *err);
+enum tdbg_status tdbg_writer_flush_packed(struct tdbg_trace_writer *w, struct tdbg_err *err);
+enum tdbg_status tdbg_writer_trim_values(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_close_values(struct tdbg_trace_writer *w); /* the datasets only */
+void tdbg_writer_free_values(struct tdbg_trace_writer *w);
+
 /* writer_block.c */
+enum tdbg_status tdbg_writer_create_block(struct tdbg_trace_writer *w, struct row_block *block,
+                                          const char *path, hid_t type, hsize_t row_elems,
+                                          hsize_t n_rows, const void *fill,
+                                          enum tdbg_codec_effort effort, struct tdbg_err *err);
+/* Writes the rows of the chunk that n_rows ends in. */
+enum tdbg_status tdbg_writer_write_block(struct tdbg_trace_writer *w, struct row_block *block,
+                                         int64_t rows_per_chunk, int64_t n_rows,
+                                         struct tdbg_err *err);
+void tdbg_writer_close_block(struct row_block *block); /* the dataset only */
+void tdbg_writer_free_block(struct row_block *block);
 enum tdbg_status tdbg_writer_create_blocks(struct tdbg_trace_writer *w, struct tdbg_err *err);
 void tdbg_writer_begin_row(struct tdbg_trace_writer *w); /* empties the row of the current step */
 enum tdbg_status tdbg_writer_add_keyframe(struct tdbg_trace_writer *w, int64_t step,
                                           struct tdbg_err *err);
 int64_t tdbg_writer_now_ns(void); /* monotonic */
 enum tdbg_status tdbg_writer_flush(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_close_blocks(struct tdbg_trace_writer *w); /* the datasets only */
 void tdbg_writer_free_blocks(struct tdbg_trace_writer *w);
 
 /* Where the current step's row of a block is. */

@@ -151,13 +151,15 @@ def library_is_installed(folder):
     if sanitizers() != "none":
         return  # programs that are not built with a sanitizer cannot load a plugin that is
     plugin = {"HDF5_PLUGIN_PATH": paths["plugin"]}
-    shown = json.loads(call(TDBG, "show", trace, "grad/fc2.bias", "--step", 7, "--values", "--json"))
+    shown = json.loads(call(TDBG, "show", trace, "grad/fc1.weight", "--step", 7, "--values",
+                           "--json"))
     script = (f"import h5py; f = h5py.File({trace!r});"
-              "print([float(f'{float(x):.9g}') for x in f['t/grad/fc2.bias'][7]])")
+              "print([float(f'{float(x):.9g}') for x in f['t/grad/fc1.weight'][7].ravel()])")
     check(json.loads(call(sys.executable, "-c", script, env=plugin)) == shown["values"], "h5py")
-    out = call("h5dump", "-d", "/t/grad/fc2.bias", "-s", "7,0", "-c", "1,10", trace, env=plugin)
-    check("(7,0)" in out, out)
-    call("h5dump", "-d", "/t/grad/fc2.bias", trace, env={"HDF5_PLUGIN_PATH": folder}, code=1)
+    out = call("h5dump", "-d", "/t/grad/fc1.weight", "-s", "7,0,0", "-c", "1,1,10", trace,
+               env=plugin)
+    check("(7,0,0)" in out, out)
+    call("h5dump", "-d", "/t/grad/fc1.weight", trace, env={"HDF5_PLUGIN_PATH": folder}, code=1)
     looks = call(sys.executable, "-c", "import h5py; print(h5py.h5pl.get(0).decode())",
                  env={"HDF5_PLUGIN_PATH": None}).strip()
     with open(os.path.join(BUILD, "meson-info", "intro-buildoptions.json")) as f:

@@ -33,7 +33,7 @@ GUARDED = [
     (r"^(cuda|cublas|cuda_runtime)\w*\.h$", r"^kernels/.*\.cuh?$|^engine/\w*cuda\w*\.", "CUDA files"),
     (r"^(mpi|nccl)\.h$", r"^engine/\w*comm\w*\.", "engine's comm files"),
     (r"^libconfig\.h$", r"^base/config\w*\.c$", "base/config*.c"),
-    (r"^zstd\.h$", r"^trace/", "trace/"),
+    (r"^(zstd|xxhash)\.h$", r"^trace/", "trace/"),
     (r"^tdbg\.h$", r"^examples/", "examples/"),
     (r"^(?!stddef\.h$|stdint\.h$)", r"^(?!include/)", "other folders than include/"),
 ]

@@ -28,6 +28,14 @@ const struct tdbg_tensor lib_tensors[N_TENSORS] = {
              .batched = 1,
              .keep = TDBG_KEEP_VALUES,
              .value_every = 2},
+    [HIDDEN] = {.name = "fwd/hidden", /* as small, but stored at other steps */
+                .op = "relu",
+                .elem = TDBG_F64,
+                .ndim = 2,
+                .shape = {BATCH, PIXELS},
+                .batched = 1,
+                .keep = TDBG_KEEP_VALUES,
+                .value_every = 3},
     [LOSS] = {.name = "loss",
               .stage = "loss",
               .unit = "nats",
@@ -39,10 +47,15 @@ const struct tdbg_tensor lib_tensors[N_TENSORS] = {
               .shape = {CLASSES, PIXELS},
               .keep = TDBG_KEEP_VALUES},
     [BIAS] = {.name = "grad/b", .elem = TDBG_BF16, .ndim = 1, .shape = {CLASSES}},
+    [MOMENT] = {.name = "optim/w.avg",
+                .elem = TDBG_BF16,
+                .ndim = 2,
+                .shape = {PIXELS, 2 * LARGE},
+                .keep = TDBG_KEEP_VALUES},
     [PARAM] = {.name = "param/w",
                .elem = TDBG_F32,
                .ndim = 2,
-               .shape = {CLASSES, PIXELS},
+               .shape = {LARGE, PIXELS},
                .keep = TDBG_KEEP_DELTA,
                .digest_every = 5,
                .value_every = 5},
@@ -143,7 +156,7 @@ struct tdbg_rec *lib_describe(void)
 
 int lib_put(struct tdbg_rec *rec, int id, int64_t step)
 {
-    double data[BATCH * PIXELS];
+    static _Thread_local double data[MOST_BYTES / 8];
     int64_t n = lib_fill(id, step, data);
     return tdbg_rec_put(rec, id, data, n);
 }
@@ -243,7 +256,7 @@ static bool same_double(double a, double b)
 static void check_tensor(struct tdbg_read *t, int id, int64_t step, const uint64_t *digests,
                          const struct tdbg_tensor_stats *all)
 {
-    double data[BATCH * PIXELS], back[BATCH * PIXELS];
+    static _Thread_local double data[MOST_BYTES / 8], back[MOST_BYTES / 8];
     int64_t n = lib_fill(id, step, data), n_back = -1;
     const struct tdbg_tensor *d = &lib_tensors[id];
     struct tdbg_tensor_stats stats;

@@ -8,8 +8,17 @@
 
 #include <tdbg.h>
 
-enum { BATCH = 6, STEPS = 25, FIRST = 3, KEYFRAMES = 4, CLASSES = 5, PIXELS = 12 };
-enum { IDS, X, Y, STATE, FWD, LOSS, GRAD, BIAS, PARAM, ACCURACY, N_TENSORS };
+enum {
+    BATCH = 6,
+    STEPS = 25,
+    FIRST = 3,
+    KEYFRAMES = 4,
+    CLASSES = 5,
+    PIXELS = 12,
+    LARGE = 2000,
+    MOST_BYTES = 1 << 17
+};
+enum { IDS, X, Y, STATE, FWD, HIDDEN, LOSS, GRAD, BIAS, MOMENT, PARAM, ACCURACY, N_TENSORS };
 
 extern const struct tdbg_tensor lib_tensors[N_TENSORS];
 
