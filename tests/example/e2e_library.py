@@ -51,9 +51,9 @@ def public_functions():
 @case
 def library_examples_record_and_read(folder):
     trace = f"{folder}/a.h5"
-    example("record_sgd", DATA, 120, trace)
+    example("record_sgd", DATA, 60, trace)
     text = example("read_trace", trace)
-    check("steps 120, batch 64" in text and "grad/fc1.weight" in text, text)
+    check("steps 60, batch 64" in text and "grad/fc1.weight" in text, text)
     losses = [float(x) for x in re.findall(r"loss (\S+) ", text)]
     check(len(losses) >= 12 and losses[-1] < 0.6 * losses[0], f"it learns: {losses}")
     shown = json.loads(run("show", trace, "grad/fc1.bias", "--step", 7, "--values", "--stats",
