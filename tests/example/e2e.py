@@ -97,10 +97,12 @@ def small_config(folder, steps=12, batch=10, data=""):
     return path
 
 
-def stored(f, name, step):
-    """The stored value of a site of the whole step, found as docs/trace-format.md says."""
+def stored(f, name, step, lane=-1, micro=-1):
+    """The stored value of a small site, or of a larger one of the whole step, found as
+    docs/trace-format.md says."""
     sites = f["sites"][:]
-    site = sites[(sites["name"] == name.encode()) & (sites["lane"] == -1)][0]
+    site = sites[(sites["name"] == name.encode()) & (sites["lane"] == lane) &
+                 (sites["micro"] == micro)][0]
     row = (step - f["steps"][0]["step"]) // site["value_every"]
     if site["store"] == b"dataset":
         return f["t/" + name][row]
@@ -287,7 +289,7 @@ def exported_npy_equals_h5py(folder):
     record(config, light, *cut, "--set", "record.preset=light")
     with h5py.File(full) as f:
         for site in ("grad/fc1.weight", "param/fc2.bias", "hyper/lr"):
-            want = f["t/" + site][:]
+            want = np.stack([stored(f, site, k) for k in range(12)])
             for trace in (full, light):
                 have, _ = load_npy(trace, site)
                 check(have.dtype == want.dtype and have.shape == want.shape, f"{site} shape")
@@ -296,7 +298,7 @@ def exported_npy_equals_h5py(folder):
                 check(have.tobytes() == want[3:7].tobytes(), f"{site} of {trace}, 3:6")
                 have, _ = load_npy(trace, site, "--step", 7)
                 check(have.shape == want.shape[1:] and have.tobytes() == want[7].tobytes(), site)
-        want = f["t/fwd/fc1"][:, 1, 0]
+        want = np.stack([stored(f, "fwd/fc1", k, lane=1, micro=0) for k in range(12)])
         for trace in (full, light):
             have, note = load_npy(trace, "fwd/fc1", "--lane", 1, "--micro", 0)
             check(have.tobytes() == want.tobytes() and "1 of 12 steps" in note, note)
@@ -304,10 +306,12 @@ def exported_npy_equals_h5py(folder):
             check(have.shape == (1, 19) and note == "", f"a short batch: {have.shape} {note}")
             check(have.tobytes() == want[8, :1].tobytes(), "a short batch")
             have, note = load_npy(trace, "eval/loss")
-            check(have.tobytes() == f["t/eval/loss"][:][[3, 7, 11]].tobytes(), "eval/loss")
+            want_eval = np.stack([stored(f, "eval/loss", k) for k in (3, 7, 11)])
+            check(have.tobytes() == want_eval.tobytes(), "eval/loss")
             check("3 of 12" in note, note)
             have, _ = load_npy(trace, "state/fc1.weight")
-            check(have[1:].tobytes() == f["t/param/fc1.weight"][:11].tobytes(), "state")
+            after = np.stack([stored(f, "param/fc1.weight", k) for k in range(11)])
+            check(have[1:].tobytes() == after.tobytes(), "state")
             have, _ = load_npy(trace, "samples/x", "--step", 0)
             ids, _ = load_npy(trace, "samples/id", "--step", 0)
             check(ids.dtype == np.int64 and have.dtype == np.uint8, "types of samples")
@@ -655,7 +659,11 @@ def pack_refuses(folder):
     run("pack", good, "-o", f"{folder}/no/such.h5", code=4)
 
     def flip_value(f):
-        f["t/grad/fc1.weight"][6] = np.nextafter(f["t/grad/fc1.weight"][6], np.float32(9))
+        site = f["sites"][site_row(f, "grad/fc1.weight")]
+        at = site["packed_offset"]
+        row = f["packed/grad/f32"][6]
+        row[at] = np.nextafter(row[at], np.float32(9))
+        f["packed/grad/f32"][6] = row
 
     def flip_chain(f):
         rows = f["steps"][:]
