@@ -160,8 +160,9 @@ enum tdbg_int {
  * recording has ended: what was committed before it stays in the file, and every later call but
  * close and free fails. The training itself need not stop for it.
  *
- * A step is in the file at the latest one second and 16 steps after its commit, and when the
- * recording is closed. A trace without a committed step cannot be opened. */
+ * Steps are written out together: after 16 of them, with the first commit a second after the last
+ * time, and when the recording is closed. What was written out survives the death of the program. A
+ * trace without a step that was written out cannot be opened. */
 struct tdbg_rec;
 
 /* NULL: out of memory. tdbg_rec_free() frees it. */
