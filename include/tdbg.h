@@ -10,9 +10,9 @@
  *
  * Results.  Functions that can fail return enum tdbg_result: TDBG_SUCCESS (0), or what went wrong.
  *     tdbg_rec_error() and tdbg_read_error() give the reason in English, one line, until the next
- *     failure on the same handle. Output parameters are written on success only. NULL for a handle
- *     or for a pointer that is not said to be optional is TDBG_ERR_USAGE. No mistake of the caller
- *     ends the process, and nothing is printed.
+ *     failure on the same handle. On failure output parameters are untouched (buffers for values
+ * may be partly filled). NULL for a handle or for a pointer that is not said to be optional is
+ *     TDBG_ERR_USAGE. No mistake of the caller ends the process, and nothing is printed.
  * Threads.  Every function may be called from any thread. Calls on one handle must not overlap;
  *     calls on different handles may (they take turns inside).
  * HDF5.     The library shares the process's HDF5 with the program. It registers the zstd filter
@@ -51,7 +51,7 @@ enum tdbg_result {
     TDBG_ERR_NOT_STORED, /* the value was not stored (tdbg show may compute it again) */
     TDBG_ERR_IO,         /* cannot read or write; full disk */
     TDBG_ERR_NO_MEMORY,
-    TDBG_ERR_FAILED, /* anything else */
+    TDBG_ERR_FAILED, /* anything else; of a recording: it has ended with an error before */
 };
 
 /* "usage error", ... Never NULL, whatever the number. */
@@ -91,8 +91,8 @@ struct tdbg_tensor {
     enum tdbg_elem elem;
     int32_t ndim;                    /* 0: a scalar */
     int64_t shape[TDBG_TENSOR_DIMS]; /* the first ndim; each 1 or more; row-major */
-    int32_t
-        batched; /* 1: shape[0] counts the samples of a full batch; a step with fewer has fewer */
+    /* 1: shape[0] counts the samples of a full batch, and a step with fewer samples has fewer. */
+    int32_t batched;
     enum tdbg_keep keep;
     /* Digest and statistics, and values, at steps with step % every == 0. 0: every step; for
      * TDBG_KEEP_KEYFRAME every keyframe step. What is kept has its digest at the same steps:
@@ -148,8 +148,10 @@ enum tdbg_int {
  *     struct tdbg_rec *rec = tdbg_rec_create();
  *     tdbg_rec_set_int(rec, TDBG_INT_BATCH, 64);
  *     tdbg_rec_add(rec, &(struct tdbg_tensor){.name = "loss", .stage = "loss"}, &loss_id);
- *     ...                                       all tensors, in the order in which a step makes
- * them tdbg_rec_begin(rec, "run.h5", 0); for each step: tdbg_rec_step(rec, epoch, samples);
+ *     ...                             all tensors, in the order in which a step makes them
+ *     tdbg_rec_begin(rec, "run.h5", 0);
+ *     for each step:
+ *         tdbg_rec_step(rec, epoch, samples);
  *         tdbg_rec_put(rec, loss_id, &loss, 1);        in any order
  *         ...
  *         tdbg_rec_commit(rec, loss, lr);
@@ -157,8 +159,9 @@ enum tdbg_int {
  *     tdbg_rec_free(rec);
  *
  * TDBG_ERR_USAGE means that the call did nothing, and one may go on. After any other error the
- * recording has ended: what was committed before it stays in the file, and every later call but
- * close and free fails. The training itself need not stop for it.
+ * recording has ended: what was committed before it stays in the file where the disk has any room,
+ * and every later call but close and free is TDBG_ERR_FAILED, with the first reason as its text.
+ * The training itself need not stop for it.
  *
  * Steps are written out together: after 16 of them, with the first commit a second after the last
  * time, and when the recording is closed. What was written out survives the death of the program. A

@@ -25,21 +25,26 @@ static int finish(struct tdbg_rec *rec, enum tdbg_status st)
     return tdbg_lib_result(st == TDBG_USAGE ? TDBG_IO : st);
 }
 
-/* NULL, or why nothing can be recorded now. */
-static const char *objection(const struct tdbg_rec *rec, enum rec_phase wanted)
+/* Is it the moment for a call that belongs to this phase? Else *result is what it returns; after an
+ * error the first reason stays the text. */
+static bool is_time(struct tdbg_rec *rec, enum rec_phase wanted, int *result)
 {
-    if (rec->failed)
-        return "the recording has ended with an error before";
+    if (rec->failed) {
+        *result = TDBG_ERR_FAILED;
+        return false;
+    }
     if (rec->phase == wanted)
-        return NULL;
+        return true;
     static const char *const texts[] = {
         [REC_DESCRIBE] = "the recording has not begun: tdbg_rec_begin() comes first",
         [REC_BETWEEN_STEPS] = "no step has begun: tdbg_rec_step() comes first",
         [REC_IN_STEP] = "the step has not been committed: tdbg_rec_commit() comes first",
         [REC_CLOSED] = "the recording is closed",
     };
-    return wanted == REC_DESCRIBE && rec->phase != REC_CLOSED ? "the recording has begun already"
-                                                              : texts[rec->phase];
+    bool again = wanted == REC_DESCRIBE && rec->phase != REC_CLOSED;
+    *result =
+        LIB_USAGE(&rec->err, "%s", again ? "the recording has begun already" : texts[rec->phase]);
+    return false;
 }
 
 /* --- begin --- */
@@ -197,9 +202,9 @@ int tdbg_rec_begin(struct tdbg_rec *rec, const char *path, unsigned flags)
 {
     if (!rec)
         return TDBG_ERR_USAGE;
-    const char *why = objection(rec, REC_DESCRIBE);
-    if (why)
-        return LIB_USAGE(&rec->err, "%s", why);
+    int result;
+    if (!is_time(rec, REC_DESCRIBE, &result))
+        return result;
     if (!path || !*path || (flags & ~(unsigned)TDBG_REC_OVERWRITE) != 0)
         return LIB_USAGE(&rec->err, "tdbg_rec_begin() got no path, or flags that there are not");
     enum tdbg_status st = open_sink(rec, path, flags & TDBG_REC_OVERWRITE, &rec->err);
@@ -217,9 +222,9 @@ int tdbg_rec_step(struct tdbg_rec *rec, int64_t epoch, int64_t samples)
 {
     if (!rec)
         return TDBG_ERR_USAGE;
-    const char *why = objection(rec, REC_BETWEEN_STEPS);
-    if (why)
-        return LIB_USAGE(&rec->err, "%s", why);
+    int result;
+    if (!is_time(rec, REC_BETWEEN_STEPS, &result))
+        return result;
     if (epoch < 0)
         return LIB_USAGE(&rec->err, "epoch %lld", (long long)epoch);
     if (samples < 0 || samples > rec->ints[TDBG_INT_BATCH])
@@ -306,9 +311,9 @@ int tdbg_rec_put(struct tdbg_rec *rec, int32_t id, const void *data, int64_t n_e
     if (!rec)
         return TDBG_ERR_USAGE;
     struct tdbg_err *err = &rec->err;
-    const char *why = objection(rec, REC_IN_STEP);
-    if (why)
-        return LIB_USAGE(err, "%s", why);
+    int result;
+    if (!is_time(rec, REC_IN_STEP, &result))
+        return result;
     if (id < 0 || id >= rec->n_tensors)
         return LIB_USAGE(err, "no tensor %d: there are %d", (int)id, (int)rec->n_tensors);
     const struct rec_tensor *t = &rec->tensors[id];
@@ -332,9 +337,9 @@ int tdbg_rec_put_samples(struct tdbg_rec *rec, int64_t n, const int64_t *ids, co
     if (!rec)
         return TDBG_ERR_USAGE;
     struct tdbg_err *err = &rec->err;
-    const char *why = objection(rec, REC_IN_STEP);
-    if (why)
-        return LIB_USAGE(err, "%s", why);
+    int result;
+    if (!is_time(rec, REC_IN_STEP, &result))
+        return result;
     if (rec->samples.total == 0)
         return LIB_USAGE(err, "no samples were declared: tdbg_rec_set_samples()");
     if (n != rec->n_samples || (n > 0 && (!ids || !x || !y)))
@@ -374,9 +379,10 @@ int tdbg_rec_commit(struct tdbg_rec *rec, float loss, float lr)
 {
     if (!rec)
         return TDBG_ERR_USAGE;
-    const char *why = objection(rec, REC_IN_STEP), *name = why ? NULL : missing(rec);
-    if (why)
-        return LIB_USAGE(&rec->err, "%s", why);
+    int result;
+    if (!is_time(rec, REC_IN_STEP, &result))
+        return result;
+    const char *name = missing(rec);
     if (name)
         return LIB_USAGE(&rec->err, "%s was not put in step %lld", name, (long long)rec->step);
     const bool all_grads = rec->n_grads > 0 && rec->n_grads_put == rec->n_grads;

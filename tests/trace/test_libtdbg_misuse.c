@@ -24,6 +24,46 @@
             fail_msg("'%s' does not say '%s'", tdbg_rec_error(rec), (text));                       \
     } while (0)
 
+/* Tensors that cannot be added, and what is said of them. */
+static const struct {
+    struct tdbg_tensor t;
+    const char *text;
+} wrong[] = {
+    {{.name = NULL}, "name"},
+    {{.name = ""}, "name"},
+    {{.name = "grad/../w"}, "name"},
+    {{.name = "grad//w"}, "name"},
+    {{.name = "grad/w w"}, "name"},
+    {{.name = "w"}, "needs a stage"},
+    {{.name = "w", .stage = "gradient"}, "no stage 'gradient'; there are samples, "},
+    {{.name = "gradient/w"}, "no stage 'gradient'"},
+    {{.name = "grad/w", .stage = "fwd"}, "another stage"},
+    {{.name = "grad/w", .elem = (enum tdbg_elem)7}, "no element type 7"},
+    {{.name = "grad/w", .elem = (enum tdbg_elem) - 1}, "no element type"},
+    {{.name = "grad/w", .ndim = 9}, "dimensions"},
+    {{.name = "grad/w", .ndim = -1}, "dimensions"},
+    {{.name = "grad/w", .ndim = 2, .shape = {3, 0}}, "dimension 1 is 0"},
+    {{.name = "grad/w", .ndim = 2, .shape = {-3, 2}}, "dimension 0 is -3"},
+    {{.name = "grad/w", .ndim = 2, .shape = {INT64_MAX, INT64_MAX}}, "2^40"},
+    {{.name = "grad/w", .batched = 1}, "batched"},
+    {{.name = "grad/w", .batched = 2}, "batched"},
+    {{.name = "eval/w", .ndim = 1, .shape = {8}, .batched = 1}, "batched"},
+    {{.name = "grad/w", .keep = TDBG_KEEP_SAMPLES}, "no way"},
+    {{.name = "grad/w", .keep = (enum tdbg_keep) - 1}, "no way"},
+    {{.name = "grad/w", .keep = TDBG_KEEP_KEYFRAME}, "of stage state"},
+    {{.name = "state/w", .keep = TDBG_KEEP_VALUES}, "of stage state"},
+    {{.name = "samples/x"}, "tdbg_rec_set_samples"},
+    {{.name = "grad/w", .digest_every = -1}, "cadence"},
+    {{.name = "grad/w", .value_every = -1}, "cadence"},
+    {{.name = "grad/w", .keep = TDBG_KEEP_VALUES, .digest_every = 2}, "no multiple"},
+    {{.name = "grad/w", .keep = TDBG_KEEP_VALUES, .digest_every = 2, .value_every = 3},
+     "no multiple"},
+    {{.name = "eval/w", .keep = TDBG_KEEP_DELTA}, "no differences"},
+    {{.name = "grad/w", .op = "\xc3\xa4"}, "op or unit"},
+    {{.name = "grad/w", .unit = "123456789012345678901234567890123"}, "op or unit"},
+    {{.name = "grad/w", .reserved = {0, 0, 1}}, "reserved"},
+};
+
 static void test_wrong_descriptions(void **unused)
 {
     (void)unused;
@@ -53,44 +93,6 @@ static void test_wrong_descriptions(void **unused)
     const struct tdbg_tensor wide = {.ndim = 1, .shape = {INT64_C(1) << 39}};
     REFUSED(tdbg_rec_set_samples(rec, &deep, &one, 4), "at most 7 dimensions");
     REFUSED(tdbg_rec_set_samples(rec, &wide, &one, 4), "2^40");
-    static const struct {
-        struct tdbg_tensor t;
-        const char *text;
-    } wrong[] = {
-        {{.name = NULL}, "name"},
-        {{.name = ""}, "name"},
-        {{.name = "grad/../w"}, "name"},
-        {{.name = "grad//w"}, "name"},
-        {{.name = "grad/w w"}, "name"},
-        {{.name = "w"}, "needs a stage"},
-        {{.name = "w", .stage = "gradient"}, "no stage 'gradient'; there are samples, "},
-        {{.name = "gradient/w"}, "no stage 'gradient'"},
-        {{.name = "grad/w", .stage = "fwd"}, "another stage"},
-        {{.name = "grad/w", .elem = (enum tdbg_elem)7}, "no element type 7"},
-        {{.name = "grad/w", .elem = (enum tdbg_elem) - 1}, "no element type"},
-        {{.name = "grad/w", .ndim = 9}, "dimensions"},
-        {{.name = "grad/w", .ndim = -1}, "dimensions"},
-        {{.name = "grad/w", .ndim = 2, .shape = {3, 0}}, "dimension 1 is 0"},
-        {{.name = "grad/w", .ndim = 2, .shape = {-3, 2}}, "dimension 0 is -3"},
-        {{.name = "grad/w", .ndim = 2, .shape = {INT64_MAX, INT64_MAX}}, "2^40"},
-        {{.name = "grad/w", .batched = 1}, "batched"},
-        {{.name = "grad/w", .batched = 2}, "batched"},
-        {{.name = "eval/w", .ndim = 1, .shape = {8}, .batched = 1}, "batched"},
-        {{.name = "grad/w", .keep = TDBG_KEEP_SAMPLES}, "no way"},
-        {{.name = "grad/w", .keep = (enum tdbg_keep) - 1}, "no way"},
-        {{.name = "grad/w", .keep = TDBG_KEEP_KEYFRAME}, "of stage state"},
-        {{.name = "state/w", .keep = TDBG_KEEP_VALUES}, "of stage state"},
-        {{.name = "samples/x"}, "tdbg_rec_set_samples"},
-        {{.name = "grad/w", .digest_every = -1}, "cadence"},
-        {{.name = "grad/w", .value_every = -1}, "cadence"},
-        {{.name = "grad/w", .keep = TDBG_KEEP_VALUES, .digest_every = 2}, "no multiple"},
-        {{.name = "grad/w", .keep = TDBG_KEEP_VALUES, .digest_every = 2, .value_every = 3},
-         "no multiple"},
-        {{.name = "eval/w", .keep = TDBG_KEEP_DELTA}, "no differences"},
-        {{.name = "grad/w", .op = "\xc3\xa4"}, "op or unit"},
-        {{.name = "grad/w", .unit = "123456789012345678901234567890123"}, "op or unit"},
-        {{.name = "grad/w", .reserved = {0, 0, 1}}, "reserved"},
-    };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         REFUSED(tdbg_rec_add(rec, &wrong[i].t, &id), wrong[i].text);
     const struct tdbg_tensor good = {.name = "grad/w"}, state = {.name = "state/w", .keep = 3};
@@ -322,9 +324,12 @@ static int fill_disk(const char *path)
     }
     if (result != TDBG_ERR_IO || !*tdbg_rec_error(rec))
         return 2;
-    if (!tdbg_rec_step(rec, 0, 1) || !tdbg_rec_put(rec, id, data, ELEMS) ||
-        !tdbg_rec_commit(rec, 0, 0) || tdbg_rec_due(rec, id) != 0)
+    char *reason = strdup(tdbg_rec_error(rec));
+    if (tdbg_rec_step(rec, 0, 1) != TDBG_ERR_FAILED || tdbg_rec_due(rec, id) != 0 ||
+        tdbg_rec_put(rec, id, data, ELEMS) != TDBG_ERR_FAILED ||
+        tdbg_rec_commit(rec, 0, 0) != TDBG_ERR_FAILED || strcmp(reason, tdbg_rec_error(rec)) != 0)
         return 3;
+    free(reason);
     tdbg_rec_close(rec);
     tdbg_rec_free(rec);
     free(data);
