@@ -17,6 +17,7 @@ enum {
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */
     TDBG_UUID_BYTES = 16,
+    TDBG_NUMERICS_FOREIGN = 0, /* as numerics_version: another program computed the values */
 };
 
 /* Where the values of a site are kept. */

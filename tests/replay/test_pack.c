@@ -214,8 +214,8 @@ static void add_false_step(struct tdbg_trace_writer *w, int32_t site)
         tdbg_trace_writer_put_digest(w, i, tdbg_digest_reference(a_data, s->dtype, n) + (i == site),
                                      &stats);
         enum tdbg_store store = maker.plans[i].store;
-        bool by_step = store == TDBG_STORE_DATASET || store == TDBG_STORE_PACKED ||
-                       store == TDBG_STORE_DELTA;
+        bool by_step =
+            store == TDBG_STORE_DATASET || store == TDBG_STORE_PACKED || store == TDBG_STORE_DELTA;
         if (by_step && s->stage != TDBG_STAGE_EVAL)
             check(tdbg_trace_writer_put_values(w, i, a_data, n, &err), &err);
     }
