@@ -29,13 +29,14 @@ enum {
     BLOCK_RAW = 0,
     SAMPLE_PARTS = 4, /* a piece is judged by so many parts of it */
     SAMPLE_PART_BYTES = 2048,
-    GAIN_SHIFT = 6, /* a block is coded where that saves 1 / 64 of it; zstd asks for as much */
+    GAIN_SHIFT = 6, /* runs have to save 1 / 64 of a piece; zstd asks for as much of a block */
 };
 
 /* Shortest runs that become matches. A sequence costs about a byte: in noise, where a literal is a
  * whole byte, four equal bytes pay, and by accident there are none; in exponents it takes more. */
 enum { SHORT_RUN = 4, LONG_RUN = 6 };
-static const double noise_bits = 7.0; /* per byte; above this it is noise */
+static const double noise_bits = 7.0;      /* per byte; above this it is noise */
+static const double incompressible = 7.84; /* above this zstd would find no gain in coding */
 
 struct tdbg_planes {
     ZSTD_CCtx *coder;
@@ -109,7 +110,9 @@ static double estimate_bits(const unsigned char *piece, size_t bytes)
         if (c > 0)
             sum += (float)c * log2f((float)c);
     }
-    return (double)(log2f((float)n) - sum / (float)n);
+    /* A sample looks less random than it is: bias as of Miller (1955). */
+    const float bias = 255 / (2 * 0.693147f);
+    return (double)(log2f((float)n) - sum / (float)n + bias / (float)n);
 }
 
 /* First place at or after `at` where run_bytes equal bytes stand; `bytes` where there is none. The
@@ -176,6 +179,20 @@ static size_t list_runs(ZSTD_Sequence *out, const unsigned char *piece, size_t b
     return n;
 }
 
+/* Copies a piece to where it is stored. Blocks lie at any address, and the C library's copy of so
+ * many bytes (rep movsb) was found to run at 2.6 GB/s where both sides are aligned differently. */
+static void copy_piece(unsigned char *to, const unsigned char *from, size_t bytes)
+{
+#ifdef __SSE2__
+    for (; bytes >= 64; bytes -= 64, from += 64, to += 64) {
+        for (size_t i = 0; i < 64; i += 16)
+            _mm_storeu_si128((__m128i *)(void *)(to + i),
+                             _mm_loadu_si128((const __m128i *)(const void *)(from + i)));
+    }
+#endif
+    memcpy(to, from, bytes);
+}
+
 static void write_block_header(unsigned char *to, bool last, unsigned type, size_t bytes)
 {
     unsigned header = (unsigned)last | type << 1 | (unsigned)bytes << 3;
@@ -190,7 +207,7 @@ static size_t code_block(struct tdbg_planes *p, const unsigned char *piece, size
     double bits = estimate_bits(piece, bytes);
     size_t saved,
         n = list_runs(p->sequences, piece, bytes, bits > noise_bits ? SHORT_RUN : LONG_RUN, &saved);
-    if ((double)(bytes - saved) * bits > 8 * (double)(bytes - (bytes >> GAIN_SHIFT)))
+    if (bits > incompressible && saved < bytes >> GAIN_SHIFT)
         return 0;
     size_t frame =
         ZSTD_compressSequences(p->coder, p->block, BLOCK_ROOM, p->sequences, n, piece, bytes);
@@ -198,7 +215,7 @@ static size_t code_block(struct tdbg_planes *p, const unsigned char *piece, size
     /* An error means a library that has changed what it accepts: bigger chunks, still sound. */
     if (ZSTD_isError(header) || frame - header >= bytes + BLOCK_HEADER_BYTES)
         return 0;
-    memcpy(to, p->block + header, frame - header);
+    copy_piece(to, p->block + header, frame - header);
     to[0] &= (unsigned char)~1u; /* not the last block of this frame */
     return frame - header;
 }
@@ -236,7 +253,7 @@ size_t tdbg_planes_encode(struct tdbg_planes *p, const void *shuffled, size_t pl
             size_t bytes = code_block(p, planes + from, end - from, to);
             if (bytes == 0) {
                 write_block_header(to, false, BLOCK_RAW, end - from);
-                memcpy(to + BLOCK_HEADER_BYTES, planes + from, end - from);
+                copy_piece(to + BLOCK_HEADER_BYTES, planes + from, end - from);
                 bytes = BLOCK_HEADER_BYTES + end - from;
             }
             block = to;
