@@ -50,7 +50,7 @@ static float *make_noise(void)
     return noise;
 }
 
-/* Seconds per tensor in the trace, and bytes of the file after WARM_STEPS and at the end. */
+/* Processor time per tensor, and by how much the file grew after WARM_STEPS. */
 static bool write_trace(const char *path, enum tdbg_store store, int64_t steps, const float *noise,
                         double *us, double *file_growth)
 {
@@ -63,13 +63,13 @@ static bool write_trace(const char *path, enum tdbg_store store, int64_t steps, 
             return false;
         for (int64_t step = 0; step < n; step++) {
             if (step == WARM_STEPS)
-                start = tdbg_clock_ns();
+                start = bench_thread_ns();
             for (int i = 0; i < SMALL_TENSORS; i++)
                 bench_put(w, i, step_values(noise, step, i), SMALL_ELEMS);
             bench_commit(w, step);
         }
         bench_close(w);
-        *us = 1e-3 * (double)(tdbg_clock_ns() - start) /
+        *us = 1e-3 * (double)(bench_thread_ns() - start) /
               ((double)SMALL_TENSORS * (double)(n - WARM_STEPS));
         *file_growth = run == 0 ? -(double)bench_file_bytes(path)
                                 : *file_growth + (double)bench_file_bytes(path);
@@ -96,7 +96,7 @@ static double write_plain(const char *path, int64_t steps, const float *noise)
     for (int i = 0; i < SMALL_TENSORS; i++)
         sets[i] = H5Dcreate2(file, tensor_names()[i], H5T_IEEE_F32LE, space, H5P_DEFAULT, dcpl,
                              H5P_DEFAULT);
-    int64_t start = tdbg_clock_ns();
+    int64_t start = bench_thread_ns();
     for (int64_t step = 0; step < steps; step++) {
         hsize_t at[2] = {(hsize_t)step, 0}, size[2] = {(hsize_t)step + 1, SMALL_ELEMS};
         for (int i = 0; i < SMALL_TENSORS; i++) {
@@ -112,7 +112,8 @@ static double write_plain(const char *path, int64_t steps, const float *noise)
     for (int i = 0; i < SMALL_TENSORS; i++)
         H5Dclose(sets[i]);
     H5Fclose(file);
-    double us = 1e-3 * (double)(tdbg_clock_ns() - start) / ((double)SMALL_TENSORS * (double)steps);
+    double us =
+        1e-3 * (double)(bench_thread_ns() - start) / ((double)SMALL_TENSORS * (double)steps);
     H5Pclose(dcpl);
     H5Sclose(memory);
     H5Sclose(space);

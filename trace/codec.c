@@ -11,7 +11,7 @@
 #include "trace/planes.h"
 #include "trace/shuffle.h"
 
-enum { LEVEL = 1, PLANES_MIN_BYTES = 1024, TRAILER_ROOM_BYTES = 4096 };
+enum { LEVEL = 1, PLANES_MIN_BYTES = 256, TRAILER_ROOM_BYTES = 4096 };
 
 struct buffer {
     void *data;

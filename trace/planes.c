@@ -9,7 +9,6 @@
 
 #include "trace/planes.h"
 
-#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,32 +86,41 @@ size_t tdbg_planes_bound(size_t plane_bytes, size_t n_planes)
            n_planes * (plane_bytes + count_pieces(plane_bytes) * BLOCK_HEADER_BYTES);
 }
 
-/* Entropy of a piece in bits per byte, order 0, from a sample of it. */
+/* log2(x) to about 0.008, without a call or a branch; finite for 0. */
+static float about_log2(float x)
+{
+    uint32_t bits;
+    float f;
+    memcpy(&bits, &x, sizeof bits);
+    float exponent = (float)((int32_t)(bits >> 23) - 127);
+    bits = (bits & 0x7fffff) | 0x3f800000;
+    memcpy(&f, &bits, sizeof f);
+    f -= 1;
+    return exponent + f * (1.3466f - 0.3466f * f);
+}
+
+/* Entropy in bits per byte, order 0, of what is left of a piece when repeated bytes are taken out,
+ * from a sample of it. */
 static double estimate_bits(const unsigned char *piece, size_t bytes)
 {
     unsigned count[4][256] = {0};
-    size_t n = 0, parts = bytes > SAMPLE_PARTS * SAMPLE_PART_BYTES ? SAMPLE_PARTS : 1;
+    size_t parts = bytes > SAMPLE_PARTS * SAMPLE_PART_BYTES ? SAMPLE_PARTS : 1;
     size_t part_bytes = parts == 1 ? bytes : SAMPLE_PART_BYTES;
     for (size_t part = 0; part < parts; part++) {
         const unsigned char *from = piece + (bytes - part_bytes) / SAMPLE_PARTS * part;
-        size_t i = 0;
-        for (; i + 4 <= part_bytes; i += 4) {
-            for (size_t k = 0; k < 4; k++) /* four tables: equal bytes do not wait for each other */
-                count[k][from[i + k]]++;
-        }
-        for (; i < part_bytes; i++)
-            count[0][from[i]]++;
-        n += part_bytes;
+        /* Four tables, so that equal bytes do not wait for each other. */
+        for (size_t i = 1; i < part_bytes; i++)
+            count[i % 4][from[i]] += from[i] != from[i - 1];
     }
-    float sum = 0;
+    float sum = 0, n = 1;
     for (int b = 0; b < 256; b++) {
-        unsigned c = count[0][b] + count[1][b] + count[2][b] + count[3][b];
-        if (c > 0)
-            sum += (float)c * log2f((float)c);
+        float c = (float)(count[0][b] + count[1][b] + count[2][b] + count[3][b]);
+        sum += c * about_log2(c);
+        n += c;
     }
     /* A sample looks less random than it is: bias as of Miller (1955). */
     const float bias = 255 / (2 * 0.693147f);
-    return (double)(log2f((float)n) - sum / (float)n + bias / (float)n);
+    return (double)(about_log2(n) + (bias - sum) / n);
 }
 
 /* First place at or after `at` where run_bytes equal bytes stand; `bytes` where there is none. The
@@ -207,8 +215,14 @@ static size_t code_block(struct tdbg_planes *p, const unsigned char *piece, size
     double bits = estimate_bits(piece, bytes);
     size_t saved,
         n = list_runs(p->sequences, piece, bytes, bits > noise_bits ? SHORT_RUN : LONG_RUN, &saved);
-    if (bits > incompressible && saved < bytes >> GAIN_SHIFT)
+    bool noise = bits > incompressible;
+    if (noise && saved < bytes >> GAIN_SHIFT)
         return 0;
+    /* Parameters may change between frames only, and ZSTD_compressSequences() leaves its frame
+     * open. A library that does not know this one refuses it, and noise takes longer. */
+    ZSTD_CCtx_reset(p->coder, ZSTD_reset_session_only);
+    ZSTD_CCtx_setParameter(p->coder, ZSTD_c_literalCompressionMode,
+                           noise ? (int)ZSTD_ps_disable : (int)ZSTD_ps_auto);
     size_t frame =
         ZSTD_compressSequences(p->coder, p->block, BLOCK_ROOM, p->sequences, n, piece, bytes);
     size_t header = ZSTD_isError(frame) ? frame : ZSTD_frameHeaderSize(p->block, frame);
