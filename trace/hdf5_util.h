@@ -55,6 +55,8 @@ enum tdbg_status tdbg_h5_put_int(hid_t object, const char *name, int64_t value,
                                  struct tdbg_err *err);
 enum tdbg_status tdbg_h5_put_u64(hid_t object, const char *name, uint64_t value,
                                  struct tdbg_err *err);
+enum tdbg_status tdbg_h5_put_u64s(hid_t object, const char *name, const uint64_t *values, hsize_t n,
+                                  struct tdbg_err *err);
 enum tdbg_status tdbg_h5_put_text(hid_t object, const char *name, const char *text,
                                   struct tdbg_err *err);
 
@@ -66,6 +68,8 @@ enum tdbg_status tdbg_h5_get_int(hid_t object, const char *where, const char *na
                                  int64_t max, int64_t *value, struct tdbg_err *err);
 enum tdbg_status tdbg_h5_get_u64(hid_t object, const char *where, const char *name, uint64_t *value,
                                  struct tdbg_err *err);
+enum tdbg_status tdbg_h5_get_u64s(hid_t object, const char *where, const char *name,
+                                  uint64_t *values, hsize_t n, struct tdbg_err *err);
 enum tdbg_status tdbg_h5_get_text(hid_t object, const char *where, const char *name,
                                   struct tdbg_arena *arena, const char **text,
                                   struct tdbg_err *err);
