@@ -12,8 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "trace/xxh64.h"
+#include <xxhash.h>
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -275,7 +274,7 @@ size_t tdbg_planes_encode(struct tdbg_planes *p, const void *shuffled, size_t pl
         }
     }
     block[0] |= 1; /* the last block */
-    uint32_t checksum = (uint32_t)tdbg_xxh64(shuffled, plane_bytes * n_planes);
+    uint32_t checksum = (uint32_t)XXH64(shuffled, plane_bytes * n_planes, 0);
     for (int i = 0; i < CHECKSUM_BYTES; i++)
         *to++ = (unsigned char)(checksum >> 8 * i);
     return (size_t)(to - (unsigned char *)out);
