@@ -29,10 +29,13 @@ class Failure(Exception):
 def tdbg(*args, env=None, timeout=PATIENCE_S):
     command = [TDBG, *map(str, args)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace",
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace",
                               timeout=timeout, env=dict(os.environ, **(env or {})))
     except subprocess.TimeoutExpired:
         raise Failure(f"hangs: {' '.join(command)}") from None
+    if "Sanitizer" in done.stderr or "runtime error: " in done.stderr:
+        raise Failure(f"a sanitizer reports: {' '.join(command)}\n{done.stderr[-3000:]}")
+    return done
 
 
 def has_command(name):
