@@ -52,6 +52,21 @@ static herr_t keep_innermost(unsigned n, const H5E_error2_t *entry, void *text)
     return 0;
 }
 
+/* Of an error of the file system only what the system says; in any case one line. */
+static void shorten(char *reason)
+{
+    static const char before[] = "error message = '";
+    char *text = strstr(reason, before), *end;
+    if (text && (end = strchr(text += sizeof before - 1, '\''))) {
+        memmove(reason, text, (size_t)(end - text));
+        reason[end - text] = 0;
+    }
+    for (char *c = reason; *c; c++) {
+        if (*c == '\n')
+            *c = ' ';
+    }
+}
+
 enum tdbg_status tdbg_h5_err_set(struct tdbg_err *err, enum tdbg_status status, const char *file,
                                  int line, const char *fmt, ...)
 {
@@ -61,10 +76,7 @@ enum tdbg_status tdbg_h5_err_set(struct tdbg_err *err, enum tdbg_status status, 
     vsnprintf(what, sizeof what, fmt, args);
     va_end(args);
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, reason);
-    for (char *c = reason; *c; c++) {
-        if (*c == '\n')
-            *c = ' ';
-    }
+    shorten(reason);
     return tdbg_err_set(err, status, file, line, "%s%s%s", what, reason[0] ? ": HDF5: " : "",
                         reason);
 }
@@ -90,6 +102,22 @@ hid_t tdbg_h5_dtype(enum tdbg_dtype dtype)
         break;
     }
     TDBG_BUG("no such dtype: %d", (int)dtype);
+}
+
+hid_t tdbg_h5_bits_type(size_t elem_bytes)
+{
+    switch (elem_bytes) {
+    case 1:
+        return H5T_STD_U8LE;
+    case 2:
+        return H5T_STD_U16LE;
+    case 4:
+        return H5T_STD_U32LE;
+    case 8:
+        return H5T_STD_U64LE;
+    default:
+        TDBG_BUG("elements of %zu bytes", elem_bytes);
+    }
 }
 
 bool tdbg_h5_parse_dtype(hid_t type, enum tdbg_dtype *out)
@@ -179,5 +207,26 @@ enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t typ
         *out = id;
     }
     tdbg_h5_release_plugins(held);
+    return st;
+}
+
+enum tdbg_status tdbg_h5_trim_rows(hid_t loc, const char *path, hsize_t rows, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    hsize_t dims[H5S_MAX_RANK];
+    hid_t dataset = -1, space = -1;
+    TDBG_TRY(tdbg_h5_open_object(loc, path, H5I_DATASET, &dataset, err));
+    space = H5Dget_space(dataset);
+    TDBG_H5_FAIL_IF(H5Sget_simple_extent_dims(space, dims, NULL) < 1, DAMAGED, "%s cannot be read",
+                    path);
+    if (dims[0] > rows) {
+        dims[0] = rows;
+        TDBG_H5_FAIL_IF(H5Dset_extent(dataset, dims) < 0, IO, "cannot shorten %s", path);
+    }
+out:
+    if (space >= 0)
+        H5Sclose(space);
+    if (dataset >= 0)
+        H5Dclose(dataset);
     return st;
 }

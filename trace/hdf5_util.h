@@ -39,6 +39,7 @@ enum tdbg_status tdbg_h5_err_set(struct tdbg_err *err, enum tdbg_status status, 
 
 /* HDF5's file type of an element type (always little-endian); borrowed, never closed. */
 hid_t tdbg_h5_dtype(enum tdbg_dtype dtype);
+hid_t tdbg_h5_bits_type(size_t elem_bytes); /* the unsigned integer of that size; borrowed */
 bool tdbg_h5_parse_dtype(hid_t type, enum tdbg_dtype *out); /* false: none of ours */
 
 /* A fixed-length, zero-padded UTF-8 string type; the caller closes it. */
@@ -88,5 +89,8 @@ enum tdbg_status tdbg_h5_create_group(hid_t loc, const char *path, hid_t *out,
 /* Opens a group or dataset by a path of hard links only; the caller closes *out with H5Oclose. */
 enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t type, hid_t *out,
                                      struct tdbg_err *err);
+
+/* Shortens a dataset to that many rows where it has more. */
+enum tdbg_status tdbg_h5_trim_rows(hid_t loc, const char *path, hsize_t rows, struct tdbg_err *err);
 
 #endif

@@ -42,6 +42,19 @@ bool tdbg_layout_count(int32_t ndim, const int64_t *dims, int64_t *elems)
     return true;
 }
 
+/* Stores in which a value that was never put cannot be told from zeros by the dataset alone: the
+ * digest of the same step tells. */
+static enum tdbg_status check_guarded(const struct tdbg_site *site,
+                                      const struct tdbg_site_plan *plan, enum tdbg_status bad,
+                                      struct tdbg_err *err)
+{
+    if (plan->value_every == 0)
+        REFUSE("site %s is stored but at no step", site->name);
+    if (plan->digest_every == 0 || plan->value_every % plan->digest_every != 0)
+        REFUSE("site %s has values at steps without a digest", site->name);
+    return TDBG_OK;
+}
+
 static enum tdbg_status check_store(const struct tdbg_site *site, const struct tdbg_site_plan *plan,
                                     enum tdbg_status bad, struct tdbg_err *err)
 {
@@ -61,7 +74,13 @@ static enum tdbg_status check_store(const struct tdbg_site *site, const struct t
         if (site->stage != TDBG_STAGE_STATE)
             REFUSE("site %s is not of stage state and cannot be stored as a keyframe", site->name);
         return TDBG_OK;
+    case TDBG_STORE_DELTA:
+        if (site->stage == TDBG_STAGE_EVAL)
+            REFUSE("site %s is not there at every step and cannot be stored as differences",
+                   site->name);
+        return check_guarded(site, plan, bad, err);
     case TDBG_STORE_PACKED:
+        return check_guarded(site, plan, bad, err);
     case TDBG_STORE_COUNT:
         break;
     }
@@ -140,16 +159,22 @@ static bool same_plan(const struct tdbg_site_plan *a, const struct tdbg_site_pla
     return a->store == b->store && a->value_every == b->value_every;
 }
 
-/* A value set of the n sites order[0 .. n-1]: all those of one name that are stored as datasets. */
+static bool is_in_set(const struct tdbg_site_plan *plan)
+{
+    return plan->store == TDBG_STORE_DATASET || plan->store == TDBG_STORE_DELTA;
+}
+
+/* A value set of the n sites order[0 .. n-1]: all those of one name that are stored in one. */
 static enum tdbg_status add_set(struct tdbg_arena *arena, const struct tdbg_site *sites,
                                 const struct tdbg_site_plan *plans, const int32_t *order, int32_t n,
                                 struct tdbg_layout *out, enum tdbg_status bad, struct tdbg_err *err)
 {
     struct tdbg_value_set *set = &out->sets[out->n_sets];
     const struct tdbg_site *first = &sites[order[0]];
-    *set = (struct tdbg_value_set){.site = order[0], .ndim = first->ndim};
-    set->path =
-        tdbg_arena_printf(arena, "t/%s/%s", tdbg_stage_text(first->stage), tdbg_site_tensor(first));
+    *set = (struct tdbg_value_set){
+        .site = order[0], .ndim = first->ndim, .store = plans[order[0]].store};
+    set->path = tdbg_arena_printf(arena, "%s/%s/%s", set->store == TDBG_STORE_DELTA ? "delta" : "t",
+                                  tdbg_stage_text(first->stage), tdbg_site_tensor(first));
     enum tdbg_status st = fill_axes(sites, order, n, set, bad, err);
     if (st != TDBG_OK)
         return st;
@@ -175,6 +200,42 @@ static enum tdbg_status add_set(struct tdbg_arena *arena, const struct tdbg_site
     return TDBG_OK;
 }
 
+/* Gives every packed site its place: sets in the order of their first sites, a set's sites in site
+ * order. */
+static enum tdbg_status pack_sites(struct tdbg_arena *arena, const struct tdbg_site *sites,
+                                   const struct tdbg_site_plan *plans, int32_t n_sites,
+                                   struct tdbg_layout *out, enum tdbg_status bad,
+                                   struct tdbg_err *err)
+{
+    int32_t set_of[TDBG_STAGE_COUNT][TDBG_DTYPE_COUNT];
+    memset(set_of, -1, sizeof set_of);
+    out->packed = tdbg_arena_alloc(arena, sizeof set_of / sizeof **set_of * sizeof *out->packed);
+    for (int32_t i = 0; i < n_sites; i++) {
+        const struct tdbg_site *s = &sites[i];
+        if (plans[i].store != TDBG_STORE_PACKED)
+            continue;
+        int32_t *k = &set_of[s->stage][s->dtype];
+        if (*k < 0) {
+            *k = out->n_packed++;
+            out->packed[*k].path = tdbg_arena_printf(
+                arena, "packed/%s/%s", tdbg_stage_text(s->stage), tdbg_dtype_text(s->dtype));
+            out->packed[*k].site = i;
+        }
+        struct tdbg_packed_set *p = &out->packed[*k];
+        if (plans[i].value_every != plans[p->site].value_every)
+            REFUSE("sites %s and %s are packed together, but stored at different steps",
+                   sites[p->site].name, s->name);
+        if (tdbg_site_elems(s) > TDBG_MAX_ELEMS - p->row_elems)
+            REFUSE("%s has rows that are too large", p->path);
+        out->packed_set[i] = *k;
+        out->packed_offset[i] = p->row_elems;
+        p->row_elems += tdbg_site_elems(s);
+    }
+    for (int32_t k = 0; k < out->n_packed; k++)
+        out->packed[k].row_elems += out->packed[k].row_elems == 0;
+    return TDBG_OK;
+}
+
 enum tdbg_status tdbg_layout_build(struct tdbg_arena *arena, const struct tdbg_run_info *info,
                                    const struct tdbg_site *sites,
                                    const struct tdbg_site_plan *plans, int32_t n_sites,
@@ -186,10 +247,14 @@ enum tdbg_status tdbg_layout_build(struct tdbg_arena *arena, const struct tdbg_r
     *out = (struct tdbg_layout){.order = tdbg_arena_alloc(arena, n * sizeof *out->order),
                                 .set = tdbg_arena_alloc(arena, n * sizeof *out->set),
                                 .slot = tdbg_arena_alloc(arena, n * sizeof *out->slot),
-                                .sets = tdbg_arena_alloc(arena, n * sizeof *out->sets)};
+                                .sets = tdbg_arena_alloc(arena, n * sizeof *out->sets),
+                                .packed_set = tdbg_arena_alloc(arena, n * sizeof *out->packed_set),
+                                .packed_offset =
+                                    tdbg_arena_alloc(arena, n * sizeof *out->packed_offset)};
     for (int32_t i = 0; i < n_sites; i++) {
         out->order[i] = i;
-        out->set[i] = -1;
+        out->set[i] = out->packed_set[i] = -1;
+        out->packed_offset[i] = -1;
         TDBG_TRY(check_site(info, &sites[i], &plans[i], bad, err));
     }
     qsort_r(out->order, n, sizeof *out->order, compare_sites, (void *)sites);
@@ -203,12 +268,13 @@ enum tdbg_status tdbg_layout_build(struct tdbg_arena *arena, const struct tdbg_r
             if (next > i &&
                 compare_sites(&out->order[next - 1], &out->order[next], (void *)sites) == 0)
                 REFUSE("site %s is there twice", s->name);
-            if (plans[out->order[next]].store == TDBG_STORE_DATASET)
+            if (is_in_set(&plans[out->order[next]]))
                 stored[n_stored++] = out->order[next];
         }
         if (n_stored > 0)
             TDBG_TRY(add_set(arena, sites, plans, stored, n_stored, out, bad, err));
     }
+    TDBG_TRY(pack_sites(arena, sites, plans, n_sites, out, bad, err));
 out:
     return st;
 }

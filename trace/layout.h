@@ -1,6 +1,6 @@
 /* Layout: what follows from the list of sites alone, computed in the same way by writer and reader:
- * which sites may be in a trace, which dataset of /t holds which site, and which samples of a batch
- * a (lane, micro-batch) sees. */
+ * which sites may be in a trace, which dataset holds which site and where, and which samples of a
+ * batch a (lane, micro-batch) sees. */
 #ifndef TDBG_TRACE_LAYOUT_H
 #define TDBG_TRACE_LAYOUT_H
 
@@ -11,12 +11,13 @@
 enum { TDBG_MAX_LANES = 1 << 20 };
 #define TDBG_MAX_ELEMS (INT64_C(1) << 40) /* of one tensor, and of samples in a batch or a set */
 
-/* One dataset of /t: the sites of one name, each in a slot of its own.
+/* One dataset of /t or /delta: the sites of one name, each in a slot of its own.
  *
  *     row of a step:  [ slot 0: lane f, micro 0 ][ slot 1: lane f, micro 1 ] ... [ slot L*A - 1 ]
  */
 struct tdbg_value_set {
-    const char *path;            /* "t/grad/fc1.weight" */
+    const char *path; /* "t/grad/fc1.weight" */
+    enum tdbg_store store;
     int32_t site;                /* one of its sites: stage, dtype and plan are those of all */
     int32_t first_lane;          /* lane of slot 0, or TDBG_LANE_ALL */
     int32_t n_lanes, n_micro;    /* extents of the slot axes; 1 where there is no such axis */
@@ -26,12 +27,26 @@ struct tdbg_value_set {
     int64_t slot_elems;
 };
 
+/* One dataset of /packed: the packed sites of one stage and dtype, in site order.
+ *
+ *     row of a step:  [ site 4: 64 elements ][ site 5: 10 ][ site 9: 64 ] ...
+ */
+struct tdbg_packed_set {
+    const char *path;  /* "packed/grad/f32" */
+    int32_t site;      /* its first site: stage, dtype and cadence are those of all */
+    int64_t row_elems; /* at least 1 */
+};
+
 struct tdbg_layout {
     int32_t *order; /* (n_sites) site numbers sorted by name, lane, micro-batch */
     int32_t *set;   /* (n_sites) the site's value set, or -1 */
     int32_t *slot;  /* (n_sites) its slot there */
     struct tdbg_value_set *sets;
     int32_t n_sets;
+    int32_t *packed_set;    /* (n_sites) the site's packed set, or -1 */
+    int64_t *packed_offset; /* (n_sites) its first element in a row there, or -1 */
+    struct tdbg_packed_set *packed;
+    int32_t n_packed;
 };
 
 /* Checks a name of a site or keyframe item: printable ASCII, 1 .. TDBG_MAX_SITE_NAME characters,

@@ -1,6 +1,6 @@
 /* The trace reader: opening and closing a file, and what is known once it is open. What is checked
  * at that point is in reader_open.c; steps, digests and statistics are in reader_table.c, values in
- * reader_value.c, samples in reader_samples.c. */
+ * reader_value.c and reader_store.c, samples in reader_samples.c. */
 #include "trace/reader_impl.h"
 
 #include <errno.h>
@@ -130,6 +130,7 @@ void tdbg_trace_close(struct tdbg_trace *trace)
         tdbg_reader_close_cached(&trace->stats[c]);
     tdbg_reader_close_cached(&trace->batch);
     tdbg_reader_free_samples(trace);
+    tdbg_reader_free_stores(trace);
     tdbg_chunk_cache_free(&trace->value_cache);
     if (trace->file >= 0)
         H5Fclose(trace->file);
@@ -235,6 +236,11 @@ enum tdbg_status tdbg_trace_read_sizes(struct tdbg_trace *trace, struct tdbg_tra
     tdbg_h5_begin();
     for (int32_t i = 0; i < trace->layout.n_sets; i++) {
         TDBG_TRY(tdbg_reader_open_set(trace, i, &c, err));
+        s.values_bytes += stored_bytes(c->dataset);
+        s.raw_values_bytes += raw_bytes(c);
+    }
+    for (int32_t k = 0; k < trace->layout.n_packed; k++) {
+        TDBG_TRY(tdbg_reader_open_packed(trace, k, &c, err));
         s.values_bytes += stored_bytes(c->dataset);
         s.raw_values_bytes += raw_bytes(c);
     }

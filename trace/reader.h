@@ -64,7 +64,9 @@ enum tdbg_status tdbg_trace_read_step_stats(struct tdbg_trace *trace, int64_t st
 
 /* Value of a site: tdbg_site_elems() elements of its dtype into data, rest of a short batch zero.
  * *n_elems (may be NULL) is how many are valid. Reads what is stored, wherever it is (dataset,
- * samples, keyframe); else calls the recompute function; else TDBG_NEEDS_REPLAY. */
+ * packed, delta, samples, keyframe; TDBG_NOT_FOUND where the writer left a packed or delta value
+ * out); else calls the recompute function; else TDBG_NEEDS_REPLAY. Values of store DELTA cost a
+ * read of up to TDBG_MAX_WHOLE_EVERY rows, one where the step before was read last. */
 enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *trace, int64_t step, int32_t site,
                                         void *data, int64_t *n_elems, struct tdbg_err *err);
 

@@ -22,6 +22,19 @@ struct cached_array {
 struct lazy_array {
     struct tdbg_chunked array;
     bool open;
+    int64_t whole_every; /* /delta only: rows */
+};
+
+/* The value of a site with store DELTA that was read last: the next row is one difference away. */
+struct recent_value {
+    unsigned char *data; /* NULL: none */
+    uint64_t row;
+};
+
+/* A dataset of /packed. Each keeps a chunk of its own: one holds many sites and several steps. */
+struct packed_reader {
+    struct cached_array rows;
+    bool open;
 };
 
 /* A set of samples. Samples are read in the order in which some epoch shuffles them, so many
@@ -42,12 +55,17 @@ struct tdbg_trace {
     struct tdbg_chunk_io io;
     struct tdbg_run_info info;
     bool closed;
+    int32_t schema_minor;
 
     struct tdbg_site *sites;
     struct tdbg_site_plan *plans;
     int32_t n_sites;
     struct tdbg_layout layout;
-    struct lazy_array *values; /* (layout.n_sets) */
+    int64_t *packed_column;       /* (n_sites) packed_offset as the file has it */
+    struct lazy_array *values;    /* (layout.n_sets) */
+    struct packed_reader *packed; /* (layout.n_packed) */
+    struct recent_value *recent;  /* (n_sites) */
+    size_t recent_bytes;          /* of all of them */
     struct tdbg_keyframe_item *items;
     int32_t n_items;
     int32_t *item_of_site;     /* (n_sites) */
@@ -87,6 +105,18 @@ enum tdbg_status tdbg_reader_open_set(struct tdbg_trace *trace, int32_t set,
                                       struct tdbg_chunked **out, struct tdbg_err *err);
 enum tdbg_status tdbg_reader_open_item(struct tdbg_trace *trace, int32_t item,
                                        struct tdbg_chunked **out, struct tdbg_err *err);
+
+/* reader_store.c: a dataset of /packed, opened and checked; values of sites by their store; the
+ * digest recorded for a site at a step that is there (0: none). */
+enum tdbg_status tdbg_reader_open_packed(struct tdbg_trace *trace, int32_t packed_set,
+                                         struct tdbg_chunked **out, struct tdbg_err *err);
+enum tdbg_status tdbg_reader_read_packed(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                         void *data, struct tdbg_err *err);
+enum tdbg_status tdbg_reader_read_delta(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                        void *data, struct tdbg_err *err);
+enum tdbg_status tdbg_reader_read_digest(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                         uint64_t *digest, struct tdbg_err *err);
+void tdbg_reader_free_stores(struct tdbg_trace *trace);
 
 /* Opens a dataset with a cache of its own. */
 static inline enum tdbg_status tdbg_reader_open_cached(struct tdbg_trace *trace, const char *path,

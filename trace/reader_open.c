@@ -49,6 +49,7 @@ static enum tdbg_status load_schema(struct tdbg_trace *t, hid_t root, struct tdb
                  (int)TDBG_SCHEMA_MAJOR);
     TDBG_FAIL_IF(schema[0] < 1 || schema[1] < 0, DAMAGED, "/: schema %lld.%lld never was",
                  (long long)schema[0], (long long)schema[1]);
+    t->schema_minor = schema[1] < INT32_MAX ? (int32_t)schema[1] : INT32_MAX;
 out:
     return st;
 }
@@ -146,6 +147,7 @@ static enum tdbg_status parse_site(struct tdbg_trace *t, const struct tdbg_site_
     memcpy(s->dims, r->shape, (size_t)r->ndim * sizeof *s->dims);
     plan->digest_every = r->digest_every;
     plan->value_every = r->value_every;
+    t->packed_column[i] = r->packed_offset;
 out:
     return st;
 }
@@ -170,12 +172,15 @@ static void grow_rows(struct tdbg_trace *t, const struct tdbg_table *table, size
     if (table == &tdbg_table_sites) {
         struct tdbg_site *sites = tdbg_arena_alloc(t->arena, n_want * sizeof *sites);
         struct tdbg_site_plan *plans = tdbg_arena_alloc(t->arena, n_want * sizeof *plans);
+        int64_t *offsets = tdbg_arena_alloc(t->arena, n_want * sizeof *offsets);
         if (n_have > 0) {
             memcpy(sites, t->sites, n_have * sizeof *sites);
             memcpy(plans, t->plans, n_have * sizeof *plans);
+            memcpy(offsets, t->packed_column, n_have * sizeof *offsets);
         }
         t->sites = sites;
         t->plans = plans;
+        t->packed_column = offsets;
     } else {
         struct tdbg_keyframe_item *items = tdbg_arena_alloc(t->arena, n_want * sizeof *items);
         if (n_have > 0)
@@ -200,7 +205,7 @@ static enum tdbg_status load_table(struct tdbg_trace *t, const char *path,
     } record;
     TDBG_TRY(tdbg_reader_open_cached(t, path, -1, 1, &a, err));
     type = H5Dget_type(a.array.dataset);
-    TDBG_TRY(tdbg_table_match(table, type, path, offsets, err));
+    TDBG_TRY(tdbg_table_match(table, t->schema_minor, type, path, offsets, err));
     uint64_t n = a.array.dims[0];
     TDBG_FAIL_IF(n > TDBG_MAX_SITES || a.array.elem_bytes > PIECE_ROWS, DAMAGED, "%s has %llu rows",
                  path, (unsigned long long)n);
@@ -254,6 +259,19 @@ out:
     return st;
 }
 
+/* Offsets follow from the sites; the column is for readers that do not compute them. Where the two
+ * differ, one of them would read another tensor. */
+static enum tdbg_status check_packed(const struct tdbg_trace *t, struct tdbg_err *err)
+{
+    for (int32_t i = 0; i < t->n_sites; i++) {
+        if (t->packed_column[i] != t->layout.packed_offset[i])
+            return TDBG_RAISE(err, DAMAGED, "sites: packed_offset of row %d is %lld, not %lld",
+                              (int)i, (long long)t->packed_column[i],
+                              (long long)t->layout.packed_offset[i]);
+    }
+    return TDBG_OK;
+}
+
 enum tdbg_status tdbg_reader_load(struct tdbg_trace *t, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -267,7 +285,10 @@ enum tdbg_status tdbg_reader_load(struct tdbg_trace *t, struct tdbg_err *err)
     TDBG_TRY(load_table(t, "run/keyframe_items", &tdbg_table_items, &t->n_items, err));
     TDBG_TRY(tdbg_layout_build(t->arena, &t->info, t->sites, t->plans, t->n_sites, TDBG_DAMAGED,
                                &t->layout, err));
+    TDBG_TRY(check_packed(t, err));
     t->values = tdbg_arena_alloc(t->arena, (size_t)t->layout.n_sets * sizeof *t->values);
+    t->packed = tdbg_arena_alloc(t->arena, (size_t)t->layout.n_packed * sizeof *t->packed);
+    t->recent = tdbg_arena_alloc(t->arena, (size_t)t->n_sites * sizeof *t->recent);
     t->frames = tdbg_arena_alloc(t->arena, (size_t)t->n_items * sizeof *t->frames);
     TDBG_TRY(tdbg_reader_load_samples(t, err));
     TDBG_TRY(tdbg_layout_check_stores(t->arena, t->sites, t->plans, t->n_sites, t->items,

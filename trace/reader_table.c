@@ -75,7 +75,8 @@ enum tdbg_status tdbg_reader_load_steps(struct tdbg_trace *t, struct tdbg_err *e
     struct tdbg_step_row row;
     TDBG_TRY(tdbg_reader_open_cached(t, "steps", -1, 1, &t->steps, err));
     type = H5Dget_type(t->steps.array.dataset);
-    TDBG_TRY(tdbg_table_match(&tdbg_table_steps, type, "steps", t->step_offsets, err));
+    TDBG_TRY(
+        tdbg_table_match(&tdbg_table_steps, t->schema_minor, type, "steps", t->step_offsets, err));
     TDBG_TRY(check_chains(t, err));
     TDBG_TRY(load_chain_before(t, err));
     t->n_steps = (int64_t)t->steps.array.dims[0];

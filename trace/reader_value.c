@@ -1,4 +1,5 @@
-/* Reading values of a site, from wherever they are stored: /t, /samples or /keyframe. */
+/* Reading values of a site, from wherever they are stored: /t, /samples or /keyframe here, others
+ * in reader_store.c. */
 #include "trace/reader_impl.h"
 
 #include <stdlib.h>
@@ -23,15 +24,21 @@ enum tdbg_status tdbg_reader_open_set(struct tdbg_trace *t, int32_t i, struct td
     const struct tdbg_value_set *set = &t->layout.sets[i];
     struct lazy_array *lazy = &t->values[i];
     if (!lazy->open) {
-        TDBG_TRY(tdbg_chunked_open(t->file, set->path, tdbg_h5_dtype(t->sites[set->site].dtype),
-                                   1 + set->n_axes + set->ndim, &t->value_cache, &lazy->array,
-                                   err));
+        enum tdbg_dtype dtype = t->sites[set->site].dtype;
+        hid_t type = set->store == TDBG_STORE_DATASET ? tdbg_h5_dtype(dtype)
+                                                      : tdbg_h5_bits_type(tdbg_dtype_bytes(dtype));
+        TDBG_TRY(tdbg_chunked_open(t->file, set->path, type, 1 + set->n_axes + set->ndim,
+                                   &t->value_cache, &lazy->array, err));
         const struct tdbg_chunked *c = &lazy->array;
-        lazy->open = (set->n_axes < 1 || c->dims[1] == (hsize_t)set->n_lanes) &&
+        if (set->store == TDBG_STORE_DELTA)
+            st = tdbg_h5_get_int(c->dataset, set->path, "whole_every", 1, TDBG_MAX_WHOLE_EVERY,
+                                 &lazy->whole_every, err);
+        lazy->open = st == TDBG_OK && (set->n_axes < 1 || c->dims[1] == (hsize_t)set->n_lanes) &&
                      (set->n_axes < 2 || c->dims[2] == (hsize_t)set->n_micro) &&
                      has_dims(c, 1 + set->n_axes, set->ndim, set->dims);
         if (!lazy->open)
             tdbg_chunked_close(&lazy->array);
+        TDBG_TRY(st);
         TDBG_FAIL_IF(!lazy->open, DAMAGED, "%s does not have the shape that sites says", set->path);
     }
     *out = &lazy->array;
@@ -107,13 +114,14 @@ bool tdbg_trace_has_values(const struct tdbg_trace *t, int32_t site, int64_t ste
         return false;
     switch (plan->store) {
     case TDBG_STORE_DATASET:
+    case TDBG_STORE_PACKED:
+    case TDBG_STORE_DELTA:
         return step % plan->value_every == 0;
     case TDBG_STORE_SAMPLES:
         return true;
     case TDBG_STORE_KEYFRAME:
         return tdbg_trace_keyframe_before(t, step) == step;
     case TDBG_STORE_NONE:
-    case TDBG_STORE_PACKED:
     case TDBG_STORE_COUNT:
         break;
     }
@@ -182,6 +190,10 @@ static enum tdbg_status read_stored(struct tdbg_trace *t, const struct tdbg_step
     }
     if (t->plans[site].store == TDBG_STORE_DATASET) {
         TDBG_TRY(read_dataset(t, row->step, site, data, err));
+    } else if (t->plans[site].store == TDBG_STORE_PACKED) {
+        TDBG_TRY(tdbg_reader_read_packed(t, row->step, site, data, err));
+    } else if (t->plans[site].store == TDBG_STORE_DELTA) {
+        TDBG_TRY(tdbg_reader_read_delta(t, row->step, site, data, err));
     } else if (t->plans[site].store == TDBG_STORE_KEYFRAME) {
         TDBG_TRY(tdbg_trace_read_keyframe(t, row->step, t->item_of_site[site], data, err));
     } else if (elems > 0) {
@@ -192,6 +204,25 @@ static enum tdbg_status read_stored(struct tdbg_trace *t, const struct tdbg_step
     if (n_elems)
         *n_elems = valid;
 out:
+    return st;
+}
+
+/* A place in a row that was never filled holds zeros: without a digest they are no value. */
+static bool is_guarded(enum tdbg_store store)
+{
+    return store == TDBG_STORE_PACKED || store == TDBG_STORE_DELTA;
+}
+
+static enum tdbg_status check_put(struct tdbg_trace *t, int32_t site, int64_t step,
+                                  const char *label, struct tdbg_err *err)
+{
+    uint64_t digest;
+    enum tdbg_status st = tdbg_reader_read_digest(t, step, site, &digest, err);
+    if (st == TDBG_OK && digest == 0)
+        return TDBG_RAISE(err, NOT_FOUND, "%s was not recorded at step %lld", label,
+                          (long long)step);
+    if (st != TDBG_OK)
+        TDBG_H5_CONTEXT(err, "cannot read %s at step %lld", label, (long long)step);
     return st;
 }
 
@@ -209,6 +240,8 @@ enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int3
     TDBG_FAIL_IF(s->stage == TDBG_STAGE_EVAL && !row.evaluated, NOT_FOUND,
                  "%s: step %lld was not evaluated", label, (long long)step);
     if (tdbg_trace_has_values(t, site, step, row.evaluated)) {
+        if (is_guarded(t->plans[site].store))
+            TDBG_TRY(check_put(t, site, step, label, err));
         st = read_stored(t, &row, site, data, n_elems, err);
         if (st != TDBG_OK)
             TDBG_H5_CONTEXT(err, "cannot read %s at step %lld", label, (long long)step);

@@ -15,6 +15,7 @@ enum {
     TDBG_SCHEMA_MINOR = 1,
     TDBG_ZSTD_FILTER_ID = 32015, /* registered with The HDF Group */
     TDBG_MAX_STEPS = INT32_MAX,
+    TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */
     TDBG_UUID_BYTES = 16,
 };
 
@@ -22,9 +23,10 @@ enum {
 enum tdbg_store {
     TDBG_STORE_NONE,     /* digest and statistics at most; the value is computed again */
     TDBG_STORE_DATASET,  /* /t/<stage>/<tensor>, one row per step of the site's cadence */
-    TDBG_STORE_PACKED,   /* /packed/<stage> */
+    TDBG_STORE_PACKED,   /* /packed/<stage>/<dtype>, beside other small tensors of its kind */
     TDBG_STORE_SAMPLES,  /* /samples: by sample id */
     TDBG_STORE_KEYFRAME, /* /keyframe/<tensor> */
+    TDBG_STORE_DELTA,    /* /delta/<stage>/<tensor>, as difference to the row before */
     TDBG_STORE_COUNT
 };
 
@@ -32,7 +34,7 @@ enum tdbg_store {
  * Evaluation sites have every = 1 and `eval_only`: they exist at steps that evaluate. */
 struct tdbg_site_plan {
     int32_t digest_every; /* digests and statistics */
-    int32_t value_every;  /* values, when store is DATASET */
+    int32_t value_every;  /* values, when store is DATASET, PACKED or DELTA */
     enum tdbg_store store;
 };
 
@@ -48,6 +50,7 @@ struct tdbg_step_row {
     int64_t start_ns; /* since the start of the recording */
     int64_t duration_ns;
     int32_t evaluated;                /* 1: eval/ sites of this step hold values */
+    int32_t dropped;                  /* values left out because the queue was full; since 1.1 */
     uint64_t chain[TDBG_CHAIN_COUNT]; /* h(step); 0 for chains that no recorded site belongs to */
 };
 

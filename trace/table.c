@@ -6,26 +6,28 @@
 
 #include "trace/hdf5_util.h"
 
-#define STEP(field, kind, count)                                                                   \
-    {                                                                                              \
-#field, TDBG_COLUMN_##kind, offsetof(struct tdbg_step_row, field), count                   \
-    }
-#define SITE(field, kind, count)                                                                   \
-    {                                                                                              \
-#field, TDBG_COLUMN_##kind, offsetof(struct tdbg_site_record, field), count                \
-    }
+#define ABSENT SIZE_MAX /* as offset: a column that the file is too old for */
 
-#define ITEM(field, kind, count)                                                                   \
+#define COLUMN(record, field, kind, count, since, absent)                                          \
     {                                                                                              \
-#field, TDBG_COLUMN_##kind, offsetof(struct tdbg_item_record, field), count                \
+#field, TDBG_COLUMN_##kind, offsetof(struct record, field), count, since, absent           \
     }
+#define STEP(field, kind, count) COLUMN(tdbg_step_row, field, kind, count, 0, 0)
+#define SITE(field, kind, count) COLUMN(tdbg_site_record, field, kind, count, 0, 0)
+#define ITEM(field, kind, count) COLUMN(tdbg_item_record, field, kind, count, 0, 0)
 
 static const struct tdbg_column step_columns[] = {
-    STEP(step, I64, 1),      STEP(epoch, I64, 1),
-    STEP(samples, I64, 1),   STEP(loss, F32, 1),
-    STEP(lr, F32, 1),        STEP(grad_norm, F64, 1),
-    STEP(start_ns, I64, 1),  STEP(duration_ns, I64, 1),
-    STEP(evaluated, I32, 1), STEP(chain, U64, TDBG_CHAIN_COUNT),
+    STEP(step, I64, 1),
+    STEP(epoch, I64, 1),
+    STEP(samples, I64, 1),
+    STEP(loss, F32, 1),
+    STEP(lr, F32, 1),
+    STEP(grad_norm, F64, 1),
+    STEP(start_ns, I64, 1),
+    STEP(duration_ns, I64, 1),
+    STEP(evaluated, I32, 1),
+    STEP(chain, U64, TDBG_CHAIN_COUNT),
+    COLUMN(tdbg_step_row, dropped, I32, 1, 1, 0),
 };
 
 static const struct tdbg_column site_columns[] = {
@@ -43,6 +45,7 @@ static const struct tdbg_column site_columns[] = {
     SITE(store, TEXT, TDBG_STORE_TEXT_BYTES),
     SITE(digest_every, I32, 1),
     SITE(value_every, I32, 1),
+    COLUMN(tdbg_site_record, packed_offset, I64, 1, 1, -1),
 };
 
 static const struct tdbg_column item_columns[] = {
@@ -64,7 +67,7 @@ const struct tdbg_table tdbg_table_items = {item_columns,
 static const char *const store_text[TDBG_STORE_COUNT] = {
     [TDBG_STORE_NONE] = "none",         [TDBG_STORE_DATASET] = "dataset",
     [TDBG_STORE_PACKED] = "packed",     [TDBG_STORE_SAMPLES] = "samples",
-    [TDBG_STORE_KEYFRAME] = "keyframe",
+    [TDBG_STORE_KEYFRAME] = "keyframe", [TDBG_STORE_DELTA] = "delta",
 };
 
 const char *tdbg_store_text(enum tdbg_store store)
@@ -151,8 +154,9 @@ void tdbg_table_pack(const struct tdbg_table *table, const void *record, unsigne
     }
 }
 
-enum tdbg_status tdbg_table_match(const struct tdbg_table *table, hid_t type, const char *where,
-                                  size_t offsets[TDBG_TABLE_MAX_COLUMNS], struct tdbg_err *err)
+enum tdbg_status tdbg_table_match(const struct tdbg_table *table, int32_t minor, hid_t type,
+                                  const char *where, size_t offsets[TDBG_TABLE_MAX_COLUMNS],
+                                  struct tdbg_err *err)
 {
     TDBG_ASSERT(table->n_columns <= TDBG_TABLE_MAX_COLUMNS);
     if (H5Tget_class(type) != H5T_COMPOUND)
@@ -160,6 +164,10 @@ enum tdbg_status tdbg_table_match(const struct tdbg_table *table, hid_t type, co
     for (size_t i = 0; i < table->n_columns; i++) {
         const struct tdbg_column *c = &table->columns[i];
         int member = H5Tget_member_index(type, c->name);
+        if (member < 0 && minor < c->since) {
+            offsets[i] = ABSENT;
+            continue;
+        }
         if (member < 0)
             return TDBG_RAISE(err, DAMAGED, "%s has no column %s", where, c->name);
         hid_t want = column_type(c), have = H5Tget_member_type(type, (unsigned)member);
@@ -175,12 +183,23 @@ enum tdbg_status tdbg_table_match(const struct tdbg_table *table, hid_t type, co
     return TDBG_OK;
 }
 
+static void set_absent(const struct tdbg_column *c, unsigned char *to)
+{
+    const int32_t narrow = (int32_t)c->absent;
+    TDBG_ASSERT(c->count == 1 && (c->kind == TDBG_COLUMN_I32 || c->kind == TDBG_COLUMN_I64));
+    memcpy(to, c->kind == TDBG_COLUMN_I32 ? (const void *)&narrow : &c->absent, column_bytes(c));
+}
+
 void tdbg_table_unpack(const struct tdbg_table *table, const size_t offsets[TDBG_TABLE_MAX_COLUMNS],
                        const unsigned char *row, void *record)
 {
     for (size_t i = 0; i < table->n_columns; i++) {
         const struct tdbg_column *c = &table->columns[i];
         unsigned char *to = (unsigned char *)record + c->offset;
+        if (offsets[i] == ABSENT) {
+            set_absent(c, to);
+            continue;
+        }
         memcpy(to, row + offsets[i], column_bytes(c));
         if (c->kind == TDBG_COLUMN_TEXT)
             to[c->count] = 0;

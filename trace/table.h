@@ -1,6 +1,7 @@
 /* Tables: rows of a C struct as an HDF5 compound, described by one list of columns that writer and
  * reader share. In the file the columns lie in list order without gaps; a reader finds them by
- * name, so that a later minor version may add some. */
+ * name, so that a later minor version may add some: those that came after 1.0 say since when they
+ * are there, and what an older file means. */
 #ifndef TDBG_TRACE_TABLE_H
 #define TDBG_TRACE_TABLE_H
 
@@ -22,11 +23,13 @@ enum tdbg_column_kind {
 struct tdbg_column {
     const char *name;
     enum tdbg_column_kind kind;
-    size_t offset; /* in the struct */
-    size_t count;  /* elements; more than 1 is an array */
+    size_t offset;  /* in the struct */
+    size_t count;   /* elements; more than 1 is an array */
+    int32_t since;  /* minor version that added the column */
+    int64_t absent; /* its value in files from before that; integer columns only */
 };
 
-enum { TDBG_TABLE_MAX_COLUMNS = 16 };
+enum { TDBG_TABLE_MAX_COLUMNS = 24 };
 struct tdbg_table {
     const struct tdbg_column *columns;
     size_t n_columns;
@@ -58,6 +61,7 @@ struct tdbg_site_record {
     int32_t batched;
     char store[TDBG_STORE_TEXT_BYTES + 1];
     int32_t digest_every, value_every;
+    int64_t packed_offset; /* since 1.1; -1: not packed */
 };
 
 /* One row of /run/keyframe_items. */
@@ -80,10 +84,11 @@ hid_t tdbg_table_type(const struct tdbg_table *table);
 /* Struct to file row, as we write it. */
 void tdbg_table_pack(const struct tdbg_table *table, const void *record, unsigned char *row);
 
-/* Where the columns are in a file's compound; TDBG_DAMAGED where one is missing or of another type.
- * `where` names the table. */
-enum tdbg_status tdbg_table_match(const struct tdbg_table *table, hid_t type, const char *where,
-                                  size_t offsets[TDBG_TABLE_MAX_COLUMNS], struct tdbg_err *err);
+/* Where the columns are in the compound of a file of minor version `minor`; TDBG_DAMAGED where one
+ * is missing that this version has, or is of another type. `where` names the table. */
+enum tdbg_status tdbg_table_match(const struct tdbg_table *table, int32_t minor, hid_t type,
+                                  const char *where, size_t offsets[TDBG_TABLE_MAX_COLUMNS],
+                                  struct tdbg_err *err);
 
 /* File row to struct. */
 void tdbg_table_unpack(const struct tdbg_table *table, const size_t offsets[TDBG_TABLE_MAX_COLUMNS],

@@ -1,6 +1,6 @@
 /* The trace writer's public calls: create, what a step puts, commit, close. What the file holds
- * from the start is made in writer_create.c, rows of tables are in writer_block.c, samples in
- * writer_samples.c. */
+ * from the start is made in writer_create.c, rows of tables are in writer_block.c, values of sites
+ * in writer_value.c, samples in writer_samples.c. */
 #include "trace/writer_impl.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "trace/file_lock.h"
 #include "trace/hdf5_util.h"
 
-enum { GROW_ROWS = 16, META_BLOCK_BYTES = 16 << 10 };
+enum { META_BLOCK_BYTES = 16 << 10 };
 static const int64_t flush_every_ns = 1000000000;
 
 static enum tdbg_status check_info(const struct tdbg_trace_spec *spec, struct tdbg_err *err)
@@ -91,8 +91,7 @@ out:
 static enum tdbg_status close_file(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    for (int32_t i = 0; w->values && i < w->layout.n_sets; i++)
-        tdbg_chunked_close(&w->values[i].array);
+    tdbg_writer_close_values(w);
     for (int32_t i = 0; w->item_arrays && i < w->n_items; i++)
         tdbg_chunked_close(&w->item_arrays[i]);
     tdbg_writer_close_blocks(w);
@@ -106,8 +105,7 @@ static enum tdbg_status close_file(struct tdbg_trace_writer *w, struct tdbg_err 
 static void destroy(struct tdbg_trace_writer *w)
 {
     close_file(w, NULL);
-    for (int32_t i = 0; w->values && i < w->layout.n_sets; i++)
-        free(w->values[i].row);
+    tdbg_writer_free_values(w);
     tdbg_writer_free_blocks(w);
     tdbg_writer_free_samples(w);
     tdbg_writer_drop_ballast(w);
@@ -137,6 +135,8 @@ enum tdbg_status tdbg_trace_writer_create(const char *path, bool force,
                                       w->n_items, spec->samples, TDBG_USAGE, &w->item_of_site,
                                       err));
     w->values = tdbg_arena_alloc(w->arena, (size_t)w->layout.n_sets * sizeof *w->values);
+    w->packed = tdbg_arena_alloc(w->arena, (size_t)w->layout.n_packed * sizeof *w->packed);
+    w->value_put = tdbg_arena_alloc(w->arena, (size_t)w->n_sites * sizeof *w->value_put);
     TDBG_TRY(tdbg_chunk_io_init(&w->io, err));
     TDBG_TRY(create_file(w, force, err));
     st = tdbg_writer_create_objects(w, spec, err);
@@ -170,71 +170,6 @@ void tdbg_trace_writer_put_digest(struct tdbg_trace_writer *w, int32_t site, uin
         else
             ((uint64_t *)row)[site] = counts[c - STATS_DOUBLES];
     }
-}
-
-/* Row of the current step in a dataset of /t. Before the first commit the step is not known, but it
- * is the first row in any case. */
-static int64_t current_row(const struct tdbg_trace_writer *w, int32_t every)
-{
-    if (w->n_steps == 0)
-        return 0;
-    return tdbg_layout_row(w->first_step, w->first_step + w->n_steps, every);
-}
-
-static enum tdbg_status write_row(struct tdbg_trace_writer *w, int32_t set, const void *row,
-                                  struct tdbg_err *err)
-{
-    struct tdbg_chunked *array = &w->values[set].array;
-    uint64_t at = (uint64_t)current_row(w, w->plans[w->layout.sets[set].site].value_every);
-    enum tdbg_status st = TDBG_OK;
-    if (at >= array->dims[0]) /* extending costs more than writing: do it now and then */
-        TDBG_TRY(tdbg_chunked_set_rows(array, (at / GROW_ROWS + 1) * GROW_ROWS, err));
-    TDBG_TRY(tdbg_chunked_write(array, &w->io, at * array->row_elems, array->row_elems, row, err));
-out:
-    return st;
-}
-
-/* Puts elems elements into the site's slot of the row that is written when the step commits. */
-static enum tdbg_status put_slot(struct tdbg_trace_writer *w, int32_t site, const void *data,
-                                 int64_t elems, struct tdbg_err *err)
-{
-    struct value_writer *v = &w->values[w->layout.set[site]];
-    size_t elem_bytes = v->array.elem_bytes, used = (size_t)elems * elem_bytes;
-    size_t slot_bytes = (size_t)w->layout.sets[w->layout.set[site]].slot_elems * elem_bytes;
-    if (!v->row)
-        v->row = calloc(v->array.row_elems, elem_bytes);
-    if (!v->row)
-        return TDBG_RAISE(err, NO_MEMORY, "no memory for a row of %s", v->array.path);
-    unsigned char *slot = v->row + (size_t)w->layout.slot[site] * slot_bytes;
-    if (used > 0)
-        memcpy(slot, data, used);
-    memset(slot + used, 0, slot_bytes - used);
-    v->pending = true;
-    return TDBG_OK;
-}
-
-enum tdbg_status tdbg_trace_writer_put_values(struct tdbg_trace_writer *w, int32_t site,
-                                              const void *data, int64_t elems, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    tdbg_h5_begin();
-    TDBG_ASSERT(site >= 0 && site < w->n_sites);
-    const struct tdbg_site *s = &w->sites[site];
-    int32_t set = w->layout.set[site];
-    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
-    TDBG_FAIL_IF(set < 0, USAGE, "site %s is not stored as a dataset", s->name);
-    TDBG_FAIL_IF(elems < 0 || elems > tdbg_site_elems(s), USAGE,
-                 "site %s: %lld values are more than its shape holds", s->name, (long long)elems);
-    int64_t step = w->first_step + w->n_steps;
-    if (w->n_steps > 0 && step % w->plans[site].value_every != 0)
-        goto out; /* not due: nothing will ever look for it */
-    if ((uint64_t)elems == w->values[set].array.row_elems)
-        TDBG_TRY(write_row(w, set, data, err));
-    else
-        TDBG_TRY(put_slot(w, site, data, elems, err));
-out:
-    w->failed |= st != TDBG_OK;
-    return st;
 }
 
 enum tdbg_status tdbg_trace_writer_put_keyframe(struct tdbg_trace_writer *w, int32_t item,
@@ -311,16 +246,9 @@ enum tdbg_status tdbg_trace_writer_commit_step(struct tdbg_trace_writer *w,
     enum tdbg_status st = TDBG_OK;
     tdbg_h5_begin();
     TDBG_TRY(check_row(w, row, err));
-    for (int32_t i = 0; i < w->layout.n_sets; i++) {
-        struct value_writer *v = &w->values[i];
-        if (!v->pending)
-            continue;
-        TDBG_TRY(write_row(w, i, v->row, err));
-        memset(v->row, 0, v->array.row_elems * v->array.elem_bytes);
-        v->pending = false;
-    }
     TDBG_TRY(commit_keyframe(w, row->step, err));
     drop_digests_not_due(w, row);
+    TDBG_TRY(tdbg_writer_commit_values(w, row, err));
     tdbg_chain_step_all(w->chain, w->sites, w->plans, w->n_sites, row->step, row->evaluated,
                         tdbg_writer_row(w, &w->digest));
     memcpy(row->chain, w->chain, sizeof row->chain);
@@ -342,39 +270,13 @@ int64_t tdbg_trace_writer_bytes(const struct tdbg_trace_writer *w)
     return H5Fget_filesize(w->file, &bytes) >= 0 ? (int64_t)bytes : 0;
 }
 
-/* Rows of a dataset that belong to no committed step: room made in advance, and a step cut short.
- */
-static enum tdbg_status trim_rows(struct tdbg_trace_writer *w, const char *path, int64_t rows,
-                                  struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    hsize_t dims[TDBG_CHUNKED_MAX_DIMS];
-    hid_t dataset = H5Dopen2(w->file, path, H5P_DEFAULT), space = -1;
-    TDBG_H5_FAIL_IF(dataset < 0, IO, "cannot open %s", path);
-    space = H5Dget_space(dataset);
-    TDBG_H5_FAIL_IF(H5Sget_simple_extent_dims(space, dims, NULL) < 1, IO, "cannot open %s", path);
-    if (dims[0] > (hsize_t)rows) {
-        dims[0] = (hsize_t)rows;
-        TDBG_H5_FAIL_IF(H5Dset_extent(dataset, dims) < 0, IO, "cannot shorten %s", path);
-    }
-out:
-    if (space >= 0)
-        H5Sclose(space);
-    if (dataset >= 0)
-        H5Dclose(dataset);
-    return st;
-}
-
+/* Cuts off what belongs to no committed step: room made in advance, and a step cut short. */
 static enum tdbg_status trim(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    for (int32_t i = 0; i < w->layout.n_sets; i++) {
-        int32_t every = w->plans[w->layout.sets[i].site].value_every;
-        int64_t rows = tdbg_layout_rows(w->first_step, w->n_steps, every);
-        TDBG_TRY(trim_rows(w, w->values[i].array.path, rows, err));
-    }
+    TDBG_TRY(tdbg_writer_trim_values(w, err));
     for (int32_t i = 0; i < w->n_items; i++)
-        TDBG_TRY(trim_rows(w, w->item_arrays[i].path, w->n_keyframes, err));
+        TDBG_TRY(tdbg_h5_trim_rows(w->file, w->item_arrays[i].path, (hsize_t)w->n_keyframes, err));
 out:
     return st;
 }

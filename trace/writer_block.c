@@ -15,18 +15,27 @@ const char *const tdbg_stats_column_paths[STATS_COLUMNS] = {
     "stats/min", "stats/max", "stats/mean", "stats/rms", "stats/zeros", "stats/nans", "stats/infs",
 };
 
-static enum tdbg_status create_block(struct tdbg_trace_writer *w, struct row_block *block,
-                                     const char *path, hid_t type, hsize_t row_elems,
-                                     hsize_t n_rows, const void *fill, struct tdbg_err *err)
+enum tdbg_status tdbg_writer_create_block(struct tdbg_trace_writer *w, struct row_block *block,
+                                          const char *path, hid_t type, hsize_t row_elems,
+                                          hsize_t n_rows, const void *fill,
+                                          enum tdbg_codec_effort effort, struct tdbg_err *err)
 {
     hsize_t dims[2] = {0, row_elems};
     enum tdbg_status st = tdbg_chunked_create(w->file, path, type, row_elems > 0 ? 2 : 1, dims,
-                                              n_rows, fill, TDBG_EFFORT_TABLES, &block->array, err);
+                                              n_rows, fill, effort, &block->array, err);
     if (st != TDBG_OK)
         return st;
     block->row_bytes = (row_elems > 0 ? row_elems : 1) * block->array.elem_bytes;
     block->rows = calloc(n_rows, block->row_bytes);
     return block->rows ? TDBG_OK : TDBG_RAISE(err, NO_MEMORY, "no memory for rows of %s", path);
+}
+
+static enum tdbg_status create_block(struct tdbg_trace_writer *w, struct row_block *block,
+                                     const char *path, hid_t type, hsize_t row_elems,
+                                     hsize_t n_rows, const void *fill, struct tdbg_err *err)
+{
+    return tdbg_writer_create_block(w, block, path, type, row_elems, n_rows, fill,
+                                    TDBG_EFFORT_TABLES, err);
 }
 
 static enum tdbg_status create_step_blocks(struct tdbg_trace_writer *w, hid_t row_type,
@@ -83,9 +92,9 @@ void tdbg_writer_begin_row(struct tdbg_trace_writer *w)
     w->n_batch = 0;
 }
 
-/* Writes the rows of the chunk that n_rows ends in. */
-static enum tdbg_status write_block(struct tdbg_trace_writer *w, struct row_block *block,
-                                    int64_t rows_per_chunk, int64_t n_rows, struct tdbg_err *err)
+enum tdbg_status tdbg_writer_write_block(struct tdbg_trace_writer *w, struct row_block *block,
+                                         int64_t rows_per_chunk, int64_t n_rows,
+                                         struct tdbg_err *err)
 {
     if (!block->rows)
         return TDBG_OK;
@@ -114,7 +123,7 @@ enum tdbg_status tdbg_writer_add_keyframe(struct tdbg_trace_writer *w, int64_t s
     if (w->n_keyframes % KEYFRAME_ROWS != 0)
         return TDBG_OK; /* with the next flush */
     w->n_keyframes_written = w->n_keyframes;
-    return write_block(w, &w->keyframe_steps, KEYFRAME_ROWS, w->n_keyframes, err);
+    return tdbg_writer_write_block(w, &w->keyframe_steps, KEYFRAME_ROWS, w->n_keyframes, err);
 }
 
 static enum tdbg_status flush_file(struct tdbg_trace_writer *w, struct tdbg_err *err)
@@ -133,16 +142,18 @@ enum tdbg_status tdbg_writer_flush(struct tdbg_trace_writer *w, struct tdbg_err 
     int64_t n = w->n_steps;
     if (n > w->n_flushed) {
         TDBG_TRY(tdbg_writer_flush_samples(w, err));
+        TDBG_TRY(tdbg_writer_flush_packed(w, err));
         if (w->n_keyframes > w->n_keyframes_written) {
-            TDBG_TRY(write_block(w, &w->keyframe_steps, KEYFRAME_ROWS, w->n_keyframes, err));
+            TDBG_TRY(
+                tdbg_writer_write_block(w, &w->keyframe_steps, KEYFRAME_ROWS, w->n_keyframes, err));
             w->n_keyframes_written = w->n_keyframes;
         }
-        TDBG_TRY(write_block(w, &w->digest, w->block_rows, n, err));
+        TDBG_TRY(tdbg_writer_write_block(w, &w->digest, w->block_rows, n, err));
         for (int c = 0; c < STATS_COLUMNS; c++)
-            TDBG_TRY(write_block(w, &w->stats[c], w->block_rows, n, err));
-        TDBG_TRY(write_block(w, &w->batch, w->block_rows, n, err));
+            TDBG_TRY(tdbg_writer_write_block(w, &w->stats[c], w->block_rows, n, err));
+        TDBG_TRY(tdbg_writer_write_block(w, &w->batch, w->block_rows, n, err));
         TDBG_TRY(flush_file(w, err));
-        TDBG_TRY(write_block(w, &w->steps, w->block_rows, n, err));
+        TDBG_TRY(tdbg_writer_write_block(w, &w->steps, w->block_rows, n, err));
         TDBG_TRY(flush_file(w, err));
         w->n_flushed = n;
         TDBG_TRY(tdbg_writer_sync(w, err));
@@ -163,22 +174,22 @@ static void for_each_block(struct tdbg_trace_writer *w, void (*act)(struct row_b
     act(&w->keyframe_steps);
 }
 
-static void close_block(struct row_block *block)
+void tdbg_writer_close_block(struct row_block *block)
 {
     tdbg_chunked_close(&block->array);
 }
 
-static void free_block(struct row_block *block)
+void tdbg_writer_free_block(struct row_block *block)
 {
     free(block->rows);
 }
 
 void tdbg_writer_close_blocks(struct tdbg_trace_writer *w)
 {
-    for_each_block(w, close_block);
+    for_each_block(w, tdbg_writer_close_block);
 }
 
 void tdbg_writer_free_blocks(struct tdbg_trace_writer *w)
 {
-    for_each_block(w, free_block);
+    for_each_block(w, tdbg_writer_free_block);
 }

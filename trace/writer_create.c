@@ -13,7 +13,7 @@
 #include "trace/hdf5_util.h"
 #include "trace/trailer.h"
 
-enum { TABLE_ROWS = 4096, SKELETON_CHUNK_BYTES = 256 << 10 };
+enum { TABLE_ROWS = 4096, SKELETON_CHUNK_BYTES = 256 << 10, DEFAULT_WHOLE_EVERY = 50 };
 
 static const char *or_empty(const char *text)
 {
@@ -101,7 +101,8 @@ static enum tdbg_status fill_site(const struct tdbg_trace_writer *w, int32_t i, 
                                    .ndim = s->ndim,
                                    .batched = s->batched,
                                    .digest_every = plan->digest_every,
-                                   .value_every = plan->value_every};
+                                   .value_every = plan->value_every,
+                                   .packed_offset = w->layout.packed_offset[i]};
     memcpy(r->shape, s->dims, (size_t)s->ndim * sizeof *r->shape);
     strcpy(r->name, s->name); /* its length was checked with the layout */
     strcpy(r->stage, tdbg_stage_text(s->stage));
@@ -148,6 +149,16 @@ out:
     return st;
 }
 
+/* A reader of one row adds up all rows from the last whole one on, as replay does from a keyframe:
+ * so they are as far apart, within bounds. */
+static int64_t rows_to_whole(const struct tdbg_run_info *info)
+{
+    if (info->keyframe_every == 0)
+        return DEFAULT_WHOLE_EVERY;
+    return info->keyframe_every < TDBG_MAX_WHOLE_EVERY ? info->keyframe_every
+                                                       : TDBG_MAX_WHOLE_EVERY;
+}
+
 static enum tdbg_status create_value_set(struct tdbg_trace_writer *w, int32_t i,
                                          struct tdbg_err *err)
 {
@@ -163,11 +174,18 @@ static enum tdbg_status create_value_set(struct tdbg_trace_writer *w, int32_t i,
         dims[n++] = (hsize_t)set->n_micro;
     for (int32_t d = 0; d < set->ndim; d++)
         dims[n++] = (hsize_t)set->dims[d];
-    TDBG_TRY(tdbg_chunked_create(w->file, set->path, tdbg_h5_dtype(w->sites[set->site].dtype), n,
-                                 dims, 1, NULL, TDBG_EFFORT_VALUES, array, err));
+    enum tdbg_dtype dtype = w->sites[set->site].dtype;
+    hid_t type = set->store == TDBG_STORE_DATASET ? tdbg_h5_dtype(dtype)
+                                                  : tdbg_h5_bits_type(tdbg_dtype_bytes(dtype));
+    TDBG_TRY(tdbg_chunked_create(w->file, set->path, type, n, dims, 1, NULL, TDBG_EFFORT_VALUES,
+                                 array, err));
     TDBG_TRY(tdbg_h5_put_int(array->dataset, "every", w->plans[set->site].value_every, err));
     TDBG_TRY(tdbg_h5_put_text(array->dataset, "axes", axes[set->n_axes], err));
     TDBG_TRY(tdbg_h5_put_int(array->dataset, "first_lane", set->first_lane, err));
+    if (set->store == TDBG_STORE_DELTA) {
+        w->values[i].whole_every = rows_to_whole(&w->info);
+        TDBG_TRY(tdbg_h5_put_int(array->dataset, "whole_every", w->values[i].whole_every, err));
+    }
 out:
     return st;
 }
@@ -321,6 +339,7 @@ enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
         TDBG_TRY(create_item(w, i, err));
     for (int32_t i = 0; i < w->layout.n_sets; i++)
         TDBG_TRY(create_value_set(w, i, err));
+    TDBG_TRY(tdbg_writer_create_packed(w, err));
     TDBG_TRY(begin_chains(w, spec, err));
     TDBG_TRY(put_notes(w, err));
     TDBG_TRY(put_ranks(w, err));

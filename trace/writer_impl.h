@@ -17,11 +17,20 @@ struct row_block {
     size_t row_bytes;
 };
 
-/* A dataset of /t. */
+/* A dataset of /packed: a block of rows at steps of its own cadence. */
+struct packed_writer {
+    struct row_block block;
+    int64_t rows_per_chunk;
+    int64_t n_rows, n_written; /* of committed steps; the row of the current step is behind them */
+};
+
+/* A dataset of /t or /delta. */
 struct value_writer {
     struct tdbg_chunked array;
-    unsigned char *row; /* all slots of the current step; made when first needed */
-    bool pending;       /* row holds something that is not written */
+    unsigned char *row;    /* all slots of the current step; made when first needed */
+    bool pending;          /* row holds something that is not written */
+    unsigned char *before; /* DELTA: the row written last, as values */
+    int64_t whole_every;   /* DELTA: rows */
 };
 
 /* A set of /samples. The three arrays have the same rows per chunk. */
@@ -57,7 +66,9 @@ struct tdbg_trace_writer {
     int32_t n_sites;
     struct tdbg_layout layout;
     int32_t *item_of_site;
-    struct value_writer *values; /* (layout.n_sets) */
+    struct value_writer *values;  /* (layout.n_sets) */
+    struct packed_writer *packed; /* (layout.n_packed) */
+    bool *value_put;              /* (n_sites) in the current step */
 
     int64_t first_step, n_steps; /* committed; first_step is known after the first commit */
     int64_t n_flushed;           /* of those, how many /steps holds */
@@ -96,7 +107,26 @@ enum tdbg_status tdbg_writer_flush_samples(struct tdbg_trace_writer *w, struct t
 void tdbg_writer_close_samples(struct tdbg_trace_writer *w); /* the datasets only */
 void tdbg_writer_free_samples(struct tdbg_trace_writer *w);
 
+/* writer_value.c */
+enum tdbg_status tdbg_writer_create_packed(struct tdbg_trace_writer *w, struct tdbg_err *err);
+enum tdbg_status tdbg_writer_commit_values(struct tdbg_trace_writer *w,
+                                           const struct tdbg_step_row *row, struct tdbg_err *err);
+enum tdbg_status tdbg_writer_flush_packed(struct tdbg_trace_writer *w, struct tdbg_err *err);
+enum tdbg_status tdbg_writer_trim_values(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_close_values(struct tdbg_trace_writer *w); /* the datasets only */
+void tdbg_writer_free_values(struct tdbg_trace_writer *w);
+
 /* writer_block.c */
+enum tdbg_status tdbg_writer_create_block(struct tdbg_trace_writer *w, struct row_block *block,
+                                          const char *path, hid_t type, hsize_t row_elems,
+                                          hsize_t n_rows, const void *fill,
+                                          enum tdbg_codec_effort effort, struct tdbg_err *err);
+/* Writes the rows of the chunk that n_rows ends in. */
+enum tdbg_status tdbg_writer_write_block(struct tdbg_trace_writer *w, struct row_block *block,
+                                         int64_t rows_per_chunk, int64_t n_rows,
+                                         struct tdbg_err *err);
+void tdbg_writer_close_block(struct row_block *block); /* the dataset only */
+void tdbg_writer_free_block(struct row_block *block);
 enum tdbg_status tdbg_writer_create_blocks(struct tdbg_trace_writer *w, struct tdbg_err *err);
 void tdbg_writer_begin_row(struct tdbg_trace_writer *w); /* empties the row of the current step */
 enum tdbg_status tdbg_writer_add_keyframe(struct tdbg_trace_writer *w, int64_t step,
@@ -112,5 +142,9 @@ static inline void *tdbg_writer_row(const struct tdbg_trace_writer *w,
 {
     return block->rows + (size_t)(w->n_steps % w->block_rows) * block->row_bytes;
 }
+
+/* writer_value.c: room for that row. */
+enum tdbg_status tdbg_writer_make_row(struct tdbg_chunked *array, uint64_t row,
+                                      struct tdbg_err *err);
 
 #endif

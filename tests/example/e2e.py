@@ -96,6 +96,22 @@ def small_config(folder, steps=12, batch=10, data=""):
     return path
 
 
+def stored(f, name, step, lane=-1, micro=-1):
+    """The stored value of a small site, or of a larger one of the whole step, found as
+    docs/trace-format.md says."""
+    sites = f["sites"][:]
+    site = sites[(sites["name"] == name.encode()) & (sites["lane"] == lane) &
+                 (sites["micro"] == micro)][0]
+    row = (step - f["steps"][0]["step"]) // site["value_every"]
+    if site["store"] == b"dataset":
+        return f["t/" + name][row]
+    shape, at, n = site["shape"][:site["ndim"]], site["packed_offset"], 1
+    for extent in shape:
+        n *= extent
+    packed = f[f"packed/{site['stage'].decode()}/{site['dtype'].decode()}"]
+    return packed[row, at:at + n].reshape(shape)
+
+
 def verified(trace, *args, code=0):
     return run("replay", trace, "--verify", "-q", *args, code=code).stdout
 
@@ -198,16 +214,17 @@ def show_equals_h5py(folder):
     trace = f"{folder}/a.h5"
     record(MLP, trace, "--steps", 8)
     with h5py.File(trace) as f:
-        stored = f["t/grad/fc1.weight"][7].ravel()
-        for site in ("grad/fc1.weight", "grad/fc3.bias"):
+        weight = f["t/grad/fc1.weight"][7]
+        check("t/grad/fc3.bias" not in f, "small tensors are packed")
+        for site in ("grad/fc1.weight", "grad/fc3.bias", "grad/fc2.weight"):
             shown = json.loads(run("show", trace, site, "--step", 7, "--values", "--json").stdout)
             values = np.array(shown["values"], dtype=np.float32)
-            check(values.tobytes() == f["t/" + site][7].tobytes(), site)
+            check(values.tobytes() == stored(f, site, 7).tobytes(), site)
     text = run("show", trace, "grad/fc1.weight", "--step", 7, "--values").stdout.split()
-    check(np.array(text, dtype=np.float32).tobytes() == stored.tobytes(), "text values")
+    check(np.array(text, dtype=np.float32).tobytes() == weight.tobytes(), "text values")
     dump = subprocess.run(["h5dump", "-H", trace], capture_output=True, text=True)
     check(dump.returncode == 0 and "fc1.weight" in dump.stdout, "h5dump -H")
-    dump = subprocess.run(["h5dump", "-d", "/t/grad/fc3.bias", "-s", "7,0", "-c", "1,10", trace],
+    dump = subprocess.run(["h5dump", "-d", "/packed/grad/f32", "-s", "7,0", "-c", "1,10", trace],
                           capture_output=True, text=True)
     check(dump.returncode == 0 and "(7,0)" in dump.stdout, "h5dump through the plugin: " +
           dump.stderr)
@@ -271,7 +288,7 @@ def exported_npy_equals_h5py(folder):
     record(config, light, *cut, "--set", "record.preset=light")
     with h5py.File(full) as f:
         for site in ("grad/fc1.weight", "param/fc2.bias", "hyper/lr"):
-            want = f["t/" + site][:]
+            want = np.stack([stored(f, site, k) for k in range(12)])
             for trace in (full, light):
                 have, _ = load_npy(trace, site)
                 check(have.dtype == want.dtype and have.shape == want.shape, f"{site} shape")
@@ -280,7 +297,7 @@ def exported_npy_equals_h5py(folder):
                 check(have.tobytes() == want[3:7].tobytes(), f"{site} of {trace}, 3:6")
                 have, _ = load_npy(trace, site, "--step", 7)
                 check(have.shape == want.shape[1:] and have.tobytes() == want[7].tobytes(), site)
-        want = f["t/fwd/fc1"][:, 1, 0]
+        want = np.stack([stored(f, "fwd/fc1", k, lane=1, micro=0) for k in range(12)])
         for trace in (full, light):
             have, note = load_npy(trace, "fwd/fc1", "--lane", 1, "--micro", 0)
             check(have.tobytes() == want.tobytes() and "1 of 12 steps" in note, note)
@@ -288,10 +305,12 @@ def exported_npy_equals_h5py(folder):
             check(have.shape == (1, 19) and note == "", f"a short batch: {have.shape} {note}")
             check(have.tobytes() == want[8, :1].tobytes(), "a short batch")
             have, note = load_npy(trace, "eval/loss")
-            check(have.tobytes() == f["t/eval/loss"][:][[3, 7, 11]].tobytes(), "eval/loss")
+            want_eval = np.stack([stored(f, "eval/loss", k) for k in (3, 7, 11)])
+            check(have.tobytes() == want_eval.tobytes(), "eval/loss")
             check("3 of 12" in note, note)
             have, _ = load_npy(trace, "state/fc1.weight")
-            check(have[1:].tobytes() == f["t/param/fc1.weight"][:11].tobytes(), "state")
+            after = np.stack([stored(f, "param/fc1.weight", k) for k in range(11)])
+            check(have[1:].tobytes() == after.tobytes(), "state")
             have, _ = load_npy(trace, "samples/x", "--step", 0)
             ids, _ = load_npy(trace, "samples/id", "--step", 0)
             check(ids.dtype == np.int64 and have.dtype == np.uint8, "types of samples")
@@ -547,24 +566,27 @@ def verify_finds_a_flipped_bit(folder):
 def damaged_values_are_named(folder):
     """A byte flipped in the file where a gradient lies: named, never believed, never a crash."""
     import h5py
-    config = small_config(folder)
     good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
-    record(config, good)
-    with h5py.File(good) as f:
-        chunk = f["t/grad/fc1.weight"].id.get_chunk_info(6)
-    data = bytearray(open(good, "rb").read())
-    data[chunk.byte_offset + chunk.size // 2] ^= 0x10
-    open(bad, "wb").write(data)
-    done = run("replay", bad, "--verify", "-q", code=3)
-    check("grad/fc1.weight" in done.stderr and "6" in done.stderr, done.stderr)
-    done = run("show", bad, "grad/fc1.weight", "--step", 6, code=3)
-    check("grad/fc1.weight" in done.stderr, done.stderr)
-    run("show", bad, "grad/fc1.weight", "--step", 5)
-    done = run("export", bad, "grad/fc1.weight", "--format", "npy", "-o", f"{folder}/x.npy", code=3)
-    check("grad/fc1.weight at step 6" in done.stderr, done.stderr)
+    record(MLP, good, "--steps", 20)
+    # a dataset's chunk is one step, one of packed tensors 16 here
+    for dataset, number, site, step, sound in (("t/grad/fc1.weight", 6, "grad/fc1.weight", 6, 5),
+                                               ("packed/grad/f32", 1, "grad/fc3.bias", 16, 15)):
+        with h5py.File(good) as f:
+            chunk = f[dataset].id.get_chunk_info(number)
+        data = bytearray(open(good, "rb").read())
+        data[chunk.byte_offset + chunk.size // 2] ^= 0x10
+        open(bad, "wb").write(data)
+        done = run("replay", bad, "--verify", "-q", code=3)
+        check(dataset in done.stderr and f"step {step}" in done.stderr, done.stderr)
+        done = run("show", bad, site, "--step", step, code=3)
+        check(site in done.stderr, done.stderr)
+        run("show", bad, site, "--step", sound)
+    done = run("export", bad, "grad/fc3.bias", "--step", 16, "--format", "npy", "-o",
+               f"{folder}/x.npy", code=3)
+    check("grad/fc3.bias at step 16" in done.stderr, done.stderr)
     check(not os.path.exists(f"{folder}/x.npy"), "half an export is none")
     done = run("pack", bad, "-q", code=3)
-    check("grad/fc1.weight at step 6" in done.stderr, done.stderr)
+    check("at step 16" in done.stderr, done.stderr)
     check(not os.path.exists(f"{folder}/bad-packed.h5"), "half a file is none")
 
 
@@ -636,7 +658,11 @@ def pack_refuses(folder):
     run("pack", good, "-o", f"{folder}/no/such.h5", code=4)
 
     def flip_value(f):
-        f["t/grad/fc1.weight"][6] = np.nextafter(f["t/grad/fc1.weight"][6], np.float32(9))
+        site = f["sites"][site_row(f, "grad/fc1.weight")]
+        at = site["packed_offset"]
+        row = f["packed/grad/f32"][6]
+        row[at] = np.nextafter(row[at], np.float32(9))
+        f["packed/grad/f32"][6] = row
 
     def flip_chain(f):
         rows = f["steps"][:]
@@ -762,7 +788,7 @@ def reference_step(np, f, step, names, x, y):
     def before(name):
         if step == 0:
             return f["keyframe/" + name][0].astype(np.float64)
-        return f["t/param/" + name][step - 1].astype(np.float64)
+        return stored(f, "param/" + name, step - 1).astype(np.float64)
     w1, b1, w2, b2 = (before(n) for n in names)
     x = x.reshape(len(x), -1).astype(np.float64) * float(np.float32(0.01))
     h = x @ w1.T + b1
@@ -812,13 +838,14 @@ def training_equals_a_float64_reference(folder):
                 loss, grads = reference_step(np, f, step, names, x, y)
                 check(abs(loss - f["steps"][step]["loss"]) < 1e-6 * abs(loss), f"loss {step}")
                 for n in names:
-                    got = f["t/grad/" + n][step]
+                    got = stored(f, "grad/" + n, step)
                     worst = np.abs(got - grads[n]).max() / np.abs(grads[n]).max()
                     check(worst < 2e-6, f"{kind} grad/{n} step {step}: {worst}")
-                    old = (f["keyframe/" + n][0] if step == 0 else f["t/param/" + n][step - 1])
+                    old = (f["keyframe/" + n][0] if step == 0 else
+                           stored(f, "param/" + n, step - 1))
                     new = reference_update(np, kind, step, old.astype(np.float64),
                                            got.astype(np.float64), state[n])
-                    worst = np.abs(f["t/param/" + n][step] - new).max()
+                    worst = np.abs(stored(f, "param/" + n, step) - new).max()
                     check(worst < 1e-6, f"{kind} param/{n} step {step}: {worst}")
 
 

@@ -160,17 +160,22 @@ static void mutate_rows(hid_t file, const char *path)
 static void mutate_attribute(hid_t file, const char *object, const char *name)
 {
     unsigned char value[4096];
-    hid_t attr = H5Aopen_by_name(file, object, name, H5P_DEFAULT, H5P_DEFAULT);
-    if (attr < 0)
+    /* not by H5Aopen_by_name: HDF5 1.10 then does not find the attribute again to write it */
+    hid_t id = H5Oopen(file, object, H5P_DEFAULT), attr = H5Aopen(id, name, H5P_DEFAULT);
+    if (attr < 0) {
+        H5Oclose(id);
         return;
+    }
     hid_t type = H5Aget_type(attr);
     size_t bytes = (size_t)H5Aget_storage_size(attr);
     if (bytes <= sizeof value && H5Aread(attr, type, value) >= 0) {
         value[below(bytes)] = (unsigned char)next();
-        H5Awrite(attr, type, value);
+        if (H5Awrite(attr, type, value) < 0)
+            abort();
     }
     H5Tclose(type);
     H5Aclose(attr);
+    H5Oclose(id);
 }
 
 /* Puts something else where an object was: nothing, a group, a link, data of another kind. */
@@ -240,6 +245,12 @@ static const char *const paths[] = {
     "run/keyframe_items",
     "samples",
     "t",
+    "packed",
+    "packed/grad",
+    "packed/fwd",
+    "delta",
+    "delta/param/fc1.bias",
+    "delta/fwd/fc3",
 };
 static const char *const tables[] = {
     "sites",
@@ -255,13 +266,21 @@ static const char *const tables[] = {
     "stats/nans",
 };
 static const char *const attributes[][2] = {
-    {"/", "schema"},          {"/", "rank"},
-    {"/", "world_size"},      {"/", "run_uuid"},
-    {"/", "closed"},          {"/", "format"},
-    {"run", "batch"},         {"run", "lanes"},
-    {"run", "accumulate"},    {"run", "keyframe_every"},
-    {"steps", "chains"},      {"samples/train", "total"},
-    {"run/config", "digest"}, {"samples/eval", "total"},
+    {"/", "schema"},
+    {"/", "rank"},
+    {"/", "world_size"},
+    {"/", "run_uuid"},
+    {"/", "closed"},
+    {"/", "format"},
+    {"run", "batch"},
+    {"run", "lanes"},
+    {"run", "accumulate"},
+    {"run", "keyframe_every"},
+    {"steps", "chains"},
+    {"samples/train", "total"},
+    {"run/config", "digest"},
+    {"samples/eval", "total"},
+    {"delta/param/fc1.bias", "whole_every"},
 };
 
 static void mutate_objects(const char *path)

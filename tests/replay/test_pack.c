@@ -213,7 +213,10 @@ static void add_false_step(struct tdbg_trace_writer *w, int32_t site)
         tdbg_stats_reference(a_data, s->dtype, n, &stats);
         tdbg_trace_writer_put_digest(w, i, tdbg_digest_reference(a_data, s->dtype, n) + (i == site),
                                      &stats);
-        if (maker.plans[i].store == TDBG_STORE_DATASET && s->stage != TDBG_STAGE_EVAL)
+        enum tdbg_store store = maker.plans[i].store;
+        bool by_step = store == TDBG_STORE_DATASET || store == TDBG_STORE_PACKED ||
+                       store == TDBG_STORE_DELTA;
+        if (by_step && s->stage != TDBG_STAGE_EVAL)
             check(tdbg_trace_writer_put_values(w, i, a_data, n, &err), &err);
     }
     check(tdbg_trace_writer_commit_step(w, &row, &err), &err);

@@ -49,6 +49,18 @@ def read_row(dataset, row, dtype):
     return out
 
 
+def sum_rows(dataset, row, dtype):
+    """The value of a row of differences: all from the last whole one on, as unsigned integers."""
+    whole = row - row % int(dataset.attrs["whole_every"])
+    total = dataset[whole]
+    assert total.dtype == np.dtype(f"<u{BYTES[dtype]}")
+    for r in range(whole + 1, row + 1):
+        total = total + dataset[r]
+    kind = {"f32": "<f4", "f64": "<f8", "bf16": "<u2", "f16": "<f2", "u8": "u1", "i32": "<i4",
+            "i64": "<i8"}[dtype]
+    return np.asarray(total).view(kind)
+
+
 def numbers(values, dtype):
     if dtype == "bf16":
         values = (values.ravel().astype(np.uint32) << 16).view(np.float32)
@@ -92,7 +104,7 @@ class Trace:
         self.f = h5py.File(path, "r")
         f = self.f
         assert text(f.attrs["format"]) == "tdbg trace"
-        assert f.attrs["schema"][0] == 1 and f.attrs["closed"] == 1
+        assert tuple(f.attrs["schema"]) == (1, 1) and f.attrs["closed"] == 1
         self.sites = f["sites"][:]
         self.steps = f["steps"][:]
         self.first = int(self.steps["step"][0])
@@ -137,17 +149,52 @@ class Trace:
             if len(at) == 0:
                 return None
             return read_row(f["keyframe/" + tensor], int(at[0]), text(site["dtype"]))
-        if store != "dataset" or step % int(site["value_every"]):
+        if store not in ("dataset", "packed", "delta") or step % int(site["value_every"]):
             return None
-        d = f[f"t/{stage}/{tensor}"]
+        if store == "packed":
+            return self.packed(site, row, span)
+        d = f[f"delta/{stage}/{tensor}" if store == "delta" else f"t/{stage}/{tensor}"]
         assert int(d.attrs["every"]) == site["value_every"]
-        v = read_row(d, (step - self.first) // int(site["value_every"]), text(site["dtype"]))
+        r = (step - self.first) // int(site["value_every"])
+        if store == "delta":
+            v = sum_rows(d, r, text(site["dtype"]))
+        else:
+            v = read_row(d, r, text(site["dtype"]))
         axes = text(d.attrs["axes"])
         if "lane" in axes:
             v = v[int(site["lane"]) - int(d.attrs["first_lane"])]
         if "micro" in axes:
             v = v[int(site["micro"])]
         return v if span is None else v[:span[1]]
+
+
+    def packed(self, site, row, span):
+        dtype, shape = text(site["dtype"]), tuple(site["shape"][:site["ndim"]])
+        d = self.f[f"packed/{text(site['stage'])}/{dtype}"]
+        assert int(d.attrs["every"]) == site["value_every"]
+        r = (int(row["step"]) - self.first) // int(site["value_every"])
+        at = int(site["packed_offset"])
+        v = read_row(d, r, dtype)[at:at + int(np.prod(shape, dtype=int))].reshape(shape)
+        if span is not None:
+            assert not v[span[1]:].view(np.uint8).any()
+            v = v[:span[1]]
+        return v
+
+    def check_packed(self):
+        """Offsets run through the sites of a stage and dtype without gaps."""
+        ends = {}
+        for site in self.sites:
+            if text(site["store"]) != "packed":
+                assert site["packed_offset"] == -1
+                continue
+            key = f"packed/{text(site['stage'])}/{text(site['dtype'])}"
+            assert site["packed_offset"] == ends.get(key, 0), site
+            ends[key] = ends.get(key, 0) + int(np.prod(site["shape"][:site["ndim"]], dtype=int))
+        for key, n in ends.items():
+            d = self.f[key]
+            assert d.shape[1] == max(n, 1)
+            row_bytes = d.shape[1] * BYTES[key.split("/")[-1]]
+            assert d.chunks[0] == min(max(262144 // row_bytes, 1), 16), (key, d.chunks)
 
 
 def check_stats(f, r, i, v):
@@ -198,6 +245,7 @@ def main(path):
     assert len(chains) == len(names)
     assert t.first > 0 or chains == chain_starts(t, names)
     digests = f["digest"][:]
+    t.check_packed()
     assert digests.shape == (len(t.steps), len(t.sites))
     for r, row in enumerate(t.steps):
         assert row["step"] == t.first + r

@@ -155,6 +155,8 @@ static void check_site(const struct maker *m, struct tdbg_trace *t, int64_t step
     check_stats(t, step, i, &reference, stats);
     switch (m->plans[i].store) {
     case TDBG_STORE_DATASET:
+    case TDBG_STORE_PACKED:
+    case TDBG_STORE_DELTA:
         stored = here && step % m->plans[i].value_every == 0;
         break;
     case TDBG_STORE_SAMPLES:
@@ -410,7 +412,7 @@ static void test_misuse(void **state)
     m.sites[m.spec.n_sites - 1] = m.sites[m.spec.n_sites - 2];
     expect_create(&m.spec, TDBG_USAGE);
     maker_make(&m, 7, NULL);
-    m.plans[m.spec.n_sites - 1].store = TDBG_STORE_PACKED;
+    m.plans[m.spec.n_sites - 1].store = TDBG_STORE_COUNT;
     expect_create(&m.spec, TDBG_USAGE);
     maker_make(&m, 7, NULL);
     maker_write(&m, path);

@@ -51,21 +51,32 @@ static const struct family families[] = {
     {"samples/id", "dataset", TDBG_STAGE_SAMPLES, TDBG_STORE_SAMPLES, 0, true},
     {"samples/y", "dataset", TDBG_STAGE_SAMPLES, TDBG_STORE_SAMPLES, 1, true},
     {"hyper/lr", "schedule", TDBG_STAGE_HYPER, TDBG_STORE_DATASET, 0, false},
+    {"hyper/momentum", "schedule", TDBG_STAGE_HYPER, TDBG_STORE_PACKED, 0, false},
     {"state/fc1.weight", "state", TDBG_STAGE_STATE, TDBG_STORE_KEYFRAME, 0, false},
     {"state/fc1.weight.exp_avg", "state", TDBG_STAGE_STATE, TDBG_STORE_KEYFRAME, 0, false},
     {"input/x", "normalize", TDBG_STAGE_INPUT, TDBG_STORE_DATASET, 2, true},
     {"fwd/fc1", "linear", TDBG_STAGE_FWD, TDBG_STORE_DATASET, 2, true},
     {"fwd/block/out", "relu", TDBG_STAGE_FWD, TDBG_STORE_NONE, 2, true},
+    {"fwd/relu1", "relu", TDBG_STAGE_FWD, TDBG_STORE_PACKED, 2, true},
+    {"fwd/fc2", "linear", TDBG_STAGE_FWD, TDBG_STORE_PACKED, 2, true},
+    {"fwd/fc3", "linear", TDBG_STAGE_FWD, TDBG_STORE_DELTA, 2, true},
+    {"loss/sample", "cross_entropy", TDBG_STAGE_LOSS, TDBG_STORE_PACKED, 2, true},
     {"loss/sum", "fold", TDBG_STAGE_LOSS, TDBG_STORE_DATASET, 1, false},
     {"loss", "cross_entropy", TDBG_STAGE_LOSS, TDBG_STORE_DATASET, 0, false},
     {"bwd/fc1", "relu_backward", TDBG_STAGE_BWD, TDBG_STORE_DATASET, 2, true},
     {"reduce_in/fc1.weight", "linear_backward", TDBG_STAGE_REDUCE_IN, TDBG_STORE_DATASET, 1, false},
+    {"reduce_in/fc1.bias", "linear_backward", TDBG_STAGE_REDUCE_IN, TDBG_STORE_PACKED, 1, false},
+    {"reduce_in/fc2.weight", "linear_backward", TDBG_STAGE_REDUCE_IN, TDBG_STORE_DELTA, 1, false},
     {"reduce_out/fc1.weight", "fold", TDBG_STAGE_REDUCE_OUT, TDBG_STORE_DATASET, 0, false},
     {"grad/fc1.weight", "divide", TDBG_STAGE_GRAD, TDBG_STORE_DATASET, 0, false},
-    {"grad/fc1.bias", "divide", TDBG_STAGE_GRAD, TDBG_STORE_DATASET, 0, false},
+    {"grad/fc1.bias", "divide", TDBG_STAGE_GRAD, TDBG_STORE_PACKED, 0, false},
+    {"grad/fc2.bias", "divide", TDBG_STAGE_GRAD, TDBG_STORE_PACKED, 0, false},
     {"optim/fc1.weight.exp_avg", "adamw", TDBG_STAGE_OPTIM, TDBG_STORE_NONE, 0, false},
+    {"param/fc1.bias", "adamw", TDBG_STAGE_PARAM, TDBG_STORE_DELTA, 0, false},
+    {"param/fc2.bias", "adamw", TDBG_STAGE_PARAM, TDBG_STORE_DELTA, 0, false},
     {"param/fc1.weight", "adamw", TDBG_STAGE_PARAM, TDBG_STORE_DATASET, 0, false},
     {"eval/loss", "mean", TDBG_STAGE_EVAL, TDBG_STORE_DATASET, 0, false},
+    {"eval/accuracy", "mean", TDBG_STAGE_EVAL, TDBG_STORE_PACKED, 0, false},
 };
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -88,6 +99,12 @@ static void add_family(struct maker *m, const struct family *f, int64_t *counter
         plan.digest_every = (int32_t)below(m, counter, 4);
     if (f->store == TDBG_STORE_DATASET && f->stage != TDBG_STAGE_EVAL)
         plan.value_every = 1 + (int32_t)below(m, counter, 3);
+    bool guarded = f->store == TDBG_STORE_PACKED || f->store == TDBG_STORE_DELTA;
+    if (guarded && f->stage != TDBG_STAGE_EVAL) {
+        /* one cadence for all that share a dataset, and digests whenever there are values */
+        plan.value_every = 1 + (int32_t)(maker_random(m, -3, f->stage, 0) % 3);
+        plan.digest_every = below(m, counter, 2) ? plan.value_every : 1;
+    }
     if (f->store == TDBG_STORE_SAMPLES) {
         const struct tdbg_samples_spec *s = &spec->samples[TDBG_SAMPLES_TRAIN];
         bool x = f->name[8] == 'x', y = f->name[8] == 'y';
@@ -169,6 +186,12 @@ void maker_make(struct maker *m, uint64_t seed, const struct maker_wish *wish)
                                  .dims = {3, 701, 1013}};
         m->sites[m->spec.n_sites] = site;
         m->plans[m->spec.n_sites++] = (struct tdbg_site_plan){1, 1, TDBG_STORE_DATASET};
+        site.name = "clip/large_packed";
+        m->sites[m->spec.n_sites] = site;
+        m->plans[m->spec.n_sites++] = (struct tdbg_site_plan){1, 1, TDBG_STORE_PACKED};
+        site.name = "clip/large_delta";
+        m->sites[m->spec.n_sites] = site;
+        m->plans[m->spec.n_sites++] = (struct tdbg_site_plan){1, 1, TDBG_STORE_DELTA};
     }
     m->spec.sites = m->sites;
     m->spec.plans = m->plans;
@@ -302,6 +325,12 @@ static void write_samples(const struct maker *m, struct tdbg_trace_writer *w, in
     free(y);
 }
 
+bool maker_is_stored_by_step(const struct tdbg_site_plan *plan)
+{
+    return plan->store == TDBG_STORE_DATASET || plan->store == TDBG_STORE_PACKED ||
+           plan->store == TDBG_STORE_DELTA;
+}
+
 static void write_step(const struct maker *m, struct tdbg_trace_writer *w, int64_t step,
                        unsigned char *data)
 {
@@ -325,7 +354,7 @@ static void write_step(const struct maker *m, struct tdbg_trace_writer *w, int64
             tdbg_trace_writer_put_digest(w, i, tdbg_digest_reference(data, m->sites[i].dtype, n),
                                          &stats);
         }
-        if (m->plans[i].store == TDBG_STORE_DATASET && step % m->plans[i].value_every == 0 &&
+        if (maker_is_stored_by_step(&m->plans[i]) && step % m->plans[i].value_every == 0 &&
             tdbg_trace_writer_put_values(w, i, data, n, &err) != TDBG_OK)
             fail("put_values", &err);
     }

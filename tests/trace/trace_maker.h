@@ -21,7 +21,7 @@ struct maker {
 struct maker_wish {
     int32_t lanes, accumulate;
     int64_t steps;
-    bool large; /* one tensor above 4 MiB */
+    bool large; /* tensors above 4 MiB */
 };
 
 void maker_make(struct maker *m, uint64_t seed, const struct maker_wish *wish);
@@ -37,6 +37,9 @@ void maker_row(const struct maker *m, int64_t step, struct tdbg_step_row *row); 
 
 /* Values of a site at a step: n_valid elements, then zeros; data has room for the whole shape. */
 void maker_values(const struct maker *m, int32_t site, int64_t step, void *data, int64_t *n_valid);
+
+/* Are its values put with tdbg_trace_writer_put_values? */
+bool maker_is_stored_by_step(const struct tdbg_site_plan *plan);
 
 /* x and y of a sample; values of a keyframe item. */
 void maker_sample(const struct maker *m, int set, int64_t id, void *x, void *y);
