@@ -277,6 +277,21 @@ out:
     return st;
 }
 
+/* The difference to what replay computes is copied as it is: both stay the same. */
+static enum tdbg_status copy_residual(struct pack *p, const struct tdbg_step_row *row, int32_t site,
+                                      struct tdbg_err *err)
+{
+    struct tdbg_err absent = {0};
+    enum tdbg_status st = tdbg_trace_read_residual(p->trace, row->step, site, p->value, &absent);
+    if (st == TDBG_OK)
+        return tdbg_trace_writer_put_predicted(p->writer, site, p->value, NULL,
+                                               tdbg_site_elems(&p->sites[site]), err);
+    if (st != TDBG_NOT_FOUND)
+        tdbg_err_set(err, st, absent.file, absent.line, "%s", absent.message);
+    tdbg_err_clear(&absent);
+    return st == TDBG_NOT_FOUND ? TDBG_OK : st;
+}
+
 static enum tdbg_status copy_sites(struct pack *p, const struct tdbg_step_row *row,
                                    struct tdbg_err *err)
 {
@@ -288,6 +303,8 @@ static enum tdbg_status copy_sites(struct pack *p, const struct tdbg_step_row *r
             tdbg_trace_writer_put_digest(p->writer, i, p->digests[i], &p->stats[i]);
         if (tdbg_trace_has_values(p->trace, i, row->step, row->evaluated))
             TDBG_TRY(copy_value(p, row, i, err));
+        if (p->plans[i].store == TDBG_STORE_RESIDUAL)
+            TDBG_TRY(copy_residual(p, row, i, err));
     }
 out:
     return st;

@@ -216,6 +216,8 @@ static void add_false_step(struct tdbg_trace_writer *w, int32_t site)
         enum tdbg_store store = maker.plans[i].store;
         bool by_step =
             store == TDBG_STORE_DATASET || store == TDBG_STORE_PACKED || store == TDBG_STORE_DELTA;
+        if (store == TDBG_STORE_RESIDUAL && s->stage != TDBG_STAGE_EVAL)
+            check(tdbg_trace_writer_put_predicted(w, i, a_data, a_data, n, &err), &err);
         if (by_step && s->stage != TDBG_STAGE_EVAL)
             check(tdbg_trace_writer_put_values(w, i, a_data, n, &err), &err);
     }

@@ -214,6 +214,11 @@ class Tmux:
     def wait_row(self, y, text):
         return self.wait(lambda s: s[1] and len(s[3]) > y and text in s[3][y], f"'{text}' in row {y}")
 
+    def wait_prompt(self):
+        """Until the shell waits for a command, on its own screen and with a cursor."""
+        return self.wait(lambda s: not s[1] and s[2] and "".join(s[3]).rstrip() and
+                         [row for row in s[3] if row][-1] in ("$", "#"), "prompt of the shell")
+
     def wait_shell(self, text):
         return self.wait(lambda s: not s[1] and any(text == row for row in s[3]),
                          f"row '{text}' of the shell")
@@ -221,8 +226,10 @@ class Tmux:
 
 def open_replay(tmux, trace, *options):
     """Types the command behind a line of text, and waits for the program."""
+    tmux.wait_prompt()
     tmux.type("echo before\n")
     tmux.wait_shell("before")
+    tmux.wait_prompt()
     words = ["env", "TERM=tmux-256color", e2e.TDBG, "replay", trace, *options]
     tmux.type(shlex.join(words) + "; echo code=$?\n")
     tmux.wait_row(0, "step 0/400")
@@ -273,21 +280,21 @@ def shell_screen_comes_back(folder):
         tmux.type("7n")
         tmux.wait_row(0, "step 7/400")
         tmux.key("C-z")
-        rows = tmux.wait(lambda s: not s[1] and any("Stopped" in row for row in s[3]), "shell")
-        check("before" in rows, "what was on the shell's screen")
+        rows = tmux.wait_prompt()
+        check("before" in rows and any("Stopped" in row for row in rows), rows)
         tmux.type("echo stopped\n")
         tmux.wait_shell("stopped")
+        tmux.wait_prompt()
         tmux.type("fg\n")
         tmux.wait_row(0, "step 7/400")
         tmux.type("n")
         tmux.wait_row(0, "step 8/400")
         tmux.type("q")
-        tmux.wait(lambda s: not s[1], "shell")
-        tmux.type("echo code=$?\n")
-        rows = tmux.wait_shell("code=0")
+        rows = tmux.wait_prompt()
         check(rows[0].endswith(" echo before") and rows[1] == "before", rows)
-        state = tmux.state()
-        check(not state[1] and state[2], "the former screen, with a cursor")
+        tmux.type("echo code=$?\n")
+        tmux.wait_shell("code=0")
+        tmux.wait_prompt()
         tmux.type("stty -a | grep -o ' echo '\n")  # and the shell's modes
         tmux.wait(lambda s: any("echo" == row.strip() for row in s[3]), "echo")
 
