@@ -187,9 +187,7 @@ static enum tdbg_status open_sink(struct tdbg_rec *rec, const char *path, bool f
     spec.plans = plans;
     spec.items = items;
     spec.samples[TDBG_SAMPLES_TRAIN] = rec->samples;
-    tdbg_lib_lock();
     st = tdbg_sink_open(&rec->sink, path, force, &spec, err);
-    tdbg_lib_unlock();
 out:
     free(sites);
     free(plans);
@@ -267,9 +265,7 @@ static void put_digest(struct tdbg_rec *rec, int32_t id, const void *data, int64
     struct tdbg_stats s;
     uint64_t digest = tdbg_digest_reference(data, t->site.dtype, n_elems);
     tdbg_stats_reference(data, t->site.dtype, n_elems, &s);
-    tdbg_lib_lock();
     tdbg_sink_put_digest(&rec->sink, id, digest, &s);
-    tdbg_lib_unlock();
     if (t->site.stage == TDBG_STAGE_GRAD) {
         rec->n_grads_put++;
         rec->grad_square += s.nans + s.infs ? (double)NAN : s.rms * s.rms * (double)n_elems;
@@ -294,10 +290,8 @@ static enum tdbg_status put(struct tdbg_rec *rec, int32_t id, const void *data, 
     if (digest_due(rec, t))
         put_digest(rec, id, data, n_elems);
     if (values_due(rec, t)) {
-        tdbg_lib_lock();
         st = t->item >= 0 ? tdbg_sink_put_keyframe(&rec->sink, t->item, data, err)
                           : tdbg_sink_put_values(&rec->sink, id, data, n_elems, err);
-        tdbg_lib_unlock();
         TDBG_TRY(st);
     }
     t->put_at = rec->step;
@@ -355,9 +349,7 @@ int tdbg_rec_put_samples(struct tdbg_rec *rec, int64_t n, const int64_t *ids, co
     put_digest(rec, IDS, ids, n);
     put_digest(rec, X, x, step_elems(rec, &rec->tensors[X].site));
     put_digest(rec, Y, y, step_elems(rec, &rec->tensors[Y].site));
-    tdbg_lib_lock();
     enum tdbg_status st = tdbg_sink_put_samples(&rec->sink, n, ids, x, y, err);
-    tdbg_lib_unlock();
     for (int i = IDS; i <= Y; i++)
         rec->tensors[i].put_at = rec->step;
     return finish(rec, st);
@@ -395,9 +387,7 @@ int tdbg_rec_commit(struct tdbg_rec *rec, float loss, float lr)
                                 .start_ns = rec->step_start_ns - rec->start_ns,
                                 .duration_ns = tdbg_clock_ns() - rec->step_start_ns,
                                 .evaluated = rec->evaluated};
-    tdbg_lib_lock();
     enum tdbg_status st = tdbg_sink_commit(&rec->sink, &row, &rec->err);
-    tdbg_lib_unlock();
     if (st == TDBG_OK) {
         rec->phase = REC_BETWEEN_STEPS;
         rec->step++;
@@ -414,8 +404,6 @@ int tdbg_rec_close(struct tdbg_rec *rec)
                          rec->phase == REC_DESCRIBE ? "the recording has not begun"
                                                     : "the recording is closed");
     rec->phase = REC_CLOSED;
-    tdbg_lib_lock();
     enum tdbg_status st = tdbg_sink_close(&rec->sink, &rec->err);
-    tdbg_lib_unlock();
     return finish(rec, st);
 }
