@@ -19,8 +19,9 @@
  *
  * Writer. A recording is compressed and written by a process of its own, libexec/tdbg/tdbg-writer,
  * which is found from where the library or the program is (TDBG_WRITER in the environment names
- * another place). It outlives the program and brings what was committed into the file. Where there
- * is none it is a thread. What does not fit on the disk is reported by a later call.
+ * another place). It outlives the program and brings what was committed into the file; what does
+ * not fit on the disk is reported by a later call. Where there is no such process the calls
+ * themselves compress and write.
  *
  * HDF5. Reading, and recording without a writer process, share the process's HDF5 with the
  * program. The library registers the zstd filter (32015), turns off HDF5's error printing in the
@@ -173,9 +174,8 @@ enum tdbg_int {
  * and every later call but close and free is TDBG_ERR_FAILED, with the first reason as its text.
  * The training itself need not stop for it.
  *
- * What is put is copied and written behind the program's back; steps reach the file together, at
- * the latest about a second after they were committed, and then survive the death of the program. A
- * trace without a step in the file cannot be opened. */
+ * Steps reach the file together, at the latest about a second after they were committed, and then
+ * survive the death of the program. A trace without a step in the file cannot be opened. */
 struct tdbg_rec;
 
 /* NULL: out of memory. tdbg_rec_free() frees it. */
