@@ -8,22 +8,33 @@
  * tensor and element where two runs part. examples/c/ has a program that records and one that
  * reads.
  *
- * Results.  Functions that can fail return enum tdbg_result: TDBG_SUCCESS (0), or what went wrong.
- *     tdbg_rec_error() and tdbg_read_error() give the reason in English, one line, until the next
- *     failure on the same handle. On failure output parameters are untouched (buffers for values
- * may be partly filled). NULL for a handle or for a pointer that is not said to be optional is
- *     TDBG_ERR_USAGE. No mistake of the caller ends the process, and nothing is printed.
- * Threads.  Every function may be called from any thread. Calls on one handle must not overlap;
- *     calls on different handles may (they take turns inside).
- * HDF5.     The library shares the process's HDF5 with the program. It registers the zstd filter
- *     (32015), turns off HDF5's error printing in the threads that call it, and, if it starts HDF5,
- *     asks it not to close at exit: a program that uses HDF5 too has to close its own files, and,
- *     where HDF5 was built without thread safety, must not call it while it calls this library.
- * Memory.   What goes in is copied or written before a call returns. Strings that come out belong
- *     to the handle and live until it is freed. Running out of memory is TDBG_ERR_NO_MEMORY for
- *     whatever grows with the data; for less than a few hundred KiB it ends the process.
- * Limits.   Little-endian machines. 2^20 tensors, 8 dimensions, 2^40 elements of a tensor, 2^31 - 1
- *     steps and samples in a batch, names of 120 characters, texts of 16 MiB.
+ * Results. Functions that can fail return enum tdbg_result: TDBG_SUCCESS (0), or what went wrong.
+ * tdbg_rec_error() and tdbg_read_error() give the reason in English, one line, until the next
+ * failure on the same handle. On failure output parameters are untouched (buffers for values may
+ * be partly filled). NULL for a handle or for a pointer that is not said to be optional is
+ * TDBG_ERR_USAGE. No mistake of the caller ends the process, and nothing is printed.
+ *
+ * Threads. Every function may be called from any thread. Calls on one handle must not overlap;
+ * calls on different handles may.
+ *
+ * Writer. A recording is compressed and written by a process of its own, libexec/tdbg/tdbg-writer,
+ * which is found from where the library or the program is (TDBG_WRITER in the environment names
+ * another place). It outlives the program and brings what was committed into the file; what does
+ * not fit on the disk is reported by a later call. Where there is no such process the calls
+ * themselves compress and write.
+ *
+ * HDF5. Reading, and recording without a writer process, share the process's HDF5 with the
+ * program. The library registers the zstd filter (32015), turns off HDF5's error printing in the
+ * threads that call it, and, if it starts HDF5, asks it not to close at exit: a program that uses
+ * HDF5 too has to close its own files, and, where HDF5 was built without thread safety, must not
+ * call it meanwhile.
+ *
+ * Memory. What goes in is copied or written before a call returns. Strings that come out belong to
+ * the handle and live until it is freed. Running out of memory is TDBG_ERR_NO_MEMORY for whatever
+ * grows with the data; for less than a few hundred KiB it ends the process.
+ *
+ * Limits. Little-endian machines. 2^20 tensors, 8 dimensions, 2^40 elements of a tensor, 2^31 - 1
+ * steps and samples in a batch, names of 120 characters, texts of 16 MiB.
  */
 #ifndef TDBG_H
 #define TDBG_H
@@ -163,9 +174,8 @@ enum tdbg_int {
  * and every later call but close and free is TDBG_ERR_FAILED, with the first reason as its text.
  * The training itself need not stop for it.
  *
- * Steps are written out together: after 16 of them, with the first commit a second after the last
- * time, and when the recording is closed. What was written out survives the death of the program. A
- * trace without a step that was written out cannot be opened. */
+ * Steps reach the file together, at the latest about a second after they were committed, and then
+ * survive the death of the program. A trace without a step in the file cannot be opened. */
 struct tdbg_rec;
 
 /* NULL: out of memory. tdbg_rec_free() frees it. */
@@ -215,8 +225,8 @@ int tdbg_rec_put_samples(struct tdbg_rec *rec, int64_t n, const int64_t *ids, co
 
 /* The tensor's values in this step, contiguous and row-major: n_elems = the product of its shape,
  * where dimension 0 of a batched tensor is the number of samples of this step. For stage "state":
- * the values before the step. Once per step; a tensor that is not due is ignored. Reads the data
- * once for digest and statistics, and once more to store it. */
+ * the values before the step. Once per step; a tensor that is not due is ignored. The data is
+ * read for digest and statistics, and copied where it is kept. */
 int tdbg_rec_put(struct tdbg_rec *rec, int32_t id, const void *data, int64_t n_elems);
 
 /* Ends the step. Everything that is due has to be put: TDBG_ERR_USAGE names the first tensor that

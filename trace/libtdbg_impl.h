@@ -40,7 +40,7 @@ struct tdbg_rec {
     int32_t n_grads, n_grads_put; /* tensors of stage grad: all, and put in this step */
 };
 
-/* HDF5 may be built without thread safety: calls into trace/ take turns. */
+/* HDF5 may be built without thread safety: calls into trace/reader.h take turns. */
 void tdbg_lib_lock(void);
 void tdbg_lib_unlock(void);
 

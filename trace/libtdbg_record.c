@@ -25,6 +25,22 @@ static int finish(struct tdbg_rec *rec, enum tdbg_status st)
     return tdbg_lib_result(st == TDBG_USAGE ? TDBG_IO : st);
 }
 
+/* A writer process is waited for without keeping readers from their turn; a writer in this process
+ * calls HDF5, and takes turns with them. */
+static bool take_turn(const struct tdbg_rec *rec)
+{
+    bool own_writer = rec->sink.writer != NULL;
+    if (own_writer)
+        tdbg_lib_lock();
+    return own_writer;
+}
+
+static void end_turn(bool taken)
+{
+    if (taken)
+        tdbg_lib_unlock();
+}
+
 /* Is it the moment for a call that belongs to this phase? Else *result is what it returns; after an
  * error the first reason stays the text. */
 static bool is_time(struct tdbg_rec *rec, enum rec_phase wanted, int *result)
@@ -267,9 +283,9 @@ static void put_digest(struct tdbg_rec *rec, int32_t id, const void *data, int64
     struct tdbg_stats s;
     uint64_t digest = tdbg_digest_reference(data, t->site.dtype, n_elems);
     tdbg_stats_reference(data, t->site.dtype, n_elems, &s);
-    tdbg_lib_lock();
+    bool turn = take_turn(rec);
     tdbg_sink_put_digest(&rec->sink, id, digest, &s);
-    tdbg_lib_unlock();
+    end_turn(turn);
     if (t->site.stage == TDBG_STAGE_GRAD) {
         rec->n_grads_put++;
         rec->grad_square += s.nans + s.infs ? (double)NAN : s.rms * s.rms * (double)n_elems;
@@ -294,10 +310,10 @@ static enum tdbg_status put(struct tdbg_rec *rec, int32_t id, const void *data, 
     if (digest_due(rec, t))
         put_digest(rec, id, data, n_elems);
     if (values_due(rec, t)) {
-        tdbg_lib_lock();
+        bool turn = take_turn(rec);
         st = t->item >= 0 ? tdbg_sink_put_keyframe(&rec->sink, t->item, data, err)
                           : tdbg_sink_put_values(&rec->sink, id, data, n_elems, err);
-        tdbg_lib_unlock();
+        end_turn(turn);
         TDBG_TRY(st);
     }
     t->put_at = rec->step;
@@ -355,9 +371,9 @@ int tdbg_rec_put_samples(struct tdbg_rec *rec, int64_t n, const int64_t *ids, co
     put_digest(rec, IDS, ids, n);
     put_digest(rec, X, x, step_elems(rec, &rec->tensors[X].site));
     put_digest(rec, Y, y, step_elems(rec, &rec->tensors[Y].site));
-    tdbg_lib_lock();
+    bool turn = take_turn(rec);
     enum tdbg_status st = tdbg_sink_put_samples(&rec->sink, n, ids, x, y, err);
-    tdbg_lib_unlock();
+    end_turn(turn);
     for (int i = IDS; i <= Y; i++)
         rec->tensors[i].put_at = rec->step;
     return finish(rec, st);
@@ -395,9 +411,9 @@ int tdbg_rec_commit(struct tdbg_rec *rec, float loss, float lr)
                                 .start_ns = rec->step_start_ns - rec->start_ns,
                                 .duration_ns = tdbg_clock_ns() - rec->step_start_ns,
                                 .evaluated = rec->evaluated};
-    tdbg_lib_lock();
+    bool turn = take_turn(rec);
     enum tdbg_status st = tdbg_sink_commit(&rec->sink, &row, &rec->err);
-    tdbg_lib_unlock();
+    end_turn(turn);
     if (st == TDBG_OK) {
         rec->phase = REC_BETWEEN_STEPS;
         rec->step++;
@@ -414,8 +430,8 @@ int tdbg_rec_close(struct tdbg_rec *rec)
                          rec->phase == REC_DESCRIBE ? "the recording has not begun"
                                                     : "the recording is closed");
     rec->phase = REC_CLOSED;
-    tdbg_lib_lock();
+    bool turn = take_turn(rec);
     enum tdbg_status st = tdbg_sink_close(&rec->sink, &rec->err);
-    tdbg_lib_unlock();
+    end_turn(turn);
     return finish(rec, st);
 }

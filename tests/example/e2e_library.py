@@ -104,7 +104,7 @@ def library_recordings_have_no_graph(folder):
 def installed_paths(root):
     """Folders of the installation by what they hold."""
     wanted = {"tdbg": "bin", "tdbg.h": "include", "tdbg.pc": "pc", "libtdbg.so.0": "lib",
-              "libtdbg_h5zstd.so": "plugin", "tdbg.1": "man"}
+              "libtdbg_h5zstd.so": "plugin", "tdbg.1": "man", "tdbg-writer": "writer"}
     found = {}
     for where, _, names in os.walk(root):
         for name in names:

@@ -64,7 +64,7 @@ def check_include(root, path, line, quote, target):
     if target == "include/tdbg.h" and not library or \
             target.startswith("trace/libtdbg") and not library:
         return f"{path}:{line}: only trace/libtdbg* may include {target}"
-    if target == "trace/writer.h" and library and path != "trace/libtdbg_sink.h":
+    if target == "trace/writer.h" and library:
         return f"{path}:{line}: the library writes through trace/libtdbg_sink.h only"
     if target.split("/")[0] not in MAY_INCLUDE[folder]:
         return f"{path}:{line}: {folder} may not include {target.split('/')[0]} ({target})"
