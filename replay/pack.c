@@ -256,7 +256,7 @@ out:
 }
 
 /* A value that the trace stores of a site: it has to have its digest. Samples and keyframes are
- * copied as such, not by site. */
+ * copied as such, not by site. A value that the writer of the trace left out stays out. */
 static enum tdbg_status copy_value(struct pack *p, const struct tdbg_step_row *row, int32_t site,
                                    struct tdbg_err *err)
 {
@@ -264,7 +264,12 @@ static enum tdbg_status copy_value(struct pack *p, const struct tdbg_step_row *r
     char label[TDBG_MAX_SITE_NAME + 40];
     enum tdbg_store store = p->plans[site].store;
     int64_t n = 0;
-    TDBG_TRY(tdbg_trace_read_values(p->trace, row->step, site, p->value, &n, err));
+    st = tdbg_trace_read_values(p->trace, row->step, site, p->value, &n, err);
+    if (st == TDBG_NOT_FOUND && p->digests[site] == 0) {
+        tdbg_err_clear(err);
+        return TDBG_OK;
+    }
+    TDBG_TRY(st);
     TDBG_FAIL_IF(tdbg_trace_has_digest(p->trace, site, row->step, row->evaluated) &&
                      tdbg_digest_reference(p->value, p->sites[site].dtype, n) != p->digests[site],
                  DAMAGED,
