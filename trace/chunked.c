@@ -295,6 +295,7 @@ uint64_t tdbg_chunked_cut(struct tdbg_chunked *c, hsize_t rows, uint64_t first_e
     job->first_elem = first_elem;
     job->n_elems = n_elems < p.n_elems ? n_elems : p.n_elems;
     job->serial = serial;
+    job->avoid_bytes = c->last_first == first_elem ? c->last_bytes : 0;
     return job->n_elems;
 }
 
@@ -319,7 +320,7 @@ enum tdbg_status tdbg_chunk_encode(struct tdbg_chunk_job *job, struct tdbg_chunk
     memcpy(job->packed, frame, bytes);
     /* HDF5 overwrites a chunk of the same size where it is, and a crash in the middle of that would
      * take rows that were safe; a chunk of another size gets a place of its own. */
-    if (c->last_bytes == bytes + TDBG_TRAILER_BYTES && c->last_first == job->first_elem) {
+    if (job->avoid_bytes == bytes + TDBG_TRAILER_BYTES) {
         tdbg_trailer_put_filler(job->packed + bytes);
         bytes += TDBG_TRAILER_FILLER_BYTES;
     }
@@ -354,6 +355,18 @@ enum tdbg_status tdbg_chunked_put(struct tdbg_chunk_job *job, struct tdbg_err *e
     c->last_first = job->first_elem;
     c->last_bytes = job->packed_bytes;
     return st;
+}
+
+int64_t tdbg_chunked_piece(int32_t ndim, const int64_t *dims, size_t elem_bytes, int64_t first)
+{
+    struct tdbg_chunked c = {.dataset = -1, .ndim = ndim + 1, .elem_bytes = elem_bytes};
+    c.dims[0] = 1;
+    for (int32_t d = 0; d < ndim; d++)
+        c.dims[d + 1] = dims[d] > 0 ? (hsize_t)dims[d] : 1;
+    tdbg_chunked_plan(c.ndim, c.dims, elem_bytes, 1, c.chunk);
+    TDBG_ASSERT(derive(&c));
+    const struct place p = locate(&c, (uint64_t)first);
+    return (int64_t)(p.start + p.n_elems) - first;
 }
 
 enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io *io,

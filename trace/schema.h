@@ -50,6 +50,7 @@ struct tdbg_step_row {
     int64_t start_ns; /* since the start of the recording */
     int64_t duration_ns;
     int32_t evaluated;                /* 1: eval/ sites of this step hold values */
+    int32_t dropped;                  /* values left out because the queue was full; since 1.1 */
     uint64_t chain[TDBG_CHAIN_COUNT]; /* h(step); 0 for chains that no recorded site belongs to */
 };
 
