@@ -17,6 +17,7 @@ enum {
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */
     TDBG_UUID_BYTES = 16,
+    TDBG_NUMERICS_FOREIGN = 0, /* as numerics_version: another program computed the values */
 };
 
 /* Where the values of a site are kept. */
@@ -27,6 +28,7 @@ enum tdbg_store {
     TDBG_STORE_SAMPLES,  /* /samples: by sample id */
     TDBG_STORE_KEYFRAME, /* /keyframe/<tensor> */
     TDBG_STORE_DELTA,    /* /delta/<stage>/<tensor>, as difference to the row before */
+    TDBG_STORE_RESIDUAL, /* /residual/<stage>/<tensor>, as difference to the recomputed value */
     TDBG_STORE_COUNT
 };
 
@@ -34,7 +36,7 @@ enum tdbg_store {
  * Evaluation sites have every = 1 and `eval_only`: they exist at steps that evaluate. */
 struct tdbg_site_plan {
     int32_t digest_every; /* digests and statistics */
-    int32_t value_every;  /* values, when store is DATASET, PACKED or DELTA */
+    int32_t value_every;  /* values, when store is DATASET, PACKED, DELTA or RESIDUAL */
     enum tdbg_store store;
 };
 

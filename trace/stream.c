@@ -94,6 +94,11 @@ enum tdbg_status tdbg_stream_create(const struct tdbg_stream_options *options,
     return TDBG_OK;
 }
 
+bool tdbg_stream_has_process(const struct tdbg_stream *s)
+{
+    return s->process > 0;
+}
+
 static size_t shape_bytes(int32_t ndim, const int64_t *dims, enum tdbg_dtype dtype)
 {
     size_t n = tdbg_dtype_bytes(dtype);

@@ -177,8 +177,10 @@ static enum tdbg_status create_value_set(struct tdbg_trace_writer *w, int32_t i,
     enum tdbg_dtype dtype = w->sites[set->site].dtype;
     hid_t type = set->store == TDBG_STORE_DATASET ? tdbg_h5_dtype(dtype)
                                                   : tdbg_h5_bits_type(tdbg_dtype_bytes(dtype));
-    TDBG_TRY(tdbg_chunked_create(w->file, set->path, type, n, dims, 1, NULL, TDBG_EFFORT_VALUES,
-                                 array, err));
+    bool residual = set->store == TDBG_STORE_RESIDUAL; /* next to nothing but zeros */
+    TDBG_TRY(tdbg_chunked_create(w->file, set->path, type, n, dims, 1, NULL,
+                                 residual ? TDBG_EFFORT_TABLES : TDBG_EFFORT_VALUES, array, err));
+    array->sparse = residual;
     TDBG_TRY(tdbg_h5_put_int(array->dataset, "every", w->plans[set->site].value_every, err));
     TDBG_TRY(tdbg_h5_put_text(array->dataset, "axes", axes[set->n_axes], err));
     TDBG_TRY(tdbg_h5_put_int(array->dataset, "first_lane", set->first_lane, err));

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "replay/pack.h"
+#include "trace/layout.h"
 #include "tests/trace/trace_maker.h"
 
 enum { N_SEEDS = 40, BUFFER_BYTES = 1 << 20, MOST_SAMPLES = 32 };
@@ -28,11 +29,21 @@ static void check(enum tdbg_status st, struct tdbg_err *err)
         fail_msg("%s", err->message ? err->message : tdbg_status_text(st));
 }
 
+static enum tdbg_status predict(void *context, struct tdbg_trace *t, int64_t step, int32_t site,
+                                void *data, int64_t *n_elems, struct tdbg_err *err)
+{
+    (void)t;
+    (void)err;
+    maker_predicted(context, site, step, data, n_elems);
+    return TDBG_OK;
+}
+
 static struct tdbg_trace *open_trace(const char *name)
 {
     struct tdbg_err err = {0};
     struct tdbg_trace *t = NULL;
     check(tdbg_trace_open(name, &t, &err), &err);
+    tdbg_trace_set_recompute(t, predict, &maker);
     return t;
 }
 
@@ -43,8 +54,10 @@ static void compare_values(struct tdbg_trace *a, struct tdbg_trace *b, int64_t s
     int64_t n_a, n_b;
     const struct tdbg_site *s = &tdbg_trace_sites(a, NULL)[site];
     bool stored = tdbg_trace_has_values(a, site, step, evaluated);
+    bool residual = tdbg_trace_has_residual(a, site, step, evaluated);
     assert_int_equal(stored, tdbg_trace_has_values(b, site, step, evaluated));
-    if (!stored)
+    assert_int_equal(residual, tdbg_trace_has_residual(b, site, step, evaluated));
+    if (!stored && !residual)
         return;
     enum tdbg_status st = tdbg_trace_read_values(a, step, site, a_data, &n_a, &err);
     if (st == TDBG_NOT_FOUND) { /* left out by the writer */
@@ -209,11 +222,6 @@ static void test_refused(void **state)
     expect(-1, -1, TDBG_USAGE, "exists already");
 }
 
-static bool is_optional(enum tdbg_store store)
-{
-    return store == TDBG_STORE_PACKED || store == TDBG_STORE_DELTA;
-}
-
 /* Adds a step in which everything is zero; the digest of `false_site` is not that of its value, and
  * what can be left out is, if it is to be. */
 static void add_zero_step(struct tdbg_trace_writer *w, int32_t false_site, bool leave_out)
@@ -227,12 +235,18 @@ static void add_zero_step(struct tdbg_trace_writer *w, int32_t false_site, bool 
         enum tdbg_store store = maker.plans[i].store;
         int64_t n = s->batched ? 0 : tdbg_site_elems(s);
         uint64_t digest = tdbg_digest_reference(a_data, s->dtype, n) + (i == false_site);
-        if (leave_out && is_optional(store))
+        if (leave_out && tdbg_layout_is_guarded(store))
             continue;
         tdbg_stats_reference(a_data, s->dtype, n, &stats);
         tdbg_trace_writer_put_digest(w, i, digest, &stats);
-        if ((store == TDBG_STORE_DATASET || is_optional(store)) && s->stage != TDBG_STAGE_EVAL)
+        if (s->stage == TDBG_STAGE_EVAL)
+            continue;
+        if (store == TDBG_STORE_RESIDUAL) {
+            maker_predicted(&maker, i, row.step, b_data, &n);
+            check(tdbg_trace_writer_put_predicted(w, i, a_data, b_data, n, &err), &err);
+        } else if (maker_is_stored_by_step(&maker.plans[i])) {
             check(tdbg_trace_writer_put_values(w, i, a_data, n, &err), &err);
+        }
     }
     check(tdbg_trace_writer_commit_step(w, &row, &err), &err);
     check(tdbg_trace_writer_close(w, &err), &err);
@@ -256,7 +270,8 @@ static void test_false_digest(void **state)
     pack_and_compare(-1, maker.first_step + 19);
 }
 
-/* A packed value or a difference that was not recorded at a step is not recorded in the copy. */
+/* A packed value, a difference or a residual that was not recorded at a step is not recorded in the
+ * copy. */
 static void test_left_out(void **state)
 {
     (void)state;
