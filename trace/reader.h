@@ -54,6 +54,10 @@ bool tdbg_trace_has_digest(const struct tdbg_trace *trace, int32_t site, int64_t
 bool tdbg_trace_has_values(const struct tdbg_trace *trace, int32_t site, int64_t step,
                            bool evaluated);
 
+/* Is the difference to what replay computes stored of this site at this step (store RESIDUAL)? */
+bool tdbg_trace_has_residual(const struct tdbg_trace *trace, int32_t site, int64_t step,
+                             bool evaluated);
+
 /* Statistics of one site of one step. TDBG_NOT_FOUND where none were recorded. */
 enum tdbg_status tdbg_trace_read_stats(struct tdbg_trace *trace, int64_t step, int32_t site,
                                        struct tdbg_stats *out, struct tdbg_err *err);
@@ -73,10 +77,11 @@ enum tdbg_status tdbg_trace_read_step_stats(struct tdbg_trace *trace, int64_t st
 enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *trace, int64_t step, int32_t site,
                                         void *data, int64_t *n_elems, struct tdbg_err *err);
 
-/* What is stored of a site with store RESIDUAL, for copying a trace: tdbg_site_elems() differences
- * to what is computed again, zeros where the two agree. TDBG_NOT_FOUND where there is none. */
-enum tdbg_status tdbg_trace_read_residual(struct tdbg_trace *trace, int64_t step, int32_t site,
-                                          void *data, struct tdbg_err *err);
+/* The same where tdbg_trace_has_residual() says so, with what the recompute function made of the
+ * value before it was corrected in `predicted`, which has the room of data. */
+enum tdbg_status tdbg_trace_read_predicted(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                           void *data, void *predicted, int64_t *n_elems,
+                                           struct tdbg_err *err);
 
 /* Called for values that are not stored, or stored as a residual of what this makes; same meaning
  * of arguments. Registered by replay/. */

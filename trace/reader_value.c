@@ -222,9 +222,19 @@ static enum tdbg_status check_put(struct tdbg_trace *t, int32_t site, int64_t st
     return st;
 }
 
+bool tdbg_trace_has_residual(const struct tdbg_trace *t, int32_t site, int64_t step, bool evaluated)
+{
+    TDBG_ASSERT(site >= 0 && site < t->n_sites);
+    const struct tdbg_site_plan *plan = &t->plans[site];
+    return plan->store == TDBG_STORE_RESIDUAL && step % plan->value_every == 0 &&
+           step >= t->first_step && step < t->first_step + t->n_steps &&
+           (t->sites[site].stage != TDBG_STAGE_EVAL || evaluated);
+}
+
 /* A value that the file has, at least in part. */
 static enum tdbg_status read_due(struct tdbg_trace *t, const struct tdbg_step_row *row,
-                                 int32_t site, void *data, int64_t *n_elems, struct tdbg_err *err)
+                                 int32_t site, void *data, void *predicted, int64_t *n_elems,
+                                 struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     enum tdbg_store store = t->plans[site].store;
@@ -232,7 +242,7 @@ static enum tdbg_status read_due(struct tdbg_trace *t, const struct tdbg_step_ro
     if (tdbg_layout_is_guarded(store))
         TDBG_TRY(check_put(t, site, row->step, err));
     TDBG_TRY(store == TDBG_STORE_RESIDUAL
-                 ? tdbg_reader_read_residual(t, row->step, site, data, n_elems, err)
+                 ? tdbg_reader_read_residual(t, row->step, site, data, predicted, n_elems, err)
                  : read_stored(t, row, site, data, n_elems, err));
 out:
     if (st != TDBG_OK && st != TDBG_NOT_FOUND)
@@ -242,8 +252,8 @@ out:
     return st;
 }
 
-enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int32_t site,
-                                        void *data, int64_t *n_elems, struct tdbg_err *err)
+static enum tdbg_status read_values(struct tdbg_trace *t, int64_t step, int32_t site, void *data,
+                                    void *predicted, int64_t *n_elems, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_step_row row;
@@ -251,18 +261,33 @@ enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int3
     tdbg_h5_begin();
     TDBG_ASSERT(site >= 0 && site < t->n_sites);
     const struct tdbg_site *s = &t->sites[site];
-    const struct tdbg_site_plan *plan = &t->plans[site];
     tdbg_site_label(s, label, sizeof label);
     TDBG_TRY(tdbg_trace_read_steps(t, step, 1, &row, err));
     TDBG_FAIL_IF(s->stage == TDBG_STAGE_EVAL && !row.evaluated, NOT_FOUND,
                  "%s: step %lld was not evaluated", label, (long long)step);
-    bool residual = plan->store == TDBG_STORE_RESIDUAL && step % plan->value_every == 0;
+    bool residual = tdbg_trace_has_residual(t, site, step, row.evaluated);
+    TDBG_FAIL_IF(predicted && !residual, NOT_FOUND, "%s has no residual at step %lld", label,
+                 (long long)step);
     if (residual || tdbg_trace_has_values(t, site, step, row.evaluated))
-        TDBG_TRY(read_due(t, &row, site, data, n_elems, err));
+        TDBG_TRY(read_due(t, &row, site, data, predicted, n_elems, err));
     else if (t->recompute)
         TDBG_TRY(t->recompute(t->recompute_context, t, step, site, data, n_elems, err));
     else
         st = TDBG_RAISE(err, NEEDS_REPLAY, "%s is not stored at step %lld", label, (long long)step);
 out:
     return st;
+}
+
+enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int32_t site,
+                                        void *data, int64_t *n_elems, struct tdbg_err *err)
+{
+    return read_values(t, step, site, data, NULL, n_elems, err);
+}
+
+enum tdbg_status tdbg_trace_read_predicted(struct tdbg_trace *t, int64_t step, int32_t site,
+                                           void *data, void *predicted, int64_t *n_elems,
+                                           struct tdbg_err *err)
+{
+    TDBG_ASSERT(predicted);
+    return read_values(t, step, site, data, predicted, n_elems, err);
 }

@@ -601,7 +601,9 @@ def check_part(trace, part, n, reader):
     for key in ("uuid", "config", "config_path", "environment", "dataset", "graph", "preset",
                 "planned_steps", "sites", "tdbg_version"):
         check(a[key] == b[key], f"{key} of {part}")
-    check(b["closed"] and b["steps"] == n and b["bytes"]["file"] <= a["bytes"]["file"], part)
+    check(b["closed"] and b["steps"] == n and b["n_samples"] <= a["n_samples"], part)
+    for key in ("values_raw", "samples_raw"):
+        check(b["bytes"][key] <= a["bytes"][key], f"{key} of {part}")
 
 
 @case
