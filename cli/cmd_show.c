@@ -1,12 +1,10 @@
 /* tdbg show: one tensor of one step, its statistics or its values. */
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/config.h"
 #include "base/convert.h"
-#include "base/json.h"
 #include "cli/commands.h"
+#include "cli/tensor.h"
 
 struct show {
     const char *words[2]; /* trace, site */
@@ -14,40 +12,6 @@ struct show {
     bool stats, values, as_json;
     struct cli_execution execution;
 };
-
-/* The site of that name: with --lane and --micro, else the only or the first one. */
-static enum tdbg_status find_site(const struct tdbg_trace *trace, const struct show *show,
-                                  int32_t *out, struct tdbg_err *err)
-{
-    int32_t n;
-    const struct tdbg_site *sites = tdbg_trace_sites(trace, &n);
-    const char *name = show->words[1];
-    bool known = false;
-    for (int32_t i = 0; i < n; i++) {
-        if (strcmp(sites[i].name, name) != 0)
-            continue;
-        known = true;
-        if ((show->lane < 0 || sites[i].lane == show->lane) &&
-            (show->micro < 0 || sites[i].micro == show->micro)) {
-            *out = i;
-            return TDBG_OK;
-        }
-    }
-    if (known)
-        return TDBG_RAISE(err, NOT_FOUND, "%s has '%s', but not for that lane and micro-batch",
-                          tdbg_trace_path(trace), name);
-    const char **names = malloc((size_t)n * sizeof *names);
-    for (int32_t i = 0; names && i < n; i++)
-        names[i] = sites[i].name;
-    const char *near = names ? tdbg_suggest(name, names, (int)n) : NULL;
-    free(names);
-    if (near)
-        return TDBG_RAISE(err, NOT_FOUND, "%s has no site '%s'\nhint: did you mean '%s'?",
-                          tdbg_trace_path(trace), name, near);
-    return TDBG_RAISE(err, NOT_FOUND,
-                      "%s has no site '%s'\nhint: tdbg info %s --json lists all sites",
-                      tdbg_trace_path(trace), name, tdbg_trace_path(trace));
-}
 
 static void print_stats(const struct tdbg_stats *s)
 {
@@ -67,42 +31,6 @@ static void print_values(const struct tdbg_site *site, const void *data, int64_t
     }
 }
 
-static void print_json(const struct show *show, const struct tdbg_site *site, const void *data,
-                       int64_t n, const struct tdbg_stats *stats)
-{
-    struct tdbg_json json;
-    tdbg_json_init(&json, stdout, false);
-    tdbg_json_object_begin(&json, NULL);
-    tdbg_json_int(&json, "schema", 1);
-    tdbg_json_string(&json, "site", site->name);
-    tdbg_json_int(&json, "step", show->step);
-    tdbg_json_int(&json, "lane", site->lane);
-    tdbg_json_int(&json, "micro", site->micro);
-    tdbg_json_string(&json, "dtype", tdbg_dtype_text(site->dtype));
-    tdbg_json_array_begin(&json, "shape");
-    int64_t row = 1;
-    for (int32_t d = 1; d < site->ndim; d++)
-        row *= site->dims[d];
-    for (int32_t d = 0; d < site->ndim; d++) /* a short batch has fewer rows */
-        tdbg_json_int(&json, NULL, d == 0 ? n / row : site->dims[d]);
-    tdbg_json_array_end(&json);
-    if (show->stats) {
-        tdbg_json_object_begin(&json, "stats");
-        tdbg_json_double(&json, "min", stats->min);
-        tdbg_json_double(&json, "max", stats->max);
-        tdbg_json_double(&json, "mean", stats->mean);
-        tdbg_json_double(&json, "rms", stats->rms);
-        tdbg_json_int(&json, "zeros", (int64_t)stats->zeros);
-        tdbg_json_int(&json, "nans", (int64_t)stats->nans);
-        tdbg_json_int(&json, "infs", (int64_t)stats->infs);
-        tdbg_json_object_end(&json);
-    }
-    if (show->values)
-        tdbg_json_elems(&json, "values", data, site->dtype, n);
-    tdbg_json_object_end(&json);
-    putchar('\n');
-}
-
 static enum tdbg_status show_site(struct tdbg_trace *trace, const struct show *show,
                                   struct tdbg_err *err)
 {
@@ -112,14 +40,14 @@ static enum tdbg_status show_site(struct tdbg_trace *trace, const struct show *s
     char label[TDBG_MAX_SITE_NAME + 40], shape[200];
     struct tdbg_stats stats;
     void *data = NULL;
-    TDBG_TRY(find_site(trace, show, &id, err));
+    TDBG_TRY(cli_find_site(trace, show->words[1], show->lane, show->micro, &id, err));
     const struct tdbg_site *site = &tdbg_trace_sites(trace, &n_sites)[id];
-    data = malloc((size_t)tdbg_site_elems(site) * tdbg_dtype_bytes(site->dtype));
-    TDBG_FAIL_IF(!data, NO_MEMORY, "no memory for %s", site->name);
+    TDBG_TRY(cli_tensor_buffer(site, &data, err));
     TDBG_TRY(tdbg_trace_read_values(trace, show->step, id, data, &n, err));
     tdbg_stats_reference(data, site->dtype, n, &stats);
     if (show->as_json) {
-        print_json(show, site, data, n, &stats);
+        cli_tensor_print_json(stdout, site, show->step, n, show->stats ? &stats : NULL,
+                              show->values ? data : NULL);
     } else {
         if (show->stats)
             printf("%s  step %" PRId64 "  %s %s\n", tdbg_site_label(site, label, sizeof label),

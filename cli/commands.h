@@ -6,7 +6,8 @@
 #include "replay/session.h"
 #include "trace/reader.h"
 
-extern const struct cli_command cli_record, cli_info, cli_show, cli_replay, cli_diff;
+extern const struct cli_command cli_record, cli_info, cli_show, cli_replay, cli_diff, cli_pack,
+    cli_export;
 
 /* The options of a command that re-executes. */
 struct cli_execution {
@@ -35,6 +36,14 @@ struct cli_trace {
 enum tdbg_status cli_open_trace(const char *path, const struct cli_execution *execution,
                                 struct cli_trace *out, struct tdbg_err *err);
 void cli_close_trace(struct cli_trace *trace);
+
+/* Steps A .. B of "A:B", "A:", ":B" or ":", both inclusive; text NULL: all. TDBG_USAGE says what is
+ * wrong with a range that the trace does not have. */
+enum tdbg_status cli_parse_steps(const char *text, const struct tdbg_trace *trace, int64_t *from,
+                                 int64_t *to, struct tdbg_err *err);
+
+/* Refuses an output that exists already, unless `force`. */
+enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err *err);
 
 /* A warning on stderr when the recording was cut off. */
 void cli_warn_unclosed(const struct tdbg_trace *trace);

@@ -1,4 +1,6 @@
 /* What several subcommands share. See commands.h. */
+#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -59,6 +61,45 @@ void cli_close_trace(struct cli_trace *trace)
 {
     tdbg_recompute_destroy(trace->recompute);
     tdbg_trace_close(trace->trace);
+}
+
+/* A step number at *text, or `open` where there is none; moves *text behind it. */
+static bool parse_bound(const char **text, int64_t open, int64_t *out)
+{
+    char *end = NULL;
+    *out = open;
+    if (!isdigit((unsigned char)**text))
+        return true;
+    errno = 0;
+    *out = strtoll(*text, &end, 10);
+    *text = end;
+    return errno == 0;
+}
+
+enum tdbg_status cli_parse_steps(const char *text, const struct tdbg_trace *trace, int64_t *from,
+                                 int64_t *to, struct tdbg_err *err)
+{
+    int64_t first = tdbg_trace_first_step(trace), last = first + tdbg_trace_n_steps(trace) - 1;
+    const char *at = text ? text : ":";
+    bool valid =
+        parse_bound(&at, first, from) && *at++ == ':' && parse_bound(&at, last, to) && !*at;
+    if (!valid)
+        return TDBG_RAISE(err, USAGE,
+                          "'--steps' wants a range of steps such as 10:20, 10: or :20, not '%s'",
+                          text);
+    if (*from < first || *from > last || *to < first || *to > last)
+        return TDBG_RAISE(err, USAGE, "'--steps %s': %s has steps %" PRId64 " to %" PRId64, text,
+                          tdbg_trace_path(trace), first, last);
+    if (*from > *to)
+        return TDBG_RAISE(err, USAGE, "'--steps %s' ends before it begins", text);
+    return TDBG_OK;
+}
+
+enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err *err)
+{
+    if (!force && access(path, F_OK) == 0)
+        return TDBG_RAISE(err, USAGE, "%s exists already\nhint: --force overwrites it", path);
+    return TDBG_OK;
 }
 
 void cli_warn_unclosed(const struct tdbg_trace *trace)

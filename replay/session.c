@@ -17,7 +17,8 @@ struct tdbg_session {
     int32_t n_sites;
     int64_t at; /* the state is that before this step; -1: it is nothing */
     int64_t executed;
-    void *item_buffer; /* one keyframe item */
+    int64_t computed_step; /* that tdbg_session_compute was last asked for, or -2 */
+    void *item_buffer;     /* one keyframe item */
 };
 
 /* The config is data from a file: a fault in it is damage, not the user's mistake. */
@@ -119,6 +120,7 @@ enum tdbg_status tdbg_session_create(struct tdbg_trace *trace,
     TDBG_FAIL_IF(!s, NO_MEMORY, "no memory for a replay session");
     s->trace = trace;
     s->at = -1;
+    s->computed_step = -2; /* not even before step 0 */
     TDBG_FAIL_IF(version != tdbg_engine_numerics_version(), UNSUPPORTED,
                  "%s was recorded with numerics version %d; this tdbg computes version %d and "
                  "cannot re-execute it",
@@ -208,11 +210,12 @@ out:
     return st;
 }
 
-/* A tap that copies one site and leaves the step. */
+/* A tap that copies one site and may leave the step. */
 struct grab {
     int32_t site;
     void *data;
     int64_t elems;
+    bool stop;
     bool done;
 };
 
@@ -223,7 +226,8 @@ static enum tdbg_status grab_plan(void *self, const struct tdbg_site *sites, int
     (void)n_sites;
     (void)err;
     const struct grab *g = self;
-    wants[g->site] = (struct tdbg_want){TDBG_WANT_VALUES | TDBG_WANT_STOP, 1};
+    wants[g->site] =
+        (struct tdbg_want){g->stop ? TDBG_WANT_VALUES | TDBG_WANT_STOP : TDBG_WANT_VALUES, 1};
     return TDBG_OK;
 }
 
@@ -244,7 +248,7 @@ static enum tdbg_status grab_site(void *self, int64_t step, int32_t site,
     enum tdbg_status st = tdbg_handle_copy(handle, g->data, err);
     g->elems = handle->elems;
     g->done = st == TDBG_OK;
-    return st == TDBG_OK ? TDBG_STOPPED : st;
+    return st == TDBG_OK && g->stop ? TDBG_STOPPED : st;
 }
 
 static enum tdbg_status grab_end(void *self, const struct tdbg_step_info *info,
@@ -262,11 +266,14 @@ enum tdbg_status tdbg_session_compute(struct tdbg_session *s, int64_t step, int3
                                       void *data, int64_t *n_elems, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct grab grab = {.site = site, .data = data};
+    struct grab grab = {.site = site, .data = data, .stop = step != s->computed_step + 1};
     const struct tdbg_tap tap = {&grab_ops, &grab};
     size_t bytes =
         (size_t)tdbg_site_elems(&s->sites[site]) * tdbg_dtype_bytes(s->sites[site].dtype);
     memset(data, 0, bytes);
+    /* A step that is left makes the state useless. Who asks for step after step gets whole steps:
+     * else each of them would begin at the keyframe. */
+    s->computed_step = step;
     TDBG_TRY(tdbg_session_seek(s, step, err));
     st = tdbg_session_run_step(s, &tap, 1, NULL, err);
     if (st == TDBG_STOPPED)

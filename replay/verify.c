@@ -12,6 +12,7 @@ struct verify {
     const struct tdbg_site *sites;
     const struct tdbg_site_plan *plans;
     int32_t n_sites;
+    bool digests_only;
     uint64_t *recorded, *computed;    /* (n_sites): digests of the current step */
     uint64_t chain[TDBG_CHAIN_COUNT]; /* h before the current step, from recomputed digests */
     struct tdbg_step_row row;         /* of the current step */
@@ -28,7 +29,9 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
     const struct verify *v = self;
     for (int32_t i = 0; i < n_sites; i++) {
         wants[i].every = v->plans[i].digest_every;
-        wants[i].flags = v->plans[i].digest_every > 0 ? TDBG_WANT_DIGEST | TDBG_WANT_VALUES : 0;
+        wants[i].flags = v->plans[i].digest_every == 0 ? 0
+                         : v->digests_only             ? TDBG_WANT_DIGEST
+                                                       : TDBG_WANT_DIGEST | TDBG_WANT_VALUES;
     }
     return TDBG_OK;
 }
@@ -94,7 +97,7 @@ static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct 
         v->computed[id] = v->computed[handle->same_as];
     else
         TDBG_TRY(tdbg_handle_digest(handle, &v->computed[id], NULL, err));
-    bool stored = v->plans[id].store != TDBG_STORE_SAMPLES &&
+    bool stored = !v->digests_only && v->plans[id].store != TDBG_STORE_SAMPLES &&
                   tdbg_trace_has_values(v->trace, id, step, v->row.evaluated);
     if (stored)
         TDBG_TRY(check_stored(v, step, id, handle->elems, err));
@@ -165,13 +168,12 @@ static enum tdbg_status make_buffers(struct verify *v, struct tdbg_err *err)
 static enum tdbg_status begin_chains(struct verify *v, int64_t from, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    if (from > tdbg_trace_first_step(v->trace)) {
-        TDBG_TRY(tdbg_trace_read_steps(v->trace, from - 1, 1, &v->row, err));
-        memcpy(v->chain, v->row.chain, sizeof v->chain);
+    if (from == tdbg_trace_first_step(v->trace)) {
+        tdbg_trace_chain_before(v->trace, v->chain);
         return TDBG_OK;
     }
-    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
-        TDBG_TRY(tdbg_chain_begin(c, v->sites, v->plans, v->n_sites, &v->chain[c], err));
+    TDBG_TRY(tdbg_trace_read_steps(v->trace, from - 1, 1, &v->row, err));
+    memcpy(v->chain, v->row.chain, sizeof v->chain);
 out:
     return st;
 }
@@ -208,13 +210,15 @@ out:
     return st;
 }
 
-enum tdbg_status tdbg_verify_trace(struct tdbg_trace *trace,
-                                   const struct tdbg_verify_options *options,
-                                   struct tdbg_verify_report *report, struct tdbg_err *err)
+enum tdbg_status tdbg_verify_session(struct tdbg_trace *trace, struct tdbg_session *session,
+                                     const struct tdbg_verify_options *options,
+                                     struct tdbg_verify_report *report, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_session *session = NULL;
-    struct verify v = {.trace = trace, .report = report, .plans = tdbg_trace_plans(trace)};
+    struct verify v = {.trace = trace,
+                       .report = report,
+                       .plans = tdbg_trace_plans(trace),
+                       .digests_only = options->digests_only};
     int64_t from = options->from, to = options->to;
     *report = (struct tdbg_verify_report){.site = -1};
     TDBG_TRY(check_range(trace, &from, &to, err));
@@ -223,13 +227,24 @@ enum tdbg_status tdbg_verify_trace(struct tdbg_trace *trace,
     for (int32_t i = 0; i < v.n_sites; i++)
         report->n_sites += v.plans[i].digest_every > 0;
     TDBG_TRY(make_buffers(&v, err));
-    TDBG_TRY(tdbg_session_create(trace, &options->session, &session, err));
     TDBG_TRY(run(&v, session, options, from, to, err));
 out:
-    tdbg_session_destroy(session);
     free(v.recorded);
     free(v.computed);
     free(v.stored);
     free(v.fresh);
+    return st;
+}
+
+enum tdbg_status tdbg_verify_trace(struct tdbg_trace *trace,
+                                   const struct tdbg_verify_options *options,
+                                   struct tdbg_verify_report *report, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_session *session = NULL;
+    TDBG_TRY(tdbg_session_create(trace, &options->session, &session, err));
+    TDBG_TRY(tdbg_verify_session(trace, session, options, report, err));
+out:
+    tdbg_session_destroy(session);
     return st;
 }

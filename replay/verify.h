@@ -7,7 +7,8 @@
 
 struct tdbg_verify_options {
     struct tdbg_session_options session;
-    int64_t from, to; /* steps, both inclusive; -1: the first, the last */
+    int64_t from, to;  /* steps, both inclusive; -1: the first, the last */
+    bool digests_only; /* leave the stored values alone: the report has no elements */
     /* Called after every step for progress; may be NULL. Nonzero stops (TDBG_INTERRUPTED). */
     int (*progress)(void *context, int64_t step, int64_t done, int64_t total, float loss);
     void *progress_context;
@@ -32,5 +33,11 @@ struct tdbg_verify_report {
 enum tdbg_status tdbg_verify_trace(struct tdbg_trace *trace,
                                    const struct tdbg_verify_options *options,
                                    struct tdbg_verify_report *report, struct tdbg_err *err);
+
+/* The same with a session of this trace, which stands after step `to` when it is done;
+ * options->session is not used. */
+enum tdbg_status tdbg_verify_session(struct tdbg_trace *trace, struct tdbg_session *session,
+                                     const struct tdbg_verify_options *options,
+                                     struct tdbg_verify_report *report, struct tdbg_err *err);
 
 #endif

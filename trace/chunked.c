@@ -7,6 +7,7 @@
 
 #include "trace/hdf5_util.h"
 #include "trace/schema.h"
+#include "trace/trailer.h"
 
 enum { FILTER_LEVEL = 1 }; /* what another program uses when it writes into one of our datasets */
 
@@ -20,6 +21,9 @@ void tdbg_chunk_io_free(struct tdbg_chunk_io *io)
 {
     tdbg_codec_destroy(io->codec);
     free(io->raw);
+    if (io->job)
+        tdbg_chunk_job_free(io->job);
+    free(io->job);
     *io = (struct tdbg_chunk_io){0};
 }
 
@@ -122,6 +126,16 @@ static hid_t access_list(void)
     return dapl;
 }
 
+enum tdbg_status tdbg_chunked_number(hid_t dataset, const char *path, uint32_t *out,
+                                     struct tdbg_err *err)
+{
+    H5O_info_t info;
+    if (H5Oget_info2(dataset, &info, H5O_INFO_BASIC) < 0)
+        return TDBG_H5_RAISE(err, IO, "cannot describe %s", path);
+    *out = (uint32_t)info.addr;
+    return TDBG_OK;
+}
+
 enum tdbg_status tdbg_chunked_create(hid_t loc, const char *path, hid_t type, int ndim,
                                      const hsize_t *dims, hsize_t rows_per_chunk, const void *fill,
                                      enum tdbg_codec_effort effort, struct tdbg_chunked *out,
@@ -145,6 +159,7 @@ enum tdbg_status tdbg_chunked_create(hid_t loc, const char *path, hid_t type, in
     TDBG_H5_FAIL_IF(space < 0 || dcpl < 0, IO, "cannot describe %s", path);
     c.dataset = H5Dcreate2(loc, path, type, space, lcpl, dcpl, dapl);
     TDBG_H5_FAIL_IF(c.dataset < 0, IO, "cannot create %s", path);
+    TDBG_TRY(tdbg_chunked_number(c.dataset, path, &c.number, err));
     *out = c;
 out:
     if (dcpl >= 0)
@@ -264,39 +279,127 @@ static bool is_zero(const unsigned char *data, size_t bytes)
     return bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, bytes - 1) == 0);
 }
 
+void tdbg_chunk_job_free(struct tdbg_chunk_job *job)
+{
+    free(job->packed);
+    *job = (struct tdbg_chunk_job){0};
+}
+
+uint64_t tdbg_chunked_cut(struct tdbg_chunked *c, hsize_t rows, uint64_t first_elem,
+                          uint64_t n_elems, const void *data, uint32_t serial,
+                          struct tdbg_chunk_job *job)
+{
+    const hsize_t have = c->dims[0];
+    if (rows > have)
+        c->dims[0] = rows;
+    const struct place p = locate(c, first_elem);
+    c->dims[0] = have;
+    TDBG_ASSERT(p.start == first_elem && p.n_elems > 0);
+    job->array = c;
+    job->data = data;
+    job->first_elem = first_elem;
+    job->n_elems = n_elems < p.n_elems ? n_elems : p.n_elems;
+    job->serial = serial;
+    return job->n_elems;
+}
+
+enum tdbg_status tdbg_chunk_encode(struct tdbg_chunk_job *job, struct tdbg_chunk_io *io,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_chunked *c = job->array;
+    const size_t whole_bytes = c->chunk_elems * c->elem_bytes, used = job->n_elems * c->elem_bytes;
+    const void *whole = job->data, *frame;
+    size_t bytes;
+    job->packed_bytes = 0;
+    if (c->sparse && is_zero(job->data, used))
+        return TDBG_OK;
+    if (used < whole_bytes) {
+        TDBG_TRY(reserve(&io->raw, &io->raw_bytes, whole_bytes, err));
+        memcpy(io->raw, job->data, used);
+        memset(io->raw + used, 0, whole_bytes - used);
+        whole = io->raw;
+    }
+    TDBG_TRY(tdbg_codec_encode(io->codec, c->effort, whole, c->chunk_elems, c->elem_bytes, &frame,
+                               &bytes, err));
+    TDBG_TRY(reserve(&job->packed, &job->room_bytes,
+                     bytes + TDBG_TRAILER_FILLER_BYTES + TDBG_TRAILER_BYTES, err));
+    memcpy(job->packed, frame, bytes);
+    /* HDF5 overwrites a chunk of the same size where it is, and a crash in the middle of that would
+     * take rows that were safe; a chunk of another size gets a place of its own. */
+    if (c->last_bytes == bytes + TDBG_TRAILER_BYTES && c->last_first == job->first_elem) {
+        tdbg_trailer_put_filler(job->packed + bytes);
+        bytes += TDBG_TRAILER_FILLER_BYTES;
+    }
+    const struct tdbg_trailer trailer = {.dataset = c->number,
+                                         .bytes = (uint32_t)bytes,
+                                         .first_elem = job->first_elem,
+                                         .n_elems = (uint32_t)job->n_elems,
+                                         .serial = job->serial};
+    tdbg_trailer_put(job->packed, &trailer);
+    job->packed_bytes = bytes + TDBG_TRAILER_BYTES;
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_chunked_put_raw(struct tdbg_chunked *c, uint64_t first_elem,
+                                      const void *packed, size_t packed_bytes, struct tdbg_err *err)
+{
+    const struct place p = locate(c, first_elem);
+    if (p.start != first_elem)
+        return TDBG_RAISE(err, DAMAGED, "%s: no chunk begins at element %llu", c->path,
+                          (unsigned long long)first_elem);
+    if (H5Dwrite_chunk(c->dataset, H5P_DEFAULT, 0, p.offset, packed_bytes, packed) < 0)
+        return TDBG_H5_RAISE(err, IO, "cannot write %s", c->path);
+    return TDBG_OK;
+}
+
+enum tdbg_status tdbg_chunked_put(struct tdbg_chunk_job *job, struct tdbg_err *err)
+{
+    struct tdbg_chunked *c = job->array;
+    if (job->packed_bytes == 0)
+        return TDBG_OK;
+    enum tdbg_status st =
+        tdbg_chunked_put_raw(c, job->first_elem, job->packed, job->packed_bytes, err);
+    c->last_first = job->first_elem;
+    c->last_bytes = job->packed_bytes;
+    return st;
+}
+
 enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
                                     uint64_t first_elem, uint64_t n_elems, const void *data,
                                     struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const unsigned char *from = data;
-    for (uint64_t at = first_elem; at < first_elem + n_elems;) {
-        struct place p = locate(c, at);
-        uint64_t left = first_elem + n_elems - at, n = left < p.n_elems ? left : p.n_elems;
-        TDBG_ASSERT(p.start == at && n > 0);
-        const void *whole = from, *packed;
-        size_t packed_bytes;
-        if (c->sparse && is_zero(from, n * c->elem_bytes)) {
-            from += n * c->elem_bytes;
-            at += n;
-            continue;
-        }
-        if (n < c->chunk_elems) {
-            TDBG_TRY(reserve(&io->raw, &io->raw_bytes, c->chunk_elems * c->elem_bytes, err));
-            memcpy(io->raw, from, n * c->elem_bytes);
-            memset(io->raw + n * c->elem_bytes, 0, (c->chunk_elems - n) * c->elem_bytes);
-            whole = io->raw;
-        }
-        TDBG_TRY(tdbg_codec_encode(io->codec, c->effort, whole, c->chunk_elems, c->elem_bytes,
-                                   &packed, &packed_bytes, err));
-        TDBG_H5_FAIL_IF(H5Dwrite_chunk(c->dataset, H5P_DEFAULT, 0, p.offset, packed_bytes, packed) <
-                            0,
-                        IO, "cannot write %s", c->path);
-        from += n * c->elem_bytes;
+    if (!io->job)
+        io->job = calloc(1, sizeof *io->job);
+    TDBG_FAIL_IF(!io->job, NO_MEMORY, "no memory for a chunk");
+    for (uint64_t at = 0; at < n_elems;) {
+        const uint64_t n = tdbg_chunked_cut(c, 0, first_elem + at, n_elems - at,
+                                            from + at * c->elem_bytes, io->serial++, io->job);
+        TDBG_TRY(tdbg_chunk_encode(io->job, io, err));
+        TDBG_TRY(tdbg_chunked_put(io->job, err));
         at += n;
     }
 out:
     return st;
+}
+
+/* The trailer is no part of the data frame, so that zstd does not check it. Files of schema 1.0,
+ * and those that another program wrote anew, have none. */
+static enum tdbg_status check_trailer(const struct tdbg_chunked *c, const unsigned char *chunk,
+                                      size_t bytes, const struct place *p, struct tdbg_err *err)
+{
+    struct tdbg_trailer trailer;
+    if (bytes < TDBG_TRAILER_BYTES ||
+        tdbg_trailer_find(chunk, bytes - TDBG_TRAILER_BYTES, bytes) == bytes)
+        return TDBG_OK;
+    if (!tdbg_trailer_get(chunk, bytes - TDBG_TRAILER_BYTES, bytes, &trailer))
+        return TDBG_RAISE(err, DAMAGED, "%s: a chunk does not have its checksum", c->path);
+    if (trailer.first_elem != p->start)
+        return TDBG_RAISE(err, DAMAGED, "%s: a chunk stands in the place of another", c->path);
+    return TDBG_OK;
 }
 
 /* One chunk, decoded into data (chunk_elems). */
@@ -322,6 +425,7 @@ static enum tdbg_status read_chunk(struct tdbg_chunked *c, struct tdbg_chunk_io 
                         0,
                     DAMAGED, "%s: a chunk cannot be read", c->path);
     TDBG_FAIL_IF(skipped_filters != 0, DAMAGED, "%s: a chunk skips its filters", c->path);
+    TDBG_TRY(check_trailer(c, io->raw, (size_t)bytes, p, err));
     st = tdbg_codec_decode(io->codec, io->raw, (size_t)bytes, data, c->chunk_elems, c->elem_bytes,
                            err);
     if (st != TDBG_OK)

@@ -31,6 +31,8 @@ struct tdbg_chunk_io {
     struct tdbg_codec *codec;
     unsigned char *raw;
     size_t raw_bytes;
+    struct tdbg_chunk_job *job; /* of tdbg_chunked_write(); made when first needed */
+    uint32_t serial;            /* of the chunk that is written next */
 };
 enum tdbg_status tdbg_chunk_io_init(struct tdbg_chunk_io *io, struct tdbg_err *err);
 void tdbg_chunk_io_free(struct tdbg_chunk_io *io);
@@ -57,8 +59,24 @@ struct tdbg_chunked {
     enum tdbg_codec_effort effort;
     bool sparse; /* set by the owner: a chunk of zeros is not written, one that is missing reads so
                   */
+    uint32_t number;                /* writer only: the dataset's number in trailers (trailer.h) */
+    uint64_t last_first;            /* writer only: first element of the chunk written last ... */
+    size_t last_bytes;              /* ... and its bytes in the file; 0: none yet */
     struct tdbg_chunk_cache *cache; /* reader only */
 };
+
+/* One chunk on its way into the file: made by tdbg_chunked_cut(), encoded by any thread that has a
+ * tdbg_chunk_io of its own, written by the thread that owns HDF5. */
+struct tdbg_chunk_job {
+    struct tdbg_chunked *array;
+    const void *data; /* borrowed: n_elems elements */
+    uint64_t first_elem, n_elems;
+    uint32_t serial;
+    unsigned char *packed; /* with its trailer; kept for the next use of the job */
+    size_t packed_bytes;   /* 0: zeros of a sparse array, nothing to write */
+    size_t room_bytes;
+};
+void tdbg_chunk_job_free(struct tdbg_chunk_job *job);
 
 /* Cuts chunks: as many rows as `rows` says where they fit into TDBG_CHUNK_BYTES, else one row that
  * is split along its first dimensions. dims[0] is not looked at. */
@@ -72,6 +90,11 @@ enum tdbg_status tdbg_chunked_create(hid_t loc, const char *path, hid_t type, in
                                      enum tdbg_codec_effort effort, struct tdbg_chunked *out,
                                      struct tdbg_err *err);
 
+/* The number that a dataset has in trailers: as long as no file is larger than 4 GiB when its
+ * datasets are made, each has another. */
+enum tdbg_status tdbg_chunked_number(hid_t dataset, const char *path, uint32_t *out,
+                                     struct tdbg_err *err);
+
 /* Opens and validates: hard links only, chunked in the way drawn above, shuffle + filter 32015, no
  * more than what fits into 64-bit counts. type < 0: any type whose size is known. */
 enum tdbg_status tdbg_chunked_open(hid_t loc, const char *path, hid_t type, int ndim,
@@ -81,9 +104,23 @@ void tdbg_chunked_close(struct tdbg_chunked *c);
 
 enum tdbg_status tdbg_chunked_set_rows(struct tdbg_chunked *c, hsize_t rows, struct tdbg_err *err);
 
-/* Writes whole chunks: first_elem is where a chunk begins; the last chunk is padded with zeros
- * where n_elems ends inside it. The rows need not exist yet as extents do not matter here, but
- * tdbg_chunked_set_rows has to have made room. */
+/* The chunk that begins at first_elem, cut from n_elems elements at data, as a job; returns how
+ * many elements it takes. `rows` is how many rows the dataset has or is going to have by then. */
+uint64_t tdbg_chunked_cut(struct tdbg_chunked *c, hsize_t rows, uint64_t first_elem,
+                          uint64_t n_elems, const void *data, uint32_t serial,
+                          struct tdbg_chunk_job *job);
+enum tdbg_status tdbg_chunk_encode(struct tdbg_chunk_job *job, struct tdbg_chunk_io *io,
+                                   struct tdbg_err *err);
+enum tdbg_status tdbg_chunked_put(struct tdbg_chunk_job *job, struct tdbg_err *err);
+
+/* A chunk as it stands in another file, trailer included, put where that trailer says. */
+enum tdbg_status tdbg_chunked_put_raw(struct tdbg_chunked *c, uint64_t first_elem,
+                                      const void *packed, size_t packed_bytes,
+                                      struct tdbg_err *err);
+
+/* The three at once. Writes whole chunks: first_elem is where a chunk begins; the last chunk is
+ * padded with zeros where n_elems ends inside it. The rows need not exist yet as extents do not
+ * matter here, but tdbg_chunked_set_rows has to have made room. */
 enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
                                     uint64_t first_elem, uint64_t n_elems, const void *data,
                                     struct tdbg_err *err);

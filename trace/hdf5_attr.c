@@ -40,6 +40,12 @@ enum tdbg_status tdbg_h5_put_u64(hid_t object, const char *name, uint64_t value,
     return put(object, name, H5T_STD_U64LE, 1, &value, err);
 }
 
+enum tdbg_status tdbg_h5_put_u64s(hid_t object, const char *name, const uint64_t *values, hsize_t n,
+                                  struct tdbg_err *err)
+{
+    return put(object, name, H5T_STD_U64LE, n, values, err);
+}
+
 enum tdbg_status tdbg_h5_put_text(hid_t object, const char *name, const char *text,
                                   struct tdbg_err *err)
 {
@@ -78,7 +84,7 @@ static enum tdbg_status open_attr(hid_t object, const char *where, const char *n
 static enum tdbg_status get(hid_t object, const char *where, const char *name, hid_t want,
                             void *values, hsize_t n, struct tdbg_err *err)
 {
-    hid_t attr, type;
+    hid_t attr = -1, type = -1;
     enum tdbg_status st = open_attr(object, where, name, n, &attr, &type, err);
     if (st != TDBG_OK)
         return st;
@@ -113,6 +119,12 @@ enum tdbg_status tdbg_h5_get_u64(hid_t object, const char *where, const char *na
     return get(object, where, name, H5T_STD_U64LE, value, 1, err);
 }
 
+enum tdbg_status tdbg_h5_get_u64s(hid_t object, const char *where, const char *name,
+                                  uint64_t *values, hsize_t n, struct tdbg_err *err)
+{
+    return get(object, where, name, H5T_STD_U64LE, values, n, err);
+}
+
 static bool is_fixed_text(hid_t type, hsize_t max_bytes)
 {
     return H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
@@ -132,7 +144,7 @@ static void tame_text(char *text)
 enum tdbg_status tdbg_h5_get_text(hid_t object, const char *where, const char *name,
                                   struct tdbg_arena *arena, const char **text, struct tdbg_err *err)
 {
-    hid_t attr, type;
+    hid_t attr = -1, type = -1;
     enum tdbg_status st = open_attr(object, where, name, 1, &attr, &type, err);
     if (st != TDBG_OK)
         return st;

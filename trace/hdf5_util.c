@@ -197,3 +197,24 @@ enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t typ
     tdbg_h5_release_plugins(held);
     return st;
 }
+
+enum tdbg_status tdbg_h5_trim_rows(hid_t loc, const char *path, hsize_t rows, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    hsize_t dims[H5S_MAX_RANK];
+    hid_t dataset = -1, space = -1;
+    TDBG_TRY(tdbg_h5_open_object(loc, path, H5I_DATASET, &dataset, err));
+    space = H5Dget_space(dataset);
+    TDBG_H5_FAIL_IF(H5Sget_simple_extent_dims(space, dims, NULL) < 1, DAMAGED, "%s cannot be read",
+                    path);
+    if (dims[0] > rows) {
+        dims[0] = rows;
+        TDBG_H5_FAIL_IF(H5Dset_extent(dataset, dims) < 0, IO, "cannot shorten %s", path);
+    }
+out:
+    if (space >= 0)
+        H5Sclose(space);
+    if (dataset >= 0)
+        H5Dclose(dataset);
+    return st;
+}

@@ -56,6 +56,8 @@ enum tdbg_status tdbg_h5_put_int(hid_t object, const char *name, int64_t value,
                                  struct tdbg_err *err);
 enum tdbg_status tdbg_h5_put_u64(hid_t object, const char *name, uint64_t value,
                                  struct tdbg_err *err);
+enum tdbg_status tdbg_h5_put_u64s(hid_t object, const char *name, const uint64_t *values, hsize_t n,
+                                  struct tdbg_err *err);
 enum tdbg_status tdbg_h5_put_text(hid_t object, const char *name, const char *text,
                                   struct tdbg_err *err);
 
@@ -67,6 +69,8 @@ enum tdbg_status tdbg_h5_get_int(hid_t object, const char *where, const char *na
                                  int64_t max, int64_t *value, struct tdbg_err *err);
 enum tdbg_status tdbg_h5_get_u64(hid_t object, const char *where, const char *name, uint64_t *value,
                                  struct tdbg_err *err);
+enum tdbg_status tdbg_h5_get_u64s(hid_t object, const char *where, const char *name,
+                                  uint64_t *values, hsize_t n, struct tdbg_err *err);
 enum tdbg_status tdbg_h5_get_text(hid_t object, const char *where, const char *name,
                                   struct tdbg_arena *arena, const char **text,
                                   struct tdbg_err *err);
@@ -85,5 +89,8 @@ enum tdbg_status tdbg_h5_create_group(hid_t loc, const char *path, hid_t *out,
 /* Opens a group or dataset by a path of hard links only; the caller closes *out with H5Oclose. */
 enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t type, hid_t *out,
                                      struct tdbg_err *err);
+
+/* Shortens a dataset to that many rows where it has more. */
+enum tdbg_status tdbg_h5_trim_rows(hid_t loc, const char *path, hsize_t rows, struct tdbg_err *err);
 
 #endif

@@ -7,11 +7,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "trace/chain.h"
+#include "trace/file_lock.h"
 #include "trace/hdf5_util.h"
 
 /* What can be said without HDF5: is there a file, and is it one of its kind? */
@@ -34,33 +35,51 @@ out:
     return st;
 }
 
-/* Why HDF5 refused the file. A superblock of version 3 says in its twelfth byte, bit 0, whether a
- * writer has the file open (HDF5 file format specification, II.A); HDF5 locks what it writes. */
-static enum tdbg_status explain(const struct tdbg_trace *trace, struct tdbg_err *err)
+/* A writer whose program has ended is emptying its queue: soon the file is whole. */
+static void wait_for_drain(const struct tdbg_trace *trace)
+{
+    enum { PAUSE_NS = 10000000 };
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    while (fd >= 0 && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER) &&
+           !tdbg_file_is_locked(fd, TDBG_LOCK_PROGRAM))
+        nanosleep(&pause, NULL);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Has a writer the file open, or had it one when it was killed? A superblock of version 3 says so
+ * in bit 0 of its twelfth byte (HDF5 file format specification, II.A). */
+static bool is_in_use(const struct tdbg_trace *trace, bool *has_writer)
 {
     unsigned char head[12] = {0};
     int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool in_use = fd >= 0 && read(fd, head, sizeof head) == sizeof head && head[8] >= 3 &&
                   (head[11] & 1) != 0;
-    bool locked = in_use && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    *has_writer = in_use && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER);
     if (fd >= 0)
         close(fd);
-    if (locked)
-        return TDBG_RAISE(err, DAMAGED, "it is still being written");
-    if (in_use)
-        return TDBG_RAISE(err, DAMAGED, "its recording was cut off before the file was closed");
-    return TDBG_H5_RAISE(err, DAMAGED, "the file is damaged");
+    return in_use;
 }
 
+/* A file in use is read as it stands. HDF5 reads metadata that does not have its checksum again and
+ * again, with growing pauses: without a writer that would never change anything. */
 static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err)
 {
+    enum { LIVE_ATTEMPTS = 16 };
     enum tdbg_status st = TDBG_OK;
+    bool has_writer;
+    const bool in_use = is_in_use(trace, &has_writer);
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
     H5Pset_file_locking(fapl, true, true);
-    trace->file = H5Fopen(trace->path, H5F_ACC_RDONLY, fapl);
+    if (in_use)
+        H5Pset_metadata_read_attempts(fapl, has_writer ? LIVE_ATTEMPTS : 1);
+    trace->file =
+        H5Fopen(trace->path, in_use ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, fapl);
     if (trace->file < 0)
-        st = explain(trace, err);
+        st = TDBG_H5_RAISE(err, DAMAGED,
+                           "the file is damaged; 'tdbg recover' may get back what it holds");
     H5Pclose(fapl);
     return st;
 }
@@ -82,6 +101,7 @@ enum tdbg_status tdbg_trace_open(const char *path, struct tdbg_trace **out, stru
     trace->arena = arena;
     trace->path = tdbg_arena_strdup(arena, path);
     TDBG_TRY(tdbg_chunk_io_init(&trace->io, err));
+    wait_for_drain(trace);
     TDBG_TRY(check_file(trace, err));
     TDBG_TRY(open_file(trace, err));
     TDBG_TRY(tdbg_reader_load(trace, err));
@@ -169,6 +189,11 @@ int64_t tdbg_trace_first_step(const struct tdbg_trace *trace)
 int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace)
 {
     return trace->n_steps;
+}
+
+void tdbg_trace_chain_before(const struct tdbg_trace *trace, uint64_t out[TDBG_CHAIN_COUNT])
+{
+    memcpy(out, trace->chain_before, sizeof trace->chain_before);
 }
 
 int32_t tdbg_trace_find_site(const struct tdbg_trace *trace, const char *name, int32_t lane,

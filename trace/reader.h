@@ -31,6 +31,9 @@ bool tdbg_trace_is_closed(const struct tdbg_trace *trace);
 int64_t tdbg_trace_first_step(const struct tdbg_trace *trace);
 int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace);
 
+/* h of every chain before the first recorded step. */
+void tdbg_trace_chain_before(const struct tdbg_trace *trace, uint64_t out[TDBG_CHAIN_COUNT]);
+
 /* Index of the site, or -1. lane and micro as in struct tdbg_site. */
 int32_t tdbg_trace_find_site(const struct tdbg_trace *trace, const char *name, int32_t lane,
                              int32_t micro);
@@ -87,8 +90,14 @@ enum tdbg_status tdbg_trace_read_samples(struct tdbg_trace *trace, int set, int6
                                          const int64_t *ids, void *x, void *y,
                                          struct tdbg_err *err);
 
+/* How many samples of a set the file holds, and the ids of n of them from row `first` on, in the
+ * order in which they are stored. */
+int64_t tdbg_trace_n_samples(const struct tdbg_trace *trace, int set);
+enum tdbg_status tdbg_trace_read_sample_ids(struct tdbg_trace *trace, int set, int64_t first,
+                                            int64_t n, int64_t *ids, struct tdbg_err *err);
+
 /* The last keyframe at or before `step`: its step, or -1. Keyframes exist before every
- * info->keyframe_every-th step. */
+ * info->keyframe_every-th step, and before the first step of a packed part. */
 int64_t tdbg_trace_keyframe_before(const struct tdbg_trace *trace, int64_t step);
 
 /* One item of the keyframe before step `keyframe_step` into data. */

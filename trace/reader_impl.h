@@ -76,6 +76,7 @@ struct tdbg_trace {
     struct cached_array steps, digest, stats[READ_STATS_COLUMNS], batch;
     size_t step_offsets[TDBG_TABLE_MAX_COLUMNS];
     unsigned char *step_row; /* one raw row */
+    uint64_t chain_before[TDBG_CHAIN_COUNT];
 
     int64_t *keyframes; /* steps, ascending */
     int64_t n_keyframes;

@@ -96,6 +96,30 @@ void tdbg_reader_free_samples(struct tdbg_trace *t)
     }
 }
 
+int64_t tdbg_trace_n_samples(const struct tdbg_trace *t, int set)
+{
+    TDBG_ASSERT(set >= 0 && set < TDBG_SAMPLES_SETS);
+    return t->samples[set].total > 0 ? (int64_t)t->sample_readers[set].id.array.dims[0] : 0;
+}
+
+enum tdbg_status tdbg_trace_read_sample_ids(struct tdbg_trace *t, int set, int64_t first, int64_t n,
+                                            int64_t *ids, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    tdbg_h5_begin();
+    TDBG_ASSERT(first >= 0 && n >= 0 && first + n <= tdbg_trace_n_samples(t, set));
+    TDBG_TRY(tdbg_chunked_read(&t->sample_readers[set].id.array, &t->io, (uint64_t)first,
+                               (uint64_t)n, ids, err));
+    for (int64_t i = 0; i < n; i++)
+        TDBG_FAIL_IF(ids[i] < 0 || ids[i] >= t->samples[set].total, DAMAGED,
+                     "samples/%s/id: row %lld has no valid id", set_name[set],
+                     (long long)(first + i));
+out:
+    if (st != TDBG_OK)
+        TDBG_H5_CONTEXT(err, "cannot read samples of trace %s", t->path);
+    return st;
+}
+
 /* Builds the map from id to row. */
 static enum tdbg_status map_ids(struct tdbg_trace *t, int set, struct tdbg_err *err)
 {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace/chain.h"
 #include "trace/hdf5_util.h"
 
 static const char *const stats_paths[READ_STATS_COLUMNS] = {
@@ -40,6 +41,20 @@ out:
     return st;
 }
 
+/* Schema 1.0 does not have the attribute: its chains begin with the trace. */
+static enum tdbg_status load_chain_before(struct tdbg_trace *t, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    hid_t steps = t->steps.array.dataset;
+    if (H5Aexists(steps, "chain_before") > 0)
+        return tdbg_h5_get_u64s(steps, "steps", "chain_before", t->chain_before, TDBG_CHAIN_COUNT,
+                                err);
+    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
+        TDBG_TRY(tdbg_chain_begin(c, t->sites, t->plans, t->n_sites, &t->chain_before[c], err));
+out:
+    return st;
+}
+
 static enum tdbg_status read_row(struct tdbg_trace *t, int64_t index, struct tdbg_step_row *row,
                                  struct tdbg_err *err)
 {
@@ -63,6 +78,7 @@ enum tdbg_status tdbg_reader_load_steps(struct tdbg_trace *t, struct tdbg_err *e
     TDBG_TRY(
         tdbg_table_match(&tdbg_table_steps, t->schema_minor, type, "steps", t->step_offsets, err));
     TDBG_TRY(check_chains(t, err));
+    TDBG_TRY(load_chain_before(t, err));
     t->n_steps = (int64_t)t->steps.array.dims[0];
     TDBG_TRY(open_rows(t, "digest", H5T_STD_U64LE, t->n_sites, &t->digest, err));
     for (int c = 0; c < READ_STATS_COLUMNS; c++)

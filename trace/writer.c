@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "trace/chain.h"
+#include "trace/file_lock.h"
 #include "trace/hdf5_util.h"
 
 enum { META_BLOCK_BYTES = 16 << 10 };
@@ -61,16 +62,21 @@ static void copy_spec(struct tdbg_trace_writer *w, const struct tdbg_trace_spec 
         w->items[i].name = tdbg_arena_strdup(w->arena, spec->items[i].name);
 }
 
+static void set_access(hid_t fapl)
+{
+    H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110);
+    H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
+    H5Pset_file_locking(fapl, true, true);
+    H5Pset_meta_block_size(fapl, META_BLOCK_BYTES);
+}
+
 static enum tdbg_status create_file(struct tdbg_trace_writer *w, bool force, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     hid_t fcpl = H5Pcreate(H5P_FILE_CREATE), fapl = H5Pcreate(H5P_FILE_ACCESS);
     TDBG_FAIL_IF(!force && access(w->path, F_OK) == 0, USAGE, "%s exists already", w->path);
     H5Pset_attr_phase_change(fcpl, 64, 32); /* attributes stay in the root's header */
-    H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110);
-    H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
-    H5Pset_file_locking(fapl, true, true);
-    H5Pset_meta_block_size(fapl, META_BLOCK_BYTES);
+    set_access(fapl);
     errno = 0;
     w->file = H5Fcreate(w->path, force ? H5F_ACC_TRUNC : H5F_ACC_EXCL, fcpl, fapl);
     TDBG_FAIL_IF(w->file < 0 && errno != 0, IO, "cannot create %s: %s", w->path, strerror(errno));
@@ -81,15 +87,30 @@ out:
     return st;
 }
 
-static void destroy(struct tdbg_trace_writer *w)
+/* Closes the HDF5 file and all that is open in it; what is in memory stays. */
+static enum tdbg_status close_file(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
+    enum tdbg_status st = TDBG_OK;
+    tdbg_writer_close_values(w);
     for (int32_t i = 0; w->item_arrays && i < w->n_items; i++)
         tdbg_chunked_close(&w->item_arrays[i]);
+    tdbg_writer_close_blocks(w);
+    tdbg_writer_close_samples(w);
+    if (w->file >= 0 && H5Fclose(w->file) < 0)
+        st = TDBG_H5_RAISE(err, IO, "cannot close %s", w->path);
+    w->file = -1;
+    return st;
+}
+
+static void destroy(struct tdbg_trace_writer *w)
+{
+    close_file(w, NULL);
     tdbg_writer_free_values(w);
     tdbg_writer_free_blocks(w);
     tdbg_writer_free_samples(w);
-    if (w->file >= 0)
-        H5Fclose(w->file);
+    tdbg_writer_drop_ballast(w);
+    tdbg_file_unlock(w->program_lock);
+    tdbg_file_unlock(w->lock);
     tdbg_chunk_io_free(&w->io);
     tdbg_arena_destroy(w->arena);
     free(w);
@@ -104,6 +125,7 @@ enum tdbg_status tdbg_trace_writer_create(const char *path, bool force,
     struct tdbg_trace_writer *w = calloc(1, sizeof *w);
     TDBG_FAIL_IF(!w || !(w->arena = tdbg_arena_create()), NO_MEMORY, "no memory for a writer");
     w->file = -1;
+    w->ballast = w->lock = w->program_lock = -1;
     w->path = tdbg_arena_strdup(w->arena, path);
     TDBG_TRY(check_info(spec, err));
     copy_spec(w, spec);
@@ -119,7 +141,7 @@ enum tdbg_status tdbg_trace_writer_create(const char *path, bool force,
     TDBG_TRY(create_file(w, force, err));
     st = tdbg_writer_create_objects(w, spec, err);
     if (st == TDBG_OK)
-        st = tdbg_writer_flush(w, err);
+        st = tdbg_writer_guard(w, err);
     if (st == TDBG_OK) {
         *out = w;
     } else {
@@ -248,13 +270,13 @@ int64_t tdbg_trace_writer_bytes(const struct tdbg_trace_writer *w)
     return H5Fget_filesize(w->file, &bytes) >= 0 ? (int64_t)bytes : 0;
 }
 
-/* Cuts off rows beyond the last committed step: room made in advance, and a step cut short. */
+/* Cuts off what belongs to no committed step: room made in advance, and a step cut short. */
 static enum tdbg_status trim(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(tdbg_writer_trim_values(w, err));
     for (int32_t i = 0; i < w->n_items; i++)
-        TDBG_TRY(tdbg_chunked_set_rows(&w->item_arrays[i], (hsize_t)w->n_keyframes, err));
+        TDBG_TRY(tdbg_h5_trim_rows(w->file, w->item_arrays[i].path, (hsize_t)w->n_keyframes, err));
 out:
     return st;
 }
@@ -271,17 +293,81 @@ static enum tdbg_status mark_closed(struct tdbg_trace_writer *w, struct tdbg_err
     return st;
 }
 
-enum tdbg_status tdbg_trace_writer_close(struct tdbg_trace_writer *w, struct tdbg_err *err)
+/* Extents must not shrink, nor attributes change, while others may read along. */
+static enum tdbg_status reopen_alone(struct tdbg_trace_writer *w, struct tdbg_err *err)
+{
+    enum tdbg_status st = close_file(w, err);
+    if (st != TDBG_OK)
+        return st;
+    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+    set_access(fapl);
+    w->file = H5Fopen(w->path, H5F_ACC_RDWR, fapl);
+    H5Pclose(fapl);
+    return w->file >= 0 ? TDBG_OK : TDBG_H5_RAISE(err, IO, "cannot open %s again", w->path);
+}
+
+/* What a step put before it was cut short does not count. */
+static enum tdbg_status finish(struct tdbg_trace_writer *w, bool complete, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(tdbg_writer_flush(w, err));
+    TDBG_TRY(reopen_alone(w, err));
+    TDBG_TRY(trim(w, err));
+    if (complete)
+        TDBG_TRY(mark_closed(w, err));
+    TDBG_TRY(close_file(w, err));
+out:
+    return st;
+}
+
+static enum tdbg_status close_writer(struct tdbg_trace_writer *w, bool complete,
+                                     struct tdbg_err *err)
 {
     if (!w)
         return TDBG_OK;
     enum tdbg_status st = TDBG_OK;
+    struct tdbg_err first = {0};
     tdbg_h5_begin();
-    TDBG_TRY(tdbg_writer_flush(w, err));
-    TDBG_TRY(trim(w, err));
-    TDBG_TRY(mark_closed(w, err));
-    TDBG_H5_FAIL_IF(H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0, IO, "cannot flush %s", w->path);
-out:
+    bool full = w->failed;
+    if (!full)
+        st = finish(w, complete, &first);
+    full |= st != TDBG_OK;
+    if (full) {
+        /* With the room of the ballast all that was committed can be written. */
+        tdbg_writer_drop_ballast(w);
+        st = finish(w, false, err);
+    }
+    tdbg_err_clear(&first);
     destroy(w);
+    return st;
+}
+
+enum tdbg_status tdbg_trace_writer_close(struct tdbg_trace_writer *w, struct tdbg_err *err)
+{
+    return close_writer(w, true, err);
+}
+
+enum tdbg_status tdbg_trace_writer_abandon(struct tdbg_trace_writer *w, struct tdbg_err *err)
+{
+    return close_writer(w, false, err);
+}
+
+int64_t tdbg_trace_writer_durable(const struct tdbg_trace_writer *w)
+{
+    return w->first_step + w->n_flushed - 1;
+}
+
+bool tdbg_trace_writer_has_unflushed(const struct tdbg_trace_writer *w)
+{
+    return !w->failed && w->n_steps > w->n_flushed;
+}
+
+enum tdbg_status tdbg_trace_writer_flush(struct tdbg_trace_writer *w, struct tdbg_err *err)
+{
+    tdbg_h5_begin();
+    if (w->failed)
+        return TDBG_RAISE(err, IO, "the recording of %s has failed before", w->path);
+    enum tdbg_status st = tdbg_writer_flush(w, err);
+    w->failed |= st != TDBG_OK;
     return st;
 }

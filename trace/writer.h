@@ -20,6 +20,10 @@ struct tdbg_trace_spec {
     const struct tdbg_keyframe_item *items;
     int32_t n_items;
     struct tdbg_samples_spec samples[TDBG_SAMPLES_SETS]; /* eval: total 0 = no evaluation */
+
+    /* (TDBG_CHAIN_COUNT) h of every chain before the first step, for a trace that goes on where
+     * another one ends; NULL: the chains begin here (tdbg_chain_begin). */
+    const uint64_t *chain_before;
 };
 
 /* Creates the file. Without `force` an existing file is an error (TDBG_USAGE). */
@@ -68,7 +72,20 @@ enum tdbg_status tdbg_trace_writer_commit_step(struct tdbg_trace_writer *writer,
 /* Bytes in the file so far. */
 int64_t tdbg_trace_writer_bytes(const struct tdbg_trace_writer *writer);
 
-/* Flushes, marks the file closed and frees the writer, whatever happened. NULL is fine. */
+/* For a writer that works for another process: that one is to take the lock of the program
+ * (file_lock.h), which the writer holds until now. */
+void tdbg_trace_writer_hand_over(struct tdbg_trace_writer *writer);
+
+/* Steps are durable in blocks, or a second after they were committed. _flush makes all committed
+ * steps durable now; _durable is the last one that is (the one before the first: none). */
+enum tdbg_status tdbg_trace_writer_flush(struct tdbg_trace_writer *writer, struct tdbg_err *err);
+int64_t tdbg_trace_writer_durable(const struct tdbg_trace_writer *writer);
+bool tdbg_trace_writer_has_unflushed(const struct tdbg_trace_writer *writer);
+
+/* Makes all committed steps durable and frees the writer, whatever happened; after a failure too
+ * all committed steps are in the file where the disk has any room. _close: the recording ended as
+ * it should, and the file says so; _abandon: it was cut off. NULL is fine. */
 enum tdbg_status tdbg_trace_writer_close(struct tdbg_trace_writer *writer, struct tdbg_err *err);
+enum tdbg_status tdbg_trace_writer_abandon(struct tdbg_trace_writer *writer, struct tdbg_err *err);
 
 #endif

@@ -126,7 +126,16 @@ enum tdbg_status tdbg_writer_add_keyframe(struct tdbg_trace_writer *w, int64_t s
     return tdbg_writer_write_block(w, &w->keyframe_steps, KEYFRAME_ROWS, w->n_keyframes, err);
 }
 
-/* Called with at most one chunk of steps that are not in the file yet. */
+static enum tdbg_status flush_file(struct tdbg_trace_writer *w, struct tdbg_err *err)
+{
+    if (H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0)
+        return TDBG_H5_RAISE(err, IO, "cannot flush %s", w->path);
+    return TDBG_OK;
+}
+
+/* Called with at most one chunk of steps that are not in the file yet. The rows of /steps go last,
+ * after a flush of everything else: whoever finds a row finds all that belongs to the step, however
+ * the process ends. */
 enum tdbg_status tdbg_writer_flush(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -143,27 +152,44 @@ enum tdbg_status tdbg_writer_flush(struct tdbg_trace_writer *w, struct tdbg_err 
         for (int c = 0; c < STATS_COLUMNS; c++)
             TDBG_TRY(tdbg_writer_write_block(w, &w->stats[c], w->block_rows, n, err));
         TDBG_TRY(tdbg_writer_write_block(w, &w->batch, w->block_rows, n, err));
+        TDBG_TRY(flush_file(w, err));
         TDBG_TRY(tdbg_writer_write_block(w, &w->steps, w->block_rows, n, err));
+        TDBG_TRY(flush_file(w, err));
         w->n_flushed = n;
+        TDBG_TRY(tdbg_writer_sync(w, err));
+        TDBG_TRY(tdbg_writer_grow_ballast(w, err));
     }
-    TDBG_H5_FAIL_IF(H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0, IO, "cannot flush %s", w->path);
     w->flushed_ns = tdbg_writer_now_ns();
 out:
     return st;
 }
 
-void tdbg_writer_free_block(struct row_block *block)
+static void for_each_block(struct tdbg_trace_writer *w, void (*act)(struct row_block *block))
+{
+    act(&w->steps);
+    act(&w->digest);
+    for (int c = 0; c < STATS_COLUMNS; c++)
+        act(&w->stats[c]);
+    act(&w->batch);
+    act(&w->keyframe_steps);
+}
+
+void tdbg_writer_close_block(struct row_block *block)
 {
     tdbg_chunked_close(&block->array);
+}
+
+void tdbg_writer_free_block(struct row_block *block)
+{
     free(block->rows);
+}
+
+void tdbg_writer_close_blocks(struct tdbg_trace_writer *w)
+{
+    for_each_block(w, tdbg_writer_close_block);
 }
 
 void tdbg_writer_free_blocks(struct tdbg_trace_writer *w)
 {
-    tdbg_writer_free_block(&w->steps);
-    tdbg_writer_free_block(&w->digest);
-    for (int c = 0; c < STATS_COLUMNS; c++)
-        tdbg_writer_free_block(&w->stats[c]);
-    tdbg_writer_free_block(&w->batch);
-    tdbg_writer_free_block(&w->keyframe_steps);
+    for_each_block(w, tdbg_writer_free_block);
 }

@@ -1,14 +1,19 @@
 /* Creating a trace: everything that the file will ever hold, so that a step only adds rows. */
 #include "trace/writer_impl.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "trace/chain.h"
 #include "trace/hdf5_util.h"
+#include "trace/trailer.h"
 
-enum { TABLE_ROWS = 4096, DEFAULT_WHOLE_EVERY = 50 };
+enum { TABLE_ROWS = 4096, SKELETON_CHUNK_BYTES = 256 << 10, DEFAULT_WHOLE_EVERY = 50 };
 
 static const char *or_empty(const char *text)
 {
@@ -240,6 +245,20 @@ out:
     return st;
 }
 
+static enum tdbg_status begin_chains(struct tdbg_trace_writer *w,
+                                     const struct tdbg_trace_spec *spec, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (spec->chain_before) {
+        memcpy(w->chain, spec->chain_before, sizeof w->chain);
+        return TDBG_OK;
+    }
+    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
+        TDBG_TRY(tdbg_chain_begin(c, w->sites, w->plans, w->n_sites, &w->chain[c], err));
+out:
+    return st;
+}
+
 /* Attributes of tables and groups that explain them to whoever opens the file. */
 static enum tdbg_status put_notes(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
@@ -251,6 +270,8 @@ static enum tdbg_status put_notes(struct tdbg_trace_writer *w, struct tdbg_err *
     }
     hid_t stats = H5Gopen2(w->file, "stats", H5P_DEFAULT);
     TDBG_TRY(tdbg_h5_put_text(w->steps.array.dataset, "chains", chains, err));
+    TDBG_TRY(
+        tdbg_h5_put_u64s(w->steps.array.dataset, "chain_before", w->chain, TDBG_CHAIN_COUNT, err));
     TDBG_TRY(tdbg_h5_put_int(w->digest.array.dataset, "version", 1, err));
     TDBG_H5_FAIL_IF(stats < 0, IO, "cannot open stats");
     TDBG_TRY(tdbg_h5_put_int(stats, "version", 1, err));
@@ -273,6 +294,37 @@ out:
     return st;
 }
 
+/* The file as it is before the first step, compressed, inside of the file: with it and the chunks
+ * that are found by their trailers, a file is rebuilt whose metadata is torn. */
+static enum tdbg_status put_skeleton(struct tdbg_trace_writer *w, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const hsize_t dims[1] = {0};
+    struct tdbg_chunked array = {.dataset = -1};
+    unsigned char *bytes = NULL;
+    struct stat info;
+    int fd = -1;
+    TDBG_TRY(tdbg_chunked_create(w->file, "recovery/skeleton", H5T_STD_U8LE, 1, dims,
+                                 SKELETON_CHUNK_BYTES, NULL, TDBG_EFFORT_TABLES, &array, err));
+    array.number = TDBG_TRAILER_SKELETON;
+    TDBG_H5_FAIL_IF(H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0, IO, "cannot flush %s", w->path);
+    fd = open(w->path, O_RDONLY | O_CLOEXEC);
+    TDBG_FAIL_IF(fd < 0 || fstat(fd, &info) != 0, IO, "cannot read %s: %s", w->path,
+                 strerror(errno));
+    bytes = malloc((size_t)info.st_size + 1);
+    TDBG_FAIL_IF(!bytes, NO_MEMORY, "no memory for the skeleton of %s", w->path);
+    TDBG_FAIL_IF(pread(fd, bytes, (size_t)info.st_size, 0) != info.st_size, IO, "cannot read %s",
+                 w->path);
+    TDBG_TRY(tdbg_chunked_set_rows(&array, (hsize_t)info.st_size, err));
+    TDBG_TRY(tdbg_chunked_write(&array, &w->io, 0, (uint64_t)info.st_size, bytes, err));
+out:
+    tdbg_chunked_close(&array);
+    if (fd >= 0)
+        close(fd);
+    free(bytes);
+    return st;
+}
+
 enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
                                             const struct tdbg_trace_spec *spec,
                                             struct tdbg_err *err)
@@ -290,10 +342,10 @@ enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
     for (int32_t i = 0; i < w->layout.n_sets; i++)
         TDBG_TRY(create_value_set(w, i, err));
     TDBG_TRY(tdbg_writer_create_packed(w, err));
+    TDBG_TRY(begin_chains(w, spec, err));
     TDBG_TRY(put_notes(w, err));
     TDBG_TRY(put_ranks(w, err));
-    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
-        TDBG_TRY(tdbg_chain_begin(c, w->sites, w->plans, w->n_sites, &w->chain[c], err));
+    TDBG_TRY(put_skeleton(w, err));
 out:
     return st;
 }

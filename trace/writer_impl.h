@@ -54,6 +54,11 @@ struct tdbg_trace_writer {
     hid_t file;
     struct tdbg_chunk_io io;
     bool failed; /* a call failed: only close is allowed */
+    int ballast; /* a nameless file of nothing but room, given back when the disk is full; -1: none
+                  */
+    int64_t ballast_bytes;
+    int lock, program_lock; /* on the file (file_lock.h); -1: none */
+    int64_t synced_ns;      /* when the file was last forced to disk */
 
     struct tdbg_run_info info; /* texts are not kept */
     struct tdbg_site *sites;
@@ -83,6 +88,12 @@ struct tdbg_trace_writer {
     int64_t n_batch; /* ids of the current step so far */
 };
 
+/* writer_guard.c: what keeps a recording whole in a crash or on a full disk. */
+enum tdbg_status tdbg_writer_guard(struct tdbg_trace_writer *w, struct tdbg_err *err);
+enum tdbg_status tdbg_writer_grow_ballast(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_drop_ballast(struct tdbg_trace_writer *w);
+enum tdbg_status tdbg_writer_sync(struct tdbg_trace_writer *w, struct tdbg_err *err);
+
 /* writer_create.c: makes everything that the file will ever hold. */
 enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
                                             const struct tdbg_trace_spec *spec,
@@ -93,6 +104,7 @@ enum tdbg_status tdbg_writer_create_samples(struct tdbg_trace_writer *w,
                                             const struct tdbg_trace_spec *spec,
                                             struct tdbg_err *err);
 enum tdbg_status tdbg_writer_flush_samples(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_close_samples(struct tdbg_trace_writer *w); /* the datasets only */
 void tdbg_writer_free_samples(struct tdbg_trace_writer *w);
 
 /* writer_value.c */
@@ -101,6 +113,7 @@ enum tdbg_status tdbg_writer_commit_values(struct tdbg_trace_writer *w,
                                            const struct tdbg_step_row *row, struct tdbg_err *err);
 enum tdbg_status tdbg_writer_flush_packed(struct tdbg_trace_writer *w, struct tdbg_err *err);
 enum tdbg_status tdbg_writer_trim_values(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_close_values(struct tdbg_trace_writer *w); /* the datasets only */
 void tdbg_writer_free_values(struct tdbg_trace_writer *w);
 
 /* writer_block.c */
@@ -112,6 +125,7 @@ enum tdbg_status tdbg_writer_create_block(struct tdbg_trace_writer *w, struct ro
 enum tdbg_status tdbg_writer_write_block(struct tdbg_trace_writer *w, struct row_block *block,
                                          int64_t rows_per_chunk, int64_t n_rows,
                                          struct tdbg_err *err);
+void tdbg_writer_close_block(struct row_block *block); /* the dataset only */
 void tdbg_writer_free_block(struct row_block *block);
 enum tdbg_status tdbg_writer_create_blocks(struct tdbg_trace_writer *w, struct tdbg_err *err);
 void tdbg_writer_begin_row(struct tdbg_trace_writer *w); /* empties the row of the current step */
@@ -119,6 +133,7 @@ enum tdbg_status tdbg_writer_add_keyframe(struct tdbg_trace_writer *w, int64_t s
                                           struct tdbg_err *err);
 int64_t tdbg_writer_now_ns(void); /* monotonic */
 enum tdbg_status tdbg_writer_flush(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_close_blocks(struct tdbg_trace_writer *w); /* the datasets only */
 void tdbg_writer_free_blocks(struct tdbg_trace_writer *w);
 
 /* Where the current step's row of a block is. */

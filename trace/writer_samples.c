@@ -154,13 +154,19 @@ out:
     return st;
 }
 
+void tdbg_writer_close_samples(struct tdbg_trace_writer *w)
+{
+    for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
+        tdbg_chunked_close(&w->samples[set].x);
+        tdbg_chunked_close(&w->samples[set].y);
+        tdbg_chunked_close(&w->samples[set].id);
+    }
+}
+
 void tdbg_writer_free_samples(struct tdbg_trace_writer *w)
 {
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         struct sample_writer *s = &w->samples[set];
-        tdbg_chunked_close(&s->x);
-        tdbg_chunked_close(&s->y);
-        tdbg_chunked_close(&s->id);
         free(s->x_part);
         free(s->y_part);
         free(s->id_part);

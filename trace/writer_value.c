@@ -278,16 +278,23 @@ enum tdbg_status tdbg_writer_trim_values(struct tdbg_trace_writer *w, struct tdb
     for (int32_t i = 0; i < w->layout.n_sets; i++) {
         int32_t every = w->plans[w->layout.sets[i].site].value_every;
         int64_t rows = tdbg_layout_rows(w->first_step, w->n_steps, every);
-        TDBG_TRY(tdbg_chunked_set_rows(&w->values[i].array, (hsize_t)rows, err));
+        TDBG_TRY(tdbg_h5_trim_rows(w->file, w->values[i].array.path, (hsize_t)rows, err));
     }
 out:
     return st;
 }
 
+void tdbg_writer_close_values(struct tdbg_trace_writer *w)
+{
+    for (int32_t i = 0; w->values && i < w->layout.n_sets; i++)
+        tdbg_chunked_close(&w->values[i].array);
+    for (int32_t k = 0; w->packed && k < w->layout.n_packed; k++)
+        tdbg_writer_close_block(&w->packed[k].block);
+}
+
 void tdbg_writer_free_values(struct tdbg_trace_writer *w)
 {
     for (int32_t i = 0; w->values && i < w->layout.n_sets; i++) {
-        tdbg_chunked_close(&w->values[i].array);
         free(w->values[i].row);
         free(w->values[i].before);
     }

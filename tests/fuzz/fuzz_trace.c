@@ -372,6 +372,11 @@ static void read_all(const char *path)
         }
     }
     tdbg_trace_read_sizes(t, &sizes, NULL);
+    for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
+        int64_t last = tdbg_trace_n_samples(t, set) - 1;
+        if (last >= 0)
+            tdbg_trace_read_sample_ids(t, set, last, 1, &some, NULL);
+    }
     free(digests);
     free(stats);
     free(ids);

@@ -31,7 +31,7 @@ GUARDED = [
     (r"^(cuda|cublas|cuda_runtime)\w*\.h$", r"^kernels/.*\.cuh?$|^engine/\w*cuda\w*\.", "CUDA files"),
     (r"^(mpi|nccl)\.h$", r"^engine/\w*comm\w*\.", "engine's comm files"),
     (r"^libconfig\.h$", r"^base/config\w*\.c$", "base/config*.c"),
-    (r"^zstd\.h$", r"^trace/", "trace/"),
+    (r"^(zstd|xxhash)\.h$", r"^trace/", "trace/"),
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 GENERATED = {"tdbg_build.h"}

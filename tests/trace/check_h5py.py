@@ -252,7 +252,9 @@ def main(path):
     t = Trace(path)
     f, n_values = t.f, 0
     names = text(f["steps"].attrs["chains"]).split(",")
-    chains = chain_starts(t, names)
+    chains = [int(c) for c in f["steps"].attrs.get("chain_before", chain_starts(t, names))]
+    assert len(chains) == len(names)
+    assert t.first > 0 or chains == chain_starts(t, names)
     digests = f["digest"][:]
     t.check_packed()
     t.check_residuals()

@@ -103,6 +103,53 @@ static void test_versions(void **state)
     tdbg_trace_close(t);
 }
 
+/* Puts n numbers in the place of /steps' chain_before; n = 0: only takes it away. */
+static void set_chain_before(hsize_t n, hid_t type)
+{
+    static const uint64_t numbers[32] = {1, 2, 3};
+    hid_t file = reopen(), steps = H5Dopen2(file, "steps", H5P_DEFAULT);
+    assert_true(H5Adelete(steps, "chain_before") >= 0);
+    if (n > 0) {
+        hid_t space = H5Screate_simple(1, &n, NULL);
+        hid_t attr = H5Acreate2(steps, "chain_before", type, space, H5P_DEFAULT, H5P_DEFAULT);
+        assert_true(H5Awrite(attr, type, numbers) >= 0);
+        H5Aclose(attr);
+        H5Sclose(space);
+    }
+    H5Dclose(steps);
+    H5Fclose(file);
+}
+
+/* A file of schema 1.0 does not have it; one that has it is checked. */
+static void test_chain_before(void **state)
+{
+    (void)state;
+    struct tdbg_err err = {0};
+    struct tdbg_trace *t = NULL;
+    uint64_t had[TDBG_CHAIN_COUNT], have[TDBG_CHAIN_COUNT];
+    write_trace();
+    assert_null(maker.spec.chain_before);
+    assert_int_equal(tdbg_trace_open(path, &t, &err), TDBG_OK);
+    tdbg_trace_chain_before(t, had);
+    tdbg_trace_close(t);
+    set_chain_before(0, -1);
+    set_ints("schema", TDBG_SCHEMA_MAJOR, 0);
+    assert_int_equal(tdbg_trace_open(path, &t, &err), TDBG_OK);
+    tdbg_trace_chain_before(t, have);
+    tdbg_trace_close(t);
+    assert_memory_equal(had, have, sizeof had);
+    write_trace();
+    set_chain_before(TDBG_CHAIN_COUNT, H5T_STD_I64LE);
+    expect_open(TDBG_DAMAGED, "steps: attribute chain_before");
+    set_chain_before(TDBG_CHAIN_COUNT - 1, H5T_STD_U64LE);
+    expect_open(TDBG_DAMAGED, "steps: attribute chain_before");
+    set_chain_before(TDBG_CHAIN_COUNT, H5T_STD_U64LE);
+    assert_int_equal(tdbg_trace_open(path, &t, &err), TDBG_OK);
+    tdbg_trace_chain_before(t, have);
+    assert_true(have[0] == 1 && have[2] == 3);
+    tdbg_trace_close(t);
+}
+
 static void test_no_step(void **state)
 {
     (void)state;
@@ -118,7 +165,7 @@ static void test_no_step(void **state)
     int status = -1;
     waitpid(child, &status, 0);
     assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), TDBG_DAMAGED);
+    assert_int_equal(WEXITSTATUS(status), TDBG_NO_TRACE); /* whole, though nothing is in it yet */
     assert_int_equal(tdbg_trace_writer_close(w, &err), TDBG_OK);
     expect_open(TDBG_NO_TRACE, "it holds no committed step");
 }
@@ -324,7 +371,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_foreign),  cmocka_unit_test(test_versions),
         cmocka_unit_test(test_no_step),  cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_flipped),  cmocka_unit_test(test_flipped_text),
-        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_replaced), cmocka_unit_test(test_chain_before),
     };
     if (!mkdtemp(dir))
         return 1;

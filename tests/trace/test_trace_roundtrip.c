@@ -104,7 +104,7 @@ static void start_chains(const struct maker *m, uint64_t *h)
             sites[n++] = m->sites[i];
     }
     for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
-        h[c] = tdbg_chain_start(c, sites, n);
+        h[c] = m->spec.chain_before ? m->chain_before[c] : tdbg_chain_start(c, sites, n);
 }
 
 static void check_row(const struct maker *m, int64_t step, const struct tdbg_step_row *row)
@@ -257,7 +257,7 @@ static void check_keyframes(const struct maker *m, struct tdbg_trace *t)
 
 static void check_trace(const struct maker *m, struct tdbg_trace *t)
 {
-    uint64_t chain[TDBG_CHAIN_COUNT];
+    uint64_t chain[TDBG_CHAIN_COUNT], before[TDBG_CHAIN_COUNT];
     struct tdbg_err err = {0};
     struct tdbg_trace_sizes sizes;
     assert_true(tdbg_trace_is_closed(t));
@@ -266,6 +266,8 @@ static void check_trace(const struct maker *m, struct tdbg_trace *t)
     check_info(m, t);
     check_sites(m, t);
     start_chains(m, chain);
+    tdbg_trace_chain_before(t, before);
+    assert_memory_equal(chain, before, sizeof chain);
     for (int64_t i = 0; i < m->n_steps; i++)
         check_step(m, t, m->first_step + i, chain);
     check_keyframes(m, t);

@@ -204,6 +204,10 @@ void maker_make(struct maker *m, uint64_t seed, const struct maker_wish *wish)
     m->spec.sites = m->sites;
     m->spec.plans = m->plans;
     m->spec.items = m->items;
+    if (m->first_step > 0 && below(m, &c, 2)) { /* it goes on where another trace ends */
+        fill(m, -2, 2, m->chain_before, sizeof m->chain_before);
+        m->spec.chain_before = m->chain_before;
+    }
 }
 
 int64_t maker_samples(const struct maker *m, int64_t step)

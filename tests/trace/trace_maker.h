@@ -14,6 +14,7 @@ struct maker {
     struct tdbg_site_plan plans[MAKER_MAX_SITES];
     struct tdbg_keyframe_item items[MAKER_MAX_ITEMS];
     int64_t first_step, n_steps;
+    uint64_t chain_before[TDBG_CHAIN_COUNT]; /* where spec.chain_before says so */
 };
 
 /* What maker_make is to make: 0 leaves a field to the seed. */

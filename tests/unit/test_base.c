@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/convert.h"
+#include "base/npy.h"
 #include "base/progress.h"
 #include "base/site.h"
 #include "base/status.h"
@@ -230,6 +231,48 @@ static void test_convert_to_text(void **state)
     assert_elem(&(uint8_t){255}, TDBG_DTYPE_U8, "255");
 }
 
+static void expect_npy(enum tdbg_dtype dtype, int32_t ndim, const int64_t *dims, const char *want)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    tdbg_npy_write_header(out, dtype, ndim, dims);
+    fclose(out);
+    assert_int_equal(bytes % 64, 0);
+    assert_memory_equal(text, "\x93NUMPY\x01\x00", 8);
+    assert_int_equal((unsigned char)text[8] + 256 * (unsigned char)text[9], bytes - 10);
+    assert_memory_equal(text + 10, want, strlen(want));
+    const char *end = memchr(text + 10, '}', bytes - 10);
+    assert_non_null(end);
+    assert_int_equal(strspn(end + 1, " "), text + bytes - 2 - end);
+    assert_int_equal(text[bytes - 1], '\n');
+    free(text);
+}
+
+static void test_npy(void **state)
+{
+    (void)state;
+    const int64_t dims[TDBG_NPY_MAX_DIMS] = {12, 1, 3};
+    int64_t large[TDBG_NPY_MAX_DIMS];
+    const uint16_t bf16[2] = {0x3f80, 0xffc1};
+    uint32_t bits[2];
+    expect_npy(TDBG_DTYPE_F32, 0, dims, "{'descr': '<f4', 'fortran_order': False, 'shape': (), }");
+    expect_npy(TDBG_DTYPE_U8, 1, dims,
+               "{'descr': '|u1', 'fortran_order': False, 'shape': (12,), }");
+    expect_npy(TDBG_DTYPE_I64, 3, dims,
+               "{'descr': '<i8', 'fortran_order': False, 'shape': (12, 1, 3), }");
+    for (int d = 0; d < TDBG_NPY_MAX_DIMS; d++)
+        large[d] = INT64_MAX;
+    expect_npy(TDBG_DTYPE_BF16, TDBG_NPY_MAX_DIMS, large,
+               "{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, ");
+    FILE *f = tmpfile();
+    tdbg_npy_write_elems(f, TDBG_DTYPE_BF16, bf16, 2);
+    rewind(f);
+    assert_int_equal(fread(bits, 1, sizeof bits, f), sizeof bits);
+    assert_true(bits[0] == 0x3f800000 && bits[1] == 0xffc10000);
+    fclose(f);
+}
+
 static void test_ulp_distance(void **state)
 {
     (void)state;
@@ -397,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_site),
         cmocka_unit_test(test_convert_to_double),
         cmocka_unit_test(test_convert_to_text),
+        cmocka_unit_test(test_npy),
         cmocka_unit_test(test_ulp_distance),
         cmocka_unit_test(test_strbuf),
         cmocka_unit_test(test_utf8),

@@ -1,0 +1,37 @@
+/* Locks of open file descriptions (fcntl(2), F_OFD_SETLK) far behind the end of the file, where no
+ * other program's byte ranges are; HDF5's own lock is flock(2), which is independent of them. */
+#include "trace/file_lock.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define LOCK_BASE ((off_t)1 << 62)
+
+static struct flock range(enum tdbg_lock_role role, short type)
+{
+    return (struct flock){
+        .l_type = type, .l_whence = SEEK_SET, .l_start = LOCK_BASE + (off_t)role, .l_len = 1};
+}
+
+int tdbg_file_lock(const char *path, enum tdbg_lock_role role)
+{
+    struct flock lock = range(role, F_WRLCK);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+void tdbg_file_unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
+}
+
+bool tdbg_file_is_locked(int fd, enum tdbg_lock_role role)
+{
+    struct flock lock = range(role, F_RDLCK);
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
