@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "replay/verify.h"
+#include "trace/layout.h"
 #include "trace/writer.h"
 
 struct pack {
@@ -277,6 +278,18 @@ out:
     return st;
 }
 
+/* Whether the sum would have the recorded digest, only a replay could tell. */
+static enum tdbg_status copy_residual(struct pack *p, int64_t step, int32_t site,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(tdbg_trace_read_residual(p->trace, step, site, p->value, err));
+    TDBG_TRY(tdbg_trace_writer_put_predicted(p->writer, site, p->value, NULL,
+                                             tdbg_site_elems(&p->sites[site]), err));
+out:
+    return st;
+}
+
 static enum tdbg_status copy_sites(struct pack *p, const struct tdbg_step_row *row,
                                    struct tdbg_err *err)
 {
@@ -286,8 +299,13 @@ static enum tdbg_status copy_sites(struct pack *p, const struct tdbg_step_row *r
     for (int32_t i = 0; i < p->n_sites; i++) {
         if (tdbg_trace_has_digest(p->trace, i, row->step, row->evaluated))
             tdbg_trace_writer_put_digest(p->writer, i, p->digests[i], &p->stats[i]);
+        enum tdbg_store store = p->plans[i].store;
+        if (tdbg_layout_is_guarded(store) && p->digests[i] == 0)
+            continue; /* not due, or left out */
         if (tdbg_trace_has_values(p->trace, i, row->step, row->evaluated))
             TDBG_TRY(copy_value(p, row, i, err));
+        else if (store == TDBG_STORE_RESIDUAL && row->step % p->plans[i].value_every == 0)
+            TDBG_TRY(copy_residual(p, row->step, i, err));
     }
 out:
     return st;

@@ -73,6 +73,12 @@ enum tdbg_status tdbg_trace_read_step_stats(struct tdbg_trace *trace, int64_t st
 enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *trace, int64_t step, int32_t site,
                                         void *data, int64_t *n_elems, struct tdbg_err *err);
 
+/* What the file has of a value with store RESIDUAL, for whoever copies a trace: value minus what is
+ * recomputed, tdbg_site_elems() unsigned integers of the dtype's size, modulo 2^bits. No digest can
+ * tell whether it is right. TDBG_NOT_FOUND where there is none at this step. */
+enum tdbg_status tdbg_trace_read_residual(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                          void *data, struct tdbg_err *err);
+
 /* Called for values that are not stored, or stored as a residual of what this makes; same meaning
  * of arguments. Registered by replay/. */
 typedef enum tdbg_status (*tdbg_trace_recompute_fn)(void *context, struct tdbg_trace *trace,

@@ -112,14 +112,48 @@ enum tdbg_status tdbg_reader_read_digest(struct tdbg_trace *t, int64_t step, int
     return tdbg_chunked_read(&t->digest.array, &t->io, at, 1, digest, err);
 }
 
+static enum tdbg_status read_residual(struct tdbg_trace *t, int64_t step, int32_t site, void *data,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_chunked *c;
+    uint64_t slot, row = (uint64_t)tdbg_layout_row(t->first_step, step, t->plans[site].value_every);
+    TDBG_TRY(open_slot(t, site, row + 1, &c, &slot, err));
+    TDBG_TRY(tdbg_chunked_read(c, &t->io, row * c->row_elems + slot,
+                               (uint64_t)tdbg_site_elems(&t->sites[site]), data, err));
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_trace_read_residual(struct tdbg_trace *t, int64_t step, int32_t site,
+                                          void *data, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_site_plan *plan = &t->plans[site];
+    uint64_t digest = 0;
+    char label[256];
+    tdbg_h5_begin();
+    TDBG_ASSERT(site >= 0 && site < t->n_sites);
+    tdbg_site_label(&t->sites[site], label, sizeof label);
+    TDBG_TRY(tdbg_reader_check_step(t, step, err));
+    if (plan->store == TDBG_STORE_RESIDUAL && step % plan->value_every == 0)
+        TDBG_TRY(tdbg_reader_read_digest(t, step, site, &digest, err));
+    TDBG_FAIL_IF(digest == 0, NOT_FOUND, "no residual of %s was recorded at step %lld", label,
+                 (long long)step);
+    TDBG_TRY(read_residual(t, step, site, data, err));
+out:
+    if (st != TDBG_OK && st != TDBG_NOT_FOUND)
+        TDBG_H5_CONTEXT(err, "cannot read the residual of %s at step %lld", label, (long long)step);
+    return st;
+}
+
 /* The recompute function may read other values of this trace: it is called before anything is. */
 enum tdbg_status tdbg_reader_read_residual(struct tdbg_trace *t, int64_t step, int32_t site,
                                            void *data, int64_t *n_elems, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_chunked *c;
     const struct tdbg_site *s = &t->sites[site];
-    uint64_t slot, row = (uint64_t)tdbg_layout_row(t->first_step, step, t->plans[site].value_every);
+    size_t elem_bytes = tdbg_dtype_bytes(s->dtype);
     uint64_t recorded, elems = (uint64_t)tdbg_site_elems(s);
     unsigned char *residual = NULL;
     int64_t n = 0;
@@ -127,15 +161,14 @@ enum tdbg_status tdbg_reader_read_residual(struct tdbg_trace *t, int64_t step, i
                  "only the difference to what replay computes is stored");
     TDBG_TRY(t->recompute(t->recompute_context, t, step, site, data, &n, err));
     TDBG_ASSERT(n >= 0 && (uint64_t)n <= elems);
-    TDBG_TRY(open_slot(t, site, row + 1, &c, &slot, err));
-    residual = malloc((size_t)elems * c->elem_bytes + 1);
+    residual = malloc((size_t)elems * elem_bytes + 1);
     TDBG_FAIL_IF(!residual, NO_MEMORY, "no memory for %llu residuals", (unsigned long long)elems);
-    TDBG_TRY(tdbg_chunked_read(c, &t->io, row * c->row_elems + slot, elems, residual, err));
-    tdbg_bits_add(data, residual, (size_t)n, c->elem_bytes);
+    TDBG_TRY(read_residual(t, step, site, residual, err));
+    tdbg_bits_add(data, residual, (size_t)n, elem_bytes);
     TDBG_TRY(tdbg_reader_read_digest(t, step, site, &recorded, err));
     TDBG_FAIL_IF(tdbg_digest_reference(data, s->dtype, n) != recorded, DAMAGED,
                  "%s: what was computed again and its residual do not make the recorded digest",
-                 c->path);
+                 t->layout.sets[t->layout.set[site]].path);
     if (n_elems)
         *n_elems = n;
 out:

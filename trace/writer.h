@@ -46,7 +46,8 @@ enum tdbg_status tdbg_trace_writer_put_values(struct tdbg_trace_writer *writer, 
                                               struct tdbg_err *err);
 
 /* Values of a site with store RESIDUAL in the current step, and what the recompute function of a
- * reader will make of them; only where the bits of the two differ something is stored. Otherwise as
+ * reader will make of them; only where the bits of the two differ something is stored. predicted
+ * NULL: value is that difference already, as tdbg_trace_read_residual() gives it. Otherwise as
  * tdbg_trace_writer_put_values. */
 enum tdbg_status tdbg_trace_writer_put_predicted(struct tdbg_trace_writer *writer, int32_t site,
                                                  const void *value, const void *predicted,

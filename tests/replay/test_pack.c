@@ -35,6 +35,23 @@ static struct tdbg_trace *open_trace(const char *name)
     return t;
 }
 
+/* Where there is a residual it is the same one, and elsewhere there is none. */
+static void compare_residuals(struct tdbg_trace *a, struct tdbg_trace *b, int64_t step,
+                              int32_t site)
+{
+    struct tdbg_err err = {0};
+    const struct tdbg_site *s = &tdbg_trace_sites(a, NULL)[site];
+    enum tdbg_status st = tdbg_trace_read_residual(a, step, site, a_data, &err);
+    tdbg_err_clear(&err);
+    assert_int_equal(st, tdbg_trace_read_residual(b, step, site, b_data, &err));
+    tdbg_err_clear(&err);
+    if (st == TDBG_OK)
+        assert_memory_equal(a_data, b_data,
+                            (size_t)tdbg_site_elems(s) * tdbg_dtype_bytes(s->dtype));
+    else
+        assert_int_equal(st, TDBG_NOT_FOUND);
+}
+
 static void compare_values(struct tdbg_trace *a, struct tdbg_trace *b, int64_t step, int32_t site,
                            bool evaluated)
 {
@@ -43,8 +60,10 @@ static void compare_values(struct tdbg_trace *a, struct tdbg_trace *b, int64_t s
     const struct tdbg_site *s = &tdbg_trace_sites(a, NULL)[site];
     bool stored = tdbg_trace_has_values(a, site, step, evaluated);
     assert_int_equal(stored, tdbg_trace_has_values(b, site, step, evaluated));
-    if (!stored)
+    if (!stored) {
+        compare_residuals(a, b, step, site);
         return;
+    }
     check(tdbg_trace_read_values(a, step, site, a_data, &n_a, &err), &err);
     check(tdbg_trace_read_values(b, step, site, b_data, &n_b, &err), &err);
     assert_int_equal(n_a, n_b);
@@ -213,11 +232,12 @@ static void add_false_step(struct tdbg_trace_writer *w, int32_t site)
         tdbg_stats_reference(a_data, s->dtype, n, &stats);
         tdbg_trace_writer_put_digest(w, i, tdbg_digest_reference(a_data, s->dtype, n) + (i == site),
                                      &stats);
-        enum tdbg_store store = maker.plans[i].store;
-        bool by_step = store == TDBG_STORE_DATASET || store == TDBG_STORE_PACKED ||
-                       store == TDBG_STORE_DELTA;
-        if (by_step && s->stage != TDBG_STAGE_EVAL)
+        if (s->stage == TDBG_STAGE_EVAL)
+            continue;
+        if (maker_is_stored_by_step(&maker.plans[i]))
             check(tdbg_trace_writer_put_values(w, i, a_data, n, &err), &err);
+        if (maker.plans[i].store == TDBG_STORE_RESIDUAL)
+            check(tdbg_trace_writer_put_predicted(w, i, a_data, a_data, n, &err), &err);
     }
     check(tdbg_trace_writer_commit_step(w, &row, &err), &err);
     check(tdbg_trace_writer_close(w, &err), &err);
