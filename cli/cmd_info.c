@@ -34,9 +34,13 @@ static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *las
     int64_t first = tdbg_trace_first_step(trace), n = tdbg_trace_n_steps(trace);
     printf("trace         %s%s\n", tdbg_trace_path(trace),
            tdbg_trace_is_closed(trace) ? "" : " (not closed: the recording was cut off)");
-    printf("run           %s, tdbg %s, numerics version %d\n", cli_uuid_text(info->uuid, uuid),
-           info->tdbg_version, (int)info->numerics_version);
-    printf("config        %s, as it took effect:\n", info->config_path);
+    printf("run           %s, tdbg %s, ", cli_uuid_text(info->uuid, uuid), info->tdbg_version);
+    if (info->numerics_version == TDBG_NUMERICS_FOREIGN)
+        puts("recorded by another program");
+    else
+        printf("numerics version %d\n", (int)info->numerics_version);
+    printf("config        %s%sas it took effect:\n", info->config_path,
+           *info->config_path ? ", " : "");
     for (const char *line = info->config; *line;) {
         int length = (int)strcspn(line, "\n");
         printf("    %.*s\n", length, line);

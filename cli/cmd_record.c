@@ -20,10 +20,11 @@
 struct record {
     const char *config_path;
     const char *output; /* NULL: record.path of the config */
-    int64_t steps, threads;
+    int64_t steps, threads, announce_fd;
     const char *isa;
     struct cli_list sets;
     bool force, quiet, print_config;
+    bool failure_told; /* that recording had to stop */
 
     struct tdbg_config *config;
     struct tdbg_backend *backend;
@@ -66,9 +67,11 @@ static enum tdbg_status build_engine(struct record *r, struct tdbg_err *err)
     const struct tdbg_cfg_node *root = tdbg_config_root(r->config);
     TDBG_TRY(tdbg_source_live_create(r->config, &r->live, err));
     TDBG_TRY(tdbg_config_result(r->config, err));
+    /* the writer process first: it is to inherit neither threads nor devices */
+    TDBG_TRY(tdbg_recorder_create(tdbg_source_live_table(r->live), root, (int)r->announce_fd,
+                                  &r->recorder, err));
     TDBG_TRY(tdbg_backend_cpu_create(r->isa, (int)tdbg_cfg_int(root, "engine.threads"), &r->backend,
                                      err));
-    TDBG_TRY(tdbg_recorder_create(tdbg_source_live_table(r->live), &r->recorder, err));
     TDBG_TRY(tdbg_engine_create(r->config, r->backend, tdbg_recorder_source(r->recorder),
                                 &r->engine, err));
     TDBG_TRY(tdbg_config_result(r->config, err));
@@ -122,6 +125,17 @@ static void announce(const struct record *r)
             r->backend->isa, r->backend->threads, r->backend->threads == 1 ? "" : "s");
 }
 
+/* Once, as soon as it is known: the training goes on. */
+static void tell_failure(struct record *r)
+{
+    const char *text = tdbg_recorder_failure(r->recorder);
+    if (!text || r->failure_told)
+        return;
+    r->failure_told = true;
+    fprintf(stderr, "%stdbg: error: recording has stopped, the training goes on: %s\n",
+            isatty(STDERR_FILENO) && !r->quiet ? "\n" : "", text);
+}
+
 static enum tdbg_status train(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -135,6 +149,7 @@ static enum tdbg_status train(struct record *r, struct tdbg_err *err)
         const double loss = (double)r->last.loss;
         tdbg_progress_update(&progress, r->steps_done, &loss, tdbg_recorder_bytes(r->recorder),
                              tdbg_clock_ns());
+        tell_failure(r);
     } while (r->steps_done < info->total_steps && !cli_stop_signal());
 out:
     tdbg_progress_finish(&progress, tdbg_clock_ns());
@@ -146,6 +161,13 @@ static void conclude(const struct record *r, int64_t bytes)
     char size[32];
     if (r->quiet)
         return;
+    if (r->failure_told) {
+        fprintf(stderr,
+                "tdbg: trained %" PRId64
+                " steps, last loss %.4g; %s holds those up to the failure\n",
+                r->steps_done, (double)r->last.loss, r->path);
+        return;
+    }
     fprintf(stderr, "tdbg: %s has %" PRId64 " of %" PRId64 " steps, %s, last loss %.4g\n", r->path,
             r->steps_done, tdbg_engine_info(r->engine)->total_steps,
             tdbg_convert_bytes_text(bytes, size, sizeof size), (double)r->last.loss);
@@ -163,6 +185,7 @@ static enum tdbg_status record(struct record *r, struct tdbg_err *err)
     st = train(r, err);
     int64_t bytes = tdbg_recorder_bytes(r->recorder);
     enum tdbg_status closed = tdbg_recorder_close(r->recorder, &close_err);
+    tell_failure(r);
     if (st == TDBG_OK && closed != TDBG_OK)
         st = tdbg_err_set(err, closed, __FILE__, __LINE__, "cannot close %s: %s", r->path,
                           close_err.message);
@@ -197,8 +220,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct record r = {.steps = -1, .threads = -1, .isa = "auto"};
-    bool helped;
+    struct record r = {.steps = -1, .threads = -1, .announce_fd = -1, .isa = "auto"};
+    bool helped, failed;
     int n_words;
     const struct cli_option options[] = {
         {"--output", 'o', CLI_STRING, "FILE", &r.output, 0, 0,
@@ -212,6 +235,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
          "Instruction set: auto, avx512, avx2 or portable; never changes a bit."},
         {"--force", 0, CLI_FLAG, NULL, &r.force, 0, 0, "Overwrite an existing trace."},
         {"--quiet", 'q', CLI_FLAG, NULL, &r.quiet, 0, 0, "Print nothing but errors."},
+        {"--announce-fd", 0, CLI_INT, "FD", &r.announce_fd, 0, INT32_MAX,
+         "Write \"K\" and a newline to this descriptor when step K is safe in the file."},
         {"--print-config", 0, CLI_FLAG, NULL, &r.print_config, 0, 0,
          "Print the whole effective config with the origin of every value, and stop."},
     };
@@ -225,8 +250,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
     else
         TDBG_TRY(record(&r, err));
 out:
+    failed = r.failure_told;
     release(&r);
-    return st != TDBG_OK ? cli_fail(err) : cli_stop_signal() ? 128 + cli_stop_signal() : 0;
+    if (st != TDBG_OK)
+        return cli_fail(err);
+    if (cli_stop_signal())
+        return 128 + cli_stop_signal();
+    return failed ? tdbg_status_exit_code(TDBG_IO) : 0;
 }
 
 const struct cli_command cli_record = {

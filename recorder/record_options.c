@@ -10,10 +10,18 @@ static const struct tdbg_option record_options[] = {
     {"record.preset", TDBG_OPT_ENUM, "", 0, 0, "light|standard|full", "\"standard\"", 0,
      "How much of every step is kept: light (digests of loss and gradients), standard (digests of "
      "all sites, values of gradients), full (values of all sites)."},
-    {"record.keyframe", TDBG_OPT_INT, "steps", 1, 1e9, NULL, "50", 0,
-     "Distance of keyframes: parameters and optimizer state, from which steps are run again."},
+    {"record.keyframe", TDBG_OPT_INT_OR_SIZE, "steps", 1, 1e9, NULL, "50", 0,
+     "Distance of keyframes: parameters and optimizer state, from which steps are run again. A "
+     "size "
+     "like \"256MiB\": as many steps as the trace holds in so many bytes."},
     {"record.path", TDBG_OPT_PATH, "", 0, 0, NULL, "\"trace.h5\"", 0,
      "The trace; relative to the config file. -o names another."},
+    {"record.overflow", TDBG_OPT_ENUM, "", 0, 0, "wait|drop", "\"wait\"", 0,
+     "When the disk cannot follow: the training waits, or values of large tensors are left out and "
+     "the steps marked (never what replay needs)."},
+    {"record.on_error", TDBG_OPT_ENUM, "", 0, 0, "continue|stop", "\"continue\"", 0,
+     "When recording has to stop (a full disk): the training goes on without it, or stops too. The "
+     "exit code is 4 in both cases."},
     {"record.stages", TDBG_OPT_GROUP, "", 0, 0, NULL, "{}", 0,
      "Overrides per stage: { fwd = \"values\" | \"digest\" | \"off\" | \"every:10\"; }. Digests of "
      "loss and grad are kept in any case."},
@@ -22,6 +30,16 @@ const struct tdbg_option_table tdbg_recorder_options = {
     record_options, (int)(sizeof record_options / sizeof record_options[0])};
 
 enum preset { LIGHT, STANDARD, FULL };
+
+int64_t tdbg_recorder_keyframe_steps(const struct tdbg_cfg_node *root, int64_t bytes_per_step)
+{
+    int64_t bytes, steps;
+    const struct tdbg_cfg_node *node = tdbg_cfg_find(root, "record.keyframe");
+    if (node->type != TDBG_CFG_STRING || !tdbg_cfg_size_bytes(node->s, &bytes))
+        return tdbg_cfg_int(root, "record.keyframe");
+    steps = bytes / (bytes_per_step > 0 ? bytes_per_step : 1);
+    return steps < 1 ? 1 : steps > INT32_MAX ? INT32_MAX : steps;
+}
 
 enum {
     PACK_BELOW_BYTES = 64 << 10
@@ -131,9 +149,9 @@ static bool is_main_chain(const struct tdbg_site *site)
 }
 
 static struct tdbg_site_plan plan_site(const struct tdbg_cfg_node *root, enum preset preset,
-                                       const struct tdbg_site *site, int32_t lanes)
+                                       const struct tdbg_site *site, int32_t lanes,
+                                       int32_t keyframe)
 {
-    int32_t keyframe = (int32_t)tdbg_cfg_int(root, "record.keyframe");
     struct tdbg_site_plan plan = {
         .digest_every = preset_digest_every(preset, site->stage, keyframe),
         .value_every = preset_value_every(preset, site->stage, lanes),
@@ -189,8 +207,8 @@ static void pack_small(const struct tdbg_site *sites, const int32_t *order, int3
 
 enum tdbg_status tdbg_recorder_plan_sites(const struct tdbg_cfg_node *root,
                                           const struct tdbg_site *sites, int32_t n_sites,
-                                          int32_t lanes, struct tdbg_site_plan *plans,
-                                          struct tdbg_err *err)
+                                          int32_t lanes, int32_t keyframe,
+                                          struct tdbg_site_plan *plans, struct tdbg_err *err)
 {
     enum preset preset = read_preset(root);
     int32_t *order = malloc((size_t)n_sites * sizeof *order);
@@ -198,7 +216,7 @@ enum tdbg_status tdbg_recorder_plan_sites(const struct tdbg_cfg_node *root,
         return TDBG_RAISE(err, NO_MEMORY, "no memory for the recorder's plan");
     for (int32_t i = 0; i < n_sites; i++) {
         order[i] = i;
-        plans[i] = plan_site(root, preset, &sites[i], lanes);
+        plans[i] = plan_site(root, preset, &sites[i], lanes, keyframe);
     }
     qsort_r(order, (size_t)n_sites, sizeof *order, compare_names, (void *)sites);
     pack_small(sites, order, n_sites, plans);

@@ -10,10 +10,14 @@ extern const struct tdbg_option_table tdbg_recorder_options;
 /* Checks what the table cannot state: the values of record.stages. */
 void tdbg_recorder_check_options(struct tdbg_config *config);
 
-/* plans (n_sites): how each site is recorded under a checked config, by preset and overrides. */
+/* plans (n_sites): how each site is recorded under a checked config, by preset and overrides, with
+ * a keyframe every so many steps. */
 enum tdbg_status tdbg_recorder_plan_sites(const struct tdbg_cfg_node *root,
                                           const struct tdbg_site *sites, int32_t n_sites,
-                                          int32_t lanes, struct tdbg_site_plan *plans,
-                                          struct tdbg_err *err);
+                                          int32_t lanes, int32_t keyframe,
+                                          struct tdbg_site_plan *plans, struct tdbg_err *err);
+
+/* Steps between keyframes, where the config says it in bytes from the bytes that a step takes. */
+int64_t tdbg_recorder_keyframe_steps(const struct tdbg_cfg_node *root, int64_t bytes_per_step);
 
 #endif

@@ -9,19 +9,21 @@
 
 #include "base/version.h"
 #include "recorder/record_options.h"
-#include "trace/writer.h"
+#include "trace/stream.h"
 
 struct tdbg_recorder {
     struct tdbg_source inner;
     struct tdbg_data_shape shapes[TDBG_SET_COUNT];
-    struct tdbg_trace_writer *writer; /* NULL until open and after close */
-    const struct tdbg_site *sites;    /* the engine's */
+    struct tdbg_stream *stream;
+    bool open;                     /* the stream has a file, and recording has not failed */
+    bool stops_on_error;           /* the training is to stop when recording has to */
+    struct tdbg_err fault;         /* why recording had to stop, where the training goes on */
+    const struct tdbg_site *sites; /* the engine's */
     int32_t n_sites;
     struct tdbg_site_plan *plans;                        /* (n_sites) */
     int32_t first_state;                                 /* site of keyframe item 0 */
     int64_t value_bytes, keyframe_bytes, keyframe_every; /* per step, per keyframe */
     int64_t batch;
-    unsigned char *buffer;    /* one tensor on its way to the file */
     uint64_t *digests;        /* (n_sites): of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
     double grad_square;       /* of the current step */
@@ -29,6 +31,18 @@ struct tdbg_recorder {
     bool started;
     int64_t eval_samples_seen; /* evaluation samples first .. seen - 1 are in the file */
 };
+
+/* What a call of the stream gave, with the error in r->fault. When recording has to stop, the
+ * training goes on without it unless it is to stop as well. */
+static enum tdbg_status judge(struct tdbg_recorder *r, enum tdbg_status st, struct tdbg_err *err)
+{
+    if (st == TDBG_OK)
+        return st;
+    r->open = false;
+    if (st == TDBG_IO && !r->stops_on_error)
+        return TDBG_OK;
+    return tdbg_err_set(err, st, r->fault.file, r->fault.line, "%s", r->fault.message);
+}
 
 /* --- the wrapped source --- */
 
@@ -47,8 +61,10 @@ static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int
     struct tdbg_recorder *r = self;
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(r->inner.ops->train_batch(r->inner.self, step, batch, n, ids, x, y, err));
-    if (r->writer)
-        TDBG_TRY(tdbg_trace_writer_put_samples(r->writer, TDBG_SAMPLES_TRAIN, *n, ids, x, y, err));
+    if (r->open)
+        TDBG_TRY(judge(
+            r, tdbg_stream_put_samples(r->stream, TDBG_SAMPLES_TRAIN, *n, ids, x, y, &r->fault),
+            err));
 out:
     return st;
 }
@@ -60,13 +76,14 @@ static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x
     enum tdbg_status st = TDBG_OK;
     int64_t *ids = NULL;
     TDBG_TRY(r->inner.ops->eval_batch(r->inner.self, first, n, x, y, err));
-    if (!r->writer || first + n <= r->eval_samples_seen)
+    if (!r->open || first + n <= r->eval_samples_seen)
         goto out;
     ids = malloc((size_t)n * sizeof *ids); /* in the first evaluation only */
     TDBG_FAIL_IF(!ids, NO_MEMORY, "no memory for %lld sample ids", (long long)n);
     for (int64_t i = 0; i < n; i++)
         ids[i] = first + i;
-    TDBG_TRY(tdbg_trace_writer_put_samples(r->writer, TDBG_SAMPLES_EVAL, n, ids, x, y, err));
+    TDBG_TRY(judge(
+        r, tdbg_stream_put_samples(r->stream, TDBG_SAMPLES_EVAL, n, ids, x, y, &r->fault), err));
     r->eval_samples_seen = first + n;
 out:
     free(ids);
@@ -148,8 +165,27 @@ static enum tdbg_status take_digest(struct tdbg_recorder *r, int32_t site,
         if (st != TDBG_OK)
             return st;
     }
-    tdbg_trace_writer_put_digest(r->writer, site, r->digests[site], &r->stats[site]);
+    tdbg_stream_put_digest(r->stream, site, r->digests[site], &r->stats[site]);
     return TDBG_OK;
+}
+
+/* Copies a tensor, piece by piece, straight into the queue. */
+static enum tdbg_status put_value(struct tdbg_recorder *r, int32_t id, bool keyframe,
+                                  const struct tdbg_handle *handle, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_stream_piece piece = {0};
+    do {
+        TDBG_TRY(judge(
+            r,
+            keyframe ? tdbg_stream_next_keyframe(r->stream, id - r->first_state, &piece, &r->fault)
+                     : tdbg_stream_next_value(r->stream, id, handle->elems, &piece, &r->fault),
+            err));
+        if (r->open && piece.count > 0)
+            TDBG_TRY(tdbg_handle_copy_part(handle, piece.first, piece.count, piece.room, err));
+    } while (r->open && piece.room);
+out:
+    return st;
 }
 
 static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct tdbg_handle *handle,
@@ -158,6 +194,8 @@ static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct 
     struct tdbg_recorder *r = self;
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_site_plan *p = &r->plans[id];
+    if (!r->open)
+        return TDBG_OK;
     TDBG_TRY(take_digest(r, id, handle, err));
     if (r->sites[id].stage == TDBG_STAGE_GRAD) {
         const struct tdbg_stats *s = &r->stats[id];
@@ -166,11 +204,7 @@ static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct 
     bool keyframe = p->store == TDBG_STORE_KEYFRAME;
     if ((!keyframe && !is_stored_by_step(p)) || step % p->value_every != 0)
         goto out;
-    TDBG_TRY(tdbg_handle_copy(handle, r->buffer, err));
-    if (keyframe)
-        TDBG_TRY(tdbg_trace_writer_put_keyframe(r->writer, id - r->first_state, r->buffer, err));
-    else
-        TDBG_TRY(tdbg_trace_writer_put_values(r->writer, id, r->buffer, handle->elems, err));
+    TDBG_TRY(put_value(r, id, keyframe, handle, err));
 out:
     return st;
 }
@@ -179,6 +213,8 @@ static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
                                  struct tdbg_err *err)
 {
     struct tdbg_recorder *r = self;
+    if (!r->open)
+        return TDBG_OK;
     if (!r->started)
         r->start_ns = info->start_ns;
     r->started = true;
@@ -191,31 +227,40 @@ static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
                                 .start_ns = info->start_ns - r->start_ns,
                                 .duration_ns = info->duration_ns,
                                 .evaluated = info->evaluated};
-    return tdbg_trace_writer_commit_step(r->writer, &row, err);
+    return judge(r, tdbg_stream_commit_step(r->stream, &row, &r->fault), err);
 }
 
 static const struct tdbg_tap_ops tap_ops = {plan, begin_step, site, end_step};
 
 /* --- opening --- */
 
-enum tdbg_status tdbg_recorder_create(struct tdbg_source source, struct tdbg_recorder **out,
+enum tdbg_status tdbg_recorder_create(struct tdbg_source source, const struct tdbg_cfg_node *root,
+                                      int announce_fd, struct tdbg_recorder **out,
                                       struct tdbg_err *err)
 {
+    const struct tdbg_stream_options options = {
+        .drop = strcmp(tdbg_cfg_string(root, "record.overflow"), "drop") == 0,
+        .workers = -1,
+        .announce_fd = announce_fd};
     struct tdbg_recorder *r = calloc(1, sizeof *r);
     if (!r)
         return TDBG_RAISE(err, NO_MEMORY, "no memory for the recorder");
     r->inner = source;
-    *out = r;
-    return TDBG_OK;
+    r->stops_on_error = strcmp(tdbg_cfg_string(root, "record.on_error"), "stop") == 0;
+    const enum tdbg_status st = tdbg_stream_create(&options, &r->stream, err);
+    if (st == TDBG_OK)
+        *out = r;
+    else
+        free(r);
+    return st;
 }
 
 static enum tdbg_status make_buffers(struct tdbg_recorder *r, struct tdbg_err *err)
 {
-    size_t largest = 1, n = (size_t)r->n_sites;
+    size_t n = (size_t)r->n_sites;
     r->first_state = -1;
     for (int32_t i = 0; i < r->n_sites; i++) {
         size_t bytes = (size_t)tdbg_site_elems(&r->sites[i]) * tdbg_dtype_bytes(r->sites[i].dtype);
-        largest = bytes > largest ? bytes : largest;
         if (r->sites[i].stage == TDBG_STAGE_STATE && r->first_state < 0)
             r->first_state = i;
         if (is_stored_by_step(&r->plans[i]))
@@ -223,12 +268,39 @@ static enum tdbg_status make_buffers(struct tdbg_recorder *r, struct tdbg_err *e
         if (r->plans[i].store == TDBG_STORE_KEYFRAME)
             r->keyframe_bytes += (int64_t)bytes;
     }
-    r->buffer = malloc(largest);
     r->digests = calloc(n, sizeof *r->digests);
     r->stats = calloc(n, sizeof *r->stats);
-    if (!r->buffer || !r->digests || !r->stats)
+    if (!r->digests || !r->stats)
         return TDBG_RAISE(err, NO_MEMORY, "no memory for the recorder's buffers");
     return TDBG_OK;
+}
+
+/* Bytes of a step's digests and statistics. */
+static int64_t row_bytes(const struct tdbg_recorder *r)
+{
+    return r->n_sites * (int64_t)(sizeof(uint64_t) + sizeof(struct tdbg_stats)) +
+           (int64_t)sizeof(struct tdbg_step_row);
+}
+
+/* Where the distance of keyframes is given in bytes, it follows from a plan with any distance. */
+static enum tdbg_status plan_run(struct tdbg_recorder *r, struct tdbg_config *config,
+                                 const struct tdbg_engine *engine, struct tdbg_err *err)
+{
+    const struct tdbg_cfg_node *root = tdbg_config_root(config);
+    const int32_t lanes = tdbg_engine_info(engine)->lanes;
+    enum tdbg_status st = TDBG_OK;
+    int64_t bytes = row_bytes(r);
+    TDBG_TRY(tdbg_recorder_plan_sites(root, r->sites, r->n_sites, lanes, 1, r->plans, err));
+    for (int32_t i = 0; i < r->n_sites; i++) {
+        if (is_stored_by_step(&r->plans[i]))
+            bytes += tdbg_site_elems(&r->sites[i]) * (int64_t)tdbg_dtype_bytes(r->sites[i].dtype) /
+                     r->plans[i].value_every;
+    }
+    r->keyframe_every = tdbg_recorder_keyframe_steps(root, bytes);
+    TDBG_TRY(tdbg_recorder_plan_sites(root, r->sites, r->n_sites, lanes, (int32_t)r->keyframe_every,
+                                      r->plans, err));
+out:
+    return st;
 }
 
 static void describe_samples(const struct tdbg_data_shape *shape, struct tdbg_samples_spec *out)
@@ -266,7 +338,6 @@ static enum tdbg_status describe_run(struct tdbg_config *config, const struct td
     info->accumulate = e->accumulate;
     info->batch = e->batch;
     info->planned_steps = e->total_steps;
-    info->keyframe_every = tdbg_cfg_int(root, "record.keyframe");
     info->seed = e->seed;
     info->preset = tdbg_cfg_string(root, "record.preset");
     info->config = *config_text;
@@ -305,8 +376,7 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     r->sites = tdbg_engine_sites(engine, &r->n_sites);
     r->plans = calloc((size_t)r->n_sites, sizeof *r->plans);
     TDBG_FAIL_IF(!r->plans, NO_MEMORY, "no memory for the recorder's plan");
-    TDBG_TRY(tdbg_recorder_plan_sites(tdbg_config_root(config), r->sites, r->n_sites,
-                                      tdbg_engine_info(engine)->lanes, r->plans, err));
+    TDBG_TRY(plan_run(r, config, engine, err));
     TDBG_TRY(make_buffers(r, err));
     spec.sites = r->sites;
     spec.plans = r->plans;
@@ -319,9 +389,10 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     spec.info.dataset = run->dataset;
     describe_samples(&r->shapes[TDBG_SET_TRAIN], &spec.samples[TDBG_SAMPLES_TRAIN]);
     describe_samples(&r->shapes[TDBG_SET_EVAL], &spec.samples[TDBG_SAMPLES_EVAL]);
-    r->keyframe_every = spec.info.keyframe_every;
+    spec.info.keyframe_every = r->keyframe_every;
     r->batch = spec.info.batch;
-    TDBG_TRY(tdbg_trace_writer_create(path, force, &spec, &r->writer, err));
+    TDBG_TRY(tdbg_stream_open(r->stream, path, force, &spec, err));
+    r->open = true;
     *tap = (struct tdbg_tap){&tap_ops, r};
 out:
     free(items);
@@ -332,7 +403,17 @@ out:
 
 int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder)
 {
-    return recorder->writer ? tdbg_trace_writer_bytes(recorder->writer) : 0;
+    return tdbg_stream_bytes(recorder->stream);
+}
+
+int64_t tdbg_recorder_memory_bytes(const struct tdbg_recorder *recorder)
+{
+    return tdbg_stream_memory_bytes(recorder->stream);
+}
+
+const char *tdbg_recorder_failure(const struct tdbg_recorder *recorder)
+{
+    return recorder->fault.message;
 }
 
 static int64_t samples_bytes(const struct tdbg_data_shape *shape, int64_t n)
@@ -346,10 +427,8 @@ static int64_t samples_bytes(const struct tdbg_data_shape *shape, int64_t n)
 
 int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *r, int64_t n_steps)
 {
-    const int64_t digest_bytes = (int64_t)sizeof(uint64_t) + (int64_t)sizeof(struct tdbg_stats);
     int64_t keyframes = (n_steps + r->keyframe_every - 1) / r->keyframe_every;
-    return n_steps * (r->value_bytes + r->n_sites * digest_bytes + r->batch * 8 +
-                      (int64_t)sizeof(struct tdbg_step_row)) +
+    return n_steps * (r->value_bytes + row_bytes(r) + r->batch * 8) +
            keyframes * r->keyframe_bytes +
            samples_bytes(&r->shapes[TDBG_SET_TRAIN], n_steps * r->batch) +
            samples_bytes(&r->shapes[TDBG_SET_EVAL], INT64_MAX);
@@ -357,18 +436,20 @@ int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *r, int64_t n_st
 
 enum tdbg_status tdbg_recorder_close(struct tdbg_recorder *recorder, struct tdbg_err *err)
 {
-    enum tdbg_status st = tdbg_trace_writer_close(recorder->writer, err);
-    recorder->writer = NULL;
-    return st;
+    const bool failed = recorder->fault.message != NULL;
+    const enum tdbg_status st = tdbg_stream_close(recorder->stream, failed ? NULL : err);
+    recorder->stream = NULL;
+    recorder->open = false;
+    return failed ? TDBG_OK : st; /* a failure that is known already is the caller's to report */
 }
 
 void tdbg_recorder_destroy(struct tdbg_recorder *recorder)
 {
     if (!recorder)
         return;
-    tdbg_trace_writer_close(recorder->writer, NULL);
+    tdbg_stream_close(recorder->stream, NULL);
+    tdbg_err_clear(&recorder->fault);
     free(recorder->plans);
-    free(recorder->buffer);
     free(recorder->digests);
     free(recorder->stats);
     free(recorder);

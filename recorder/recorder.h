@@ -10,9 +10,12 @@
 
 struct tdbg_recorder;
 
-/* Wraps a source: everything that it gives is remembered for the trace. The recorder is not
- * attached to a file yet. Destroy with tdbg_recorder_destroy(). */
-enum tdbg_status tdbg_recorder_create(struct tdbg_source source, struct tdbg_recorder **out,
+/* Wraps a source: everything that it gives is remembered for the trace. Starts the writer process:
+ * to be called before threads and devices are. The recorder is not attached to a file yet.
+ * announce_fd: gets "K\n" when step K is durable; -1: none. Destroy with tdbg_recorder_destroy().
+ */
+enum tdbg_status tdbg_recorder_create(struct tdbg_source source, const struct tdbg_cfg_node *root,
+                                      int announce_fd, struct tdbg_recorder **out,
                                       struct tdbg_err *err);
 
 /* The source to give to the engine instead of the wrapped one. */
@@ -29,14 +32,19 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *recorder, const char *
                                     const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
                                     struct tdbg_err *err);
 
-/* Bytes written so far. */
+/* Bytes written so far, and the most memory that recording takes. */
 int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder);
+int64_t tdbg_recorder_memory_bytes(const struct tdbg_recorder *recorder);
+
+/* Why recording had to stop while the training goes on (record.on_error = "continue"); NULL: it did
+ * not. Borrowed. */
+const char *tdbg_recorder_failure(const struct tdbg_recorder *recorder);
 
 /* Bytes that the trace of n steps will have at most (values not compressed), for the estimate
  * before the first step. After open. */
 int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *recorder, int64_t n_steps);
 
-/* Closes the file: all committed steps are in it. */
+/* Waits until all committed steps are in the file, and closes it. */
 enum tdbg_status tdbg_recorder_close(struct tdbg_recorder *recorder, struct tdbg_err *err);
 void tdbg_recorder_destroy(struct tdbg_recorder *recorder); /* NULL is fine; closes if need be */
 

@@ -274,11 +274,6 @@ static struct place locate(const struct tdbg_chunked *c, uint64_t elem)
     return p;
 }
 
-static bool is_zero(const unsigned char *data, size_t bytes)
-{
-    return bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, bytes - 1) == 0);
-}
-
 void tdbg_chunk_job_free(struct tdbg_chunk_job *job)
 {
     free(job->packed);
@@ -300,6 +295,7 @@ uint64_t tdbg_chunked_cut(struct tdbg_chunked *c, hsize_t rows, uint64_t first_e
     job->first_elem = first_elem;
     job->n_elems = n_elems < p.n_elems ? n_elems : p.n_elems;
     job->serial = serial;
+    job->avoid_bytes = c->last_first == first_elem ? c->last_bytes : 0;
     return job->n_elems;
 }
 
@@ -311,9 +307,6 @@ enum tdbg_status tdbg_chunk_encode(struct tdbg_chunk_job *job, struct tdbg_chunk
     const size_t whole_bytes = c->chunk_elems * c->elem_bytes, used = job->n_elems * c->elem_bytes;
     const void *whole = job->data, *frame;
     size_t bytes;
-    job->packed_bytes = 0;
-    if (c->sparse && is_zero(job->data, used))
-        return TDBG_OK;
     if (used < whole_bytes) {
         TDBG_TRY(reserve(&io->raw, &io->raw_bytes, whole_bytes, err));
         memcpy(io->raw, job->data, used);
@@ -327,7 +320,7 @@ enum tdbg_status tdbg_chunk_encode(struct tdbg_chunk_job *job, struct tdbg_chunk
     memcpy(job->packed, frame, bytes);
     /* HDF5 overwrites a chunk of the same size where it is, and a crash in the middle of that would
      * take rows that were safe; a chunk of another size gets a place of its own. */
-    if (c->last_bytes == bytes + TDBG_TRAILER_BYTES && c->last_first == job->first_elem) {
+    if (job->avoid_bytes == bytes + TDBG_TRAILER_BYTES) {
         tdbg_trailer_put_filler(job->packed + bytes);
         bytes += TDBG_TRAILER_FILLER_BYTES;
     }
@@ -357,13 +350,28 @@ enum tdbg_status tdbg_chunked_put_raw(struct tdbg_chunked *c, uint64_t first_ele
 enum tdbg_status tdbg_chunked_put(struct tdbg_chunk_job *job, struct tdbg_err *err)
 {
     struct tdbg_chunked *c = job->array;
-    if (job->packed_bytes == 0)
-        return TDBG_OK;
     enum tdbg_status st =
         tdbg_chunked_put_raw(c, job->first_elem, job->packed, job->packed_bytes, err);
     c->last_first = job->first_elem;
     c->last_bytes = job->packed_bytes;
     return st;
+}
+
+int64_t tdbg_chunked_piece(int32_t ndim, const int64_t *dims, size_t elem_bytes, int64_t first)
+{
+    struct tdbg_chunked c = {.dataset = -1, .ndim = ndim + 1, .elem_bytes = elem_bytes};
+    c.dims[0] = 1;
+    for (int32_t d = 0; d < ndim; d++)
+        c.dims[d + 1] = dims[d] > 0 ? (hsize_t)dims[d] : 1;
+    tdbg_chunked_plan(c.ndim, c.dims, elem_bytes, 1, c.chunk);
+    TDBG_ASSERT(derive(&c));
+    const struct place p = locate(&c, (uint64_t)first);
+    return (int64_t)(p.start + p.n_elems) - first;
+}
+
+static bool is_zero(const unsigned char *data, size_t bytes)
+{
+    return bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, bytes - 1) == 0);
 }
 
 enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
@@ -376,10 +384,13 @@ enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io
         io->job = calloc(1, sizeof *io->job);
     TDBG_FAIL_IF(!io->job, NO_MEMORY, "no memory for a chunk");
     for (uint64_t at = 0; at < n_elems;) {
-        const uint64_t n = tdbg_chunked_cut(c, 0, first_elem + at, n_elems - at,
-                                            from + at * c->elem_bytes, io->serial++, io->job);
-        TDBG_TRY(tdbg_chunk_encode(io->job, io, err));
-        TDBG_TRY(tdbg_chunked_put(io->job, err));
+        const unsigned char *data_at = from + at * c->elem_bytes;
+        const uint64_t n =
+            tdbg_chunked_cut(c, 0, first_elem + at, n_elems - at, data_at, io->serial++, io->job);
+        if (!c->sparse || !is_zero(data_at, n * c->elem_bytes)) {
+            TDBG_TRY(tdbg_chunk_encode(io->job, io, err));
+            TDBG_TRY(tdbg_chunked_put(io->job, err));
+        }
         at += n;
     }
 out:

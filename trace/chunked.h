@@ -57,11 +57,11 @@ struct tdbg_chunked {
     uint64_t row_elems;   /* elements of one index of dimension 0 */
     uint64_t chunk_elems; /* elements of a chunk, padding included */
     enum tdbg_codec_effort effort;
+    uint32_t number;     /* writer only: the dataset's number in trailers (trailer.h) */
+    uint64_t last_first; /* writer only: first element of the chunk written last ... */
+    size_t last_bytes;   /* ... and its bytes in the file; 0: none yet */
     bool sparse; /* set by the owner: a chunk of zeros is not written, one that is missing reads so
                   */
-    uint32_t number;                /* writer only: the dataset's number in trailers (trailer.h) */
-    uint64_t last_first;            /* writer only: first element of the chunk written last ... */
-    size_t last_bytes;              /* ... and its bytes in the file; 0: none yet */
     struct tdbg_chunk_cache *cache; /* reader only */
 };
 
@@ -72,9 +72,9 @@ struct tdbg_chunk_job {
     const void *data; /* borrowed: n_elems elements */
     uint64_t first_elem, n_elems;
     uint32_t serial;
+    size_t avoid_bytes;    /* a size that the chunk must not have in the file */
     unsigned char *packed; /* with its trailer; kept for the next use of the job */
-    size_t packed_bytes;   /* 0: zeros of a sparse array, nothing to write */
-    size_t room_bytes;
+    size_t packed_bytes, room_bytes;
 };
 void tdbg_chunk_job_free(struct tdbg_chunk_job *job);
 
@@ -82,6 +82,11 @@ void tdbg_chunk_job_free(struct tdbg_chunk_job *job);
  * is split along its first dimensions. dims[0] is not looked at. */
 void tdbg_chunked_plan(int ndim, const hsize_t *dims, size_t elem_bytes, hsize_t rows,
                        hsize_t *chunk);
+
+/* How many of the elements of a tensor of that shape, from `first` on, lie in one chunk, where a
+ * row has a chunk of its own: where to cut a tensor so that no piece is larger than
+ * TDBG_CHUNK_BYTES. */
+int64_t tdbg_chunked_piece(int32_t ndim, const int64_t *dims, size_t elem_bytes, int64_t first);
 
 /* Creates a dataset of 0 rows with groups above it as needed; dims[0] is ignored and unlimited.
  * fill (one element, NULL: zero) is what HDF5 gives for chunks never written. */

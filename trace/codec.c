@@ -1,11 +1,6 @@
-/* Codec: shuffle + zstd for one chunk, with every size checked. See codec.h; the HDF5 filter that
- * does the same for other programs is filter.c.
- *
- * Values: fp32 training tensors hold next to no repeats, so the match finder is set to a fast level
- * and Huffman coding of the literals, which negative levels switch off, is forced on. On shuffled
- * fp32 gradients level -5 like this gave the ratio of level 1 at twice its speed, and both better
- * than its neighbours. */
-#define ZSTD_STATIC_LINKING_ONLY /* for ZSTD_c_literalCompressionMode */
+/* Codec: shuffle + zstd for one chunk, with every size checked. See codec.h; the frames of values
+ * are put together in planes.c; the HDF5 filter that does the same for other programs is filter.c.
+ */
 #include <zstd.h>
 
 #include "trace/codec.h"
@@ -13,9 +8,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "trace/planes.h"
 #include "trace/shuffle.h"
 
-enum { VALUES_LEVEL = -5, TABLES_LEVEL = 1, TRAILER_ROOM_BYTES = 4096 };
+enum { LEVEL = 1, PLANES_MIN_BYTES = 256, TRAILER_ROOM_BYTES = 4096 };
 
 struct buffer {
     void *data;
@@ -23,7 +19,8 @@ struct buffer {
 };
 
 struct tdbg_codec {
-    ZSTD_CCtx *compress[2]; /* by effort; made when first used */
+    ZSTD_CCtx *compress; /* these three are made when first used */
+    struct tdbg_planes *planes;
     ZSTD_DCtx *decompress;
     struct buffer shuffled, packed;
 };
@@ -48,28 +45,47 @@ void tdbg_codec_destroy(struct tdbg_codec *codec)
 {
     if (!codec)
         return;
-    ZSTD_freeCCtx(codec->compress[TDBG_EFFORT_VALUES]);
-    ZSTD_freeCCtx(codec->compress[TDBG_EFFORT_TABLES]);
+    ZSTD_freeCCtx(codec->compress);
+    tdbg_planes_destroy(codec->planes);
     ZSTD_freeDCtx(codec->decompress);
     free(codec->shuffled.data);
     free(codec->packed.data);
     free(codec);
 }
 
-static ZSTD_CCtx *make_compressor(enum tdbg_codec_effort effort)
+static enum tdbg_status compress(struct tdbg_codec *codec, const void *shuffled, size_t bytes,
+                                 size_t *out_bytes, struct tdbg_err *err)
 {
-    ZSTD_CCtx *c = ZSTD_createCCtx();
-    if (!c)
-        return NULL;
-    bool values = effort == TDBG_EFFORT_VALUES;
-    ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, values ? VALUES_LEVEL : TABLES_LEVEL);
-    ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 1);
-    ZSTD_CCtx_setParameter(c, ZSTD_c_contentSizeFlag, 1);
-    /* An experimental parameter: a library that has dropped it gets the plain low level instead. */
-    if (values &&
-        ZSTD_isError(ZSTD_CCtx_setParameter(c, ZSTD_c_literalCompressionMode, (int)ZSTD_ps_enable)))
-        ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, TABLES_LEVEL);
-    return c;
+    enum tdbg_status st = TDBG_OK;
+    if (!codec->compress) {
+        codec->compress = ZSTD_createCCtx();
+        TDBG_FAIL_IF(!codec->compress, NO_MEMORY, "no memory for a compressor");
+        ZSTD_CCtx_setParameter(codec->compress, ZSTD_c_compressionLevel, LEVEL);
+        ZSTD_CCtx_setParameter(codec->compress, ZSTD_c_checksumFlag, 1);
+        ZSTD_CCtx_setParameter(codec->compress, ZSTD_c_contentSizeFlag, 1);
+    }
+    TDBG_TRY(reserve(&codec->packed, ZSTD_compressBound(bytes), err));
+    size_t n =
+        ZSTD_compress2(codec->compress, codec->packed.data, codec->packed.bytes, shuffled, bytes);
+    TDBG_FAIL_IF(ZSTD_isError(n), IO, "zstd: %s", ZSTD_getErrorName(n));
+    *out_bytes = n;
+out:
+    return st;
+}
+
+static enum tdbg_status compress_planes(struct tdbg_codec *codec, const void *shuffled,
+                                        size_t n_elems, size_t elem_bytes, size_t *out_bytes,
+                                        struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (!codec->planes)
+        codec->planes = tdbg_planes_create();
+    TDBG_FAIL_IF(!codec->planes, NO_MEMORY, "no memory for a compressor");
+    TDBG_TRY(reserve(&codec->packed, tdbg_planes_bound(n_elems, elem_bytes), err));
+    *out_bytes =
+        tdbg_planes_encode(codec->planes, shuffled, n_elems, elem_bytes, codec->packed.data);
+out:
+    return st;
 }
 
 enum tdbg_status tdbg_codec_encode(struct tdbg_codec *codec, enum tdbg_codec_effort effort,
@@ -79,20 +95,17 @@ enum tdbg_status tdbg_codec_encode(struct tdbg_codec *codec, enum tdbg_codec_eff
     enum tdbg_status st = TDBG_OK;
     size_t bytes = n_elems * elem_bytes;
     const void *source = data;
-    ZSTD_CCtx **c = &codec->compress[effort];
-    if (!*c)
-        *c = make_compressor(effort);
-    TDBG_FAIL_IF(!*c, NO_MEMORY, "no memory for a compressor");
-    TDBG_TRY(reserve(&codec->packed, ZSTD_compressBound(bytes), err));
     if (elem_bytes > 1) {
         TDBG_TRY(reserve(&codec->shuffled, bytes, err));
         tdbg_shuffle(data, codec->shuffled.data, n_elems, elem_bytes);
         source = codec->shuffled.data;
     }
-    size_t n = ZSTD_compress2(*c, codec->packed.data, codec->packed.bytes, source, bytes);
-    TDBG_FAIL_IF(ZSTD_isError(n), IO, "zstd: %s", ZSTD_getErrorName(n));
+    bool number = elem_bytes == 2 || elem_bytes == 4 || elem_bytes == 8;
+    if (effort == TDBG_EFFORT_VALUES && number && bytes >= PLANES_MIN_BYTES)
+        TDBG_TRY(compress_planes(codec, source, n_elems, elem_bytes, out_bytes, err));
+    else
+        TDBG_TRY(compress(codec, source, bytes, out_bytes, err));
     *out = codec->packed.data;
-    *out_bytes = n;
 out:
     return st;
 }

@@ -52,6 +52,21 @@ static herr_t keep_innermost(unsigned n, const H5E_error2_t *entry, void *text)
     return 0;
 }
 
+/* Of an error of the file system only what the system says; in any case one line. */
+static void shorten(char *reason)
+{
+    static const char before[] = "error message = '";
+    char *text = strstr(reason, before), *end;
+    if (text && (end = strchr(text += sizeof before - 1, '\''))) {
+        memmove(reason, text, (size_t)(end - text));
+        reason[end - text] = 0;
+    }
+    for (char *c = reason; *c; c++) {
+        if (*c == '\n')
+            *c = ' ';
+    }
+}
+
 enum tdbg_status tdbg_h5_err_set(struct tdbg_err *err, enum tdbg_status status, const char *file,
                                  int line, const char *fmt, ...)
 {
@@ -61,10 +76,7 @@ enum tdbg_status tdbg_h5_err_set(struct tdbg_err *err, enum tdbg_status status, 
     vsnprintf(what, sizeof what, fmt, args);
     va_end(args);
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, reason);
-    for (char *c = reason; *c; c++) {
-        if (*c == '\n')
-            *c = ' ';
-    }
+    shorten(reason);
     return tdbg_err_set(err, status, file, line, "%s%s%s", what, reason[0] ? ": HDF5: " : "",
                         reason);
 }

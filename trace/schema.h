@@ -17,6 +17,7 @@ enum {
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */
     TDBG_UUID_BYTES = 16,
+    TDBG_NUMERICS_FOREIGN = 0, /* as numerics_version: another program computed the values */
 };
 
 /* Where the values of a site are kept. */
@@ -51,6 +52,7 @@ struct tdbg_step_row {
     int64_t start_ns; /* since the start of the recording */
     int64_t duration_ns;
     int32_t evaluated;                /* 1: eval/ sites of this step hold values */
+    int32_t dropped;                  /* values left out because the queue was full; since 1.1 */
     uint64_t chain[TDBG_CHAIN_COUNT]; /* h(step); 0 for chains that no recorded site belongs to */
 };
 

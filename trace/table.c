@@ -17,11 +17,17 @@
 #define ITEM(field, kind, count) COLUMN(tdbg_item_record, field, kind, count, 0, 0)
 
 static const struct tdbg_column step_columns[] = {
-    STEP(step, I64, 1),      STEP(epoch, I64, 1),
-    STEP(samples, I64, 1),   STEP(loss, F32, 1),
-    STEP(lr, F32, 1),        STEP(grad_norm, F64, 1),
-    STEP(start_ns, I64, 1),  STEP(duration_ns, I64, 1),
-    STEP(evaluated, I32, 1), STEP(chain, U64, TDBG_CHAIN_COUNT),
+    STEP(step, I64, 1),
+    STEP(epoch, I64, 1),
+    STEP(samples, I64, 1),
+    STEP(loss, F32, 1),
+    STEP(lr, F32, 1),
+    STEP(grad_norm, F64, 1),
+    STEP(start_ns, I64, 1),
+    STEP(duration_ns, I64, 1),
+    STEP(evaluated, I32, 1),
+    STEP(chain, U64, TDBG_CHAIN_COUNT),
+    COLUMN(tdbg_step_row, dropped, I32, 1, 1, 0),
 };
 
 static const struct tdbg_column site_columns[] = {

@@ -54,8 +54,8 @@ enum tdbg_status tdbg_trace_writer_put_predicted(struct tdbg_trace_writer *write
                                                  int64_t elems, struct tdbg_err *err);
 
 /* Raw samples of the current step, in global batch order: ids (n), x (n, x_dims), y (n, y_dims).
- * A sample whose id was seen before is not stored again. set TRAIN: the ids are the step's batch.
- * set EVAL: the samples are stored, and no batch. */
+ * A sample whose id was seen before is not stored again; x and y may be NULL where all were. set
+ * TRAIN: the ids are the step's batch. set EVAL: the samples are stored, and no batch. */
 enum tdbg_status tdbg_trace_writer_put_samples(struct tdbg_trace_writer *writer, int set, int64_t n,
                                                const int64_t *ids, const void *x, const void *y,
                                                struct tdbg_err *err);
@@ -69,6 +69,35 @@ enum tdbg_status tdbg_trace_writer_put_keyframe(struct tdbg_trace_writer *writer
  * step; row->chain is filled in here (from the digests put), the rest by the caller. */
 enum tdbg_status tdbg_trace_writer_commit_step(struct tdbg_trace_writer *writer,
                                                struct tdbg_step_row *row, struct tdbg_err *err);
+
+/* For a caller that compresses elsewhere (pipeline.h): chunks of a value or keyframe item are cut
+ * before the steps ahead of them are committed, and put when it is their turn. The position is that
+ * of the steps that will be committed by then. */
+struct tdbg_writer_position {
+    int64_t first_step, n_steps, n_keyframes;
+};
+struct tdbg_chunk_job;
+struct tdbg_writer_position tdbg_trace_writer_position(const struct tdbg_trace_writer *writer);
+
+/* Elements first .. first + count - 1 of the site's (item's) value as a job; false: the value
+ * cannot be written past the writer in such pieces, or is not due, and has to be put whole. */
+bool tdbg_trace_writer_cut_value(struct tdbg_trace_writer *writer,
+                                 const struct tdbg_writer_position *position, int32_t site,
+                                 int64_t first, int64_t count, int64_t total, const void *data,
+                                 struct tdbg_chunk_job *job);
+bool tdbg_trace_writer_cut_keyframe(struct tdbg_trace_writer *writer,
+                                    const struct tdbg_writer_position *position, int32_t item,
+                                    int64_t first, int64_t count, const void *data,
+                                    struct tdbg_chunk_job *job);
+
+/* Writes an encoded chunk; `item` >= 0 and `last`: with it the keyframe item is complete. */
+enum tdbg_status tdbg_trace_writer_put_chunk(struct tdbg_trace_writer *writer,
+                                             struct tdbg_chunk_job *job, int32_t item, bool last,
+                                             struct tdbg_err *err);
+
+/* Digests and statistics of all sites of the current step: digests (n_sites), stats (n_sites). */
+void tdbg_trace_writer_put_digests(struct tdbg_trace_writer *writer, const uint64_t *digests,
+                                   const struct tdbg_stats *stats);
 
 /* Bytes in the file so far. */
 int64_t tdbg_trace_writer_bytes(const struct tdbg_trace_writer *writer);

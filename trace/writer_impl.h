@@ -143,4 +143,8 @@ static inline void *tdbg_writer_row(const struct tdbg_trace_writer *w,
     return block->rows + (size_t)(w->n_steps % w->block_rows) * block->row_bytes;
 }
 
+/* writer_value.c: room for that row. */
+enum tdbg_status tdbg_writer_make_row(struct tdbg_chunked *array, uint64_t row,
+                                      struct tdbg_err *err);
+
 #endif

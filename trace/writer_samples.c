@@ -116,6 +116,8 @@ static enum tdbg_status add_sample(struct tdbg_trace_writer *w, struct sample_wr
 {
     if (tdbg_id_map_find(&s->map, id) >= 0)
         return TDBG_OK;
+    if (!x || !y)
+        return TDBG_RAISE(err, USAGE, "sample %lld was not seen before", (long long)id);
     if (!tdbg_id_map_add(&s->map, id, s->n_rows))
         return TDBG_RAISE(err, NO_MEMORY, "no memory for sample ids");
     size_t row = (size_t)(s->n_rows % s->rows_per_chunk);
@@ -141,8 +143,9 @@ enum tdbg_status tdbg_trace_writer_put_samples(struct tdbg_trace_writer *w, int 
     for (int64_t i = 0; i < n; i++) {
         TDBG_FAIL_IF(ids[i] < 0 || ids[i] >= s->total, USAGE, "no sample %lld: the set holds %lld",
                      (long long)ids[i], (long long)s->total);
-        TDBG_TRY(add_sample(w, s, ids[i], (const unsigned char *)x + (size_t)i * s->x_bytes,
-                            (const unsigned char *)y + (size_t)i * s->y_bytes, err));
+        TDBG_TRY(add_sample(w, s, ids[i],
+                            x ? (const unsigned char *)x + (size_t)i * s->x_bytes : NULL,
+                            y ? (const unsigned char *)y + (size_t)i * s->y_bytes : NULL, err));
     }
     if (set == TDBG_SAMPLES_TRAIN && n > 0) {
         int64_t *row = tdbg_writer_row(w, &w->batch);

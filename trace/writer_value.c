@@ -1,5 +1,6 @@
 /* Values of sites: rows of /t, /delta and /residual, one chunk each, and of /packed, written when a
- * chunk of rows is full or the file is flushed. */
+ * chunk of rows is full or the file is flushed. Chunks that are compressed elsewhere are in
+ * writer_ahead.c. */
 #include "trace/writer_impl.h"
 
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 #include "trace/bits.h"
 #include "trace/hdf5_util.h"
 
-enum { GROW_ROWS = 16, MOST_PACKED_ROWS = 16, PACKED_CHUNK_BYTES = 256 << 10 };
+enum { MOST_PACKED_ROWS = 16, PACKED_CHUNK_BYTES = 256 << 10 };
 
 enum tdbg_status tdbg_writer_create_packed(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
@@ -39,14 +40,23 @@ static int64_t current_row(const struct tdbg_trace_writer *w, int32_t every)
     return tdbg_layout_row(w->first_step, w->first_step + w->n_steps, every);
 }
 
+/* Extending costs more than writing: do it now and then. */
+enum tdbg_status tdbg_writer_make_row(struct tdbg_chunked *array, uint64_t row,
+                                      struct tdbg_err *err)
+{
+    enum { GROW_ROWS = 16 };
+    if (row < array->dims[0])
+        return TDBG_OK;
+    return tdbg_chunked_set_rows(array, (row / GROW_ROWS + 1) * GROW_ROWS, err);
+}
+
 static enum tdbg_status write_row(struct tdbg_trace_writer *w, int32_t set, const void *row,
                                   struct tdbg_err *err)
 {
     struct tdbg_chunked *array = &w->values[set].array;
     uint64_t at = (uint64_t)current_row(w, w->plans[w->layout.sets[set].site].value_every);
     enum tdbg_status st = TDBG_OK;
-    if (at >= array->dims[0]) /* extending costs more than writing: do it now and then */
-        TDBG_TRY(tdbg_chunked_set_rows(array, (at / GROW_ROWS + 1) * GROW_ROWS, err));
+    TDBG_TRY(tdbg_writer_make_row(array, at, err));
     TDBG_TRY(tdbg_chunked_write(array, &w->io, at * array->row_elems, array->row_elems, row, err));
 out:
     return st;

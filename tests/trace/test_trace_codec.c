@@ -80,6 +80,70 @@ static void test_codec(void **state)
     tdbg_codec_destroy(codec);
 }
 
+/* Numbers of all sorts and lengths: noise with runs, exponents over noise, runs of all lengths at
+ * all places, one value, noise. The decoder checks the checksum, so our own hash is checked as
+ * well. */
+static uint8_t make_byte(int kind, uint32_t x, size_t i, size_t elem_bytes)
+{
+    static uint8_t held;
+    bool top = i % elem_bytes == elem_bytes - 1;
+    switch (kind) {
+    case 0: /* with it the coder is told to leave literals alone; later kinds want them coded */
+        return i / elem_bytes % 400 < 30 ? 0 : (uint8_t)x;
+    case 1:
+        return top ? (uint8_t)(0x3b + (x & 3) + (x >> 2 & 1)) : (uint8_t)x;
+    case 2: /* runs of 1 to about 40 elements */
+        if (i % elem_bytes == 0 && x % 16 == 0)
+            held = (uint8_t)(x >> 8);
+        return held;
+    case 3:
+        return x % 64 == 0 ? (uint8_t)(x >> 8) : 0;
+    case 4:
+        return 0x80;
+    default:
+        return (uint8_t)x;
+    }
+}
+
+static void test_planes(void **state)
+{
+    (void)state;
+    static const size_t wide[] = {2, 4, 8};
+    enum { MOST = 400000, KINDS = 6 };
+    struct tdbg_err err = {0};
+    struct tdbg_codec *codec = tdbg_codec_create();
+    unsigned char *data = malloc(MOST * 8), *back = malloc(MOST * 8);
+    uint32_t x = 7;
+    for (int kind = 0; kind < KINDS; kind++) {
+        for (size_t w = 0; w < 3; w++) {
+            for (size_t n = 1; n < MOST; n += 1 + n / 3) {
+                const void *out;
+                size_t out_bytes, bytes = n * wide[w];
+                for (size_t i = 0; i < bytes; i++) {
+                    x = x * 1664525u + 1013904223u;
+                    data[i] = make_byte(kind, x >> 8, i, wide[w]);
+                }
+                assert_int_equal(tdbg_codec_encode(codec, TDBG_EFFORT_VALUES, data, n, wide[w],
+                                                   &out, &out_bytes, &err),
+                                 TDBG_OK);
+                assert_true(out_bytes <= bytes + 100 + bytes / 1000);
+                if (n > 10000 && kind >= 1 && kind <= 4)
+                    assert_true(out_bytes < bytes - n / 2);
+                if (n > 10000 && kind == 0)
+                    assert_true(out_bytes < bytes - bytes / 20);
+                if (n > 10000 && kind == 4)
+                    assert_true(out_bytes < bytes / 500);
+                assert_int_equal(tdbg_codec_decode(codec, out, out_bytes, back, n, wide[w], &err),
+                                 TDBG_OK);
+                assert_memory_equal(back, data, bytes);
+            }
+        }
+    }
+    free(data);
+    free(back);
+    tdbg_codec_destroy(codec);
+}
+
 /* What our codec makes, the filter reads, and the other way round; the filter believes no size. */
 static void test_filter(void **state)
 {
@@ -180,9 +244,9 @@ static void test_id_map(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shuffle), cmocka_unit_test(test_codec),
-        cmocka_unit_test(test_filter),  cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_slices),  cmocka_unit_test(test_id_map),
+        cmocka_unit_test(test_shuffle), cmocka_unit_test(test_codec), cmocka_unit_test(test_planes),
+        cmocka_unit_test(test_filter),  cmocka_unit_test(test_plan),  cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_id_map),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,258 @@
+/* From ring to file. See pipeline.h for the drawing. */
+#include "trace/pipeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "trace/chunked.h"
+#include "trace/workers.h"
+
+enum { MOST_ENTRIES = 64 };
+static const int64_t idle_flush_ns = 1000000000;
+
+/* A message that was taken but not written yet. */
+struct entry {
+    struct tdbg_ring_message *message;
+    uint64_t end; /* free the ring up to here when it is done */
+    bool has_job; /* its chunk is with the workers */
+};
+
+struct pipeline {
+    struct tdbg_ring *ring;
+    struct tdbg_trace_writer *writer;
+    struct tdbg_workers *workers;
+    struct tdbg_writer_position ahead; /* behind the last message taken */
+    bool keyframe_ahead;               /* a keyframe item was taken since the last step */
+    uint64_t taken;
+    struct entry entries[MOST_ENTRIES]; /* a circle */
+    unsigned front, n_entries;
+    unsigned char *whole; /* a value that came in pieces and has to be put at once */
+    size_t whole_bytes;
+    int announce_fd;
+    int64_t announced, committed_ns;
+    bool closed;
+};
+
+/* Reads a message on: what follows needs to know where it will stand in the file. */
+static void admit(struct pipeline *p, struct tdbg_ring_message *m, uint64_t end)
+{
+    struct entry *e = &p->entries[(p->front + p->n_entries++) % MOST_ENTRIES];
+    *e = (struct entry){.message = m, .end = end};
+    const void *data = tdbg_ring_data(m);
+    struct tdbg_encode_job *job = tdbg_workers_next(p->workers);
+    if (m->kind == TDBG_STREAM_VALUES) {
+        e->has_job = tdbg_trace_writer_cut_value(p->writer, &p->ahead, m->id, m->first, m->count,
+                                                 m->total, data, &job->chunk);
+    } else if (m->kind == TDBG_STREAM_KEYFRAME) {
+        e->has_job = tdbg_trace_writer_cut_keyframe(p->writer, &p->ahead, m->id, m->first, m->count,
+                                                    data, &job->chunk);
+        p->keyframe_ahead = true;
+    } else if (m->kind == TDBG_STREAM_STEP) {
+        const struct tdbg_step_row *row = data;
+        if (p->ahead.n_steps++ == 0) {
+            p->ahead.first_step = row->step;
+            p->announced = row->step - 1;
+        }
+        p->ahead.n_keyframes += p->keyframe_ahead;
+        p->keyframe_ahead = false;
+    }
+    if (e->has_job)
+        tdbg_workers_give(p->workers);
+}
+
+/* The whole value that a piece belongs to, once its last piece is there; NULL before that. */
+static const void *assemble(struct pipeline *p, struct tdbg_ring_message *m, struct tdbg_err *err)
+{
+    if (m->count == m->total)
+        return tdbg_ring_data(m);
+    const size_t elem_bytes = (size_t)m->bytes / (size_t)m->count;
+    const size_t want = (size_t)m->total * elem_bytes;
+    if (p->whole_bytes < want) {
+        unsigned char *grown = realloc(p->whole, want);
+        if (!grown) {
+            tdbg_err_set(err, TDBG_NO_MEMORY, __FILE__, __LINE__,
+                         "no memory for a tensor of %zu bytes", want);
+            return NULL;
+        }
+        p->whole = grown;
+        p->whole_bytes = want;
+    }
+    memcpy(p->whole + (size_t)m->first * elem_bytes, tdbg_ring_data(m), m->bytes);
+    return m->first + m->count == m->total ? p->whole : NULL;
+}
+
+static enum tdbg_status write_samples(struct pipeline *p, struct tdbg_ring_message *m,
+                                      struct tdbg_err *err)
+{
+    const int64_t *ids = tdbg_ring_data(m);
+    const unsigned char *x = (const unsigned char *)(ids + m->count);
+    if (m->first)
+        return tdbg_trace_writer_put_samples(p->writer, m->id, m->count, ids, NULL, NULL, err);
+    return tdbg_trace_writer_put_samples(p->writer, m->id, m->count, ids, x, x + m->total, err);
+}
+
+static enum tdbg_status write_step(struct pipeline *p, struct tdbg_ring_message *m,
+                                   struct tdbg_err *err)
+{
+    struct tdbg_step_row row;
+    const unsigned char *data = tdbg_ring_data(m);
+    const uint64_t *digests = (const void *)(data + sizeof row);
+    memcpy(&row, data, sizeof row);
+    tdbg_trace_writer_put_digests(p->writer, digests,
+                                  (const struct tdbg_stats *)(const void *)(digests + m->count));
+    p->committed_ns = tdbg_clock_ns();
+    return tdbg_trace_writer_commit_step(p->writer, &row, err);
+}
+
+static enum tdbg_status write_chunk(struct pipeline *p, struct tdbg_ring_message *m,
+                                    struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_encode_job *job;
+    const bool keyframe = m->kind == TDBG_STREAM_KEYFRAME;
+    tdbg_workers_front(p->workers, true, &job);
+    st = job->err.status;
+    if (st != TDBG_OK)
+        tdbg_err_set(err, st, job->err.file, job->err.line, "%s", job->err.message);
+    else
+        st = tdbg_trace_writer_put_chunk(p->writer, &job->chunk, keyframe ? m->id : -1,
+                                         m->first + m->count == m->total, err);
+    tdbg_err_clear(&job->err);
+    tdbg_workers_pop(p->workers);
+    return st;
+}
+
+static enum tdbg_status write_whole(struct pipeline *p, struct tdbg_ring_message *m,
+                                    struct tdbg_err *err)
+{
+    const void *data = m->total > 0 ? assemble(p, m, err) : tdbg_ring_data(m);
+    if (!data)
+        return err->status;
+    if (m->kind == TDBG_STREAM_KEYFRAME)
+        return tdbg_trace_writer_put_keyframe(p->writer, m->id, data, err);
+    return tdbg_trace_writer_put_values(p->writer, m->id, data, m->total, err);
+}
+
+/* Says how far it has come: to the other side, and to whoever listens to announcements. */
+static void report(struct pipeline *p)
+{
+    const int64_t durable = tdbg_trace_writer_durable(p->writer);
+    tdbg_ring_report(p->ring, durable, tdbg_trace_writer_bytes(p->writer));
+    while (p->announce_fd >= 0 && p->announced < durable) {
+        char line[32];
+        const int n = snprintf(line, sizeof line, "%lld\n", (long long)++p->announced);
+        if (write(p->announce_fd, line, (size_t)n) != n)
+            p->announce_fd = -1; /* nobody listens any more */
+    }
+}
+
+static enum tdbg_status write_front(struct pipeline *p, struct tdbg_err *err)
+{
+    struct entry *e = &p->entries[p->front];
+    struct tdbg_ring_message *m = e->message;
+    enum tdbg_status st = TDBG_OK;
+    if (e->has_job)
+        st = write_chunk(p, m, err);
+    else if (m->kind == TDBG_STREAM_VALUES || m->kind == TDBG_STREAM_KEYFRAME)
+        st = write_whole(p, m, err);
+    else if (m->kind == TDBG_STREAM_SAMPLES)
+        st = write_samples(p, m, err);
+    else if (m->kind == TDBG_STREAM_STEP)
+        st = write_step(p, m, err);
+    else
+        p->closed = true;
+    if (m->kind == TDBG_STREAM_STEP && st == TDBG_OK)
+        report(p);
+    tdbg_ring_free(p->ring, e->end);
+    p->front = (p->front + 1) % MOST_ENTRIES;
+    p->n_entries--;
+    return st;
+}
+
+/* Steps that wait for company are written when none comes. */
+static enum tdbg_status rest(struct pipeline *p, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t since = tdbg_clock_ns() - p->committed_ns;
+    const bool unflushed = tdbg_trace_writer_has_unflushed(p->writer);
+    if (unflushed && since >= idle_flush_ns) {
+        st = tdbg_trace_writer_flush(p->writer, err);
+        if (st == TDBG_OK)
+            report(p);
+        return st;
+    }
+    tdbg_ring_wait(p->ring, p->taken, unflushed ? idle_flush_ns - since : idle_flush_ns);
+    return st;
+}
+
+static enum tdbg_status run(struct pipeline *p, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    while (!p->closed) {
+        struct tdbg_ring_message *m = NULL;
+        const bool gone = tdbg_ring_peer_is_gone(p->ring); /* before the last look into the ring */
+        while (p->n_entries < MOST_ENTRIES && (m = tdbg_ring_take(p->ring, &p->taken)))
+            admit(p, m, p->taken);
+        if (p->n_entries > 0)
+            TDBG_TRY(write_front(p, err));
+        else if (gone)
+            break;
+        else
+            TDBG_TRY(rest(p, err));
+    }
+    TDBG_TRY(tdbg_trace_writer_flush(p->writer, err));
+    report(p);
+out:
+    return st;
+}
+
+/* Jobs that will not be written any more. */
+static void drop_jobs(struct pipeline *p)
+{
+    struct tdbg_encode_job *job;
+    for (; p->n_entries > 0; p->n_entries--, p->front = (p->front + 1) % MOST_ENTRIES) {
+        if (!p->entries[p->front].has_job)
+            continue;
+        tdbg_workers_front(p->workers, true, &job);
+        tdbg_err_clear(&job->err);
+        tdbg_workers_pop(p->workers);
+    }
+}
+
+enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_writer *writer,
+                                   int workers, int announce_fd, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK, closed;
+    struct tdbg_err close_err = {0};
+    struct pipeline *p = calloc(1, sizeof *p);
+    TDBG_FAIL_IF(!p, NO_MEMORY, "no memory for a writer");
+    p->ring = ring;
+    p->writer = writer;
+    p->ahead = tdbg_trace_writer_position(writer);
+    p->announce_fd = announce_fd;
+    p->committed_ns = tdbg_clock_ns();
+    p->workers = tdbg_workers_create(workers, MOST_ENTRIES + 1);
+    TDBG_FAIL_IF(!p->workers, NO_MEMORY, "no memory for a writer");
+    TDBG_TRY(run(p, err));
+out:
+    if (st != TDBG_OK)
+        tdbg_ring_fail(ring, err);
+    if (p && p->workers)
+        drop_jobs(p);
+    closed = st == TDBG_OK && p->closed ? tdbg_trace_writer_close(writer, &close_err)
+                                        : tdbg_trace_writer_abandon(writer, &close_err);
+    if (st == TDBG_OK && closed != TDBG_OK) {
+        st = tdbg_err_set(err, closed, close_err.file, close_err.line, "%s", close_err.message);
+        tdbg_ring_fail(ring, err);
+    }
+    tdbg_err_clear(&close_err);
+    if (p) {
+        tdbg_workers_destroy(p->workers);
+        free(p->whole);
+    }
+    free(p);
+    return st;
+}

@@ -1,0 +1,31 @@
+/* What a writer process does: takes messages from the ring, has chunks compressed by workers while
+ * it reads on, and writes everything in the order in which it came.
+ *
+ *     ring --> admit --> [ entry | entry | entry ] --> write, free
+ *                           job     job               workers take jobs from the front
+ */
+#ifndef TDBG_TRACE_PIPELINE_H
+#define TDBG_TRACE_PIPELINE_H
+
+#include "trace/ring.h"
+#include "trace/writer.h"
+
+/* Kinds of messages. `id` is a site, item or sample set; data of a value that is larger than
+ * TDBG_PIECE_BYTES comes in pieces of elements first .. first + count - 1 of `total`, which are cut
+ * where tdbg_chunked_piece() says. */
+enum tdbg_stream_kind {
+    TDBG_STREAM_VALUES = 1,
+    TDBG_STREAM_KEYFRAME,
+    TDBG_STREAM_SAMPLES, /* count ids, `total` bytes of x, y; first = 1: ids only, seen before */
+    TDBG_STREAM_STEP,    /* struct tdbg_step_row, digests (n_sites), statistics (n_sites) */
+    TDBG_STREAM_CLOSE,   /* the recording ended as it should */
+};
+enum { TDBG_PIECE_BYTES = 4 << 20 };
+
+/* Takes messages until CLOSE or until the other side is gone, then closes the writer in either
+ * case. workers >= 0: threads that compress besides this one. announce_fd: gets "K\n" for every
+ * step K that became durable; -1: none. A failure is said through the ring too. */
+enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_writer *writer,
+                                   int workers, int announce_fd, struct tdbg_err *err);
+
+#endif

@@ -1,0 +1,154 @@
+/* Specs as bytes: structs as they are in memory, then their texts, each with its length before it.
+ * See spec_wire.h. */
+#include "trace/spec_wire.h"
+
+#include <string.h>
+
+#include "base/version.h"
+
+/* What both sides have to agree on: the version, and structs as the compiler laid them out. */
+struct build {
+    char version[32];
+    uint32_t spec_bytes, site_bytes, plan_bytes, item_bytes, row_bytes;
+};
+static const struct build build = {
+    .version = "tdbg " TDBG_VERSION,
+    .spec_bytes = sizeof(struct tdbg_trace_spec),
+    .site_bytes = sizeof(struct tdbg_site),
+    .plan_bytes = sizeof(struct tdbg_site_plan),
+    .item_bytes = sizeof(struct tdbg_keyframe_item),
+    .row_bytes = sizeof(struct tdbg_step_row),
+};
+static const uint32_t no_text = UINT32_MAX;
+
+static void put(struct tdbg_strbuf *out, const void *data, size_t n_bytes)
+{
+    tdbg_strbuf_add(out, data, n_bytes);
+}
+
+static void put_text(struct tdbg_strbuf *out, const char *text)
+{
+    const uint32_t n = text ? (uint32_t)strlen(text) : no_text;
+    put(out, &n, sizeof n);
+    if (text)
+        put(out, text, n);
+}
+
+enum { RUN_TEXTS = 9 };
+static void list_texts(struct tdbg_run_info *info, const char **texts[RUN_TEXTS])
+{
+    const char **all[RUN_TEXTS] = {&info->tdbg_version, &info->preset,        &info->config,
+                                   &info->config_path,  &info->config_source, &info->inject,
+                                   &info->environment,  &info->dataset,       &info->graph};
+    memcpy(texts, all, sizeof all);
+}
+
+void tdbg_spec_pack(const struct tdbg_trace_spec *spec, struct tdbg_strbuf *out)
+{
+    struct tdbg_run_info info = spec->info;
+    const char **texts[RUN_TEXTS];
+    const uint8_t has_chain = spec->chain_before != NULL;
+    list_texts(&info, texts);
+    put(out, &build, sizeof build);
+    put(out, spec, sizeof *spec);
+    for (int i = 0; i < RUN_TEXTS; i++)
+        put_text(out, *texts[i]);
+    for (int32_t i = 0; i < spec->n_sites; i++) {
+        put(out, &spec->sites[i], sizeof spec->sites[i]);
+        put(out, &spec->plans[i], sizeof spec->plans[i]);
+        put_text(out, spec->sites[i].name);
+        put_text(out, spec->sites[i].op);
+        put_text(out, spec->sites[i].unit);
+    }
+    for (int32_t i = 0; i < spec->n_items; i++) {
+        put(out, &spec->items[i], sizeof spec->items[i]);
+        put_text(out, spec->items[i].name);
+    }
+    put(out, &has_chain, 1);
+    if (has_chain)
+        put(out, spec->chain_before, TDBG_CHAIN_COUNT * sizeof *spec->chain_before);
+}
+
+/* What is left to read; ok turns false where there was not enough. */
+struct cursor {
+    const char *at;
+    size_t left;
+    bool ok;
+};
+
+static void get(struct cursor *c, void *to, size_t n_bytes)
+{
+    c->ok = c->ok && c->left >= n_bytes;
+    if (!c->ok) {
+        memset(to, 0, n_bytes);
+        return;
+    }
+    memcpy(to, c->at, n_bytes);
+    c->at += n_bytes;
+    c->left -= n_bytes;
+}
+
+static const char *get_text(struct cursor *c, struct tdbg_arena *arena)
+{
+    uint32_t n;
+    get(c, &n, sizeof n);
+    c->ok = c->ok && (n == no_text || n <= c->left);
+    if (!c->ok || n == no_text)
+        return NULL;
+    char *text = tdbg_arena_alloc(arena, (size_t)n + 1);
+    get(c, text, n);
+    return text;
+}
+
+static void get_lists(struct cursor *c, struct tdbg_arena *arena, struct tdbg_trace_spec *spec)
+{
+    struct tdbg_site *sites = tdbg_arena_alloc(arena, (size_t)spec->n_sites * sizeof *sites);
+    struct tdbg_site_plan *plans = tdbg_arena_alloc(arena, (size_t)spec->n_sites * sizeof *plans);
+    struct tdbg_keyframe_item *items =
+        tdbg_arena_alloc(arena, (size_t)spec->n_items * sizeof *items);
+    for (int32_t i = 0; i < spec->n_sites && c->ok; i++) {
+        get(c, &sites[i], sizeof sites[i]);
+        get(c, &plans[i], sizeof plans[i]);
+        sites[i].name = get_text(c, arena);
+        sites[i].op = get_text(c, arena);
+        sites[i].unit = get_text(c, arena);
+    }
+    for (int32_t i = 0; i < spec->n_items && c->ok; i++) {
+        get(c, &items[i], sizeof items[i]);
+        items[i].name = get_text(c, arena);
+    }
+    spec->sites = sites;
+    spec->plans = plans;
+    spec->items = items;
+}
+
+enum tdbg_status tdbg_spec_unpack(const char *bytes, size_t n_bytes, struct tdbg_arena *arena,
+                                  struct tdbg_trace_spec *out, struct tdbg_err *err)
+{
+    struct cursor c = {bytes, n_bytes, true};
+    const char **texts[RUN_TEXTS];
+    struct build have;
+    uint8_t has_chain;
+    get(&c, &have, sizeof have);
+    if (!c.ok || memcmp(&have, &build, sizeof build) != 0)
+        return TDBG_RAISE(err, UNSUPPORTED, "tdbg-writer is of another build than this program");
+    get(&c, out, sizeof *out);
+    c.ok = c.ok && out->n_sites >= 0 && out->n_sites <= TDBG_MAX_SITES && out->n_items >= 0 &&
+           out->n_items <= TDBG_MAX_SITES;
+    if (c.ok) {
+        list_texts(&out->info, texts);
+        for (int i = 0; i < RUN_TEXTS; i++)
+            *texts[i] = get_text(&c, arena);
+        get_lists(&c, arena, out);
+    }
+    get(&c, &has_chain, 1);
+    out->chain_before = NULL;
+    if (has_chain) {
+        uint64_t *chain = tdbg_arena_alloc(arena, TDBG_CHAIN_COUNT * sizeof *chain);
+        get(&c, chain, TDBG_CHAIN_COUNT * sizeof *chain);
+        out->chain_before = chain;
+    }
+    if (!c.ok || c.left > 0)
+        return TDBG_RAISE(err, UNSUPPORTED, "tdbg-writer was sent no valid description");
+    return TDBG_OK;
+}

@@ -1,0 +1,74 @@
+/* Recording without waiting for the disk: the calls of a trace writer, sent through shared memory
+ * to a writer process that compresses and writes. The caller's part of the work is to copy its data
+ * once. The process outlives the caller, whatever ends it, and brings what was committed into the
+ * file. Where no process can be had it is a thread.
+ *
+ * One thread uses a stream. Order of calls as in writer.h. A call that fails with TDBG_IO means
+ * that the recording has stopped: the message says why, and training can go on without it. */
+#ifndef TDBG_TRACE_STREAM_H
+#define TDBG_TRACE_STREAM_H
+
+#include "trace/writer.h"
+
+struct tdbg_stream_options {
+    bool thread; /* a thread even where a process could be had */
+    bool drop;   /* when the queue is full values of large tensors are left out, not waited for */
+    int workers; /* that compress besides the thread that writes; < 0: by the processors */
+    int64_t queue_bytes; /* 0: the default */
+    int announce_fd;     /* gets "K\n" when step K is durable; -1: none */
+};
+
+struct tdbg_stream;
+
+/* Starts the writer process. Early: before threads, MPI and CUDA are started. The stream is not
+ * attached to a file yet. */
+enum tdbg_status tdbg_stream_create(const struct tdbg_stream_options *options,
+                                    struct tdbg_stream **out, struct tdbg_err *err);
+
+/* false: a thread of this process is going to write; HDF5 must not be called by others then. */
+bool tdbg_stream_has_process(const struct tdbg_stream *stream);
+
+/* Creates the file. Errors as tdbg_trace_writer_create(). */
+enum tdbg_status tdbg_stream_open(struct tdbg_stream *stream, const char *path, bool force,
+                                  const struct tdbg_trace_spec *spec, struct tdbg_err *err);
+
+void tdbg_stream_put_digest(struct tdbg_stream *stream, int32_t site, uint64_t digest,
+                            const struct tdbg_stats *stats);
+
+/* The next piece of a value: *room is where its elements *first .. *first + *count - 1 are to be
+ * put before the next call; starts with *first = *count = 0. *room = NULL: there is no further
+ * piece. elems: of the whole value. With `drop` a value may get no room at all. */
+struct tdbg_stream_piece {
+    int64_t first, count;
+    void *room;
+};
+enum tdbg_status tdbg_stream_next_value(struct tdbg_stream *stream, int32_t site, int64_t elems,
+                                        struct tdbg_stream_piece *piece, struct tdbg_err *err);
+enum tdbg_status tdbg_stream_next_keyframe(struct tdbg_stream *stream, int32_t item,
+                                           struct tdbg_stream_piece *piece, struct tdbg_err *err);
+
+/* The same for values that lie in memory. */
+enum tdbg_status tdbg_stream_put_values(struct tdbg_stream *stream, int32_t site, const void *data,
+                                        int64_t elems, struct tdbg_err *err);
+enum tdbg_status tdbg_stream_put_keyframe(struct tdbg_stream *stream, int32_t item,
+                                          const void *data, struct tdbg_err *err);
+
+enum tdbg_status tdbg_stream_put_samples(struct tdbg_stream *stream, int set, int64_t n,
+                                         const int64_t *ids, const void *x, const void *y,
+                                         struct tdbg_err *err);
+
+/* row->chain is not filled in here; row->dropped is. */
+enum tdbg_status tdbg_stream_commit_step(struct tdbg_stream *stream, struct tdbg_step_row *row,
+                                         struct tdbg_err *err);
+
+/* Bytes in the file, and the last durable step (-1: none), as the writer last said. */
+int64_t tdbg_stream_bytes(const struct tdbg_stream *stream);
+int64_t tdbg_stream_durable(const struct tdbg_stream *stream);
+
+/* Most memory that recording takes: the queue, and what is being compressed. */
+int64_t tdbg_stream_memory_bytes(const struct tdbg_stream *stream);
+
+/* Waits until all is written, closes the file and frees the stream. NULL is fine. */
+enum tdbg_status tdbg_stream_close(struct tdbg_stream *stream, struct tdbg_err *err);
+
+#endif
