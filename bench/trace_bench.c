@@ -13,8 +13,8 @@ static const struct {
     {"codec", "FULL_TRACE LIBBLOSC2", "compression of single tensors, side by side", bench_codec},
     {"size", "FULL_TRACE LIBBLOSC2 | --bf16 DIR SOLO LIBBLOSC2",
      "a whole step of two lanes under every compressor", bench_size},
-    {"cost", "CFG DIR STEPS PRESET [KEY=VALUE]...", "what recording costs the training thread",
-     bench_cost},
+    {"cost", "CFG DIR STEPS PRESET burst|sustained [KEY=VALUE]...",
+     "what recording costs the training thread", bench_cost},
     {"small", "DIR STEPS", "small tensors: time and metadata", bench_small},
     {"open", "FILE CHUNKS", "opening a long trace and going to any step", bench_open},
 };

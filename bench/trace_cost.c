@@ -1,10 +1,13 @@
 /* What recording costs: the same training twice in one process, with and without the recorder, in
- * alternating blocks of steps. The beginning of a block is left out, since what the recorder left
- * behind is still being worked off then. */
+ * alternating blocks of steps. "burst": the recorder is given time to work off its queue after each
+ * block, so that the queue always has room and what is left is the cost of handing over.
+ * "sustained": it is not, so that training waits where the recorder cannot follow; the beginning of
+ * a block is left out. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,6 +30,7 @@ struct training {
     double *wall_ms, *thread_ms; /* of the steps that count */
     size_t n;
     double all_thread_ms; /* of all steps */
+    int left_out;         /* steps at the beginning of a block that do not count */
     int64_t step;
 };
 
@@ -46,13 +50,13 @@ static void start_training(struct training *t, const char *cfg, const char *cons
     tdbg_recorder_check_options(t->config);
     check(tdbg_config_result(t->config, &err), "config", &err);
     check(tdbg_source_live_create(t->config, &t->live, &err), "data", &err);
+    check(tdbg_backend_cpu_create("auto", 1, &t->backend, &err), "backend", &err);
     source = tdbg_source_live_table(t->live);
     if (trace) {
         check(tdbg_recorder_create(source, tdbg_config_root(t->config), -1, &t->recorder, &err),
               "recorder", &err);
         source = tdbg_recorder_source(t->recorder);
     }
-    check(tdbg_backend_cpu_create("auto", 1, &t->backend, &err), "backend", &err);
     check(tdbg_engine_create(t->config, t->backend, source, &t->engine, &err), "engine", &err);
     check(tdbg_config_result(t->config, &err), "config", &err);
     check(tdbg_engine_init_state(t->engine, &err), "state", &err);
@@ -76,7 +80,7 @@ static void run_block(struct training *t, size_t room)
         check(tdbg_engine_run_step(t->engine, t->step++, &info, &err), "step", &err);
         double thread_ms = 1e-6 * (double)(bench_thread_ns() - thread);
         t->all_thread_ms += thread_ms;
-        if (i < LEFT_OUT || t->n == room)
+        if (i < t->left_out || t->n == room)
             continue;
         t->wall_ms[t->n] = 1e-6 * (double)(tdbg_clock_ns() - wall);
         t->thread_ms[t->n++] = thread_ms;
@@ -87,10 +91,10 @@ static void run_block(struct training *t, size_t room)
 static int64_t value_bytes(const struct training *t)
 {
     int32_t n;
+    struct tdbg_err err = {0};
     const struct tdbg_site *sites = tdbg_engine_sites(t->engine, &n);
     struct tdbg_site_plan *plans = calloc((size_t)n, sizeof *plans);
     int64_t bytes = 0;
-    struct tdbg_err err = {0};
     check(tdbg_recorder_plan_sites(tdbg_config_root(t->config), sites, n,
                                    tdbg_engine_info(t->engine)->lanes, 50, plans, &err),
           "plan", &err);
@@ -100,6 +104,19 @@ static int64_t value_bytes(const struct training *t)
     }
     free(plans);
     return bytes;
+}
+
+/* Waits until the recorder has worked off what it was handed: its file stops growing. */
+static void drain(const struct training *t)
+{
+    enum { PAUSE_NS = 5000000, STILL = 8, MOST = 2000 };
+    int64_t bytes = -1;
+    for (int still = 0, i = 0; still < STILL && i < MOST; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+        int64_t now = tdbg_recorder_bytes(t->recorder);
+        still = now == bytes ? still + 1 : 0;
+        bytes = now;
+    }
 }
 
 static double cpu_ms(void)
@@ -120,8 +137,9 @@ int bench_cost(int argc, char **argv)
     const char *sets[MAX_SETS];
     char preset[64], trace[4200], steps_text[64];
     int n_sets = 0;
-    if (argc < 5)
-        bench_die("cost", "wants CFG DIR STEPS PRESET");
+    if (argc < 6)
+        bench_die("cost", "wants CFG DIR STEPS PRESET burst|sustained");
+    const bool burst = strcmp(argv[5], "burst") == 0;
     size_t steps = (size_t)strtoull(argv[3], NULL, 10);
     snprintf(preset, sizeof preset, "record.preset=\"%s\"", argv[4]);
     snprintf(steps_text, sizeof steps_text, "steps=%zu", steps + BLOCK);
@@ -129,31 +147,35 @@ int bench_cost(int argc, char **argv)
     sets[n_sets++] = preset;
     sets[n_sets++] = steps_text;
     sets[n_sets++] = "eval.every=0";
-    for (int i = 5; i < argc && n_sets < MAX_SETS; i++)
+    for (int i = 6; i < argc && n_sets < MAX_SETS; i++)
         sets[n_sets++] = argv[i];
     struct training plain = {0}, recorded = {0}, *both[2] = {&plain, &recorded};
     for (int i = 0; i < 2; i++) {
         both[i]->wall_ms = malloc(steps * sizeof(double));
         both[i]->thread_ms = malloc(steps * sizeof(double));
+        both[i]->left_out = burst ? 1 : LEFT_OUT;
         start_training(both[i], argv[1], sets, n_sets, i == 0 ? NULL : trace);
     }
     double cpu = cpu_ms();
     while (plain.step < (int64_t)steps) {
         for (int i = 0; i < 2; i++)
             run_block(both[i], steps);
+        if (burst)
+            drain(&recorded);
     }
     check(tdbg_recorder_close(recorded.recorder, &err), "close", &err);
     cpu = cpu_ms() - cpu - plain.all_thread_ms;
-    printf("{\"part\": \"cost\", \"config\": \"%s\", \"preset\": \"%s\", \"plain_ms\": %.4f, "
+    printf("{\"part\": \"cost\", \"config\": \"%s\", \"preset\": \"%s\", \"burst\": %s, "
+           "\"plain_ms\": %.4f, "
            "\"recorded_ms\": %.4f, \"plain_thread_ms\": %.4f, \"recorded_thread_ms\": %.4f, "
            "\"plain_cpu_ms\": %.4f, \"recorded_cpu_ms\": %.4f, \"value_bytes\": %lld, "
            "\"trace_bytes\": %lld, \"steps\": %lld}\n",
            strrchr(argv[1], '/') ? strrchr(argv[1], '/') + 1 : argv[1], argv[4],
-           bench_median(plain.wall_ms, plain.n), bench_median(recorded.wall_ms, recorded.n),
-           bench_median(plain.thread_ms, plain.n), bench_median(recorded.thread_ms, recorded.n),
-           plain.all_thread_ms / (double)plain.step, cpu / (double)recorded.step,
-           (long long)value_bytes(&recorded), (long long)bench_file_bytes(trace),
-           (long long)recorded.step);
+           burst ? "true" : "false", bench_median(plain.wall_ms, plain.n),
+           bench_median(recorded.wall_ms, recorded.n), bench_median(plain.thread_ms, plain.n),
+           bench_median(recorded.thread_ms, recorded.n), plain.all_thread_ms / (double)plain.step,
+           cpu / (double)recorded.step, (long long)value_bytes(&recorded),
+           (long long)bench_file_bytes(trace), (long long)recorded.step);
     fflush(stdout);
     unlink(trace);
     return 0;

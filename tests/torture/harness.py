@@ -125,18 +125,20 @@ class Recording:
         return self.process.poll() is None
 
     def writers(self):
-        """Process numbers of the tdbg-writer that belongs to this recording."""
+        """Process numbers of the tdbg-writer of this recording: the one that has its trace open."""
         found = []
         for entry in os.listdir("/proc"):
             if not entry.isdigit():
                 continue
             try:
-                with open(f"/proc/{entry}/stat") as f:
-                    text = f.read()
+                with open(f"/proc/{entry}/comm") as f:
+                    if not f.read().startswith("tdbg-writer"):
+                        continue
+                links = [os.readlink(f"/proc/{entry}/fd/{fd}") for fd in
+                         os.listdir(f"/proc/{entry}/fd")]
             except OSError:
-                continue
-            name, rest = text[text.index("(") + 1:].rsplit(")", 1)
-            if name.startswith("tdbg-writer") and int(rest.split()[1]) == self.process.pid:
+                continue  # it has just ended
+            if os.path.realpath(self.trace) in links:
                 found.append(int(entry))
         return found
 
@@ -212,7 +214,7 @@ def verify(trace, info, j):
         middle = first + (n * 2654435761 % n if n else 0)
         ranges = [(first, first + 199), (middle, min(last, middle + 199)), (last - 999, last)]
     for a, b in ranges:
-        done = tdbg("replay", trace, "--verify", "-q", "--from", a, "--to", b)
+        done = tdbg("replay", trace, "--verify", "-q", "--threads", 1, "--from", a, "--to", b)
         wanted = f"verified {b - a + 1} of {b - a + 1} steps"
         if done.returncode != 0 or not done.stdout.startswith(wanted):
             raise Failure(f"steps {a} to {b} do not verify (code {done.returncode}): "
