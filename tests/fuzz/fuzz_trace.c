@@ -358,9 +358,6 @@ static void read_all(const char *path)
             if (data)
                 tdbg_trace_read_values(t, step, i, data, &some, &err);
             tdbg_err_clear(&err);
-            if (data)
-                tdbg_trace_read_residual(t, step, i, data, &err);
-            tdbg_err_clear(&err);
             free(data);
         }
         int64_t frame = tdbg_trace_keyframe_before(t, step);
