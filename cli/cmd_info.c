@@ -59,6 +59,10 @@ static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *las
         printf("evaluation    %s\n", eval);
     printf("preset        %s, %d sites, keyframe every %" PRId64 " steps\n", info->preset,
            (int)n_sites, info->keyframe_every);
+    if (info->memory_bytes > 0)
+        printf("recording     at most %s of memory; a full queue makes the training %s\n",
+               tdbg_convert_bytes_text(info->memory_bytes, a, sizeof a),
+               strcmp(info->overflow, "drop") == 0 ? "leave values out" : "wait");
     printf("size          %s", tdbg_convert_bytes_text(sizes->file_bytes, a, sizeof a));
     printf(": values %s (raw %s)", tdbg_convert_bytes_text(sizes->values_bytes, a, sizeof a),
            tdbg_convert_bytes_text(sizes->raw_values_bytes, b, sizeof b));
@@ -119,6 +123,8 @@ static void print_json(struct tdbg_trace *trace, const struct tdbg_step_row *las
     tdbg_json_int(&json, "seed", (int64_t)info->seed);
     tdbg_json_string(&json, "preset", info->preset);
     tdbg_json_int(&json, "keyframe_every", info->keyframe_every);
+    tdbg_json_string(&json, "overflow", info->overflow);
+    tdbg_json_int(&json, "memory_bytes", info->memory_bytes);
     tdbg_json_float(&json, "loss", last->loss);
     tdbg_json_u64_hex(&json, "chain", last->chain[TDBG_CHAIN_MAIN]);
     tdbg_json_object_begin(&json, "chains");

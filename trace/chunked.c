@@ -397,6 +397,14 @@ out:
     return st;
 }
 
+bool tdbg_chunked_has(const struct tdbg_chunked *c, uint64_t elem)
+{
+    const struct place p = locate(c, elem);
+    hsize_t bytes = 0;
+    return p.offset[0] < c->dims[0] &&
+           H5Dget_chunk_storage_size(c->dataset, p.offset, &bytes) >= 0 && bytes > 0;
+}
+
 /* The trailer is no part of the data frame, so that zstd does not check it. Files of schema 1.0,
  * and those that another program wrote anew, have none. */
 static enum tdbg_status check_trailer(const struct tdbg_chunked *c, const unsigned char *chunk,

@@ -130,6 +130,9 @@ enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io
                                     uint64_t first_elem, uint64_t n_elems, const void *data,
                                     struct tdbg_err *err);
 
+/* Was the chunk ever written that holds this element? */
+bool tdbg_chunked_has(const struct tdbg_chunked *c, uint64_t elem);
+
 /* Reads n_elems elements from first_elem on. TDBG_DAMAGED where a chunk is damaged, or missing in
  * an array that is not sparse. */
 enum tdbg_status tdbg_chunked_read(struct tdbg_chunked *c, struct tdbg_chunk_io *io,

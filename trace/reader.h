@@ -51,8 +51,7 @@ enum tdbg_status tdbg_trace_read_digests(struct tdbg_trace *trace, int64_t step,
  * step? `evaluated` is the step row's field. */
 bool tdbg_trace_has_digest(const struct tdbg_trace *trace, int32_t site, int64_t step,
                            bool evaluated);
-bool tdbg_trace_has_values(const struct tdbg_trace *trace, int32_t site, int64_t step,
-                           bool evaluated);
+bool tdbg_trace_has_values(struct tdbg_trace *trace, int32_t site, int64_t step, bool evaluated);
 
 /* Is the difference to what replay computes stored of this site at this step (store RESIDUAL)? */
 bool tdbg_trace_has_residual(const struct tdbg_trace *trace, int32_t site, int64_t step,

@@ -106,7 +106,20 @@ out:
     return st;
 }
 
-bool tdbg_trace_has_values(const struct tdbg_trace *t, int32_t site, int64_t step, bool evaluated)
+/* Was the value left out? Only where the step says that some were does a missing chunk mean it. */
+static bool is_left_out(struct tdbg_trace *t, int32_t site, int64_t step)
+{
+    struct tdbg_step_row row;
+    struct tdbg_chunked *c;
+    const uint64_t at = (uint64_t)tdbg_layout_row(t->first_step, step, t->plans[site].value_every);
+    if (strcmp(t->info.overflow, "drop") != 0 ||
+        tdbg_trace_read_steps(t, step, 1, &row, NULL) != TDBG_OK || row.dropped == 0 ||
+        tdbg_reader_open_set(t, t->layout.set[site], &c, NULL) != TDBG_OK)
+        return false;
+    return !tdbg_chunked_has(c, at * c->row_elems);
+}
+
+bool tdbg_trace_has_values(struct tdbg_trace *t, int32_t site, int64_t step, bool evaluated)
 {
     TDBG_ASSERT(site >= 0 && site < t->n_sites);
     const struct tdbg_site_plan *plan = &t->plans[site];
@@ -115,6 +128,7 @@ bool tdbg_trace_has_values(const struct tdbg_trace *t, int32_t site, int64_t ste
         return false;
     switch (plan->store) {
     case TDBG_STORE_DATASET:
+        return step % plan->value_every == 0 && !is_left_out(t, site, step);
     case TDBG_STORE_PACKED:
     case TDBG_STORE_DELTA:
         return step % plan->value_every == 0;

@@ -85,6 +85,8 @@ struct tdbg_run_info {
     int64_t keyframe_every; /* steps */
     uint64_t seed;
     const char *preset;        /* "standard" */
+    const char *overflow;      /* "wait" or "drop": what a full queue does; NULL: wait. Since 1.1 */
+    int64_t memory_bytes;      /* most memory that recording took; 0: not known. Since 1.1 */
     const char *config;        /* effective config as canonical libconfig text, without `inject` */
     const char *config_path;   /* as given on the command line, for messages */
     const char *config_source; /* the file's own text */

@@ -68,6 +68,8 @@ static enum tdbg_status put_run(struct tdbg_trace_writer *w, struct tdbg_err *er
     TDBG_TRY(tdbg_h5_put_int(run, "planned_steps", info->planned_steps, err));
     TDBG_TRY(tdbg_h5_put_int(run, "keyframe_every", info->keyframe_every, err));
     TDBG_TRY(tdbg_h5_put_u64(run, "seed", info->seed, err));
+    TDBG_TRY(tdbg_h5_put_text(run, "overflow", info->overflow ? info->overflow : "wait", err));
+    TDBG_TRY(tdbg_h5_put_int(run, "memory_bytes", info->memory_bytes, err));
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         TDBG_TRY(tdbg_h5_write_text(w->file, texts[i].path, or_empty(texts[i].text), err));
 out:
