@@ -10,12 +10,14 @@
     static void add_##type(type *to, const type *from, size_t n)                                   \
     {                                                                                              \
         for (size_t i = 0; i < n; i++)                                                             \
-            to[i] = (type)(to[i] + from[i]);                                                       \
+            to[i] = (type)(to[i] + ((type)(from[i] >> 1) ^ (type) - (from[i] & 1)));               \
     }                                                                                              \
     static void subtract_##type(type *out, const type *a, const type *b, size_t n)                 \
     {                                                                                              \
-        for (size_t i = 0; i < n; i++)                                                             \
-            out[i] = (type)(a[i] - b[i]);                                                          \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            const type d = (type)(a[i] - b[i]);                                                    \
+            out[i] = (type)((type)(d << 1) ^ (type) - (d >> (8 * sizeof(type) - 1)));              \
+        }                                                                                          \
     }
 DEFINE(uint8_t)
 DEFINE(uint16_t)

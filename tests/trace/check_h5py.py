@@ -55,7 +55,9 @@ def sum_rows(dataset, row, dtype):
     total = dataset[whole]
     assert total.dtype == np.dtype(f"<u{BYTES[dtype]}")
     for r in range(whole + 1, row + 1):
-        total = total + dataset[r]
+        folded = np.asarray(dataset[r])
+        sign = np.zeros_like(folded) - (folded & folded.dtype.type(1))
+        total = total + ((folded >> folded.dtype.type(1)) ^ sign)
     kind = {"f32": "<f4", "f64": "<f8", "bf16": "<u2", "f16": "<f2", "u8": "u1", "i32": "<i4",
             "i64": "<i8"}[dtype]
     return np.asarray(total).view(kind)
