@@ -150,6 +150,8 @@ static enum tdbg_status train(struct record *r, struct tdbg_err *err)
         tdbg_progress_update(&progress, r->steps_done, &loss, tdbg_recorder_bytes(r->recorder),
                              tdbg_clock_ns());
         tell_failure(r);
+        if (cli_keep_signal())
+            tdbg_recorder_keep(r->recorder);
     } while (r->steps_done < info->total_steps && !cli_stop_signal());
 out:
     tdbg_progress_finish(&progress, tdbg_clock_ns());

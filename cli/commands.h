@@ -27,6 +27,7 @@ struct tdbg_session_options cli_session_options(const struct cli_execution *exec
  * cli_stop_signal() returns it (0: none so far); the second one ends the process at once. */
 void cli_catch_signals(void);
 int cli_stop_signal(void);
+bool cli_keep_signal(void); /* SIGUSR1 came: what is in the window of a recording is to be kept */
 
 /* An open trace with a recompute function, and what closes both. */
 struct cli_trace {

@@ -31,12 +31,27 @@ static void remember_signal(int number)
     (void)ignored;
 }
 
+static volatile sig_atomic_t keep_signal;
+
+static void remember_keep(int number)
+{
+    (void)number;
+    keep_signal = 1;
+}
+
+bool cli_keep_signal(void)
+{
+    return keep_signal;
+}
+
 void cli_catch_signals(void)
 {
     struct sigaction action = {.sa_handler = remember_signal};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = remember_keep;
+    sigaction(SIGUSR1, &action, NULL);
 }
 
 int cli_stop_signal(void)
@@ -104,6 +119,9 @@ enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err 
 
 void cli_warn_unclosed(const struct tdbg_trace *trace)
 {
+    const char *note = tdbg_trace_note(trace);
+    if (note)
+        fprintf(stderr, "tdbg: warning: %s\n", note);
     if (!tdbg_trace_is_closed(trace))
         fprintf(stderr, "tdbg: warning: %s was not closed; it ends with step %" PRId64 "\n",
                 tdbg_trace_path(trace),

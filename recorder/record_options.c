@@ -16,6 +16,12 @@ static const struct tdbg_option record_options[] = {
      "like \"256MiB\": as many steps as the trace holds in so many bytes."},
     {"record.path", TDBG_OPT_PATH, "", 0, 0, NULL, "\"trace.h5\"", 0,
      "The trace; relative to the config file. -o names another."},
+    {"record.segment_gib", TDBG_OPT_FLOAT, "GiB", 0, 1e6, NULL, "2.0", 0,
+     "A trace that has reached this size goes on in another file beside it, before the next "
+     "keyframe; 0: never."},
+    {"record.window", TDBG_OPT_INT, "steps", 0, 1e9, NULL, "0", 0,
+     "A flight recorder: only this many steps are kept, and up to as many more, until the loss is "
+     "not finite or the signal SIGUSR1 comes; from then on everything. 0: everything always."},
     {"record.overflow", TDBG_OPT_ENUM, "", 0, 0, "wait|drop", "\"wait\"", 0,
      "When the disk cannot follow: the training waits, or values of large tensors are left out and "
      "the steps marked (never what replay needs)."},

@@ -15,9 +15,10 @@ struct tdbg_recorder {
     struct tdbg_source inner;
     struct tdbg_data_shape shapes[TDBG_SET_COUNT];
     struct tdbg_stream *stream;
-    bool open;                     /* the stream has a file, and recording has not failed */
-    bool stops_on_error;           /* the training is to stop when recording has to */
-    struct tdbg_err fault;         /* why recording had to stop, where the training goes on */
+    bool open;              /* the stream has a file, and recording has not failed */
+    bool has_window, keeps; /* only the last steps are kept; or were, until something happened */
+    bool stops_on_error;    /* the training is to stop when recording has to */
+    struct tdbg_err fault;  /* why recording had to stop, where the training goes on */
     const struct tdbg_site *sites; /* the engine's */
     int32_t n_sites;
     struct tdbg_site_plan *plans;                        /* (n_sites) */
@@ -76,7 +77,7 @@ static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x
     enum tdbg_status st = TDBG_OK;
     int64_t *ids = NULL;
     TDBG_TRY(r->inner.ops->eval_batch(r->inner.self, first, n, x, y, err));
-    if (!r->open || first + n <= r->eval_samples_seen)
+    if (!r->open || (!r->has_window && first + n <= r->eval_samples_seen))
         goto out;
     ids = malloc((size_t)n * sizeof *ids); /* in the first evaluation only */
     TDBG_FAIL_IF(!ids, NO_MEMORY, "no memory for %lld sample ids", (long long)n);
@@ -227,7 +228,10 @@ static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
                                 .start_ns = info->start_ns - r->start_ns,
                                 .duration_ns = info->duration_ns,
                                 .evaluated = info->evaluated};
-    return judge(r, tdbg_stream_commit_step(r->stream, &row, &r->fault), err);
+    enum tdbg_status st = judge(r, tdbg_stream_commit_step(r->stream, &row, &r->fault), err);
+    if (st == TDBG_OK && !isfinite(info->loss))
+        tdbg_recorder_keep(r);
+    return st;
 }
 
 static const struct tdbg_tap_ops tap_ops = {plan, begin_step, site, end_step};
@@ -239,6 +243,8 @@ enum tdbg_status tdbg_recorder_create(struct tdbg_source source, const struct td
                                       struct tdbg_err *err)
 {
     const struct tdbg_stream_options options = {
+        .segment_bytes = (int64_t)(tdbg_cfg_float(root, "record.segment_gib") * (1 << 30)),
+        .window_steps = tdbg_cfg_int(root, "record.window"),
         .drop = strcmp(tdbg_cfg_string(root, "record.overflow"), "drop") == 0,
         .workers = -1,
         .announce_fd = announce_fd};
@@ -246,6 +252,7 @@ enum tdbg_status tdbg_recorder_create(struct tdbg_source source, const struct td
     if (!r)
         return TDBG_RAISE(err, NO_MEMORY, "no memory for the recorder");
     r->inner = source;
+    r->has_window = options.window_steps > 0;
     r->stops_on_error = strcmp(tdbg_cfg_string(root, "record.on_error"), "stop") == 0;
     const enum tdbg_status st = tdbg_stream_create(&options, &r->stream, err);
     if (st == TDBG_OK)
@@ -409,6 +416,13 @@ int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder)
 int64_t tdbg_recorder_memory_bytes(const struct tdbg_recorder *recorder)
 {
     return tdbg_stream_memory_bytes(recorder->stream);
+}
+
+void tdbg_recorder_keep(struct tdbg_recorder *r)
+{
+    if (r->has_window && !r->keeps && r->open && tdbg_stream_keep(r->stream, &r->fault) != TDBG_OK)
+        r->open = false;
+    r->keeps = true;
 }
 
 const char *tdbg_recorder_failure(const struct tdbg_recorder *recorder)

@@ -36,6 +36,9 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *recorder, const char *
 int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder);
 int64_t tdbg_recorder_memory_bytes(const struct tdbg_recorder *recorder);
 
+/* From here on nothing of the window (record.window) is removed. */
+void tdbg_recorder_keep(struct tdbg_recorder *recorder);
+
 /* Why recording had to stop while the training goes on (record.on_error = "continue"); NULL: it did
  * not. Borrowed. */
 const char *tdbg_recorder_failure(const struct tdbg_recorder *recorder);

@@ -1,13 +1,16 @@
 /* From ring to file. See pipeline.h for the drawing. */
 #include "trace/pipeline.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "trace/chunked.h"
+#include "trace/segment.h"
 #include "trace/workers.h"
 
 enum { MOST_ENTRIES = 64 };
@@ -20,6 +23,20 @@ struct entry {
     bool has_job; /* its chunk is with the workers */
 };
 
+/* The files of the recording: where it is, and how it goes on.
+ *
+ *     window:  [ trace.h5: N steps or more ][ trace.seg<k>.h5: fewer than N, being written ]
+ *              when the second is full the third begins, and the second takes the place of the
+ * first
+ */
+struct segments {
+    struct tdbg_arena *arena;
+    const char *path;      /* of the first */
+    int32_t number;        /* of the one that is being written; 0: the first */
+    int64_t earlier_bytes; /* in those before it */
+    bool keeps;            /* none is removed any more */
+};
+
 struct pipeline {
     struct tdbg_ring *ring;
     struct tdbg_trace_writer *writer;
@@ -29,12 +46,28 @@ struct pipeline {
     uint64_t taken;
     struct entry entries[MOST_ENTRIES]; /* a circle */
     unsigned front, n_entries;
+    const struct tdbg_trace_spec *spec;
+    struct tdbg_pipeline_options options;
+    struct segments files;
+    bool ends_file;       /* the file ends with the last message taken */
     unsigned char *whole; /* a value that came in pieces and has to be put at once */
     size_t whole_bytes;
     int announce_fd;
     int64_t announced, committed_ns;
     bool closed;
 };
+
+/* Is this the last step of its file? What follows has to begin with a keyframe. */
+static bool is_full(const struct pipeline *p, int64_t step)
+{
+    const int64_t every = p->spec->info.keyframe_every;
+    const struct tdbg_pipeline_options *o = &p->options;
+    if (every > 0 && (step + 1) % every != 0)
+        return false;
+    if (o->window_steps > 0 && !p->files.keeps)
+        return step + 1 - p->ahead.first_step >= o->window_steps;
+    return o->segment_bytes > 0 && tdbg_trace_writer_bytes(p->writer) >= o->segment_bytes;
+}
 
 /* Reads a message on: what follows needs to know where it will stand in the file. */
 static void admit(struct pipeline *p, struct tdbg_ring_message *m, uint64_t end)
@@ -58,6 +91,7 @@ static void admit(struct pipeline *p, struct tdbg_ring_message *m, uint64_t end)
         }
         p->ahead.n_keyframes += p->keyframe_ahead;
         p->keyframe_ahead = false;
+        p->ends_file = is_full(p, row->step);
     }
     if (e->has_job)
         tdbg_workers_give(p->workers);
@@ -140,7 +174,7 @@ static enum tdbg_status write_whole(struct pipeline *p, struct tdbg_ring_message
 static void report(struct pipeline *p)
 {
     const int64_t durable = tdbg_trace_writer_durable(p->writer);
-    tdbg_ring_report(p->ring, durable, tdbg_trace_writer_bytes(p->writer));
+    tdbg_ring_report(p->ring, durable, p->files.earlier_bytes + tdbg_trace_writer_bytes(p->writer));
     while (p->announce_fd >= 0 && p->announced < durable) {
         char line[32];
         const int n = snprintf(line, sizeof line, "%lld\n", (long long)++p->announced);
@@ -162,6 +196,8 @@ static enum tdbg_status write_front(struct pipeline *p, struct tdbg_err *err)
         st = write_samples(p, m, err);
     else if (m->kind == TDBG_STREAM_STEP)
         st = write_step(p, m, err);
+    else if (m->kind == TDBG_STREAM_KEEP)
+        p->files.keeps = true;
     else
         p->closed = true;
     if (m->kind == TDBG_STREAM_STEP && st == TDBG_OK)
@@ -188,16 +224,82 @@ static enum tdbg_status rest(struct pipeline *p, struct tdbg_err *err)
     return st;
 }
 
+static enum tdbg_status create_next(struct pipeline *p, struct tdbg_trace_writer **next,
+                                    struct tdbg_err *err)
+{
+    struct segments *f = &p->files;
+    uint64_t chain[TDBG_CHAIN_COUNT];
+    struct tdbg_trace_spec spec = *p->spec;
+    const char *path = tdbg_segment_path(f->arena, f->path, "seg", f->number + 1);
+    tdbg_trace_writer_chain(p->writer, chain);
+    spec.chain_before = chain;
+    spec.next_path = tdbg_segment_path(f->arena, f->path, "seg", f->number + 2);
+    return tdbg_trace_writer_create(path, true, &spec, next, err);
+}
+
+static bool has_window(const struct pipeline *p)
+{
+    return p->options.window_steps > 0 && !p->files.keeps;
+}
+
+/* The file before the one that was just finished is not needed any more. */
+static enum tdbg_status move_window(struct pipeline *p, struct tdbg_err *err)
+{
+    const struct segments *f = &p->files;
+    if (!has_window(p) || f->number == 0)
+        return TDBG_OK;
+    const char *finished = tdbg_segment_path(f->arena, f->path, "seg", f->number);
+    if (rename(finished, f->path) != 0)
+        return TDBG_RAISE(err, IO, "cannot rename %s: %s", finished, strerror(errno));
+    return TDBG_OK;
+}
+
+/* Goes on in the next file. Nothing is on its way to the present one. */
+static enum tdbg_status begin_file(struct pipeline *p, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_trace_writer *next = NULL, *finished = p->writer;
+    TDBG_TRY(tdbg_trace_writer_flush(finished, err));
+    report(p);
+    TDBG_TRY(create_next(p, &next, err));
+    if (p->options.window_steps == 0) /* with a window every file is complete by itself */
+        tdbg_trace_writer_take_samples(next, finished);
+    p->files.earlier_bytes =
+        tdbg_trace_writer_bytes(finished) + (has_window(p) ? 0 : p->files.earlier_bytes);
+    p->writer = next;
+    TDBG_TRY(tdbg_trace_writer_close(finished, err));
+    TDBG_TRY(move_window(p, err));
+    p->files.number++;
+    p->ahead = tdbg_trace_writer_position(next);
+    p->ends_file = false;
+out:
+    return st;
+}
+
+/* Is there a message for the next file? The end of the recording is none: it belongs to this file.
+ */
+static bool has_more(struct pipeline *p)
+{
+    uint64_t at = p->taken;
+    const struct tdbg_ring_message *m = tdbg_ring_take(p->ring, &at);
+    if (m && (m->kind == TDBG_STREAM_CLOSE || m->kind == TDBG_STREAM_KEEP))
+        p->ends_file = false; /* taken as usual */
+    return m && p->ends_file;
+}
+
 static enum tdbg_status run(struct pipeline *p, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     while (!p->closed) {
         struct tdbg_ring_message *m = NULL;
         const bool gone = tdbg_ring_peer_is_gone(p->ring); /* before the last look into the ring */
-        while (p->n_entries < MOST_ENTRIES && (m = tdbg_ring_take(p->ring, &p->taken)))
+        while (!p->ends_file && p->n_entries < MOST_ENTRIES &&
+               (m = tdbg_ring_take(p->ring, &p->taken)))
             admit(p, m, p->taken);
         if (p->n_entries > 0)
             TDBG_TRY(write_front(p, err));
+        else if (p->ends_file && has_more(p))
+            TDBG_TRY(begin_file(p, err));
         else if (gone)
             break;
         else
@@ -223,7 +325,9 @@ static void drop_jobs(struct pipeline *p)
 }
 
 enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_writer *writer,
-                                   int workers, int announce_fd, struct tdbg_err *err)
+                                   const char *path, const struct tdbg_trace_spec *spec,
+                                   const struct tdbg_pipeline_options *options,
+                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK, closed;
     struct tdbg_err close_err = {0};
@@ -232,16 +336,22 @@ enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_wri
     p->ring = ring;
     p->writer = writer;
     p->ahead = tdbg_trace_writer_position(writer);
-    p->announce_fd = announce_fd;
+    p->spec = spec;
+    p->options = *options;
+    p->announce_fd = options->announce_fd;
     p->committed_ns = tdbg_clock_ns();
-    p->workers = tdbg_workers_create(workers, MOST_ENTRIES + 1);
-    TDBG_FAIL_IF(!p->workers, NO_MEMORY, "no memory for a writer");
+    p->files.path = path;
+    p->files.arena = tdbg_arena_create();
+    p->workers = tdbg_workers_create(options->workers, MOST_ENTRIES + 1);
+    TDBG_FAIL_IF(!p->workers || !p->files.arena, NO_MEMORY, "no memory for a writer");
     TDBG_TRY(run(p, err));
 out:
     if (st != TDBG_OK)
         tdbg_ring_fail(ring, err);
     if (p && p->workers)
         drop_jobs(p);
+    if (p && p->writer)
+        writer = p->writer;
     closed = st == TDBG_OK && p->closed ? tdbg_trace_writer_close(writer, &close_err)
                                         : tdbg_trace_writer_abandon(writer, &close_err);
     if (st == TDBG_OK && closed != TDBG_OK) {
@@ -251,6 +361,7 @@ out:
     tdbg_err_clear(&close_err);
     if (p) {
         tdbg_workers_destroy(p->workers);
+        tdbg_arena_destroy(p->files.arena);
         free(p->whole);
     }
     free(p);

@@ -18,14 +18,27 @@ enum tdbg_stream_kind {
     TDBG_STREAM_KEYFRAME,
     TDBG_STREAM_SAMPLES, /* count ids, `total` bytes of x, y; first = 1: ids only, seen before */
     TDBG_STREAM_STEP,    /* struct tdbg_step_row, digests (n_sites), statistics (n_sites) */
+    TDBG_STREAM_KEEP,    /* the window is kept from here on */
     TDBG_STREAM_CLOSE,   /* the recording ended as it should */
 };
 enum { TDBG_PIECE_BYTES = 4 << 20 };
 
+struct tdbg_pipeline_options {
+    int workers;     /* threads that compress besides this one; >= 0 */
+    int announce_fd; /* gets "K\n" for every step K that became durable; -1: none */
+
+    /* The recording goes on in another file, before a keyframe, when this one has reached so many
+     * bytes, or with a window so many steps; files that the last `window_steps` steps do not need
+     * are then removed. 0: never. */
+    int64_t segment_bytes, window_steps;
+};
+
 /* Takes messages until CLOSE or until the other side is gone, then closes the writer in either
- * case. workers >= 0: threads that compress besides this one. announce_fd: gets "K\n" for every
- * step K that became durable; -1: none. A failure is said through the ring too. */
+ * case. path and spec are what the writer was created with. A failure is said through the ring too.
+ */
 enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_writer *writer,
-                                   int workers, int announce_fd, struct tdbg_err *err);
+                                   const char *path, const struct tdbg_trace_spec *spec,
+                                   const struct tdbg_pipeline_options *options,
+                                   struct tdbg_err *err);
 
 #endif

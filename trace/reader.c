@@ -84,7 +84,8 @@ static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err
     return st;
 }
 
-enum tdbg_status tdbg_trace_open(const char *path, struct tdbg_trace **out, struct tdbg_err *err)
+enum tdbg_status tdbg_reader_open_one(const char *path, struct tdbg_trace **out,
+                                      struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     tdbg_h5_begin();
@@ -98,6 +99,7 @@ enum tdbg_status tdbg_trace_open(const char *path, struct tdbg_trace **out, stru
         return TDBG_RAISE(err, NO_MEMORY, "no memory for a reader");
     }
     trace->file = -1;
+    trace->whole = trace;
     trace->arena = arena;
     trace->path = tdbg_arena_strdup(arena, path);
     TDBG_TRY(tdbg_chunk_io_init(&trace->io, err));
@@ -115,11 +117,20 @@ out:
     return st;
 }
 
+enum tdbg_status tdbg_trace_open(const char *path, struct tdbg_trace **out, struct tdbg_err *err)
+{
+    enum tdbg_status st = tdbg_reader_open_one(path, out, err);
+    if (st == TDBG_OK)
+        tdbg_reader_open_segments(*out);
+    return st;
+}
+
 void tdbg_trace_close(struct tdbg_trace *trace)
 {
     if (!trace)
         return;
     tdbg_h5_begin();
+    tdbg_reader_close_segments(trace);
     for (int32_t i = 0; trace->values && i < trace->layout.n_sets; i++)
         tdbg_chunked_close(&trace->values[i].array);
     for (int32_t i = 0; trace->frames && i < trace->n_items; i++)
@@ -178,7 +189,7 @@ const struct tdbg_keyframe_item *tdbg_trace_keyframe_items(const struct tdbg_tra
 
 bool tdbg_trace_is_closed(const struct tdbg_trace *trace)
 {
-    return trace->closed;
+    return tdbg_reader_last(trace)->closed && !trace->note;
 }
 
 int64_t tdbg_trace_first_step(const struct tdbg_trace *trace)
@@ -188,7 +199,8 @@ int64_t tdbg_trace_first_step(const struct tdbg_trace *trace)
 
 int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace)
 {
-    return trace->n_steps;
+    const struct tdbg_trace *last = tdbg_reader_last(trace);
+    return last->first_step + last->n_steps - trace->first_step;
 }
 
 void tdbg_trace_chain_before(const struct tdbg_trace *trace, uint64_t out[TDBG_CHAIN_COUNT])
@@ -206,7 +218,7 @@ bool tdbg_trace_has_digest(const struct tdbg_trace *trace, int32_t site, int64_t
                            bool evaluated)
 {
     TDBG_ASSERT(site >= 0 && site < trace->n_sites);
-    return step >= trace->first_step && step < trace->first_step + trace->n_steps &&
+    return step >= trace->first_step && step < trace->first_step + tdbg_trace_n_steps(trace) &&
            tdbg_chain_due(&trace->sites[site], &trace->plans[site], step, evaluated);
 }
 
@@ -226,14 +238,16 @@ static int64_t raw_bytes(const struct tdbg_chunked *c)
     return c->dataset > 0 ? (int64_t)(c->dims[0] * c->row_elems * c->elem_bytes) : 0;
 }
 
-enum tdbg_status tdbg_trace_read_sizes(struct tdbg_trace *trace, struct tdbg_trace_sizes *out,
-                                       struct tdbg_err *err)
+/* Adds what one file holds. */
+static enum tdbg_status add_sizes(struct tdbg_trace *trace, struct tdbg_trace_sizes *out,
+                                  struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_trace_sizes s = {.file_bytes = trace->file_bytes,
-                                 .n_keyframes = trace->n_keyframes};
+    struct tdbg_trace_sizes s = *out;
     struct tdbg_chunked *c;
-    tdbg_h5_begin();
+    s.file_bytes += trace->file_bytes;
+    s.n_keyframes += trace->n_keyframes;
+    s.n_files++;
     for (int32_t i = 0; i < trace->layout.n_sets; i++) {
         TDBG_TRY(tdbg_reader_open_set(trace, i, &c, err));
         s.values_bytes += stored_bytes(c->dataset);
@@ -258,10 +272,29 @@ enum tdbg_status tdbg_trace_read_sizes(struct tdbg_trace *trace, struct tdbg_tra
         }
         s.n_samples += (int64_t)r->id.array.dims[0];
     }
-    s.digest_bytes = stored_bytes(trace->digest.array.dataset);
+    s.digest_bytes += stored_bytes(trace->digest.array.dataset);
     for (int i = 0; i < READ_STATS_COLUMNS; i++)
         s.digest_bytes += stored_bytes(trace->stats[i].array.dataset);
     *out = s;
 out:
     return st;
+}
+
+enum tdbg_status tdbg_trace_read_sizes(struct tdbg_trace *trace, struct tdbg_trace_sizes *out,
+                                       struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_trace_sizes s = {0};
+    tdbg_h5_begin();
+    TDBG_TRY(add_sizes(trace, &s, err));
+    for (int i = 0; i < trace->n_segments; i++)
+        TDBG_TRY(add_sizes(trace->segments[i], &s, err));
+    *out = s;
+out:
+    return st;
+}
+
+const char *tdbg_trace_note(const struct tdbg_trace *trace)
+{
+    return trace->note;
 }

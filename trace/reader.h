@@ -27,6 +27,10 @@ const struct tdbg_keyframe_item *tdbg_trace_keyframe_items(const struct tdbg_tra
 /* Was the file closed by its writer? false: the recording was cut off (or still runs). */
 bool tdbg_trace_is_closed(const struct tdbg_trace *trace);
 
+/* Why the trace ends before its last file (one that is damaged, or missing in the middle); NULL: it
+ * does not. Borrowed. */
+const char *tdbg_trace_note(const struct tdbg_trace *trace);
+
 /* Steps first .. first + n - 1 are committed. n >= 1. */
 int64_t tdbg_trace_first_step(const struct tdbg_trace *trace);
 int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace);
@@ -119,6 +123,7 @@ struct tdbg_trace_sizes {
     int64_t values_bytes, samples_bytes, keyframe_bytes, digest_bytes; /* stored (compressed) */
     int64_t raw_values_bytes, raw_samples_bytes, raw_keyframe_bytes;   /* before compression */
     int64_t n_keyframes, n_samples;
+    int64_t n_files; /* that the trace goes on in, its own included */
 };
 enum tdbg_status tdbg_trace_read_sizes(struct tdbg_trace *trace, struct tdbg_trace_sizes *out,
                                        struct tdbg_err *err);

@@ -48,6 +48,11 @@ struct sample_reader {
 };
 
 struct tdbg_trace {
+    struct tdbg_trace *whole;     /* the trace that this file belongs to; itself where it is that */
+    struct tdbg_trace **segments; /* (n_segments) further files, in order */
+    int n_segments;
+    const char *note; /* why the trace ends before its last file, or NULL */
+
     struct tdbg_arena *arena;
     const char *path;
     hid_t file;
@@ -87,6 +92,17 @@ struct tdbg_trace {
     tdbg_trace_recompute_fn recompute;
     void *recompute_context;
 };
+
+/* reader.c: one file, without those it goes on in. */
+enum tdbg_status tdbg_reader_open_one(const char *path, struct tdbg_trace **out,
+                                      struct tdbg_err *err);
+
+/* reader_segments.c: opens the files that the trace goes on in; the file that has a step (or, where
+ * none has, the nearest before it); the last file. */
+void tdbg_reader_open_segments(struct tdbg_trace *trace);
+void tdbg_reader_close_segments(struct tdbg_trace *trace);
+struct tdbg_trace *tdbg_reader_at(struct tdbg_trace *trace, int64_t step);
+const struct tdbg_trace *tdbg_reader_last(const struct tdbg_trace *trace);
 
 /* reader_open.c: reads and checks what describes the run; the trace is then ready. */
 enum tdbg_status tdbg_reader_load(struct tdbg_trace *trace, struct tdbg_err *err);

@@ -96,18 +96,30 @@ void tdbg_reader_free_samples(struct tdbg_trace *t)
     }
 }
 
-int64_t tdbg_trace_n_samples(const struct tdbg_trace *t, int set)
+/* File i of the whole trace. */
+static struct tdbg_trace *file_at(struct tdbg_trace *t, int i)
 {
-    TDBG_ASSERT(set >= 0 && set < TDBG_SAMPLES_SETS);
+    return i == 0 ? t->whole : t->whole->segments[i - 1];
+}
+
+static int64_t n_rows(const struct tdbg_trace *t, int set)
+{
     return t->samples[set].total > 0 ? (int64_t)t->sample_readers[set].id.array.dims[0] : 0;
 }
 
-enum tdbg_status tdbg_trace_read_sample_ids(struct tdbg_trace *t, int set, int64_t first, int64_t n,
-                                            int64_t *ids, struct tdbg_err *err)
+int64_t tdbg_trace_n_samples(const struct tdbg_trace *t, int set)
+{
+    TDBG_ASSERT(set >= 0 && set < TDBG_SAMPLES_SETS);
+    int64_t n = n_rows(t, set);
+    for (int i = 0; i < t->n_segments; i++)
+        n += n_rows(t->segments[i], set);
+    return n;
+}
+
+static enum tdbg_status read_ids(struct tdbg_trace *t, int set, int64_t first, int64_t n,
+                                 int64_t *ids, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    tdbg_h5_begin();
-    TDBG_ASSERT(first >= 0 && n >= 0 && first + n <= tdbg_trace_n_samples(t, set));
     TDBG_TRY(tdbg_chunked_read(&t->sample_readers[set].id.array, &t->io, (uint64_t)first,
                                (uint64_t)n, ids, err));
     for (int64_t i = 0; i < n; i++)
@@ -117,6 +129,26 @@ enum tdbg_status tdbg_trace_read_sample_ids(struct tdbg_trace *t, int set, int64
 out:
     if (st != TDBG_OK)
         TDBG_H5_CONTEXT(err, "cannot read samples of trace %s", t->path);
+    return st;
+}
+
+enum tdbg_status tdbg_trace_read_sample_ids(struct tdbg_trace *t, int set, int64_t first, int64_t n,
+                                            int64_t *ids, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    tdbg_h5_begin();
+    TDBG_ASSERT(first >= 0 && n >= 0 && first + n <= tdbg_trace_n_samples(t, set));
+    for (int i = 0; i <= t->whole->n_segments && n > 0; i++) {
+        struct tdbg_trace *file = file_at(t, i);
+        const int64_t rows = n_rows(file, set);
+        const int64_t here = first >= rows ? 0 : n < rows - first ? n : rows - first;
+        if (here > 0)
+            TDBG_TRY(read_ids(file, set, first, here, ids, err));
+        first = first >= rows ? first - rows : 0;
+        ids += here;
+        n -= here;
+    }
+out:
     return st;
 }
 
@@ -165,23 +197,45 @@ out:
     return st;
 }
 
+/* The file that has a sample, and its row there; NULL: none has. The one asked first is the
+ * likeliest: that of the sample before. */
+static enum tdbg_status find_sample(struct tdbg_trace *t, int set, int64_t id,
+                                    struct tdbg_trace **file, int64_t *row, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    for (int i = -1; i <= t->whole->n_segments; i++) {
+        struct tdbg_trace *f = i < 0 ? *file : file_at(t, i);
+        if (f->samples[set].total == 0)
+            continue;
+        TDBG_TRY(map_ids(f, set, err));
+        *row = tdbg_id_map_find(&f->sample_readers[set].map, id);
+        if (*row >= 0) {
+            *file = f;
+            goto out;
+        }
+    }
+    st = TDBG_RAISE(err, DAMAGED, "samples/%s: sample %lld is missing", set_name[set],
+                    (long long)id);
+out:
+    return st;
+}
+
 enum tdbg_status tdbg_trace_read_samples(struct tdbg_trace *t, int set, int64_t n,
                                          const int64_t *ids, void *x, void *y, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    struct tdbg_trace *file = t;
+    int64_t row;
     TDBG_ASSERT(set >= 0 && set < TDBG_SAMPLES_SETS);
-    struct sample_reader *r = &t->sample_readers[set];
+    const struct sample_reader *r = &t->sample_readers[set];
     tdbg_h5_begin();
     TDBG_FAIL_IF(t->samples[set].total == 0, NOT_FOUND, "trace %s holds no %s samples", t->path,
                  set_name[set]);
-    TDBG_TRY(map_ids(t, set, err));
     size_t x_bytes = r->x.array.row_elems * r->x.array.elem_bytes;
     size_t y_bytes = r->y.array.row_elems * r->y.array.elem_bytes;
     for (int64_t i = 0; i < n; i++) {
-        int64_t row = tdbg_id_map_find(&r->map, ids[i]);
-        TDBG_FAIL_IF(row < 0, DAMAGED, "samples/%s: sample %lld is missing", set_name[set],
-                     (long long)ids[i]);
-        TDBG_TRY(read_one(t, set, (uint64_t)row,
+        TDBG_TRY(find_sample(t, set, ids[i], &file, &row, err));
+        TDBG_TRY(read_one(file, set, (uint64_t)row,
                           x ? (unsigned char *)x + (size_t)i * x_bytes : NULL,
                           y ? (unsigned char *)y + (size_t)i * y_bytes : NULL, err));
     }

@@ -124,9 +124,10 @@ enum tdbg_status tdbg_reader_read_residual(struct tdbg_trace *t, int64_t step, i
     uint64_t recorded, elems = (uint64_t)tdbg_site_elems(s);
     unsigned char *residual = NULL;
     int64_t n = 0;
-    TDBG_FAIL_IF(!t->recompute, NEEDS_REPLAY,
+    const struct tdbg_trace *whole = t->whole;
+    TDBG_FAIL_IF(!whole->recompute, NEEDS_REPLAY,
                  "only the difference to what replay computes is stored");
-    TDBG_TRY(t->recompute(t->recompute_context, t, step, site, data, &n, err));
+    TDBG_TRY(whole->recompute(whole->recompute_context, t->whole, step, site, data, &n, err));
     TDBG_ASSERT(n >= 0 && (uint64_t)n <= elems);
     TDBG_TRY(open_slot(t, site, row + 1, &c, &slot, err));
     if (predicted)

@@ -106,9 +106,10 @@ enum tdbg_status tdbg_reader_check_step(const struct tdbg_trace *t, int64_t step
 {
     if (step >= t->first_step && step < t->first_step + t->n_steps)
         return TDBG_OK;
+    const struct tdbg_trace *whole = t->whole;
     return TDBG_RAISE(err, NOT_FOUND, "step %lld is not in trace %s: it has steps %lld to %lld",
-                      (long long)step, t->path, (long long)t->first_step,
-                      (long long)(t->first_step + t->n_steps - 1));
+                      (long long)step, whole->path, (long long)whole->first_step,
+                      (long long)(whole->first_step + tdbg_trace_n_steps(whole) - 1));
 }
 
 /* Puts trace and step in front of what went wrong. */
@@ -128,6 +129,7 @@ enum tdbg_status tdbg_trace_read_steps(struct tdbg_trace *t, int64_t first, int6
     tdbg_h5_begin();
     for (int64_t i = 0; i < n; i++) {
         step = first + i;
+        t = tdbg_reader_at(t->whole, step);
         TDBG_TRY(tdbg_reader_check_step(t, step, err));
         TDBG_TRY(read_row(t, step - t->first_step, &rows[i], err));
         TDBG_FAIL_IF(rows[i].step != step, DAMAGED, "steps: row %lld is of step %lld",
@@ -143,6 +145,7 @@ enum tdbg_status tdbg_trace_read_digests(struct tdbg_trace *t, int64_t step, uin
     enum tdbg_status st = TDBG_OK;
     uint64_t n = (uint64_t)t->n_sites;
     tdbg_h5_begin();
+    t = tdbg_reader_at(t->whole, step);
     TDBG_TRY(tdbg_reader_check_step(t, step, err));
     TDBG_TRY(tdbg_chunked_read(&t->digest.array, &t->io, (uint64_t)(step - t->first_step) * n, n,
                                digests, err));
@@ -189,6 +192,7 @@ enum tdbg_status tdbg_trace_read_stats(struct tdbg_trace *t, int64_t step, int32
     enum tdbg_status st = TDBG_OK;
     char label[256];
     tdbg_h5_begin();
+    t = tdbg_reader_at(t->whole, step);
     TDBG_ASSERT(site >= 0 && site < t->n_sites);
     TDBG_TRY(tdbg_reader_check_step(t, step, err));
     TDBG_TRY(read_stats(t, step, site, 1, out, err));
@@ -204,6 +208,7 @@ enum tdbg_status tdbg_trace_read_step_stats(struct tdbg_trace *t, int64_t step,
 {
     enum tdbg_status st = TDBG_OK;
     tdbg_h5_begin();
+    t = tdbg_reader_at(t->whole, step);
     TDBG_TRY(tdbg_reader_check_step(t, step, err));
     TDBG_TRY(read_stats(t, step, 0, t->n_sites, out, err));
 out:
@@ -216,6 +221,7 @@ enum tdbg_status tdbg_trace_read_batch_ids(struct tdbg_trace *t, int64_t step, i
     enum tdbg_status st = TDBG_OK;
     struct tdbg_step_row row;
     tdbg_h5_begin();
+    t = tdbg_reader_at(t->whole, step);
     st = tdbg_trace_read_steps(t, step, 1, &row, err);
     if (st != TDBG_OK)
         return st; /* which says what step it is about */

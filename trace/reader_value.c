@@ -83,8 +83,14 @@ static int64_t find_keyframe(const struct tdbg_trace *t, int64_t step)
 
 int64_t tdbg_trace_keyframe_before(const struct tdbg_trace *t, int64_t step)
 {
-    int64_t k = find_keyframe(t, step);
-    return k < 0 ? -1 : t->keyframes[k];
+    const struct tdbg_trace *whole = t->whole;
+    for (int i = whole->n_segments; i >= 0; i--) {
+        const struct tdbg_trace *file = i > 0 ? whole->segments[i - 1] : whole;
+        const int64_t k = find_keyframe(file, step);
+        if (k >= 0)
+            return file->keyframes[k];
+    }
+    return -1;
 }
 
 enum tdbg_status tdbg_trace_read_keyframe(struct tdbg_trace *t, int64_t keyframe_step, int32_t item,
@@ -92,8 +98,9 @@ enum tdbg_status tdbg_trace_read_keyframe(struct tdbg_trace *t, int64_t keyframe
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_chunked *c;
-    int64_t k = find_keyframe(t, keyframe_step);
     tdbg_h5_begin();
+    t = tdbg_reader_at(t->whole, keyframe_step);
+    int64_t k = find_keyframe(t, keyframe_step);
     TDBG_ASSERT(item >= 0 && item < t->n_items);
     TDBG_FAIL_IF(k < 0 || t->keyframes[k] != keyframe_step, NOT_FOUND,
                  "trace %s has no keyframe before step %lld", t->path, (long long)keyframe_step);
@@ -122,6 +129,7 @@ static bool is_left_out(struct tdbg_trace *t, int32_t site, int64_t step)
 bool tdbg_trace_has_values(struct tdbg_trace *t, int32_t site, int64_t step, bool evaluated)
 {
     TDBG_ASSERT(site >= 0 && site < t->n_sites);
+    t = tdbg_reader_at(t->whole, step);
     const struct tdbg_site_plan *plan = &t->plans[site];
     if (step < t->first_step || step >= t->first_step + t->n_steps ||
         (t->sites[site].stage == TDBG_STAGE_EVAL && !evaluated))
@@ -241,7 +249,8 @@ bool tdbg_trace_has_residual(const struct tdbg_trace *t, int32_t site, int64_t s
     TDBG_ASSERT(site >= 0 && site < t->n_sites);
     const struct tdbg_site_plan *plan = &t->plans[site];
     return plan->store == TDBG_STORE_RESIDUAL && step % plan->value_every == 0 &&
-           step >= t->first_step && step < t->first_step + t->n_steps &&
+           step >= t->whole->first_step &&
+           step < t->whole->first_step + tdbg_trace_n_steps(t->whole) &&
            (t->sites[site].stage != TDBG_STAGE_EVAL || evaluated);
 }
 
@@ -273,6 +282,7 @@ static enum tdbg_status read_values(struct tdbg_trace *t, int64_t step, int32_t 
     struct tdbg_step_row row;
     char label[256];
     tdbg_h5_begin();
+    t = tdbg_reader_at(t->whole, step);
     TDBG_ASSERT(site >= 0 && site < t->n_sites);
     const struct tdbg_site *s = &t->sites[site];
     tdbg_site_label(s, label, sizeof label);
@@ -284,8 +294,9 @@ static enum tdbg_status read_values(struct tdbg_trace *t, int64_t step, int32_t 
                  (long long)step);
     if (residual || tdbg_trace_has_values(t, site, step, row.evaluated))
         TDBG_TRY(read_due(t, &row, site, data, predicted, n_elems, err));
-    else if (t->recompute)
-        TDBG_TRY(t->recompute(t->recompute_context, t, step, site, data, n_elems, err));
+    else if (t->whole->recompute)
+        TDBG_TRY(t->whole->recompute(t->whole->recompute_context, t->whole, step, site, data,
+                                     n_elems, err));
     else
         st = TDBG_RAISE(err, NEEDS_REPLAY, "%s is not stored at step %lld", label, (long long)step);
 out:

@@ -38,7 +38,9 @@ struct tdbg_stream {
     pid_t process;            /* -1: a thread does it */
     pthread_t thread;
     bool has_thread, open;
-    struct tdbg_trace_writer *writer; /* of the thread */
+    struct tdbg_trace_writer *writer; /* of the thread, and what it was created with */
+    struct tdbg_trace_spec spec;
+    const char *path;
     struct tdbg_err thread_err;
 
     struct tdbg_site *sites; /* shapes only: names are not kept */
@@ -162,8 +164,11 @@ static size_t queue_bytes(const struct tdbg_stream *s)
 static void *run_thread(void *self)
 {
     struct tdbg_stream *s = self;
-    tdbg_pipeline_run(s->ring, s->writer, s->options.workers, s->options.announce_fd,
-                      &s->thread_err);
+    const struct tdbg_pipeline_options options = {.workers = s->options.workers,
+                                                  .announce_fd = s->options.announce_fd,
+                                                  .segment_bytes = s->options.segment_bytes,
+                                                  .window_steps = s->options.window_steps};
+    tdbg_pipeline_run(s->ring, s->writer, s->path, &s->spec, &options, &s->thread_err);
     return NULL;
 }
 
@@ -171,18 +176,23 @@ static enum tdbg_status open_in_thread(struct tdbg_stream *s, const char *path, 
                                        const struct tdbg_trace_spec *spec, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    struct tdbg_strbuf bytes = {0};
     s->shared =
         mmap(NULL, s->shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     TDBG_FAIL_IF(s->shared == MAP_FAILED, NO_MEMORY, "no memory for the queue of a recording");
     s->ring = tdbg_ring_create(s->shared, s->shared_bytes, -1);
     TDBG_FAIL_IF(!s->ring, NO_MEMORY, "no memory for the queue of a recording");
-    TDBG_TRY(tdbg_trace_writer_create(path, force, spec, &s->writer, err));
+    tdbg_spec_pack(spec, &bytes); /* the thread outlives what the caller has */
+    TDBG_TRY(tdbg_spec_unpack(bytes.text, bytes.n_bytes, s->arena, &s->spec, err));
+    s->path = tdbg_arena_strdup(s->arena, path);
+    TDBG_TRY(tdbg_trace_writer_create(path, force, &s->spec, &s->writer, err));
     s->has_thread = pthread_create(&s->thread, NULL, run_thread, s) == 0;
     if (!s->has_thread) {
         tdbg_trace_writer_abandon(s->writer, NULL);
         TDBG_FAIL_IF(true, NO_MEMORY, "no thread for a recording");
     }
 out:
+    tdbg_strbuf_free(&bytes);
     return st;
 }
 
@@ -195,6 +205,8 @@ static enum tdbg_status open_in_process(struct tdbg_stream *s, const char *path,
     const struct tdbg_link_hello hello = {.ring_bytes = s->shared_bytes,
                                           .path_bytes = strlen(path),
                                           .spec_bytes = bytes.n_bytes,
+                                          .segment_bytes = s->options.segment_bytes,
+                                          .window_steps = s->options.window_steps,
                                           .force = force,
                                           .workers = s->options.workers,
                                           .announces = s->options.announce_fd >= 0};
@@ -367,6 +379,12 @@ out:
     return st;
 }
 
+/* With a window the files before this one may be gone, and what they knew. */
+static bool was_seen(const struct tdbg_stream *s, int set, int64_t id)
+{
+    return s->options.window_steps == 0 && tdbg_id_map_find(&s->seen[set], id) >= 0;
+}
+
 /* n samples that are all new, or all known already (x = NULL). */
 static enum tdbg_status send_samples(struct tdbg_stream *s, int set, int64_t n, const int64_t *ids,
                                      const void *x, const void *y, struct tdbg_err *err)
@@ -407,9 +425,9 @@ enum tdbg_status tdbg_stream_put_samples(struct tdbg_stream *s, int set, int64_t
     const int64_t most =
         sample_bytes < TDBG_PIECE_BYTES ? (int64_t)(TDBG_PIECE_BYTES / sample_bytes) : 1;
     for (int64_t at = 0, end; at < n; at = end) {
-        const bool seen = tdbg_id_map_find(&s->seen[set], ids[at]) >= 0;
+        const bool seen = was_seen(s, set, ids[at]);
         for (end = at + 1; end < n && end - at < most; end++) {
-            if ((tdbg_id_map_find(&s->seen[set], ids[end]) >= 0) != seen)
+            if (was_seen(s, set, ids[end]) != seen)
                 break;
         }
         TDBG_TRY(send_samples(s, set, end - at, ids + at,
@@ -419,6 +437,17 @@ enum tdbg_status tdbg_stream_put_samples(struct tdbg_stream *s, int set, int64_t
     }
 out:
     return st;
+}
+
+enum tdbg_status tdbg_stream_keep(struct tdbg_stream *s, struct tdbg_err *err)
+{
+    struct tdbg_ring_message *m;
+    const enum tdbg_status st = reserve(s, 0, true, &m, err);
+    if (st != TDBG_OK)
+        return st;
+    m->kind = TDBG_STREAM_KEEP;
+    tdbg_ring_publish(s->ring);
+    return TDBG_OK;
 }
 
 enum tdbg_status tdbg_stream_commit_step(struct tdbg_stream *s, struct tdbg_step_row *row,

@@ -14,8 +14,9 @@ struct tdbg_stream_options {
     bool thread; /* a thread even where a process could be had */
     bool drop;   /* when the queue is full values of large tensors are left out, not waited for */
     int workers; /* that compress besides the thread that writes; < 0: by the processors */
-    int64_t queue_bytes; /* 0: the default */
-    int announce_fd;     /* gets "K\n" when step K is durable; -1: none */
+    int64_t queue_bytes;                 /* 0: the default */
+    int64_t segment_bytes, window_steps; /* when to go on in another file (pipeline.h) */
+    int announce_fd;                     /* gets "K\n" when step K is durable; -1: none */
 };
 
 struct tdbg_stream;
@@ -56,6 +57,9 @@ enum tdbg_status tdbg_stream_put_keyframe(struct tdbg_stream *stream, int32_t it
 enum tdbg_status tdbg_stream_put_samples(struct tdbg_stream *stream, int set, int64_t n,
                                          const int64_t *ids, const void *x, const void *y,
                                          struct tdbg_err *err);
+
+/* From here on nothing of the window is removed. */
+enum tdbg_status tdbg_stream_keep(struct tdbg_stream *stream, struct tdbg_err *err);
 
 /* row->chain is not filled in here; row->dropped is. */
 enum tdbg_status tdbg_stream_commit_step(struct tdbg_stream *stream, struct tdbg_step_row *row,

@@ -353,6 +353,11 @@ enum tdbg_status tdbg_trace_writer_abandon(struct tdbg_trace_writer *w, struct t
     return close_writer(w, false, err);
 }
 
+void tdbg_trace_writer_chain(const struct tdbg_trace_writer *w, uint64_t out[TDBG_CHAIN_COUNT])
+{
+    memcpy(out, w->chain, sizeof w->chain);
+}
+
 int64_t tdbg_trace_writer_durable(const struct tdbg_trace_writer *w)
 {
     return w->first_step + w->n_flushed - 1;

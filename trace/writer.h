@@ -24,6 +24,10 @@ struct tdbg_trace_spec {
     /* (TDBG_CHAIN_COUNT) h of every chain before the first step, for a trace that goes on where
      * another one ends; NULL: the chains begin here (tdbg_chain_begin). */
     const uint64_t *chain_before;
+
+    /* Path of the file that this one will go on in, which need not exist; NULL: trace.seg1.h5 for
+     * trace.h5. */
+    const char *next_path;
 };
 
 /* Creates the file. Without `force` an existing file is an error (TDBG_USAGE). */
@@ -101,6 +105,15 @@ void tdbg_trace_writer_put_digests(struct tdbg_trace_writer *writer, const uint6
 
 /* Bytes in the file so far. */
 int64_t tdbg_trace_writer_bytes(const struct tdbg_trace_writer *writer);
+
+/* h of every chain after the last committed step: chain_before of a file that goes on from here. */
+void tdbg_trace_writer_chain(const struct tdbg_trace_writer *writer,
+                             uint64_t out[TDBG_CHAIN_COUNT]);
+
+/* Takes over what another writer of the same run, which has put none of its own yet, knows of
+ * samples that were stored: they are not stored again. */
+void tdbg_trace_writer_take_samples(struct tdbg_trace_writer *writer,
+                                    struct tdbg_trace_writer *from);
 
 /* For a writer that works for another process: that one is to take the lock of the program
  * (file_lock.h), which the writer holds until now. */

@@ -11,6 +11,7 @@
 
 #include "trace/chain.h"
 #include "trace/hdf5_util.h"
+#include "trace/segment.h"
 #include "trace/trailer.h"
 
 enum { TABLE_ROWS = 4096, SKELETON_CHUNK_BYTES = 256 << 10, DEFAULT_WHOLE_EVERY = 50 };
@@ -218,14 +219,23 @@ static enum tdbg_status create_item(struct tdbg_trace_writer *w, int32_t i, stru
                                TDBG_EFFORT_VALUES, &w->item_arrays[i], err);
 }
 
-/* "runs/trace.h5", 3 -> "trace.rank3.h5": next to this file, so that both can be moved. */
-static const char *rank_file(struct tdbg_trace_writer *w, int32_t rank)
+/* The link to the file that this one will go on in: made now, because nothing can be added later.
+ */
+static enum tdbg_status put_segments(struct tdbg_trace_writer *w,
+                                     const struct tdbg_trace_spec *spec, struct tdbg_err *err)
 {
-    const char *slash = strrchr(w->path, '/'), *name = slash ? slash + 1 : w->path;
-    size_t n = strlen(name);
-    bool h5 = n > 3 && strcmp(name + n - 3, ".h5") == 0;
-    return tdbg_arena_printf(w->arena, "%.*s.rank%d%s", (int)(h5 ? n - 3 : n), name, (int)rank,
-                             h5 ? ".h5" : "");
+    enum tdbg_status st = TDBG_OK;
+    hid_t group = -1;
+    const char *path =
+        spec->next_path ? spec->next_path : tdbg_segment_path(w->arena, w->path, "seg", 1);
+    TDBG_TRY(tdbg_h5_create_group(w->file, "segments", &group, err));
+    TDBG_H5_FAIL_IF(H5Lcreate_external(tdbg_segment_name(path), "/", group, "next", H5P_DEFAULT,
+                                       H5P_DEFAULT) < 0,
+                    IO, "cannot link the next file");
+out:
+    if (group >= 0)
+        H5Gclose(group);
+    return st;
 }
 
 static enum tdbg_status put_ranks(struct tdbg_trace_writer *w, struct tdbg_err *err)
@@ -238,8 +248,9 @@ static enum tdbg_status put_ranks(struct tdbg_trace_writer *w, struct tdbg_err *
     for (int32_t r = 1; w->info.rank == 0 && r < w->info.world_size; r++) {
         snprintf(name, sizeof name, "%d", (int)r);
         TDBG_H5_FAIL_IF(
-            H5Lcreate_external(rank_file(w, r), "/", ranks, name, H5P_DEFAULT, H5P_DEFAULT) < 0, IO,
-            "cannot link the file of rank %d", (int)r);
+            H5Lcreate_external(tdbg_segment_name(tdbg_segment_path(w->arena, w->path, "rank", r)),
+                               "/", ranks, name, H5P_DEFAULT, H5P_DEFAULT) < 0,
+            IO, "cannot link the file of rank %d", (int)r);
     }
 out:
     if (ranks >= 0)
@@ -347,6 +358,7 @@ enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
     TDBG_TRY(begin_chains(w, spec, err));
     TDBG_TRY(put_notes(w, err));
     TDBG_TRY(put_ranks(w, err));
+    TDBG_TRY(put_segments(w, spec, err));
     TDBG_TRY(put_skeleton(w, err));
 out:
     return st;

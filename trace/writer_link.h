@@ -13,6 +13,7 @@ enum { TDBG_LINK_SOCKET = 3, TDBG_LINK_RING = 4, TDBG_LINK_ANNOUNCE = 5 };
 /* First message to the writer: this head, then path and spec. */
 struct tdbg_link_hello {
     uint64_t ring_bytes, path_bytes, spec_bytes;
+    int64_t segment_bytes, window_steps;
     int32_t force, workers, announces;
 };
 

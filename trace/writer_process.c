@@ -21,22 +21,22 @@ static void stand_aside(void)
         signal(ignored[i], SIG_IGN);
 }
 
+/* path has room for hello->path_bytes + 1. */
 static enum tdbg_status open_writer(const struct tdbg_link_hello *hello, struct tdbg_arena *arena,
+                                    char *path, struct tdbg_trace_spec *spec,
                                     struct tdbg_trace_writer **out, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_trace_spec spec;
-    char *path = malloc(hello->path_bytes + 1), *bytes = malloc(hello->spec_bytes + 1);
-    TDBG_FAIL_IF(!path || !bytes, NO_MEMORY, "no memory for a recording");
+    char *bytes = malloc(hello->spec_bytes + 1);
+    TDBG_FAIL_IF(!bytes, NO_MEMORY, "no memory for a recording");
     TDBG_FAIL_IF(!tdbg_link_receive(TDBG_LINK_SOCKET, path, hello->path_bytes) ||
                      !tdbg_link_receive(TDBG_LINK_SOCKET, bytes, hello->spec_bytes),
                  IO, "the recording program has ended");
     path[hello->path_bytes] = 0;
-    TDBG_TRY(tdbg_spec_unpack(bytes, hello->spec_bytes, arena, &spec, err));
-    TDBG_TRY(tdbg_trace_writer_create(path, hello->force, &spec, out, err));
+    TDBG_TRY(tdbg_spec_unpack(bytes, hello->spec_bytes, arena, spec, err));
+    TDBG_TRY(tdbg_trace_writer_create(path, hello->force, spec, out, err));
     tdbg_trace_writer_hand_over(*out);
 out:
-    free(path);
     free(bytes);
     return st;
 }
@@ -54,15 +54,21 @@ static enum tdbg_status serve(const struct tdbg_link_hello *hello, struct tdbg_a
     enum tdbg_status st = TDBG_OK;
     struct tdbg_trace_writer *writer = NULL;
     struct tdbg_ring *ring = NULL;
+    struct tdbg_trace_spec spec;
+    char *path = tdbg_arena_alloc(arena, hello->path_bytes + 1);
+    const struct tdbg_pipeline_options options = {.workers = hello->workers,
+                                                  .announce_fd =
+                                                      hello->announces ? TDBG_LINK_ANNOUNCE : -1,
+                                                  .segment_bytes = hello->segment_bytes,
+                                                  .window_steps = hello->window_steps};
     void *shared =
         mmap(NULL, hello->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, TDBG_LINK_RING, 0);
     TDBG_FAIL_IF(shared == MAP_FAILED, NO_MEMORY, "no memory for the queue of a recording");
     ring = tdbg_ring_create(shared, hello->ring_bytes, TDBG_LINK_SOCKET);
     TDBG_FAIL_IF(!ring, NO_MEMORY, "no memory for the queue of a recording");
-    TDBG_TRY(open_writer(hello, arena, &writer, err));
+    TDBG_TRY(open_writer(hello, arena, path, &spec, &writer, err));
     answer(TDBG_OK, NULL);
-    st = tdbg_pipeline_run(ring, writer, hello->workers, hello->announces ? TDBG_LINK_ANNOUNCE : -1,
-                           err);
+    st = tdbg_pipeline_run(ring, writer, path, &spec, &options, err);
 out:
     tdbg_ring_destroy(ring);
     return st;

@@ -157,6 +157,15 @@ out:
     return st;
 }
 
+void tdbg_trace_writer_take_samples(struct tdbg_trace_writer *w, struct tdbg_trace_writer *from)
+{
+    for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
+        struct tdbg_id_map mine = w->samples[set].map;
+        w->samples[set].map = from->samples[set].map;
+        from->samples[set].map = mine;
+    }
+}
+
 void tdbg_writer_close_samples(struct tdbg_trace_writer *w)
 {
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {

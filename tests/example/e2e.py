@@ -466,6 +466,49 @@ def never_overwrites_without_force(folder):
 
 
 @case
+def segments_are_one_trace(folder):
+    """A trace in several files verifies, packs and equals one in one file; a part missing is said."""
+    config = small_config(folder, steps=60)
+    record(config, f"{folder}/one.h5")
+    record(config, f"{folder}/s.h5", "--set", "record.segment_gib=0.00001")
+    files = sorted(n for n in os.listdir(folder) if n.startswith("s.seg"))
+    check(len(files) >= 3, f"files: {files}")
+    check("60 of 60 steps" in verified(f"{folder}/s.h5"), "verifies")
+    check("same: 60 steps" in run("diff", f"{folder}/s.h5", f"{folder}/one.h5").stdout, "the same")
+    check(info(f"{folder}/s.h5")["chain"] == info(f"{folder}/one.h5")["chain"], "chain")
+    run("pack", f"{folder}/s.h5", "-q", "-o", f"{folder}/p.h5")
+    check("same: 60 steps" in run("diff", f"{folder}/p.h5", f"{folder}/one.h5").stdout, "packed")
+    for site in ("grad/fc1.weight", "samples/x", "fwd/fc2"):
+        a, b = (run("show", f"{folder}/{t}.h5", site, "--step", 57, "--values").stdout
+                for t in ("s", "one"))
+        check(a == b and a, f"show {site}")
+    os.rename(f"{folder}/s.seg2.h5", f"{folder}/away.h5")
+    steps = info(f"{folder}/s.h5")["steps"]
+    check(0 < steps < 60, f"{steps} steps without the third file")
+    shutil.copy(f"{folder}/one.h5", f"{folder}/s.seg2.h5")
+    check(info(f"{folder}/s.h5")["steps"] == steps, "a file of another run is none of its own")
+    open(f"{folder}/s.seg2.h5", "wb").write(open(f"{folder}/away.h5", "rb").read()[:5000])
+    done = run("info", f"{folder}/s.h5", "--json")
+    check("s.seg2.h5 cannot be used" in done.stderr, done.stderr)
+
+
+@case
+def window_keeps_the_last_steps(folder):
+    config = small_config(folder, steps=113)
+    record(config, f"{folder}/one.h5")
+    record(config, f"{folder}/w.h5", "--set", "record.window=20")
+    about = info(f"{folder}/w.h5")
+    check(20 <= about["steps"] <= 45 and about["first_step"] + about["steps"] == 113, str(about))
+    check(len([n for n in os.listdir(folder) if n.startswith("w.")]) == 2, os.listdir(folder))
+    check(f"{about['steps']} of {about['steps']} steps" in verified(f"{folder}/w.h5"), "verifies")
+    check("same: " in run("diff", f"{folder}/w.h5", f"{folder}/one.h5").stdout, "the same")
+    # a loss that is not finite makes the window permanent
+    record(config, f"{folder}/bad.h5", "--set", "record.window=20", "--set", "optimizer.lr=1e30")
+    about = info(f"{folder}/bad.h5")
+    check(about["first_step"] == 0 and about["steps"] == 113, "kept from the first step on")
+
+
+@case
 def interrupt_closes_a_valid_trace(folder):
     config = small_config(folder, steps=1000000)
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):

@@ -1,0 +1,16 @@
+/* Names of the files that lie beside a trace: the ones it goes on in, and those of other ranks. */
+#ifndef TDBG_TRACE_SEGMENT_H
+#define TDBG_TRACE_SEGMENT_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+
+/* "runs/trace.h5", "seg", 3 -> "runs/trace.seg3.h5"; number 0 with "seg" is the file itself. */
+const char *tdbg_segment_path(struct tdbg_arena *arena, const char *path, const char *kind,
+                              int32_t number);
+
+/* The last part of a path: how files in one folder name each other. */
+const char *tdbg_segment_name(const char *path);
+
+#endif
