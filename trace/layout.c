@@ -413,3 +413,12 @@ int64_t tdbg_layout_rows(int64_t first_step, int64_t n_steps, int32_t every)
     return n_steps == 0 || last_due < first_step ? 0
                                                  : tdbg_layout_row(first_step, last_due, every) + 1;
 }
+
+const char *tdbg_layout_rank_file(struct tdbg_arena *arena, const char *path, int32_t rank)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t n = strlen(name);
+    bool h5 = n > 3 && strcmp(name + n - 3, ".h5") == 0;
+    return tdbg_arena_printf(arena, "%.*s.rank%d%s", (int)(h5 ? n - 3 : n), name, (int)rank,
+                             h5 ? ".h5" : "");
+}

@@ -98,4 +98,8 @@ int64_t tdbg_layout_rows(int64_t first_step, int64_t n_steps, int32_t every);
 void tdbg_layout_slice(int64_t batch, int32_t lanes, int32_t accumulate, int32_t lane,
                        int32_t micro, int64_t *first, int64_t *count);
 
+/* Name of the file of another rank, in the arena: "runs/trace.h5", 3 -> "trace.rank3.h5", which is
+ * next to this file, so that both can be moved. */
+const char *tdbg_layout_rank_file(struct tdbg_arena *arena, const char *path, int32_t rank);
+
 #endif

@@ -13,7 +13,7 @@
 #include "trace/hdf5_util.h"
 #include "trace/trailer.h"
 
-enum { TABLE_ROWS = 4096, SKELETON_CHUNK_BYTES = 256 << 10, DEFAULT_WHOLE_EVERY = 50 };
+enum { TABLE_ROWS = 4096, DEFAULT_WHOLE_EVERY = 50 };
 
 static const char *or_empty(const char *text)
 {
@@ -218,16 +218,6 @@ static enum tdbg_status create_item(struct tdbg_trace_writer *w, int32_t i, stru
                                TDBG_EFFORT_VALUES, &w->item_arrays[i], err);
 }
 
-/* "runs/trace.h5", 3 -> "trace.rank3.h5": next to this file, so that both can be moved. */
-static const char *rank_file(struct tdbg_trace_writer *w, int32_t rank)
-{
-    const char *slash = strrchr(w->path, '/'), *name = slash ? slash + 1 : w->path;
-    size_t n = strlen(name);
-    bool h5 = n > 3 && strcmp(name + n - 3, ".h5") == 0;
-    return tdbg_arena_printf(w->arena, "%.*s.rank%d%s", (int)(h5 ? n - 3 : n), name, (int)rank,
-                             h5 ? ".h5" : "");
-}
-
 static enum tdbg_status put_ranks(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -237,9 +227,9 @@ static enum tdbg_status put_ranks(struct tdbg_trace_writer *w, struct tdbg_err *
     TDBG_TRY(tdbg_h5_put_int(ranks, "world_size", w->info.world_size, err));
     for (int32_t r = 1; w->info.rank == 0 && r < w->info.world_size; r++) {
         snprintf(name, sizeof name, "%d", (int)r);
-        TDBG_H5_FAIL_IF(
-            H5Lcreate_external(rank_file(w, r), "/", ranks, name, H5P_DEFAULT, H5P_DEFAULT) < 0, IO,
-            "cannot link the file of rank %d", (int)r);
+        TDBG_H5_FAIL_IF(H5Lcreate_external(tdbg_layout_rank_file(w->arena, w->path, r), "/", ranks,
+                                           name, H5P_DEFAULT, H5P_DEFAULT) < 0,
+                        IO, "cannot link the file of rank %d", (int)r);
     }
 out:
     if (ranks >= 0)
@@ -307,7 +297,7 @@ static enum tdbg_status put_skeleton(struct tdbg_trace_writer *w, struct tdbg_er
     struct stat info;
     int fd = -1;
     TDBG_TRY(tdbg_chunked_create(w->file, "recovery/skeleton", H5T_STD_U8LE, 1, dims,
-                                 SKELETON_CHUNK_BYTES, NULL, TDBG_EFFORT_TABLES, &array, err));
+                                 TDBG_SKELETON_CHUNK_BYTES, NULL, TDBG_EFFORT_TABLES, &array, err));
     array.number = TDBG_TRAILER_SKELETON;
     TDBG_H5_FAIL_IF(H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0, IO, "cannot flush %s", w->path);
     fd = open(w->path, O_RDONLY | O_CLOEXEC);
