@@ -198,7 +198,7 @@ static const char *why_not(const struct tdbg_trace *trace)
 {
     int32_t n_items;
     tdbg_trace_keyframe_items(trace, &n_items);
-    if (tdbg_trace_info(trace)->numerics_version == 0) /* no rules of arithmetic of ours */
+    if (tdbg_trace_info(trace)->numerics_version == TDBG_NUMERICS_FOREIGN)
         return "another program recorded it";
     if (tdbg_trace_samples(trace, TDBG_SAMPLES_TRAIN)->total == 0)
         return "it holds no samples";

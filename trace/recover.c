@@ -350,23 +350,46 @@ out:
     return st;
 }
 
+static int64_t keyframes_before(const struct tdbg_trace *t, int64_t step)
+{
+    int64_t n = 0;
+    while (n < t->n_keyframes && t->keyframes[n] < step)
+        n++;
+    return n;
+}
+
+/* Makes all datasets of the new file as long as the first n_steps steps want (-1: all), also those
+ * that have no chunks for the last of them. */
+static enum tdbg_status fit_rebuilt(struct recovery *r, int64_t n_steps, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_trace *t = NULL;
+    TDBG_TRY(tdbg_trace_open(r->work, &t, err));
+    const int64_t first = t->first_step, n = n_steps < 0 ? t->n_steps : n_steps;
+    const int64_t n_keyframes = keyframes_before(t, first + n);
+    tdbg_trace_close(t);
+    t = NULL;
+    TDBG_TRY(cut_file(r->work, first, n, n_keyframes, TDBG_TRIM_ROWS, err));
+out:
+    tdbg_trace_close(t);
+    return st;
+}
+
 static enum tdbg_status cut_rebuilt(struct recovery *r, int64_t n_rows, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_recover_report *report = r->report;
     struct tdbg_trace *t = NULL;
-    int64_t n_keyframes = 0;
+    TDBG_TRY(fit_rebuilt(r, -1, err));
     TDBG_TRY(tdbg_trace_open(r->work, &t, err));
+    const int64_t n_all = t->n_steps;
     report->first_step = t->first_step;
     TDBG_TRY(count_steps(r, t, &report->n_steps, err));
     report->steps_left = n_rows > report->n_steps ? n_rows - report->n_steps : 0;
-    while (n_keyframes < t->n_keyframes &&
-           t->keyframes[n_keyframes] < t->first_step + report->n_steps)
-        n_keyframes++;
     tdbg_trace_close(t);
     t = NULL;
-    TDBG_TRY(
-        cut_file(r->work, report->first_step, report->n_steps, n_keyframes, TDBG_TRIM_ROWS, err));
+    if (report->n_steps < n_all)
+        TDBG_TRY(fit_rebuilt(r, report->n_steps, err));
     TDBG_TRY(check_result(r->work, report->n_steps, err));
 out:
     tdbg_trace_close(t);
