@@ -426,7 +426,7 @@ static enum tdbg_status rebuild(struct recovery *r, struct tdbg_err *err)
     size_t bytes = 0;
     TDBG_FAIL_IF(fstat(r->fd, &info) != 0, IO, "cannot read %s: %s", r->path, strerror(errno));
     bytes = (size_t)info.st_size;
-    TDBG_FAIL_IF(bytes == 0, NO_TRACE, "it is empty");
+    TDBG_FAIL_IF(bytes == 0, NO_TRACE, "nothing of %s can be recovered: it is empty", r->path);
     data = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, r->fd, 0);
     TDBG_FAIL_IF(data == MAP_FAILED, IO, "cannot read %s: %s", r->path, strerror(errno));
     madvise(data, bytes, MADV_SEQUENTIAL);
