@@ -141,6 +141,9 @@ int cli_fail(struct tdbg_err *err)
         fprintf(stderr, "%s\n", text);
     else
         fprintf(stderr, "tdbg: error: %s\n", text);
+    if (err->status == TDBG_DAMAGED)
+        fputs("hint: 'tdbg fsck' says what is damaged, 'tdbg recover' gets back what there is\n",
+              stderr);
     int code = tdbg_status_exit_code(err->status);
     tdbg_err_clear(err);
     return code;

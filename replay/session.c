@@ -201,6 +201,21 @@ out:
     return st;
 }
 
+/* A keyframe that cannot be read costs steps, not the replay: the one before it serves as well. */
+static enum tdbg_status load_readable(struct tdbg_session *s, int64_t keyframe,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = load_keyframe(s, keyframe, err);
+    while (st == TDBG_DAMAGED && keyframe > 0) {
+        keyframe = tdbg_trace_keyframe_before(s->trace, keyframe - 1);
+        if (keyframe < 0)
+            break;
+        tdbg_err_clear(err);
+        st = load_keyframe(s, keyframe, err);
+    }
+    return st;
+}
+
 enum tdbg_status tdbg_session_seek(struct tdbg_session *s, int64_t step, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -210,7 +225,7 @@ enum tdbg_status tdbg_session_seek(struct tdbg_session *s, int64_t step, struct 
     TDBG_FAIL_IF(keyframe < 0, DAMAGED, "%s has no keyframe at or before step %lld",
                  tdbg_trace_path(s->trace), (long long)step);
     if (s->at < keyframe || s->at > step)
-        TDBG_TRY(load_keyframe(s, keyframe, err));
+        TDBG_TRY(load_readable(s, keyframe, err));
     while (s->at < step)
         TDBG_TRY(tdbg_session_run_step(s, NULL, 0, NULL, err));
 out:

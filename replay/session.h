@@ -28,7 +28,8 @@ void tdbg_session_destroy(struct tdbg_session *session); /* NULL is fine */
 struct tdbg_engine *tdbg_session_engine(struct tdbg_session *session);
 
 /* Brings the state to that before `step` (a recorded step): from where it is when that is nearer,
- * else from the last keyframe at or before it. Runs with the session's taps switched off. */
+ * else from the last keyframe at or before it that can be read. Runs with the session's taps
+ * switched off. */
 enum tdbg_status tdbg_session_seek(struct tdbg_session *session, int64_t step,
                                    struct tdbg_err *err);
 

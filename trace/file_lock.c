@@ -3,6 +3,7 @@
 #include "trace/file_lock.h"
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOCK_BASE ((off_t)1 << 62)
@@ -34,4 +35,20 @@ bool tdbg_file_is_locked(int fd, enum tdbg_lock_role role)
 {
     struct flock lock = range(role, F_RDLCK);
     return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+void tdbg_file_wait_for_drain(int fd)
+{
+    enum { PAUSE_NS = 10000000 };
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    while (tdbg_file_is_locked(fd, TDBG_LOCK_WRITER) && !tdbg_file_is_locked(fd, TDBG_LOCK_PROGRAM))
+        nanosleep(&pause, NULL);
+}
+
+/* A superblock of version 3 says so in bit 0 of its twelfth byte (HDF5 file format specification,
+ * II.A). */
+bool tdbg_file_is_in_use(int fd)
+{
+    unsigned char head[12] = {0};
+    return pread(fd, head, sizeof head, 0) == sizeof head && head[8] >= 3 && (head[11] & 1) != 0;
 }

@@ -16,4 +16,10 @@ void tdbg_file_unlock(int lock); /* -1 is fine */
 /* Does somebody hold the lock? fd: any descriptor of the file. */
 bool tdbg_file_is_locked(int fd, enum tdbg_lock_role role);
 
+/* Returns when no writer without its program is left: soon the file is whole. */
+void tdbg_file_wait_for_drain(int fd);
+
+/* Has a writer the file open for HDF5, or had it one when it was killed? */
+bool tdbg_file_is_in_use(int fd);
+
 #endif

@@ -9,7 +9,7 @@
 
 #include "trace/filter.h"
 
-enum { MAX_PATH_BYTES = 512 };
+enum { MAX_PATH_BYTES = 512, META_BLOCK_BYTES = 16 << 10 };
 
 static pthread_once_t started = PTHREAD_ONCE_INIT;
 static hid_t half_type, bfloat_type;
@@ -153,6 +153,39 @@ void tdbg_h5_release_plugins(unsigned held)
     H5PLset_loading_state(held);
 }
 
+hid_t tdbg_h5_write_access(void)
+{
+    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110);
+    H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
+    H5Pset_file_locking(fapl, true, true);
+    H5Pset_meta_block_size(fapl, META_BLOCK_BYTES);
+    return fapl;
+}
+
+/* The two properties are those of h5clear(1). A writer that was killed may not have noted the end
+ * of the file in the superblock, nor have written up to the end that it has noted. */
+enum tdbg_status tdbg_h5_open_cut_off(const char *path, hid_t *out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const hbool_t yes = true;
+    hid_t fapl = tdbg_h5_write_access();
+    TDBG_H5_FAIL_IF(H5Pset(fapl, "clear_status_flags", &yes) < 0 ||
+                        H5Pset(fapl, "skip_eof_check", &yes) < 0,
+                    UNSUPPORTED, "this HDF5 library cannot clear the flag of a file in use");
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, fapl);
+    TDBG_H5_FAIL_IF(file < 0, DAMAGED, "%s cannot be opened", path);
+    if (H5Fincrement_filesize(file, 0) < 0) {
+        st = TDBG_H5_RAISE(err, IO, "the size of %s cannot be set", path);
+        H5Fclose(file);
+        goto out;
+    }
+    *out = file;
+out:
+    H5Pclose(fapl);
+    return st;
+}
+
 enum tdbg_status tdbg_h5_create_group(hid_t loc, const char *path, hid_t *out, struct tdbg_err *err)
 {
     hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
@@ -207,26 +240,5 @@ enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t typ
         *out = id;
     }
     tdbg_h5_release_plugins(held);
-    return st;
-}
-
-enum tdbg_status tdbg_h5_trim_rows(hid_t loc, const char *path, hsize_t rows, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    hsize_t dims[H5S_MAX_RANK];
-    hid_t dataset = -1, space = -1;
-    TDBG_TRY(tdbg_h5_open_object(loc, path, H5I_DATASET, &dataset, err));
-    space = H5Dget_space(dataset);
-    TDBG_H5_FAIL_IF(H5Sget_simple_extent_dims(space, dims, NULL) < 1, DAMAGED, "%s cannot be read",
-                    path);
-    if (dims[0] > rows) {
-        dims[0] = rows;
-        TDBG_H5_FAIL_IF(H5Dset_extent(dataset, dims) < 0, IO, "cannot shorten %s", path);
-    }
-out:
-    if (space >= 0)
-        H5Sclose(space);
-    if (dataset >= 0)
-        H5Dclose(dataset);
     return st;
 }

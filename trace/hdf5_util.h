@@ -82,6 +82,14 @@ enum tdbg_status tdbg_h5_read_text(hid_t loc, const char *path, hsize_t max_byte
                                    struct tdbg_arena *arena, const char **text,
                                    struct tdbg_err *err);
 
+/* How we open a file for writing: versions, bounds and locks. The caller closes it. */
+hid_t tdbg_h5_write_access(void);
+
+/* Opens a file for writing that says that somebody has it open: what a killed writer leaves. The
+ * caller is sure that nobody has, and that the file is whole up to its end. The flag is gone when
+ * *out is closed. */
+enum tdbg_status tdbg_h5_open_cut_off(const char *path, hid_t *out, struct tdbg_err *err);
+
 /* Creates a group and the groups above it; the caller closes *out. */
 enum tdbg_status tdbg_h5_create_group(hid_t loc, const char *path, hid_t *out,
                                       struct tdbg_err *err);
@@ -89,8 +97,5 @@ enum tdbg_status tdbg_h5_create_group(hid_t loc, const char *path, hid_t *out,
 /* Opens a group or dataset by a path of hard links only; the caller closes *out with H5Oclose. */
 enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t type, hid_t *out,
                                      struct tdbg_err *err);
-
-/* Shortens a dataset to that many rows where it has more. */
-enum tdbg_status tdbg_h5_trim_rows(hid_t loc, const char *path, hsize_t rows, struct tdbg_err *err);
 
 #endif

@@ -8,14 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "trace/chain.h"
 #include "trace/file_lock.h"
 #include "trace/hdf5_util.h"
+#include "trace/segment.h"
+#include "trace/trailer.h"
 
-/* What can be said without HDF5: is there a file, and is it one of its kind? */
+/* What can be said without HDF5: is there a file, and is it one of its kind? Waits for a writer
+ * that is about to finish it. */
 static enum tdbg_status check_file(struct tdbg_trace *trace, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -24,6 +26,8 @@ static enum tdbg_status check_file(struct tdbg_trace *trace, struct tdbg_err *er
     TDBG_FAIL_IF(fd < 0 || fstat(fd, &info) != 0, NO_TRACE, "%s", strerror(errno));
     TDBG_FAIL_IF(S_ISDIR(info.st_mode), NO_TRACE, "it is a directory");
     TDBG_FAIL_IF(!S_ISREG(info.st_mode), NO_TRACE, "it is not a regular file");
+    tdbg_file_wait_for_drain(fd);
+    TDBG_FAIL_IF(fstat(fd, &info) != 0, NO_TRACE, "%s", strerror(errno));
     TDBG_FAIL_IF(info.st_size == 0, NO_TRACE, "it is empty");
     trace->file_bytes = info.st_size;
     htri_t hdf5 = H5Fis_hdf5(trace->path);
@@ -35,41 +39,15 @@ out:
     return st;
 }
 
-/* A writer whose program has ended is emptying its queue: soon the file is whole. */
-static void wait_for_drain(const struct tdbg_trace *trace)
-{
-    enum { PAUSE_NS = 10000000 };
-    const struct timespec pause = {.tv_nsec = PAUSE_NS};
-    int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    while (fd >= 0 && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER) &&
-           !tdbg_file_is_locked(fd, TDBG_LOCK_PROGRAM))
-        nanosleep(&pause, NULL);
-    if (fd >= 0)
-        close(fd);
-}
-
-/* Has a writer the file open, or had it one when it was killed? A superblock of version 3 says so
- * in bit 0 of its twelfth byte (HDF5 file format specification, II.A). */
-static bool is_in_use(const struct tdbg_trace *trace, bool *has_writer)
-{
-    unsigned char head[12] = {0};
-    int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool in_use = fd >= 0 && read(fd, head, sizeof head) == sizeof head && head[8] >= 3 &&
-                  (head[11] & 1) != 0;
-    *has_writer = in_use && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER);
-    if (fd >= 0)
-        close(fd);
-    return in_use;
-}
-
 /* A file in use is read as it stands. HDF5 reads metadata that does not have its checksum again and
  * again, with growing pauses: without a writer that would never change anything. */
 static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err)
 {
     enum { LIVE_ATTEMPTS = 16 };
     enum tdbg_status st = TDBG_OK;
-    bool has_writer;
-    const bool in_use = is_in_use(trace, &has_writer);
+    int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const bool in_use = fd >= 0 && tdbg_file_is_in_use(fd);
+    const bool has_writer = in_use && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER);
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
     H5Pset_file_locking(fapl, true, true);
@@ -78,9 +56,10 @@ static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err
     trace->file =
         H5Fopen(trace->path, in_use ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, fapl);
     if (trace->file < 0)
-        st = TDBG_H5_RAISE(err, DAMAGED,
-                           "the file is damaged; 'tdbg recover' may get back what it holds");
+        st = TDBG_H5_RAISE(err, DAMAGED, "the file is damaged");
     H5Pclose(fapl);
+    if (fd >= 0)
+        close(fd);
     return st;
 }
 
@@ -103,7 +82,6 @@ enum tdbg_status tdbg_reader_open_one(const char *path, struct tdbg_trace **out,
     trace->arena = arena;
     trace->path = tdbg_arena_strdup(arena, path);
     TDBG_TRY(tdbg_chunk_io_init(&trace->io, err));
-    wait_for_drain(trace);
     TDBG_TRY(check_file(trace, err));
     TDBG_TRY(open_file(trace, err));
     TDBG_TRY(tdbg_reader_load(trace, err));
@@ -154,6 +132,11 @@ void tdbg_trace_close(struct tdbg_trace *trace)
 const char *tdbg_trace_path(const struct tdbg_trace *trace)
 {
     return trace->path;
+}
+
+const char *tdbg_trace_rank_path(struct tdbg_trace *trace, int32_t rank)
+{
+    return tdbg_segment_path(trace->arena, trace->path, "rank", rank);
 }
 
 const struct tdbg_run_info *tdbg_trace_info(const struct tdbg_trace *trace)
@@ -297,4 +280,36 @@ out:
 const char *tdbg_trace_note(const struct tdbg_trace *trace)
 {
     return trace->note;
+}
+
+static enum tdbg_status check_skeleton(struct tdbg_trace *trace, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    static const char path[] = "recovery/skeleton";
+    struct cached_array a = {.array = {.dataset = -1}};
+    unsigned char *piece = NULL;
+    if (H5Lexists(trace->file, "recovery", H5P_DEFAULT) <= 0 ||
+        H5Lexists(trace->file, path, H5P_DEFAULT) <= 0)
+        return TDBG_OK;
+    piece = malloc(TDBG_SKELETON_CHUNK_BYTES);
+    TDBG_FAIL_IF(!piece, NO_MEMORY, "no memory for %s", path);
+    TDBG_TRY(tdbg_reader_open_cached(trace, path, H5T_STD_U8LE, 1, &a, err));
+    for (uint64_t at = 0; at < a.array.dims[0]; at += TDBG_SKELETON_CHUNK_BYTES) {
+        uint64_t n = a.array.dims[0] - at;
+        n = n < TDBG_SKELETON_CHUNK_BYTES ? n : TDBG_SKELETON_CHUNK_BYTES;
+        TDBG_TRY(tdbg_chunked_read(&a.array, &trace->io, at, n, piece, err));
+    }
+out:
+    free(piece);
+    tdbg_reader_close_cached(&a);
+    return st;
+}
+
+enum tdbg_status tdbg_trace_check_skeleton(struct tdbg_trace *trace, struct tdbg_err *err)
+{
+    tdbg_h5_begin();
+    enum tdbg_status st = check_skeleton(trace, err);
+    for (int i = 0; i < trace->n_segments && st == TDBG_OK; i++)
+        st = check_skeleton(trace->segments[i], err);
+    return st;
 }

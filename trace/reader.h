@@ -24,6 +24,13 @@ const struct tdbg_samples_spec *tdbg_trace_samples(const struct tdbg_trace *trac
 const struct tdbg_keyframe_item *tdbg_trace_keyframe_items(const struct tdbg_trace *trace,
                                                            int32_t *n_items);
 
+/* Reads the copy of the file's beginning that a damaged file is rebuilt from (docs/trace-format.md,
+ * /recovery); a file of schema 1.0 has none, which is fine. TDBG_DAMAGED. */
+enum tdbg_status tdbg_trace_check_skeleton(struct tdbg_trace *trace, struct tdbg_err *err);
+
+/* Path of the file of another rank of the same run, whether or not it is there. */
+const char *tdbg_trace_rank_path(struct tdbg_trace *trace, int32_t rank);
+
 /* Was the file closed by its writer? false: the recording was cut off (or still runs). */
 bool tdbg_trace_is_closed(const struct tdbg_trace *trace);
 
@@ -37,6 +44,10 @@ int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace);
 
 /* h of every chain before the first recorded step. */
 void tdbg_trace_chain_before(const struct tdbg_trace *trace, uint64_t out[TDBG_CHAIN_COUNT]);
+
+/* In a file that was closed no table has more rows than there are steps: TDBG_DAMAGED names one
+ * that has. */
+enum tdbg_status tdbg_trace_check_rows(const struct tdbg_trace *trace, struct tdbg_err *err);
 
 /* Index of the site, or -1. lane and micro as in struct tdbg_site. */
 int32_t tdbg_trace_find_site(const struct tdbg_trace *trace, const char *name, int32_t lane,
@@ -85,6 +96,11 @@ enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *trace, int64_t step, 
 enum tdbg_status tdbg_trace_read_predicted(struct tdbg_trace *trace, int64_t step, int32_t site,
                                            void *data, void *predicted, int64_t *n_elems,
                                            struct tdbg_err *err);
+
+/* What is stored of a site with store RESIDUAL: tdbg_site_elems() differences to what is computed
+ * again, zeros where the two agree. TDBG_NOT_FOUND where there is none. */
+enum tdbg_status tdbg_trace_read_residual(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                          void *data, struct tdbg_err *err);
 
 /* Called for values that are not stored, or stored as a residual of what this makes; same meaning
  * of arguments. Registered by replay/. */

@@ -112,38 +112,69 @@ enum tdbg_status tdbg_reader_read_digest(struct tdbg_trace *t, int64_t step, int
     return tdbg_chunked_read(&t->digest.array, &t->io, at, 1, digest, err);
 }
 
+static enum tdbg_status read_stored_residual(struct tdbg_trace *t, int64_t step, int32_t site,
+                                             void *data, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_chunked *c;
+    uint64_t slot, row = (uint64_t)tdbg_layout_row(t->first_step, step, t->plans[site].value_every);
+    TDBG_TRY(open_slot(t, site, row + 1, &c, &slot, err));
+    TDBG_TRY(tdbg_chunked_read(c, &t->io, row * c->row_elems + slot,
+                               (uint64_t)tdbg_site_elems(&t->sites[site]), data, err));
+out:
+    return st;
+}
+
 /* The recompute function may read other values of this trace: it is called before anything is. */
 enum tdbg_status tdbg_reader_read_residual(struct tdbg_trace *t, int64_t step, int32_t site,
                                            void *data, void *predicted, int64_t *n_elems,
                                            struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_chunked *c;
+    const struct tdbg_trace *whole = t->whole;
     const struct tdbg_site *s = &t->sites[site];
-    uint64_t slot, row = (uint64_t)tdbg_layout_row(t->first_step, step, t->plans[site].value_every);
-    uint64_t recorded, elems = (uint64_t)tdbg_site_elems(s);
+    const size_t elems = (size_t)tdbg_site_elems(s), elem_bytes = tdbg_dtype_bytes(s->dtype);
+    uint64_t recorded;
     unsigned char *residual = NULL;
     int64_t n = 0;
-    const struct tdbg_trace *whole = t->whole;
     TDBG_FAIL_IF(!whole->recompute, NEEDS_REPLAY,
                  "only the difference to what replay computes is stored");
     TDBG_TRY(whole->recompute(whole->recompute_context, t->whole, step, site, data, &n, err));
-    TDBG_ASSERT(n >= 0 && (uint64_t)n <= elems);
-    TDBG_TRY(open_slot(t, site, row + 1, &c, &slot, err));
+    TDBG_ASSERT(n >= 0 && (size_t)n <= elems);
     if (predicted)
-        memcpy(predicted, data, (size_t)n * c->elem_bytes);
-    residual = malloc((size_t)elems * c->elem_bytes + 1);
-    TDBG_FAIL_IF(!residual, NO_MEMORY, "no memory for %llu residuals", (unsigned long long)elems);
-    TDBG_TRY(tdbg_chunked_read(c, &t->io, row * c->row_elems + slot, elems, residual, err));
-    tdbg_bits_add(data, residual, (size_t)n, c->elem_bytes);
+        memcpy(predicted, data, (size_t)n * elem_bytes);
+    residual = malloc(elems * elem_bytes + 1);
+    TDBG_FAIL_IF(!residual, NO_MEMORY, "no memory for %zu residuals", elems);
+    TDBG_TRY(read_stored_residual(t, step, site, residual, err));
+    tdbg_bits_add(data, residual, (size_t)n, elem_bytes);
     TDBG_TRY(tdbg_reader_read_digest(t, step, site, &recorded, err));
     TDBG_FAIL_IF(tdbg_digest_reference(data, s->dtype, n) != recorded, DAMAGED,
                  "%s: what was computed again and its residual do not make the recorded digest",
-                 c->path);
+                 t->layout.sets[t->layout.set[site]].path);
     if (n_elems)
         *n_elems = n;
 out:
     free(residual);
+    return st;
+}
+
+enum tdbg_status tdbg_trace_read_residual(struct tdbg_trace *t, int64_t step, int32_t site,
+                                          void *data, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_step_row row;
+    uint64_t digest;
+    tdbg_h5_begin();
+    TDBG_ASSERT(site >= 0 && site < t->n_sites);
+    TDBG_TRY(tdbg_trace_read_steps(t, step, 1, &row, err));
+    t = tdbg_reader_at(t->whole, step);
+    TDBG_FAIL_IF(!tdbg_trace_has_residual(t, site, step, row.evaluated), NOT_FOUND,
+                 "%s has no residual at step %lld", t->sites[site].name, (long long)step);
+    TDBG_TRY(tdbg_reader_read_digest(t, step, site, &digest, err));
+    TDBG_FAIL_IF(digest == 0, NOT_FOUND, "%s was not recorded at step %lld", t->sites[site].name,
+                 (long long)step);
+    TDBG_TRY(read_stored_residual(t, step, site, data, err));
+out:
     return st;
 }
 

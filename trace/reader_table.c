@@ -101,6 +101,20 @@ out:
     return st;
 }
 
+enum tdbg_status tdbg_trace_check_rows(const struct tdbg_trace *t, struct tdbg_err *err)
+{
+    const struct cached_array *tables[3 + READ_STATS_COLUMNS] = {&t->steps, &t->digest, &t->batch};
+    for (int c = 0; c < READ_STATS_COLUMNS; c++)
+        tables[3 + c] = &t->stats[c];
+    for (size_t i = 0; t->closed && i < sizeof tables / sizeof *tables; i++) {
+        const struct tdbg_chunked *c = &tables[i]->array;
+        if (c->path && c->dims[0] != (hsize_t)t->n_steps)
+            return TDBG_RAISE(err, DAMAGED, "%s has %llu rows, but another table only %lld",
+                              c->path, (unsigned long long)c->dims[0], (long long)t->n_steps);
+    }
+    return TDBG_OK;
+}
+
 enum tdbg_status tdbg_reader_check_step(const struct tdbg_trace *t, int64_t step,
                                         struct tdbg_err *err)
 {

@@ -42,8 +42,8 @@ void tdbg_trailer_put_filler(unsigned char *at)
     memcpy(at, filler, sizeof filler);
 }
 
-bool tdbg_trailer_get(const unsigned char *data, size_t at, size_t data_bytes,
-                      struct tdbg_trailer *out)
+bool tdbg_trailer_peek(const unsigned char *data, size_t at, size_t data_bytes,
+                       struct tdbg_trailer *out)
 {
     if (at > data_bytes || data_bytes - at < TDBG_TRAILER_BYTES ||
         memcmp(data + at, head, HEAD_BYTES) != 0)
@@ -55,8 +55,14 @@ bool tdbg_trailer_get(const unsigned char *data, size_t at, size_t data_bytes,
                                  .n_elems = (uint32_t)get(t + 24, 4),
                                  .serial = (uint32_t)get(t + 28, 4),
                                  .checksum = get(t + CHECKED_BYTES, 8)};
-    return out->bytes <= at &&
-           XXH64(t - out->bytes, out->bytes + (size_t)CHECKED_BYTES, 0) == out->checksum;
+    return out->bytes <= at;
+}
+
+bool tdbg_trailer_get(const unsigned char *data, size_t at, size_t data_bytes,
+                      struct tdbg_trailer *out)
+{
+    return tdbg_trailer_peek(data, at, data_bytes, out) &&
+           XXH64(data + at - out->bytes, out->bytes + (size_t)CHECKED_BYTES, 0) == out->checksum;
 }
 
 size_t tdbg_trailer_find(const unsigned char *data, size_t from, size_t data_bytes)

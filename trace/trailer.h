@@ -19,6 +19,7 @@ enum {
 };
 /* Dataset number of /recovery/skeleton: that of no other dataset. */
 #define TDBG_TRAILER_SKELETON UINT32_MAX
+enum { TDBG_SKELETON_CHUNK_BYTES = 256 << 10 }; /* of its content */
 
 struct tdbg_trailer {
     uint32_t dataset;    /* low 32 bits of the file address of the dataset's object header */
@@ -37,8 +38,10 @@ void tdbg_trailer_put(unsigned char *chunk, const struct tdbg_trailer *trailer);
 /* Writes a filler: 8 bytes that change nothing but the chunk's size. */
 void tdbg_trailer_put_filler(unsigned char *at);
 
-/* Reads the trailer at `at` inside of data, whose checksum has to be right; false: there is none.
- */
+/* Reads what says that it is a trailer at `at` inside of data; false: there is nothing of the kind.
+ * _peek believes it, _get wants its checksum to be right. */
+bool tdbg_trailer_peek(const unsigned char *data, size_t at, size_t data_bytes,
+                       struct tdbg_trailer *out);
 bool tdbg_trailer_get(const unsigned char *data, size_t at, size_t data_bytes,
                       struct tdbg_trailer *out);
 

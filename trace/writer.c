@@ -12,8 +12,8 @@
 #include "trace/chain.h"
 #include "trace/file_lock.h"
 #include "trace/hdf5_util.h"
+#include "trace/trim.h"
 
-enum { META_BLOCK_BYTES = 16 << 10 };
 static const int64_t flush_every_ns = 1000000000;
 
 static enum tdbg_status check_info(const struct tdbg_trace_spec *spec, struct tdbg_err *err)
@@ -62,21 +62,12 @@ static void copy_spec(struct tdbg_trace_writer *w, const struct tdbg_trace_spec 
         w->items[i].name = tdbg_arena_strdup(w->arena, spec->items[i].name);
 }
 
-static void set_access(hid_t fapl)
-{
-    H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110);
-    H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
-    H5Pset_file_locking(fapl, true, true);
-    H5Pset_meta_block_size(fapl, META_BLOCK_BYTES);
-}
-
 static enum tdbg_status create_file(struct tdbg_trace_writer *w, bool force, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    hid_t fcpl = H5Pcreate(H5P_FILE_CREATE), fapl = H5Pcreate(H5P_FILE_ACCESS);
+    hid_t fcpl = H5Pcreate(H5P_FILE_CREATE), fapl = tdbg_h5_write_access();
     TDBG_FAIL_IF(!force && access(w->path, F_OK) == 0, USAGE, "%s exists already", w->path);
     H5Pset_attr_phase_change(fcpl, 64, 32); /* attributes stay in the root's header */
-    set_access(fapl);
     errno = 0;
     w->file = H5Fcreate(w->path, force ? H5F_ACC_TRUNC : H5F_ACC_EXCL, fcpl, fapl);
     TDBG_FAIL_IF(w->file < 0 && errno != 0, IO, "cannot create %s: %s", w->path, strerror(errno));
@@ -276,7 +267,7 @@ static enum tdbg_status trim(struct tdbg_trace_writer *w, struct tdbg_err *err)
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(tdbg_writer_trim_values(w, err));
     for (int32_t i = 0; i < w->n_items; i++)
-        TDBG_TRY(tdbg_h5_trim_rows(w->file, w->item_arrays[i].path, (hsize_t)w->n_keyframes, err));
+        TDBG_TRY(tdbg_trim_rows(w->file, w->item_arrays[i].path, w->n_keyframes, &w->io, err));
 out:
     return st;
 }
@@ -299,8 +290,7 @@ static enum tdbg_status reopen_alone(struct tdbg_trace_writer *w, struct tdbg_er
     enum tdbg_status st = close_file(w, err);
     if (st != TDBG_OK)
         return st;
-    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
-    set_access(fapl);
+    hid_t fapl = tdbg_h5_write_access();
     H5Pset_file_locking(fapl, false, true); /* whoever reads along holds HDF5's lock */
     w->file = H5Fopen(w->path, H5F_ACC_RDWR, fapl);
     H5Pclose(fapl);

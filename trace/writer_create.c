@@ -14,7 +14,7 @@
 #include "trace/segment.h"
 #include "trace/trailer.h"
 
-enum { TABLE_ROWS = 4096, SKELETON_CHUNK_BYTES = 256 << 10, DEFAULT_WHOLE_EVERY = 50 };
+enum { TABLE_ROWS = 4096, DEFAULT_WHOLE_EVERY = 50 };
 
 static const char *or_empty(const char *text)
 {
@@ -318,7 +318,7 @@ static enum tdbg_status put_skeleton(struct tdbg_trace_writer *w, struct tdbg_er
     struct stat info;
     int fd = -1;
     TDBG_TRY(tdbg_chunked_create(w->file, "recovery/skeleton", H5T_STD_U8LE, 1, dims,
-                                 SKELETON_CHUNK_BYTES, NULL, TDBG_EFFORT_TABLES, &array, err));
+                                 TDBG_SKELETON_CHUNK_BYTES, NULL, TDBG_EFFORT_TABLES, &array, err));
     array.number = TDBG_TRAILER_SKELETON;
     TDBG_H5_FAIL_IF(H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0, IO, "cannot flush %s", w->path);
     fd = open(w->path, O_RDONLY | O_CLOEXEC);

@@ -8,6 +8,7 @@
 
 #include "trace/bits.h"
 #include "trace/hdf5_util.h"
+#include "trace/trim.h"
 
 enum { MOST_PACKED_ROWS = 16, PACKED_CHUNK_BYTES = 256 << 10 };
 
@@ -288,7 +289,7 @@ enum tdbg_status tdbg_writer_trim_values(struct tdbg_trace_writer *w, struct tdb
     for (int32_t i = 0; i < w->layout.n_sets; i++) {
         int32_t every = w->plans[w->layout.sets[i].site].value_every;
         int64_t rows = tdbg_layout_rows(w->first_step, w->n_steps, every);
-        TDBG_TRY(tdbg_h5_trim_rows(w->file, w->values[i].array.path, (hsize_t)rows, err));
+        TDBG_TRY(tdbg_trim_rows(w->file, w->values[i].array.path, rows, &w->io, err));
     }
 out:
     return st;

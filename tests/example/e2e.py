@@ -24,7 +24,7 @@ MLP = os.path.join(SOURCE, "examples", "fashion_mlp.cfg")
 DIVERGING = os.path.join(SOURCE, "examples", "fashion_mlp_diverging.cfg")
 os.environ["HDF5_PLUGIN_PATH"] = os.path.join(BUILD, "trace")
 CASES = {}
-COMMANDS = ("record", "info", "show", "replay", "diff", "pack", "export")
+COMMANDS = ("record", "info", "show", "replay", "diff", "pack", "export", "fsck", "recover")
 
 
 def case(function):

@@ -106,7 +106,7 @@ class Trace:
         self.f = h5py.File(path, "r")
         f = self.f
         assert text(f.attrs["format"]) == "tdbg trace"
-        assert tuple(f.attrs["schema"]) == (1, 1) and f.attrs["closed"] == 1
+        assert tuple(f.attrs["schema"]) == (1, 1) and f.attrs["closed"] in (0, 1)
         self.sites = f["sites"][:]
         self.steps = f["steps"][:]
         self.first = int(self.steps["step"][0])

@@ -350,11 +350,11 @@ bool maker_is_stored_by_step(const struct tdbg_site_plan *plan)
            plan->store == TDBG_STORE_DELTA;
 }
 
-static void write_step(const struct maker *m, struct tdbg_trace_writer *w, int64_t step,
-                       unsigned char *data)
+void maker_write_step(const struct maker *m, struct tdbg_trace_writer *w, int64_t step)
 {
     struct tdbg_err err = {0};
     struct tdbg_step_row row;
+    unsigned char *data = malloc(DATA_BYTES);
     maker_row(m, step, &row);
     for (int32_t i = 0; step % m->spec.info.keyframe_every == 0 && i < m->spec.n_items; i++) {
         maker_item(m, i, step, data);
@@ -385,18 +385,23 @@ static void write_step(const struct maker *m, struct tdbg_trace_writer *w, int64
     }
     if (tdbg_trace_writer_commit_step(w, &row, &err) != TDBG_OK)
         fail("commit_step", &err);
+    free(data);
+}
+
+struct tdbg_trace_writer *maker_create(const struct maker *m, const char *path)
+{
+    struct tdbg_err err = {0};
+    struct tdbg_trace_writer *w = NULL;
+    if (tdbg_trace_writer_create(path, true, &m->spec, &w, &err) != TDBG_OK)
+        fail("create", &err);
+    return w;
 }
 
 struct tdbg_trace_writer *maker_write_open(const struct maker *m, const char *path)
 {
-    struct tdbg_err err = {0};
-    struct tdbg_trace_writer *w = NULL;
-    unsigned char *data = malloc(DATA_BYTES);
-    if (tdbg_trace_writer_create(path, true, &m->spec, &w, &err) != TDBG_OK)
-        fail("create", &err);
+    struct tdbg_trace_writer *w = maker_create(m, path);
     for (int64_t i = 0; i < m->n_steps; i++)
-        write_step(m, w, m->first_step + i, data);
-    free(data);
+        maker_write_step(m, w, m->first_step + i);
     return w;
 }
 

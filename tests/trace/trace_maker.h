@@ -50,6 +50,10 @@ void maker_sample(const struct maker *m, int set, int64_t id, void *x, void *y);
 void maker_item(const struct maker *m, int32_t item, int64_t step, void *data);
 size_t maker_sample_bytes(const struct maker *m, int set, bool y);
 
+/* Creates a trace without a step, and puts and commits the next one. */
+struct tdbg_trace_writer *maker_create(const struct maker *m, const char *path);
+void maker_write_step(const struct maker *m, struct tdbg_trace_writer *w, int64_t step);
+
 /* Writes all steps; without close, the writer is returned for the caller to go on with. */
 struct tdbg_trace_writer *maker_write_open(const struct maker *m, const char *path);
 void maker_write(const struct maker *m, const char *path);

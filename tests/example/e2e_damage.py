@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""End-to-end tests of tdbg recover and tdbg fsck. Called like e2e.py, on which it builds."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+from e2e import SOURCE, TDBG, check, edit, info, record, run, small_config, verified
+
+READER = os.path.join(SOURCE, "tests", "trace", "check_h5py.py")
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return bytearray(f.read())
+
+
+def write(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def others_read(trace):
+    """h5dump, and the reader that knows only the document and h5py."""
+    done = subprocess.run(["h5dump", "-d", "/digest", trace], capture_output=True, text=True)
+    check(done.returncode == 0, f"h5dump {trace}: {done.stderr}")
+    done = subprocess.run([sys.executable, READER, trace], capture_output=True, text=True)
+    check(done.returncode == 0, f"{trace}: {done.stdout}{done.stderr}")
+
+
+def chunk(trace, dataset, number):
+    """Where a chunk is in the file: offset, bytes."""
+    import h5py
+    with h5py.File(trace) as f:
+        where = f[dataset].id.get_chunk_info(number)
+    return where.byte_offset, where.size
+
+
+@case
+def recover_gets_steps_back(folder):
+    """No superblock, and half a file: what is recovered verifies, and everybody reads it."""
+    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
+    record(small_config(folder, steps=70), good)
+    out = run("recover", good).stdout
+    check("nothing to do: 70 steps, 0 to 69" in out, out)
+    whole = read(good)
+    damaged = {"no superblock": bytes(4096) + whole[4096:], "cut": whole[:len(whole) * 3 // 4]}
+    for name, data in damaged.items():
+        write(bad, data)
+        done = run("info", bad, code=3)
+        out = run("recover", bad).stdout
+        check("rebuilt from" in out and f"{bad}.damaged" in out, out)
+        check(read(f"{bad}.damaged") == data, "the damaged file is kept")
+        n = info(bad)["steps"]
+        check(n == 70 if name != "cut" else 16 <= n < 70, f"{name}: {n} steps")
+        check(not info(bad)["closed"], "it was cut off")
+        check(f"verified {n} of {n} steps" in verified(bad), f"{name} verifies")
+        check(f"same: {n} steps" in run("diff", good, bad).stdout, f"{name} is the same run")
+        check("sound" in run("fsck", bad).stdout, name)
+        others_read(bad)
+        done = run("recover", bad)
+        check("every program can open it" in done.stdout, done.stdout)
+        os.unlink(f"{bad}.damaged")
+    write(bad, damaged["no superblock"])
+    check(run("recover", bad, "-o", f"{folder}/new.h5", "-q").stdout == "", "quiet")
+    check(read(bad) == damaged["no superblock"], "with -o the file stays as it is")
+    check("same: 70 steps" in run("diff", good, f"{folder}/new.h5").stdout, "-o")
+    done = run("recover", bad, "-o", f"{folder}/new.h5", code=2)
+    check("exists already" in done.stderr, done.stderr)
+
+
+@case
+def recover_after_a_kill(folder):
+    """Everybody is killed: tdbg reads the file as it is; others do after recover."""
+    import h5py
+    trace = f"{folder}/killed.h5"
+    config = small_config(folder, steps=100000)
+    said, say = os.pipe()
+    process = subprocess.Popen([TDBG, "record", config, "-o", trace, "-q", "--announce-fd", str(say)],
+                               pass_fds=[say])
+    os.close(say)
+    steps = 0
+    with os.fdopen(said) as lines:
+        for line in lines:
+            steps = int(line) + 1
+            if steps > 200:
+                break
+        # a writer of its own process would only empty its queue: it has to die as well
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
+        for pid in [*map(int, children.stdout.split()), process.pid]:
+            os.kill(pid, 9)
+        process.wait()
+        lines.read()  # ends when the last one who could write is gone
+    check(info(trace)["steps"] >= steps, "what was announced is there")
+    out = run("recover", trace).stdout
+    check("other programs can open it again" in out or "rebuilt" in out or "nothing to do" in out, out)
+    n = info(trace)["steps"]
+    check(n >= steps, f"{n} of {steps} announced steps")
+    with h5py.File(trace) as f:
+        check(len(f["steps"]) == n and f.attrs["closed"] == 0, "h5py opens it")
+    check("sound" in run("fsck", trace).stdout, "sound")
+    check(f"verified {n} of {n} steps" in verified(trace), "verifies")
+
+
+@case
+def recover_gives_up_cleanly(folder):
+    config = small_config(folder, steps=2)
+    record(config, f"{folder}/good.h5")
+    files = {"empty": b"", "text": b"seed = 1;\n" * 100, "cut": read(f"{folder}/good.h5")[:700]}
+    for name, data in files.items():
+        path = f"{folder}/{name}.h5"
+        write(path, data)
+        before = sorted(os.listdir(folder))
+        done = run("recover", path, code=3)
+        check(f"nothing of {path} can be recovered" in done.stderr, done.stderr)
+        check(read(path) == data and sorted(os.listdir(folder)) == before, "nothing has changed")
+    done = run("recover", f"{folder}/missing.h5", code=3)
+    check("No such file" in done.stderr, done.stderr)
+
+
+def fsck_json(trace, code=3):
+    return json.loads(run("fsck", trace, "--json", code=code).stdout)
+
+
+@case
+def fsck_names_the_damage(folder):
+    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
+    config = small_config(folder, steps=60)
+    record(config, good, "--set", "record.preset=full", "--set", "record.keyframe=20")
+    out = run("fsck", good).stdout
+    check(out.startswith(f"{good}: sound: 60 steps") and out.count("\n") == 1, out)
+    check(fsck_json(good, code=0)["sound"], "JSON of a sound one")
+    data = read(good)
+    at, size = chunk(good, "samples/train/batch", 1)  # steps 16 to 31
+    data[at + size // 2] ^= 0x20
+    at, size = chunk(good, "keyframe/fc1.weight", 2)  # before step 40
+    data[at + size // 2] ^= 0x01
+    write(bad, data)
+    out = run("fsck", bad, code=3).stdout
+    for line in ("  steps 16 to 31: samples/train/batch: ",
+                 "  step 40, site state/fc1.weight: keyframe/fc1.weight: ",
+                 "  damaged: 17 of 60 steps\n", "  can be executed again: steps 0 to 15\n"):
+        check(line in out, f"{line!r} is not in\n{out}")
+    check(run("fsck", bad, "-q", code=3).stdout == "", "quiet")
+    report = fsck_json(bad)["files"][0]
+    check(report["damaged_steps"] == 17 and not report["sound"], report)
+    check([{"first_step": 0, "last_step": 15}] == report["executable"], report["executable"])
+    check({(f["first_step"], f["last_step"]) for f in report["faults"]} == {(16, 31), (40, 40)},
+          report["faults"])
+    # what says that a site is damaged is true of no other step
+    run("show", bad, "grad/fc1.weight", "--step", 50)
+
+
+@case
+def a_damaged_keyframe_costs_no_step(folder):
+    """What lies behind a keyframe that cannot be read is computed from the one before it."""
+    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
+    record(small_config(folder, steps=60), good, "--set", "record.preset=light",
+           "--set", "record.keyframe=20")
+    data = read(good)
+    at, size = chunk(good, "keyframe/fc1.weight", 2)
+    data[at + size // 2] ^= 0x01
+    write(bad, data)
+    report = fsck_json(bad)["files"][0]
+    check([{"first_step": 0, "last_step": 59}] == report["executable"], report["executable"])
+    show = ("fwd/fc2", "--step", 47, "--values", "--json")
+    check(run("show", bad, *show).stdout == run("show", good, *show).stdout, "the same value")
+
+
+@case
+def fsck_looks_at_all_ranks(folder):
+    """Files of other ranks are checked where they are there."""
+    first, second = f"{folder}/run.h5", f"{folder}/run.rank1.h5"
+    record(small_config(folder), first)
+    write(second, read(first))
+
+    def make_rank(rank):
+        def change(f):
+            f.attrs.modify("world_size", 2)
+            f.attrs.modify("rank", rank)
+        return change
+    edit(first, make_rank(0))
+    edit(second, make_rank(1))
+    out = run("fsck", first).stdout
+    check(f"{first}: sound" in out and f"{second}: sound" in out, out)
+    at, size = chunk(second, "digest", 0)
+    data = read(second)
+    data[at + size // 2] ^= 0x04
+    write(second, data)
+    out = run("fsck", first, code=3).stdout
+    check(f"{first}: sound" in out and f"{second}: damaged" in out, out)
+    check([f["rank"] for f in fsck_json(first)["files"] if not f["sound"]] == [1], "rank 1")
+    os.unlink(second)
+    out = run("fsck", first).stdout
+    check("not there, so rank 1 was not checked" in out, out)
+
+
+def main():
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(CASES))
+        return
+    for name in sys.argv[1:] or CASES:
+        with tempfile.TemporaryDirectory(prefix="tdbg-e2e-") as folder:
+            CASES[name](folder)
+        print(f"{name}: ok")
+
+
+if __name__ == "__main__":
+    main()
