@@ -34,9 +34,13 @@ static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *las
     int64_t first = tdbg_trace_first_step(trace), n = tdbg_trace_n_steps(trace);
     printf("trace         %s%s\n", tdbg_trace_path(trace),
            tdbg_trace_is_closed(trace) ? "" : " (not closed: the recording was cut off)");
-    printf("run           %s, tdbg %s, numerics version %d\n", cli_uuid_text(info->uuid, uuid),
-           info->tdbg_version, (int)info->numerics_version);
-    printf("config        %s, as it took effect:\n", info->config_path);
+    printf("run           %s, tdbg %s, ", cli_uuid_text(info->uuid, uuid), info->tdbg_version);
+    if (info->numerics_version == TDBG_NUMERICS_FOREIGN)
+        puts("recorded by another program");
+    else
+        printf("numerics version %d\n", (int)info->numerics_version);
+    printf("config        %s%sas it took effect:\n", info->config_path,
+           *info->config_path ? ", " : "");
     for (const char *line = info->config; *line;) {
         int length = (int)strcspn(line, "\n");
         printf("    %.*s\n", length, line);
@@ -55,6 +59,10 @@ static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *las
         printf("evaluation    %s\n", eval);
     printf("preset        %s, %d sites, keyframe every %" PRId64 " steps\n", info->preset,
            (int)n_sites, info->keyframe_every);
+    if (info->memory_bytes > 0)
+        printf("recording     at most %s of memory; a full queue makes the training %s\n",
+               tdbg_convert_bytes_text(info->memory_bytes, a, sizeof a),
+               strcmp(info->overflow, "drop") == 0 ? "leave values out" : "wait");
     printf("size          %s", tdbg_convert_bytes_text(sizes->file_bytes, a, sizeof a));
     printf(": values %s (raw %s)", tdbg_convert_bytes_text(sizes->values_bytes, a, sizeof a),
            tdbg_convert_bytes_text(sizes->raw_values_bytes, b, sizeof b));
@@ -115,6 +123,8 @@ static void print_json(struct tdbg_trace *trace, const struct tdbg_step_row *las
     tdbg_json_int(&json, "seed", (int64_t)info->seed);
     tdbg_json_string(&json, "preset", info->preset);
     tdbg_json_int(&json, "keyframe_every", info->keyframe_every);
+    tdbg_json_string(&json, "overflow", info->overflow);
+    tdbg_json_int(&json, "memory_bytes", info->memory_bytes);
     tdbg_json_float(&json, "loss", last->loss);
     tdbg_json_u64_hex(&json, "chain", last->chain[TDBG_CHAIN_MAIN]);
     tdbg_json_object_begin(&json, "chains");

@@ -1,12 +1,18 @@
 /* Configs as lists of (path, value), compared. See config_diff.h. */
 #include "replay/config_diff.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
+
+enum { MOST_LINES = 4096 }; /* of a text; what follows is compared as a whole */
+
 struct leaf {
     const char *path, *value;
+    const char *key; /* of a line: path without the number */
 };
 
 struct leaves {
@@ -36,7 +42,7 @@ static const char *value_text(struct tdbg_arena *arena, const struct tdbg_cfg_no
     }
 }
 
-static void add_leaf(struct leaves *l, const char *path, const struct tdbg_cfg_node *node)
+static void add_leaf(struct leaves *l, const char *path, const char *value)
 {
     if (l->n == l->room) {
         int room = l->room ? l->room * 2 : 64;
@@ -46,7 +52,7 @@ static void add_leaf(struct leaves *l, const char *path, const struct tdbg_cfg_n
         l->item = grown;
         l->room = room;
     }
-    l->item[l->n++] = (struct leaf){path, value_text(l->arena, node)};
+    l->item[l->n++] = (struct leaf){path, value, path};
 }
 
 static void collect(struct leaves *l, const char *path, const struct tdbg_cfg_node *node)
@@ -54,7 +60,7 @@ static void collect(struct leaves *l, const char *path, const struct tdbg_cfg_no
     bool inner = node->type == TDBG_CFG_GROUP || node->type == TDBG_CFG_LIST;
     if (!inner || node->n_child == 0) {
         if (*path)
-            add_leaf(l, path, node);
+            add_leaf(l, path, value_text(l->arena, node));
         return;
     }
     for (int i = 0; i < node->n_child; i++) {
@@ -75,24 +81,77 @@ static const struct leaf *find(const struct leaves *l, const char *path)
     return NULL;
 }
 
+static int compare(const struct leaves *a, const struct leaves *b,
+                   struct tdbg_config_difference **out)
+{
+    int n = 0;
+    *out = tdbg_arena_alloc(a->arena, (size_t)(a->n + b->n) * sizeof **out);
+    for (int i = 0; i < a->n; i++) {
+        const struct leaf *other = find(b, a->item[i].path);
+        if (!other || strcmp(other->value, a->item[i].value) != 0)
+            (*out)[n++] = (struct tdbg_config_difference){a->item[i].path, a->item[i].value,
+                                                          other ? other->value : NULL};
+    }
+    for (int i = 0; i < b->n; i++) {
+        if (!find(a, b->item[i].path))
+            (*out)[n++] = (struct tdbg_config_difference){b->item[i].path, NULL, b->item[i].value};
+    }
+    return n;
+}
+
 int tdbg_config_diff(const struct tdbg_cfg_node *a, const struct tdbg_cfg_node *b,
                      struct tdbg_arena *arena, struct tdbg_config_difference **out)
 {
     struct leaves in_a = {.arena = arena}, in_b = {.arena = arena};
-    int n = 0;
     collect(&in_a, "", a);
     collect(&in_b, "", b);
-    *out = tdbg_arena_alloc(arena, (size_t)(in_a.n + in_b.n) * sizeof **out);
-    for (int i = 0; i < in_a.n; i++) {
-        const struct leaf *other = find(&in_b, in_a.item[i].path);
-        if (!other || strcmp(other->value, in_a.item[i].value) != 0)
-            (*out)[n++] = (struct tdbg_config_difference){in_a.item[i].path, in_a.item[i].value,
-                                                          other ? other->value : NULL};
+    return compare(&in_a, &in_b, out);
+}
+
+/* The characters first .. end - 1 without white space around them. */
+static const char *trimmed(struct tdbg_arena *arena, const char *first, const char *end)
+{
+    while (first < end && isspace((unsigned char)*first))
+        first++;
+    while (first < end && isspace((unsigned char)end[-1]))
+        end--;
+    return tdbg_arena_printf(arena, "%.*s", (int)(end - first), first);
+}
+
+static void add_line(struct leaves *l, const char *line, const char *end)
+{
+    const char *cut = line;
+    while (cut < end && *cut != '=' && *cut != ':')
+        cut++;
+    const char *key = trimmed(l->arena, line, cut);
+    const char *value = cut < end ? trimmed(l->arena, cut + 1, end) : "";
+    if (!*key && !*value)
+        return;
+    int nth = 1;
+    for (int i = 0; i < l->n; i++)
+        nth += strcmp(l->item[i].key, key) == 0;
+    add_leaf(l, nth == 1 ? key : tdbg_arena_printf(l->arena, "%s (%d)", key, nth), value);
+    l->item[l->n - 1].key = key;
+}
+
+static void collect_lines(struct leaves *l, const char *text)
+{
+    for (int i = 0; *text && i < MOST_LINES; i++) {
+        size_t n = strcspn(text, "\n");
+        add_line(l, text, text + n);
+        text += n + (text[n] == '\n');
     }
-    for (int i = 0; i < in_b.n; i++) {
-        if (!find(&in_a, in_b.item[i].path))
-            (*out)[n++] =
-                (struct tdbg_config_difference){in_b.item[i].path, NULL, in_b.item[i].value};
+    if (*text) {
+        uint64_t digest = tdbg_digest_reference(text, TDBG_DTYPE_U8, (int64_t)strlen(text));
+        add_leaf(l, "(more lines)", tdbg_arena_printf(l->arena, "digest %016" PRIx64, digest));
     }
-    return n;
+}
+
+int tdbg_config_diff_texts(const char *a, const char *b, struct tdbg_arena *arena,
+                           struct tdbg_config_difference **out)
+{
+    struct leaves in_a = {.arena = arena}, in_b = {.arena = arena};
+    collect_lines(&in_a, a);
+    collect_lines(&in_b, b);
+    return compare(&in_a, &in_b, out);
 }

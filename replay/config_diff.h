@@ -7,12 +7,17 @@
 
 struct tdbg_config_difference {
     const char *key;   /* "optimizer.lr", "model[2].out" */
-    const char *a, *b; /* values as libconfig text; NULL: the key is not there */
+    const char *a, *b; /* values as they are written; NULL: the key is not there */
 };
 
 /* All leaves that differ, in a's order and then those that only b has. The list and its strings
  * live in the arena; returns their number. */
 int tdbg_config_diff(const struct tdbg_cfg_node *a, const struct tdbg_cfg_node *b,
                      struct tdbg_arena *arena, struct tdbg_config_difference **out);
+
+/* The same for texts of any kind, line by line: "key = value" and "key: value" are taken apart,
+ * another line is a key without a value; the n-th line of one key is "key (n)". */
+int tdbg_config_diff_texts(const char *a, const char *b, struct tdbg_arena *arena,
+                           struct tdbg_config_difference **out);
 
 #endif

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay/session.h"
+
 struct diff {
     struct tdbg_trace *a, *b;
     struct tdbg_diff_report *report;
@@ -85,8 +87,14 @@ static enum tdbg_status compare_configs(struct diff *d, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_config *a = NULL, *b = NULL;
-    TDBG_TRY(tdbg_config_parse(tdbg_trace_info(d->a)->config, "/run/config", NULL, 0, &a, err));
-    TDBG_TRY(tdbg_config_parse(tdbg_trace_info(d->b)->config, "/run/config", NULL, 0, &b, err));
+    const struct tdbg_run_info *info_a = tdbg_trace_info(d->a), *info_b = tdbg_trace_info(d->b);
+    if (!tdbg_session_is_possible(d->a) || !tdbg_session_is_possible(d->b)) {
+        d->report->n_config = tdbg_config_diff_texts(info_a->config, info_b->config,
+                                                     d->report->arena, &d->report->config);
+        return TDBG_OK;
+    }
+    TDBG_TRY(tdbg_config_parse(info_a->config, "/run/config", NULL, 0, &a, err));
+    TDBG_TRY(tdbg_config_parse(info_b->config, "/run/config", NULL, 0, &b, err));
     d->report->n_config = tdbg_config_diff(tdbg_config_root(a), tdbg_config_root(b),
                                            d->report->arena, &d->report->config);
 out:

@@ -21,7 +21,8 @@ struct pack {
     int64_t from, to;
     int64_t keyframe;     /* that the state before `from` is computed from, or -1 */
     unsigned char *state; /* that state, one item behind the other; NULL: the trace has it */
-    unsigned char *value; /* one tensor */
+    unsigned char *value; /* one tensor, and what replay makes of it */
+    unsigned char *predicted;
     unsigned char *x, *y; /* samples of one batch */
     int64_t *ids;
     uint64_t *digests;        /* (n_sites): of the current step */
@@ -61,12 +62,13 @@ static enum tdbg_status make_buffers(struct pack *p, struct tdbg_err *err)
         y = s->total > 0 ? larger(y, shape_bytes(s->y_dtype, s->y_ndim, s->y_dims)) : y;
     }
     p->value = malloc(most);
+    p->predicted = malloc(most);
     p->x = calloc(batch, x); /* calloc: a false batch in the file must not overflow */
     p->y = calloc(batch, y);
     p->ids = calloc(batch, sizeof *p->ids);
     p->digests = calloc(n, sizeof *p->digests);
     p->stats = calloc(n, sizeof *p->stats);
-    if (!p->value || !p->x || !p->y || !p->ids || !p->digests || !p->stats)
+    if (!p->value || !p->predicted || !p->x || !p->y || !p->ids || !p->digests || !p->stats)
         return TDBG_RAISE(err, NO_MEMORY, "no memory to pack with");
     return TDBG_OK;
 }
@@ -75,6 +77,7 @@ static void free_buffers(struct pack *p)
 {
     free(p->state);
     free(p->value);
+    free(p->predicted);
     free(p->x);
     free(p->y);
     free(p->ids);
@@ -256,7 +259,7 @@ out:
 }
 
 /* A value that the trace stores of a site: it has to have its digest. Samples and keyframes are
- * copied as such, not by site. */
+ * copied as such, not by site. A value that the writer of the trace left out stays out. */
 static enum tdbg_status copy_value(struct pack *p, const struct tdbg_step_row *row, int32_t site,
                                    struct tdbg_err *err)
 {
@@ -264,14 +267,24 @@ static enum tdbg_status copy_value(struct pack *p, const struct tdbg_step_row *r
     char label[TDBG_MAX_SITE_NAME + 40];
     enum tdbg_store store = p->plans[site].store;
     int64_t n = 0;
-    TDBG_TRY(tdbg_trace_read_values(p->trace, row->step, site, p->value, &n, err));
+    bool residual = store == TDBG_STORE_RESIDUAL;
+    st = residual
+             ? tdbg_trace_read_predicted(p->trace, row->step, site, p->value, p->predicted, &n, err)
+             : tdbg_trace_read_values(p->trace, row->step, site, p->value, &n, err);
+    if (st == TDBG_NOT_FOUND && p->digests[site] == 0) {
+        tdbg_err_clear(err);
+        return TDBG_OK;
+    }
+    TDBG_TRY(st);
     TDBG_FAIL_IF(tdbg_trace_has_digest(p->trace, site, row->step, row->evaluated) &&
                      tdbg_digest_reference(p->value, p->sites[site].dtype, n) != p->digests[site],
                  DAMAGED,
                  "%s: the stored value of %s at step %lld does not have its recorded digest",
                  tdbg_trace_path(p->trace), tdbg_site_label(&p->sites[site], label, sizeof label),
                  (long long)row->step);
-    if (store != TDBG_STORE_SAMPLES && store != TDBG_STORE_KEYFRAME)
+    if (residual)
+        TDBG_TRY(tdbg_trace_writer_put_predicted(p->writer, site, p->value, p->predicted, n, err));
+    else if (store != TDBG_STORE_SAMPLES && store != TDBG_STORE_KEYFRAME)
         TDBG_TRY(tdbg_trace_writer_put_values(p->writer, site, p->value, n, err));
 out:
     return st;
@@ -286,7 +299,8 @@ static enum tdbg_status copy_sites(struct pack *p, const struct tdbg_step_row *r
     for (int32_t i = 0; i < p->n_sites; i++) {
         if (tdbg_trace_has_digest(p->trace, i, row->step, row->evaluated))
             tdbg_trace_writer_put_digest(p->writer, i, p->digests[i], &p->stats[i]);
-        if (tdbg_trace_has_values(p->trace, i, row->step, row->evaluated))
+        if (tdbg_trace_has_values(p->trace, i, row->step, row->evaluated) ||
+            tdbg_trace_has_residual(p->trace, i, row->step, row->evaluated))
             TDBG_TRY(copy_value(p, row, i, err));
     }
 out:

@@ -110,6 +110,11 @@ out:
     return st;
 }
 
+bool tdbg_session_is_possible(const struct tdbg_trace *trace)
+{
+    return tdbg_trace_info(trace)->numerics_version != TDBG_NUMERICS_FOREIGN;
+}
+
 enum tdbg_status tdbg_session_create(struct tdbg_trace *trace,
                                      const struct tdbg_session_options *options,
                                      struct tdbg_session **out, struct tdbg_err *err)
@@ -121,6 +126,8 @@ enum tdbg_status tdbg_session_create(struct tdbg_trace *trace,
     s->trace = trace;
     s->at = -1;
     s->computed_step = -2; /* not even before step 0 */
+    TDBG_FAIL_IF(!tdbg_session_is_possible(trace), CANNOT_JUDGE,
+                 "%s was recorded by another program: no graph to execute", tdbg_trace_path(trace));
     TDBG_FAIL_IF(version != tdbg_engine_numerics_version(), UNSUPPORTED,
                  "%s was recorded with numerics version %d; this tdbg computes version %d and "
                  "cannot re-execute it",
@@ -298,6 +305,12 @@ static enum tdbg_status recompute(void *context, struct tdbg_trace *trace, int64
 {
     struct tdbg_recompute *r = context;
     enum tdbg_status st = TDBG_OK;
+    int32_t n;
+    TDBG_FAIL_IF(
+        !tdbg_session_is_possible(trace), NEEDS_REPLAY,
+        "%s is not stored at step %lld, and %s was recorded by another program: no graph to "
+        "execute",
+        tdbg_trace_sites(trace, &n)[site].name, (long long)step, tdbg_trace_path(trace));
     if (!r->session)
         TDBG_TRY(tdbg_session_create(trace, &r->options, &r->session, err));
     TDBG_TRY(tdbg_session_compute(r->session, step, site, data, n_elems, err));

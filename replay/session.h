@@ -14,8 +14,12 @@ struct tdbg_session_options {
     int threads;     /* 0: all */
 };
 
+/* false: another program computed what is in this trace, and there is no graph to execute. */
+bool tdbg_session_is_possible(const struct tdbg_trace *trace);
+
 /* trace is borrowed and has to outlive the session. Errors: TDBG_DAMAGED when config, graph and
- * site table of the trace do not fit each other; TDBG_UNSUPPORTED for another numerics version. */
+ * site table of the trace do not fit each other; TDBG_UNSUPPORTED for another numerics version;
+ * TDBG_CANNOT_JUDGE where no session is possible. */
 enum tdbg_status tdbg_session_create(struct tdbg_trace *trace,
                                      const struct tdbg_session_options *options,
                                      struct tdbg_session **out, struct tdbg_err *err);

@@ -369,6 +369,11 @@ int64_t tdbg_chunked_piece(int32_t ndim, const int64_t *dims, size_t elem_bytes,
     return (int64_t)(p.start + p.n_elems) - first;
 }
 
+static bool is_zero(const unsigned char *data, size_t bytes)
+{
+    return bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, bytes - 1) == 0);
+}
+
 enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
                                     uint64_t first_elem, uint64_t n_elems, const void *data,
                                     struct tdbg_err *err)
@@ -379,14 +384,25 @@ enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io
         io->job = calloc(1, sizeof *io->job);
     TDBG_FAIL_IF(!io->job, NO_MEMORY, "no memory for a chunk");
     for (uint64_t at = 0; at < n_elems;) {
-        const uint64_t n = tdbg_chunked_cut(c, 0, first_elem + at, n_elems - at,
-                                            from + at * c->elem_bytes, io->serial++, io->job);
-        TDBG_TRY(tdbg_chunk_encode(io->job, io, err));
-        TDBG_TRY(tdbg_chunked_put(io->job, err));
+        const unsigned char *data_at = from + at * c->elem_bytes;
+        const uint64_t n =
+            tdbg_chunked_cut(c, 0, first_elem + at, n_elems - at, data_at, io->serial++, io->job);
+        if (!c->sparse || !is_zero(data_at, n * c->elem_bytes)) {
+            TDBG_TRY(tdbg_chunk_encode(io->job, io, err));
+            TDBG_TRY(tdbg_chunked_put(io->job, err));
+        }
         at += n;
     }
 out:
     return st;
+}
+
+bool tdbg_chunked_has(const struct tdbg_chunked *c, uint64_t elem)
+{
+    const struct place p = locate(c, elem);
+    hsize_t bytes = 0;
+    return p.offset[0] < c->dims[0] &&
+           H5Dget_chunk_storage_size(c->dataset, p.offset, &bytes) >= 0 && bytes > 0;
 }
 
 /* The trailer is no part of the data frame, so that zstd does not check it. Files of schema 1.0,
@@ -414,6 +430,11 @@ static enum tdbg_status read_chunk(struct tdbg_chunked *c, struct tdbg_chunk_io 
     uint32_t skipped_filters = 0;
     size_t bound = tdbg_codec_bound(c->chunk_elems * c->elem_bytes);
     herr_t rc = H5Dget_chunk_storage_size(c->dataset, p->offset, &bytes);
+    /* HDF5 1.10 calls it an error where other chunks are there, and 0 bytes where none is */
+    if (c->sparse && (rc < 0 || bytes == 0)) {
+        memset(data, 0, c->chunk_elems * c->elem_bytes);
+        return TDBG_OK;
+    }
     TDBG_FAIL_IF(rc >= 0 && bytes == 0, DAMAGED, "%s: a chunk is missing", c->path);
     TDBG_H5_FAIL_IF(rc < 0, DAMAGED, "%s: a chunk cannot be found", c->path);
     TDBG_FAIL_IF(bytes > bound, DAMAGED, "%s: a chunk of %llu bytes where at most %zu can be",

@@ -57,9 +57,11 @@ struct tdbg_chunked {
     uint64_t row_elems;   /* elements of one index of dimension 0 */
     uint64_t chunk_elems; /* elements of a chunk, padding included */
     enum tdbg_codec_effort effort;
-    uint32_t number;                /* writer only: the dataset's number in trailers (trailer.h) */
-    uint64_t last_first;            /* writer only: first element of the chunk written last ... */
-    size_t last_bytes;              /* ... and its bytes in the file; 0: none yet */
+    uint32_t number;     /* writer only: the dataset's number in trailers (trailer.h) */
+    uint64_t last_first; /* writer only: first element of the chunk written last ... */
+    size_t last_bytes;   /* ... and its bytes in the file; 0: none yet */
+    bool sparse; /* set by the owner: a chunk of zeros is not written, one that is missing reads so
+                  */
     struct tdbg_chunk_cache *cache; /* reader only */
 };
 
@@ -128,7 +130,11 @@ enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io
                                     uint64_t first_elem, uint64_t n_elems, const void *data,
                                     struct tdbg_err *err);
 
-/* Reads n_elems elements from first_elem on. TDBG_DAMAGED where a chunk is missing or damaged. */
+/* Was the chunk ever written that holds this element? */
+bool tdbg_chunked_has(const struct tdbg_chunked *c, uint64_t elem);
+
+/* Reads n_elems elements from first_elem on. TDBG_DAMAGED where a chunk is damaged, or missing in
+ * an array that is not sparse. */
 enum tdbg_status tdbg_chunked_read(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
                                    uint64_t first_elem, uint64_t n_elems, void *data,
                                    struct tdbg_err *err);

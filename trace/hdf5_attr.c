@@ -176,8 +176,9 @@ enum tdbg_status tdbg_h5_write_text(hid_t loc, const char *path, const char *tex
     TDBG_TRY(tdbg_h5_put_u64(dset, "digest",
                              tdbg_digest_reference(text, TDBG_DTYPE_U8, (int64_t)bytes), err));
 out:
-    if (dset >= 0)
-        H5Dclose(dset);
+    /* HDF5 may keep small data back until the dataset is closed */
+    if (dset >= 0 && H5Dclose(dset) < 0 && st == TDBG_OK)
+        st = TDBG_H5_RAISE(err, IO, "cannot write %s", path);
     H5Sclose(space);
     H5Tclose(type);
     return st;

@@ -42,8 +42,6 @@ bool tdbg_layout_count(int32_t ndim, const int64_t *dims, int64_t *elems)
     return true;
 }
 
-/* Stores in which a value that was never put cannot be told from zeros by the dataset alone: the
- * digest of the same step tells. */
 static enum tdbg_status check_guarded(const struct tdbg_site *site,
                                       const struct tdbg_site_plan *plan, enum tdbg_status bad,
                                       struct tdbg_err *err)
@@ -80,6 +78,7 @@ static enum tdbg_status check_store(const struct tdbg_site *site, const struct t
                    site->name);
         return check_guarded(site, plan, bad, err);
     case TDBG_STORE_PACKED:
+    case TDBG_STORE_RESIDUAL:
         return check_guarded(site, plan, bad, err);
     case TDBG_STORE_COUNT:
         break;
@@ -159,10 +158,12 @@ static bool same_plan(const struct tdbg_site_plan *a, const struct tdbg_site_pla
     return a->store == b->store && a->value_every == b->value_every;
 }
 
-static bool is_in_set(const struct tdbg_site_plan *plan)
-{
-    return plan->store == TDBG_STORE_DATASET || plan->store == TDBG_STORE_DELTA;
-}
+/* The group of the stores that have value sets. */
+static const char *const set_group[TDBG_STORE_COUNT] = {
+    [TDBG_STORE_DATASET] = "t",
+    [TDBG_STORE_DELTA] = "delta",
+    [TDBG_STORE_RESIDUAL] = "residual",
+};
 
 /* A value set of the n sites order[0 .. n-1]: all those of one name that are stored in one. */
 static enum tdbg_status add_set(struct tdbg_arena *arena, const struct tdbg_site *sites,
@@ -173,7 +174,7 @@ static enum tdbg_status add_set(struct tdbg_arena *arena, const struct tdbg_site
     const struct tdbg_site *first = &sites[order[0]];
     *set = (struct tdbg_value_set){
         .site = order[0], .ndim = first->ndim, .store = plans[order[0]].store};
-    set->path = tdbg_arena_printf(arena, "%s/%s/%s", set->store == TDBG_STORE_DELTA ? "delta" : "t",
+    set->path = tdbg_arena_printf(arena, "%s/%s/%s", set_group[set->store],
                                   tdbg_stage_text(first->stage), tdbg_site_tensor(first));
     enum tdbg_status st = fill_axes(sites, order, n, set, bad, err);
     if (st != TDBG_OK)
@@ -268,7 +269,7 @@ enum tdbg_status tdbg_layout_build(struct tdbg_arena *arena, const struct tdbg_r
             if (next > i &&
                 compare_sites(&out->order[next - 1], &out->order[next], (void *)sites) == 0)
                 REFUSE("site %s is there twice", s->name);
-            if (is_in_set(&plans[out->order[next]]))
+            if (set_group[plans[out->order[next]].store])
                 stored[n_stored++] = out->order[next];
         }
         if (n_stored > 0)

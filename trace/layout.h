@@ -11,7 +11,7 @@
 enum { TDBG_MAX_LANES = 1 << 20 };
 #define TDBG_MAX_ELEMS (INT64_C(1) << 40) /* of one tensor, and of samples in a batch or a set */
 
-/* One dataset of /t or /delta: the sites of one name, each in a slot of its own.
+/* One dataset of /t, /delta or /residual: the sites of one name, each in a slot of its own.
  *
  *     row of a step:  [ slot 0: lane f, micro 0 ][ slot 1: lane f, micro 1 ] ... [ slot L*A - 1 ]
  */
@@ -48,6 +48,13 @@ struct tdbg_layout {
     struct tdbg_packed_set *packed;
     int32_t n_packed;
 };
+
+/* Stores of which a value that was never put reads as zeros: it is there where its digest of that
+ * step is. */
+static inline bool tdbg_layout_is_guarded(enum tdbg_store store)
+{
+    return store == TDBG_STORE_PACKED || store == TDBG_STORE_DELTA || store == TDBG_STORE_RESIDUAL;
+}
 
 /* Checks a name of a site or keyframe item: printable ASCII, 1 .. TDBG_MAX_SITE_NAME characters,
  * and parts between slashes that are not empty, "." or "..". */

@@ -47,11 +47,15 @@ enum tdbg_status tdbg_trace_read_steps(struct tdbg_trace *trace, int64_t first, 
 enum tdbg_status tdbg_trace_read_digests(struct tdbg_trace *trace, int64_t step, uint64_t *digests,
                                          struct tdbg_err *err);
 
-/* Was this site digested (have its values) at this step? `evaluated` is the step row's field. */
+/* Was this site digested (are its values stored, so that reading them recomputes nothing) at this
+ * step? `evaluated` is the step row's field. */
 bool tdbg_trace_has_digest(const struct tdbg_trace *trace, int32_t site, int64_t step,
                            bool evaluated);
-bool tdbg_trace_has_values(const struct tdbg_trace *trace, int32_t site, int64_t step,
-                           bool evaluated);
+bool tdbg_trace_has_values(struct tdbg_trace *trace, int32_t site, int64_t step, bool evaluated);
+
+/* Is the difference to what replay computes stored of this site at this step (store RESIDUAL)? */
+bool tdbg_trace_has_residual(const struct tdbg_trace *trace, int32_t site, int64_t step,
+                             bool evaluated);
 
 /* Statistics of one site of one step. TDBG_NOT_FOUND where none were recorded. */
 enum tdbg_status tdbg_trace_read_stats(struct tdbg_trace *trace, int64_t step, int32_t site,
@@ -66,11 +70,20 @@ enum tdbg_status tdbg_trace_read_step_stats(struct tdbg_trace *trace, int64_t st
  * *n_elems (may be NULL) is how many are valid. Reads what is stored, wherever it is (dataset,
  * packed, delta, samples, keyframe; TDBG_NOT_FOUND where the writer left a packed or delta value
  * out); else calls the recompute function; else TDBG_NEEDS_REPLAY. Values of store DELTA cost a
- * read of up to TDBG_MAX_WHOLE_EVERY rows, one where the step before was read last. */
+ * read of up to TDBG_MAX_WHOLE_EVERY rows, one where the step before was read last. Values of store
+ * RESIDUAL are recomputed and corrected: TDBG_DAMAGED where that does not give the recorded digest,
+ * TDBG_NOT_FOUND and TDBG_NEEDS_REPLAY as above. */
 enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *trace, int64_t step, int32_t site,
                                         void *data, int64_t *n_elems, struct tdbg_err *err);
 
-/* Called for values that are not stored; same meaning of arguments. Registered by replay/. */
+/* The same where tdbg_trace_has_residual() says so, with what the recompute function made of the
+ * value before it was corrected in `predicted`, which has the room of data. */
+enum tdbg_status tdbg_trace_read_predicted(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                           void *data, void *predicted, int64_t *n_elems,
+                                           struct tdbg_err *err);
+
+/* Called for values that are not stored, or stored as a residual of what this makes; same meaning
+ * of arguments. Registered by replay/. */
 typedef enum tdbg_status (*tdbg_trace_recompute_fn)(void *context, struct tdbg_trace *trace,
                                                     int64_t step, int32_t site, void *data,
                                                     int64_t *n_elems, struct tdbg_err *err);

@@ -107,6 +107,12 @@ static enum tdbg_status load_run(struct tdbg_trace *t, struct tdbg_err *err)
     TDBG_TRY(
         tdbg_h5_get_int(run, "/run", "keyframe_every", 0, INT64_MAX, &info->keyframe_every, err));
     TDBG_TRY(tdbg_h5_get_u64(run, "/run", "seed", &info->seed, err));
+    info->overflow = "wait";
+    if (H5Aexists(run, "overflow") > 0)
+        TDBG_TRY(tdbg_h5_get_text(run, "/run", "overflow", t->arena, &info->overflow, err));
+    if (H5Aexists(run, "memory_bytes") > 0)
+        TDBG_TRY(
+            tdbg_h5_get_int(run, "/run", "memory_bytes", 0, INT64_MAX, &info->memory_bytes, err));
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         TDBG_TRY(tdbg_h5_read_text(t->file, texts[i].path, (hsize_t)t->file_bytes, t->arena,
                                    texts[i].text, err));

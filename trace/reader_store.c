@@ -1,5 +1,5 @@
 /* Reading values that are not in a dataset of their own as they are: packed ones, and differences
- * to the row before. */
+ * to the row before or to the recomputed value. */
 #include "trace/reader_impl.h"
 
 #include <stdlib.h>
@@ -110,6 +110,40 @@ enum tdbg_status tdbg_reader_read_digest(struct tdbg_trace *t, int64_t step, int
 {
     uint64_t at = (uint64_t)(step - t->first_step) * (uint64_t)t->n_sites + (uint64_t)site;
     return tdbg_chunked_read(&t->digest.array, &t->io, at, 1, digest, err);
+}
+
+/* The recompute function may read other values of this trace: it is called before anything is. */
+enum tdbg_status tdbg_reader_read_residual(struct tdbg_trace *t, int64_t step, int32_t site,
+                                           void *data, void *predicted, int64_t *n_elems,
+                                           struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_chunked *c;
+    const struct tdbg_site *s = &t->sites[site];
+    uint64_t slot, row = (uint64_t)tdbg_layout_row(t->first_step, step, t->plans[site].value_every);
+    uint64_t recorded, elems = (uint64_t)tdbg_site_elems(s);
+    unsigned char *residual = NULL;
+    int64_t n = 0;
+    TDBG_FAIL_IF(!t->recompute, NEEDS_REPLAY,
+                 "only the difference to what replay computes is stored");
+    TDBG_TRY(t->recompute(t->recompute_context, t, step, site, data, &n, err));
+    TDBG_ASSERT(n >= 0 && (uint64_t)n <= elems);
+    TDBG_TRY(open_slot(t, site, row + 1, &c, &slot, err));
+    if (predicted)
+        memcpy(predicted, data, (size_t)n * c->elem_bytes);
+    residual = malloc((size_t)elems * c->elem_bytes + 1);
+    TDBG_FAIL_IF(!residual, NO_MEMORY, "no memory for %llu residuals", (unsigned long long)elems);
+    TDBG_TRY(tdbg_chunked_read(c, &t->io, row * c->row_elems + slot, elems, residual, err));
+    tdbg_bits_add(data, residual, (size_t)n, c->elem_bytes);
+    TDBG_TRY(tdbg_reader_read_digest(t, step, site, &recorded, err));
+    TDBG_FAIL_IF(tdbg_digest_reference(data, s->dtype, n) != recorded, DAMAGED,
+                 "%s: what was computed again and its residual do not make the recorded digest",
+                 c->path);
+    if (n_elems)
+        *n_elems = n;
+out:
+    free(residual);
+    return st;
 }
 
 void tdbg_reader_free_stores(struct tdbg_trace *t)

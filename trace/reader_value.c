@@ -30,6 +30,7 @@ enum tdbg_status tdbg_reader_open_set(struct tdbg_trace *t, int32_t i, struct td
         TDBG_TRY(tdbg_chunked_open(t->file, set->path, type, 1 + set->n_axes + set->ndim,
                                    &t->value_cache, &lazy->array, err));
         const struct tdbg_chunked *c = &lazy->array;
+        lazy->array.sparse = set->store == TDBG_STORE_RESIDUAL;
         if (set->store == TDBG_STORE_DELTA)
             st = tdbg_h5_get_int(c->dataset, set->path, "whole_every", 1, TDBG_MAX_WHOLE_EVERY,
                                  &lazy->whole_every, err);
@@ -105,7 +106,20 @@ out:
     return st;
 }
 
-bool tdbg_trace_has_values(const struct tdbg_trace *t, int32_t site, int64_t step, bool evaluated)
+/* Was the value left out? Only where the step says that some were does a missing chunk mean it. */
+static bool is_left_out(struct tdbg_trace *t, int32_t site, int64_t step)
+{
+    struct tdbg_step_row row;
+    struct tdbg_chunked *c;
+    const uint64_t at = (uint64_t)tdbg_layout_row(t->first_step, step, t->plans[site].value_every);
+    if (strcmp(t->info.overflow, "drop") != 0 ||
+        tdbg_trace_read_steps(t, step, 1, &row, NULL) != TDBG_OK || row.dropped == 0 ||
+        tdbg_reader_open_set(t, t->layout.set[site], &c, NULL) != TDBG_OK)
+        return false;
+    return !tdbg_chunked_has(c, at * c->row_elems);
+}
+
+bool tdbg_trace_has_values(struct tdbg_trace *t, int32_t site, int64_t step, bool evaluated)
 {
     TDBG_ASSERT(site >= 0 && site < t->n_sites);
     const struct tdbg_site_plan *plan = &t->plans[site];
@@ -114,6 +128,7 @@ bool tdbg_trace_has_values(const struct tdbg_trace *t, int32_t site, int64_t ste
         return false;
     switch (plan->store) {
     case TDBG_STORE_DATASET:
+        return step % plan->value_every == 0 && !is_left_out(t, site, step);
     case TDBG_STORE_PACKED:
     case TDBG_STORE_DELTA:
         return step % plan->value_every == 0;
@@ -122,6 +137,7 @@ bool tdbg_trace_has_values(const struct tdbg_trace *t, int32_t site, int64_t ste
     case TDBG_STORE_KEYFRAME:
         return tdbg_trace_keyframe_before(t, step) == step;
     case TDBG_STORE_NONE:
+    case TDBG_STORE_RESIDUAL: /* half of it has to be computed */
     case TDBG_STORE_COUNT:
         break;
     }
@@ -208,26 +224,50 @@ out:
 }
 
 /* A place in a row that was never filled holds zeros: without a digest they are no value. */
-static bool is_guarded(enum tdbg_store store)
-{
-    return store == TDBG_STORE_PACKED || store == TDBG_STORE_DELTA;
-}
-
 static enum tdbg_status check_put(struct tdbg_trace *t, int32_t site, int64_t step,
-                                  const char *label, struct tdbg_err *err)
+                                  struct tdbg_err *err)
 {
     uint64_t digest;
+    char label[256];
     enum tdbg_status st = tdbg_reader_read_digest(t, step, site, &digest, err);
     if (st == TDBG_OK && digest == 0)
-        return TDBG_RAISE(err, NOT_FOUND, "%s was not recorded at step %lld", label,
-                          (long long)step);
-    if (st != TDBG_OK)
-        TDBG_H5_CONTEXT(err, "cannot read %s at step %lld", label, (long long)step);
+        return TDBG_RAISE(err, NOT_FOUND, "%s was not recorded at step %lld",
+                          tdbg_site_label(&t->sites[site], label, sizeof label), (long long)step);
     return st;
 }
 
-enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int32_t site,
-                                        void *data, int64_t *n_elems, struct tdbg_err *err)
+bool tdbg_trace_has_residual(const struct tdbg_trace *t, int32_t site, int64_t step, bool evaluated)
+{
+    TDBG_ASSERT(site >= 0 && site < t->n_sites);
+    const struct tdbg_site_plan *plan = &t->plans[site];
+    return plan->store == TDBG_STORE_RESIDUAL && step % plan->value_every == 0 &&
+           step >= t->first_step && step < t->first_step + t->n_steps &&
+           (t->sites[site].stage != TDBG_STAGE_EVAL || evaluated);
+}
+
+/* A value that the file has, at least in part. */
+static enum tdbg_status read_due(struct tdbg_trace *t, const struct tdbg_step_row *row,
+                                 int32_t site, void *data, void *predicted, int64_t *n_elems,
+                                 struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    enum tdbg_store store = t->plans[site].store;
+    char label[256];
+    if (tdbg_layout_is_guarded(store))
+        TDBG_TRY(check_put(t, site, row->step, err));
+    TDBG_TRY(store == TDBG_STORE_RESIDUAL
+                 ? tdbg_reader_read_residual(t, row->step, site, data, predicted, n_elems, err)
+                 : read_stored(t, row, site, data, n_elems, err));
+out:
+    if (st != TDBG_OK && st != TDBG_NOT_FOUND)
+        TDBG_H5_CONTEXT(err, "cannot read %s at step %lld",
+                        tdbg_site_label(&t->sites[site], label, sizeof label),
+                        (long long)row->step);
+    return st;
+}
+
+static enum tdbg_status read_values(struct tdbg_trace *t, int64_t step, int32_t site, void *data,
+                                    void *predicted, int64_t *n_elems, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_step_row row;
@@ -239,17 +279,29 @@ enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int3
     TDBG_TRY(tdbg_trace_read_steps(t, step, 1, &row, err));
     TDBG_FAIL_IF(s->stage == TDBG_STAGE_EVAL && !row.evaluated, NOT_FOUND,
                  "%s: step %lld was not evaluated", label, (long long)step);
-    if (tdbg_trace_has_values(t, site, step, row.evaluated)) {
-        if (is_guarded(t->plans[site].store))
-            TDBG_TRY(check_put(t, site, step, label, err));
-        st = read_stored(t, &row, site, data, n_elems, err);
-        if (st != TDBG_OK)
-            TDBG_H5_CONTEXT(err, "cannot read %s at step %lld", label, (long long)step);
-    } else if (t->recompute) {
-        st = t->recompute(t->recompute_context, t, step, site, data, n_elems, err);
-    } else {
+    bool residual = tdbg_trace_has_residual(t, site, step, row.evaluated);
+    TDBG_FAIL_IF(predicted && !residual, NOT_FOUND, "%s has no residual at step %lld", label,
+                 (long long)step);
+    if (residual || tdbg_trace_has_values(t, site, step, row.evaluated))
+        TDBG_TRY(read_due(t, &row, site, data, predicted, n_elems, err));
+    else if (t->recompute)
+        TDBG_TRY(t->recompute(t->recompute_context, t, step, site, data, n_elems, err));
+    else
         st = TDBG_RAISE(err, NEEDS_REPLAY, "%s is not stored at step %lld", label, (long long)step);
-    }
 out:
     return st;
+}
+
+enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int32_t site,
+                                        void *data, int64_t *n_elems, struct tdbg_err *err)
+{
+    return read_values(t, step, site, data, NULL, n_elems, err);
+}
+
+enum tdbg_status tdbg_trace_read_predicted(struct tdbg_trace *t, int64_t step, int32_t site,
+                                           void *data, void *predicted, int64_t *n_elems,
+                                           struct tdbg_err *err)
+{
+    TDBG_ASSERT(predicted);
+    return read_values(t, step, site, data, predicted, n_elems, err);
 }

@@ -17,6 +17,7 @@ enum {
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */
     TDBG_UUID_BYTES = 16,
+    TDBG_NUMERICS_FOREIGN = 0, /* as numerics_version: another program computed the values */
 };
 
 /* Where the values of a site are kept. */
@@ -27,6 +28,7 @@ enum tdbg_store {
     TDBG_STORE_SAMPLES,  /* /samples: by sample id */
     TDBG_STORE_KEYFRAME, /* /keyframe/<tensor> */
     TDBG_STORE_DELTA,    /* /delta/<stage>/<tensor>, as difference to the row before */
+    TDBG_STORE_RESIDUAL, /* /residual/<stage>/<tensor>, as difference to the recomputed value */
     TDBG_STORE_COUNT
 };
 
@@ -34,7 +36,7 @@ enum tdbg_store {
  * Evaluation sites have every = 1 and `eval_only`: they exist at steps that evaluate. */
 struct tdbg_site_plan {
     int32_t digest_every; /* digests and statistics */
-    int32_t value_every;  /* values, when store is DATASET, PACKED or DELTA */
+    int32_t value_every;  /* values, when store is DATASET, PACKED, DELTA or RESIDUAL */
     enum tdbg_store store;
 };
 
@@ -83,6 +85,8 @@ struct tdbg_run_info {
     int64_t keyframe_every; /* steps */
     uint64_t seed;
     const char *preset;        /* "standard" */
+    const char *overflow;      /* "wait" or "drop": what a full queue does; NULL: wait. Since 1.1 */
+    int64_t memory_bytes;      /* most memory that recording took; 0: not known. Since 1.1 */
     const char *config;        /* effective config as canonical libconfig text, without `inject` */
     const char *config_path;   /* as given on the command line, for messages */
     const char *config_source; /* the file's own text */

@@ -34,12 +34,13 @@ static void put_text(struct tdbg_strbuf *out, const char *text)
         put(out, text, n);
 }
 
-enum { RUN_TEXTS = 9 };
+enum { RUN_TEXTS = 10 };
 static void list_texts(struct tdbg_run_info *info, const char **texts[RUN_TEXTS])
 {
     const char **all[RUN_TEXTS] = {&info->tdbg_version, &info->preset,        &info->config,
                                    &info->config_path,  &info->config_source, &info->inject,
-                                   &info->environment,  &info->dataset,       &info->graph};
+                                   &info->overflow,     &info->environment,   &info->dataset,
+                                   &info->graph};
     memcpy(texts, all, sizeof all);
 }
 

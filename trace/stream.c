@@ -94,6 +94,11 @@ enum tdbg_status tdbg_stream_create(const struct tdbg_stream_options *options,
     return TDBG_OK;
 }
 
+bool tdbg_stream_has_process(const struct tdbg_stream *s)
+{
+    return s->process > 0;
+}
+
 static size_t shape_bytes(int32_t ndim, const int64_t *dims, enum tdbg_dtype dtype)
 {
     size_t n = tdbg_dtype_bytes(dtype);
@@ -214,12 +219,15 @@ enum tdbg_status tdbg_stream_open(struct tdbg_stream *s, const char *path, bool 
                                   const struct tdbg_trace_spec *spec, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    struct tdbg_trace_spec told = *spec;
     copy_spec(s, spec);
     s->shared_bytes = tdbg_ring_shared_bytes(queue_bytes(s));
+    told.info.overflow = s->options.drop ? "drop" : "wait";
+    told.info.memory_bytes = tdbg_stream_memory_bytes(s);
     if (s->process > 0)
-        TDBG_TRY(open_in_process(s, path, force, spec, err));
+        TDBG_TRY(open_in_process(s, path, force, &told, err));
     else
-        TDBG_TRY(open_in_thread(s, path, force, spec, err));
+        TDBG_TRY(open_in_thread(s, path, force, &told, err));
     s->open = true;
 out:
     return st;

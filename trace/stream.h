@@ -25,6 +25,9 @@ struct tdbg_stream;
 enum tdbg_status tdbg_stream_create(const struct tdbg_stream_options *options,
                                     struct tdbg_stream **out, struct tdbg_err *err);
 
+/* false: a thread of this process is going to write; HDF5 must not be called by others then. */
+bool tdbg_stream_has_process(const struct tdbg_stream *stream);
+
 /* Creates the file. Errors as tdbg_trace_writer_create(). */
 enum tdbg_status tdbg_stream_open(struct tdbg_stream *stream, const char *path, bool force,
                                   const struct tdbg_trace_spec *spec, struct tdbg_err *err);

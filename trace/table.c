@@ -68,6 +68,7 @@ static const char *const store_text[TDBG_STORE_COUNT] = {
     [TDBG_STORE_NONE] = "none",         [TDBG_STORE_DATASET] = "dataset",
     [TDBG_STORE_PACKED] = "packed",     [TDBG_STORE_SAMPLES] = "samples",
     [TDBG_STORE_KEYFRAME] = "keyframe", [TDBG_STORE_DELTA] = "delta",
+    [TDBG_STORE_RESIDUAL] = "residual",
 };
 
 const char *tdbg_store_text(enum tdbg_store store)

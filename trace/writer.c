@@ -301,6 +301,7 @@ static enum tdbg_status reopen_alone(struct tdbg_trace_writer *w, struct tdbg_er
         return st;
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     set_access(fapl);
+    H5Pset_file_locking(fapl, false, true); /* whoever reads along holds HDF5's lock */
     w->file = H5Fopen(w->path, H5F_ACC_RDWR, fapl);
     H5Pclose(fapl);
     return w->file >= 0 ? TDBG_OK : TDBG_H5_RAISE(err, IO, "cannot open %s again", w->path);

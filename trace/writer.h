@@ -45,6 +45,14 @@ enum tdbg_status tdbg_trace_writer_put_values(struct tdbg_trace_writer *writer, 
                                               const void *data, int64_t elems,
                                               struct tdbg_err *err);
 
+/* Values of a site with store RESIDUAL in the current step, and what the recompute function of a
+ * reader will make of them; only where the bits of the two differ something is stored. predicted
+ * NULL: value is the difference itself (tdbg_trace_read_residual). Otherwise as
+ * tdbg_trace_writer_put_values. */
+enum tdbg_status tdbg_trace_writer_put_predicted(struct tdbg_trace_writer *writer, int32_t site,
+                                                 const void *value, const void *predicted,
+                                                 int64_t elems, struct tdbg_err *err);
+
 /* Raw samples of the current step, in global batch order: ids (n), x (n, x_dims), y (n, y_dims).
  * A sample whose id was seen before is not stored again; x and y may be NULL where all were. set
  * TRAIN: the ids are the step's batch. set EVAL: the samples are stored, and no batch. */

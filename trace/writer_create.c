@@ -68,6 +68,8 @@ static enum tdbg_status put_run(struct tdbg_trace_writer *w, struct tdbg_err *er
     TDBG_TRY(tdbg_h5_put_int(run, "planned_steps", info->planned_steps, err));
     TDBG_TRY(tdbg_h5_put_int(run, "keyframe_every", info->keyframe_every, err));
     TDBG_TRY(tdbg_h5_put_u64(run, "seed", info->seed, err));
+    TDBG_TRY(tdbg_h5_put_text(run, "overflow", info->overflow ? info->overflow : "wait", err));
+    TDBG_TRY(tdbg_h5_put_int(run, "memory_bytes", info->memory_bytes, err));
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         TDBG_TRY(tdbg_h5_write_text(w->file, texts[i].path, or_empty(texts[i].text), err));
 out:
@@ -177,8 +179,10 @@ static enum tdbg_status create_value_set(struct tdbg_trace_writer *w, int32_t i,
     enum tdbg_dtype dtype = w->sites[set->site].dtype;
     hid_t type = set->store == TDBG_STORE_DATASET ? tdbg_h5_dtype(dtype)
                                                   : tdbg_h5_bits_type(tdbg_dtype_bytes(dtype));
-    TDBG_TRY(tdbg_chunked_create(w->file, set->path, type, n, dims, 1, NULL, TDBG_EFFORT_VALUES,
-                                 array, err));
+    bool residual = set->store == TDBG_STORE_RESIDUAL; /* next to nothing but zeros */
+    TDBG_TRY(tdbg_chunked_create(w->file, set->path, type, n, dims, 1, NULL,
+                                 residual ? TDBG_EFFORT_TABLES : TDBG_EFFORT_VALUES, array, err));
+    array->sparse = residual;
     TDBG_TRY(tdbg_h5_put_int(array->dataset, "every", w->plans[set->site].value_every, err));
     TDBG_TRY(tdbg_h5_put_text(array->dataset, "axes", axes[set->n_axes], err));
     TDBG_TRY(tdbg_h5_put_int(array->dataset, "first_lane", set->first_lane, err));

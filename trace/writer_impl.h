@@ -24,7 +24,7 @@ struct packed_writer {
     int64_t n_rows, n_written; /* of committed steps; the row of the current step is behind them */
 };
 
-/* A dataset of /t or /delta. */
+/* A dataset of /t, /delta or /residual. */
 struct value_writer {
     struct tdbg_chunked array;
     unsigned char *row;    /* all slots of the current step; made when first needed */

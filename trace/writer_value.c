@@ -1,6 +1,6 @@
-/* Values of sites: rows of /t and /delta, one chunk each, and of /packed, written when a chunk of
- * rows is full or the file is flushed. Chunks that are compressed elsewhere are in writer_ahead.c.
- */
+/* Values of sites: rows of /t, /delta and /residual, one chunk each, and of /packed, written when a
+ * chunk of rows is full or the file is flushed. Chunks that are compressed elsewhere are in
+ * writer_ahead.c. */
 #include "trace/writer_impl.h"
 
 #include <stdlib.h>
@@ -78,18 +78,21 @@ static void fill_place(unsigned char *place, size_t place_bytes, const void *dat
     memset(place + used, 0, place_bytes - used);
 }
 
-/* Puts elems elements into the site's slot of the row that is written when the step commits. */
+/* Puts elems elements into the site's slot of the row that is written when the step commits: as
+ * they are, or, where `predicted` is not NULL, as difference to it. */
 static enum tdbg_status put_slot(struct tdbg_trace_writer *w, int32_t site, const void *data,
-                                 int64_t elems, struct tdbg_err *err)
+                                 const void *predicted, int64_t elems, struct tdbg_err *err)
 {
     struct value_writer *v = &w->values[w->layout.set[site]];
-    size_t elem_bytes = v->array.elem_bytes;
+    size_t n = (size_t)elems, elem_bytes = v->array.elem_bytes;
     size_t slot_bytes = (size_t)w->layout.sets[w->layout.set[site]].slot_elems * elem_bytes;
     enum tdbg_status st = reserve_row(v, &v->row, err);
     if (st != TDBG_OK)
         return st;
-    fill_place(v->row + (size_t)w->layout.slot[site] * slot_bytes, slot_bytes, data,
-               (size_t)elems * elem_bytes);
+    unsigned char *slot = v->row + (size_t)w->layout.slot[site] * slot_bytes;
+    fill_place(slot, slot_bytes, data, n * elem_bytes);
+    if (predicted)
+        tdbg_bits_subtract(slot, slot, predicted, n, elem_bytes);
     v->pending = true;
     return TDBG_OK;
 }
@@ -109,30 +112,62 @@ static void put_packed(struct tdbg_trace_writer *w, int32_t site, const void *da
                (size_t)elems * elem_bytes);
 }
 
+/* What the calls that put values have in common. *due: is there a place for them? */
+static enum tdbg_status begin_put(struct tdbg_trace_writer *w, int32_t site, int64_t elems,
+                                  bool predicted, bool *due, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_ASSERT(site >= 0 && site < w->n_sites);
+    const char *name = w->sites[site].name;
+    enum tdbg_store store = w->plans[site].store;
+    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
+    TDBG_FAIL_IF(store != TDBG_STORE_PACKED && w->layout.set[site] < 0, USAGE,
+                 "site %s is not stored by step", name);
+    TDBG_FAIL_IF(predicted != (store == TDBG_STORE_RESIDUAL), USAGE,
+                 predicted ? "site %s is not stored as a residual"
+                           : "site %s is stored as a residual and needs a prediction",
+                 name);
+    TDBG_FAIL_IF(elems < 0 || elems > tdbg_site_elems(&w->sites[site]), USAGE,
+                 "site %s: %lld values are more than its shape holds", name, (long long)elems);
+    int64_t step = w->first_step + w->n_steps;
+    *due = w->n_steps == 0 || step % w->plans[site].value_every == 0;
+    w->value_put[site] = *due;
+out:
+    return st;
+}
+
 enum tdbg_status tdbg_trace_writer_put_values(struct tdbg_trace_writer *w, int32_t site,
                                               const void *data, int64_t elems, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    bool due;
     tdbg_h5_begin();
-    TDBG_ASSERT(site >= 0 && site < w->n_sites);
-    const struct tdbg_site *s = &w->sites[site];
+    TDBG_TRY(begin_put(w, site, elems, false, &due, err));
+    if (!due)
+        goto out;
     enum tdbg_store store = w->plans[site].store;
     int32_t set = w->layout.set[site];
-    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
-    TDBG_FAIL_IF(store != TDBG_STORE_PACKED && set < 0, USAGE, "site %s is not stored by step",
-                 s->name);
-    TDBG_FAIL_IF(elems < 0 || elems > tdbg_site_elems(s), USAGE,
-                 "site %s: %lld values are more than its shape holds", s->name, (long long)elems);
-    int64_t step = w->first_step + w->n_steps;
-    if (w->n_steps > 0 && step % w->plans[site].value_every != 0)
-        goto out; /* not due: nothing will ever look for it */
-    w->value_put[site] = true;
     if (store == TDBG_STORE_PACKED)
         put_packed(w, site, data, elems);
     else if (store == TDBG_STORE_DATASET && (uint64_t)elems == w->values[set].array.row_elems)
         TDBG_TRY(write_row(w, set, data, err));
     else
-        TDBG_TRY(put_slot(w, site, data, elems, err));
+        TDBG_TRY(put_slot(w, site, data, NULL, elems, err));
+out:
+    w->failed |= st != TDBG_OK;
+    return st;
+}
+
+enum tdbg_status tdbg_trace_writer_put_predicted(struct tdbg_trace_writer *w, int32_t site,
+                                                 const void *value, const void *predicted,
+                                                 int64_t elems, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    bool due;
+    tdbg_h5_begin();
+    TDBG_TRY(begin_put(w, site, elems, true, &due, err));
+    if (due)
+        TDBG_TRY(put_slot(w, site, value, predicted, elems, err));
 out:
     w->failed |= st != TDBG_OK;
     return st;
@@ -148,8 +183,7 @@ static enum tdbg_status check_put(const struct tdbg_trace_writer *w,
     char label[256];
     for (int32_t i = 0; i < w->n_sites; i++) {
         const struct tdbg_site_plan *plan = &w->plans[i];
-        if ((plan->store != TDBG_STORE_PACKED && plan->store != TDBG_STORE_DELTA) ||
-            row->step % plan->value_every != 0 ||
+        if (!tdbg_layout_is_guarded(plan->store) || row->step % plan->value_every != 0 ||
             (w->sites[i].stage == TDBG_STAGE_EVAL && !row->evaluated))
             continue;
         TDBG_FAIL_IF(w->value_put[i] != (digests[i] != 0), USAGE, "%s at step %lld has %s",
@@ -207,8 +241,10 @@ static enum tdbg_status commit_set(struct tdbg_trace_writer *w, int32_t set, int
     bool due = step % w->plans[w->layout.sets[set].site].value_every == 0;
     if (due && w->layout.sets[set].store == TDBG_STORE_DELTA) {
         TDBG_TRY(write_delta(w, set, err));
-        v->pending = true;
-    } else if (due && v->pending) {
+        v->pending = true; /* what is in `row` now has had its day */
+    } else if (due && (v->pending || w->layout.sets[set].store == TDBG_STORE_RESIDUAL)) {
+        TDBG_TRY(
+            reserve_row(v, &v->row, err)); /* a residual of zeros only makes the dataset longer */
         TDBG_TRY(write_row(w, set, v->row, err));
     }
     if (v->pending)

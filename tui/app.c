@@ -64,6 +64,11 @@ void tdbg_tui_app_free(struct tdbg_tui_app *app)
     tdbg_strbuf_free(&app->answer);
 }
 
+static bool is_too_small(const struct tdbg_tui_app *app)
+{
+    return app->width < TDBG_SCREEN_MIN_WIDTH || app->height < TDBG_SCREEN_MIN_HEIGHT;
+}
+
 static void settle(struct tdbg_tui_app *app)
 {
     if (app->n_screens > 0 && top_screen(app)->settle)
@@ -115,7 +120,8 @@ static void suspend(struct tdbg_tui_app *app, int64_t count, bool has_count)
 
 static void cancel(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
-    (void)app, (void)count, (void)has_count; /* count and message are gone by now */
+    (void)count, (void)has_count; /* count and message are gone by now */
+    tdbg_tui_model_set_pattern(&app->model, NULL);
 }
 
 static void find(struct tdbg_tui_app *app, int64_t count, bool has_count)
@@ -214,35 +220,49 @@ static void answer_key(struct tdbg_tui_app *app, uint32_t key)
 static void dispatch(struct tdbg_tui_app *app, uint32_t key)
 {
     char name[TDBG_KEY_NAME_BYTES];
-    const int64_t count = app->count;
+    const bool has_count = app->has_count;
+    const int64_t count = has_count ? app->count : 1;
     const enum tdbg_tui_request request = tdbg_tui_key_request(key);
     const struct tdbg_tui_action *action = request ? find_action(top_screen(app), request) : NULL;
-    app->count = 0;
+    app->has_count = false;
     tdbg_tui_model_hush(&app->model);
     if (action)
-        action->run(app, count > 0 ? count : 1, count > 0);
+        action->run(app, count, has_count);
     else
         tdbg_tui_model_say(&app->model, "%s does nothing here; ? shows the keys",
                            tdbg_tui_key_name(key, name));
 }
 
-/* Counts without digits before them start at 1: a 0 alone is no count. `0G` is step 0 all the same,
- * for which the g key is there. */
 static bool count_key(struct tdbg_tui_app *app, uint32_t key)
 {
-    if (key < '0' || key > '9' || (key == '0' && app->count == 0))
+    if (key < '0' || key > '9')
         return false;
-    app->count = app->count * 10 + (int64_t)(key - '0');
+    app->count = (app->has_count ? app->count * 10 : 0) + (int64_t)(key - '0');
+    app->has_count = true;
     if (app->count > max_count)
         app->count = max_count;
     return true;
+}
+
+/* Nobody sees what is open, so q leaves all of it, and nothing else is changed blindly. */
+static void too_small_key(struct tdbg_tui_app *app, uint32_t key)
+{
+    const enum tdbg_tui_request request = tdbg_tui_key_request(key);
+    if (request == TDBG_REQUEST_BACK || request == TDBG_REQUEST_QUIT)
+        quit(app, 1, false);
+    else if (request == TDBG_REQUEST_REDRAW)
+        app->wants_redraw = true;
+    else if (request == TDBG_REQUEST_SUSPEND)
+        app->wants_suspend = true;
 }
 
 void tdbg_tui_app_key(struct tdbg_tui_app *app, uint32_t key)
 {
     if (app->done)
         return;
-    if (app->asks)
+    if (is_too_small(app))
+        too_small_key(app, key);
+    else if (app->asks)
         answer_key(app, key);
     else if (!count_key(app, key))
         dispatch(app, key);
@@ -251,9 +271,9 @@ void tdbg_tui_app_key(struct tdbg_tui_app *app, uint32_t key)
 
 void tdbg_tui_app_mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
 {
-    if (app->done || app->asks)
+    if (app->done || app->asks || is_too_small(app))
         return;
-    app->count = 0;
+    app->has_count = false;
     tdbg_tui_model_hush(&app->model);
     if (top_screen(app)->mouse)
         top_screen(app)->mouse(app, x, y, button);
@@ -269,7 +289,7 @@ void tdbg_tui_app_draw_message(const struct tdbg_tui_app *app, struct tdbg_tui_g
                                struct tdbg_tui_rect rect)
 {
     char count[32] = "";
-    if (app->count > 0)
+    if (app->has_count)
         snprintf(count, sizeof count, "%lld", (long long)app->count);
     if (!app->asks) {
         tdbg_tui_view_message(&app->model, count, grid, rect);
@@ -336,7 +356,7 @@ const struct tdbg_tui_grid *tdbg_tui_app_draw(struct tdbg_tui_app *app)
     tdbg_tui_grid_resize(&app->grid, app->width, app->height);
     if (app->done)
         return &app->grid;
-    if (app->width < TDBG_SCREEN_MIN_WIDTH || app->height < TDBG_SCREEN_MIN_HEIGHT) {
+    if (is_too_small(app)) {
         draw_too_small(&app->grid);
         return &app->grid;
     }

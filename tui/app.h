@@ -10,7 +10,7 @@
 
 struct tdbg_tui_app;
 
-/* What a screen does for a request. count >= 1; has_count: the user typed it. */
+/* What a screen does for a request. count: 1 where the user typed none; 0 is possible. */
 struct tdbg_tui_action {
     enum tdbg_tui_request request; /* TDBG_REQUEST_NONE ends a table */
     void (*run)(struct tdbg_tui_app *app, int64_t count, bool has_count);
@@ -39,8 +39,9 @@ struct tdbg_tui_app {
     int n_screens;
     int width, height;
 
-    int64_t count; /* being typed; 0: none */
-    bool asks;     /* the message row is a prompt for what to find */
+    bool has_count; /* one is being typed */
+    int64_t count;
+    bool asks; /* the message row is a prompt for what to find */
     struct tdbg_strbuf answer;
     int64_t answer_count;
 

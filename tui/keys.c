@@ -86,8 +86,10 @@ const char *tdbg_tui_key_name(uint32_t key, char buf[TDBG_KEY_NAME_BYTES])
 {
     static const char *const special[] = {"Up",   "Down", "Left", "Right",     "PgUp",
                                           "PgDn", "Home", "End",  "Backspace", "Shift-Tab"};
-    if (key > TDBG_KEY_F0)
-        snprintf(buf, TDBG_KEY_NAME_BYTES, "F%u", (unsigned)(key - TDBG_KEY_F0) % 100);
+    if (key >= TDBG_KEY_BEYOND)
+        snprintf(buf, TDBG_KEY_NAME_BYTES, "this key");
+    else if (key > TDBG_KEY_F0)
+        snprintf(buf, TDBG_KEY_NAME_BYTES, "F%u", (unsigned)(key - TDBG_KEY_F0));
     else if (key >= TDBG_KEY_SPECIAL && key < TDBG_KEY_F0)
         snprintf(buf, TDBG_KEY_NAME_BYTES, "%s", special[key - TDBG_KEY_SPECIAL]);
     else if (key == TDBG_KEY_TAB || key == TDBG_KEY_ENTER || key == TDBG_KEY_ESC || key == ' ')
@@ -96,6 +98,8 @@ const char *tdbg_tui_key_name(uint32_t key, char buf[TDBG_KEY_NAME_BYTES])
                  : key == TDBG_KEY_ENTER ? "Enter"
                  : key == ' '            ? "Space"
                                          : "Esc");
+    else if (key == 127)
+        snprintf(buf, TDBG_KEY_NAME_BYTES, "^?");
     else if (key < ' ')
         snprintf(buf, TDBG_KEY_NAME_BYTES, "^%c", (char)(key + '@'));
     else

@@ -27,8 +27,8 @@ enum {
     TDBG_KEY_END,
     TDBG_KEY_BACKSPACE,
     TDBG_KEY_SHIFT_TAB,
-    TDBG_KEY_F0, /* F1 is TDBG_KEY_F0 + 1, and so on to F12 */
-    TDBG_KEY_BEYOND = TDBG_KEY_F0 + 13,
+    TDBG_KEY_F0,                        /* F1 is TDBG_KEY_F0 + 1, and so on to F12 */
+    TDBG_KEY_BEYOND = TDBG_KEY_F0 + 13, /* from here on: a key without a name */
 };
 
 /* X(NAME, group, help, hint in the key row or NULL, keys in the key row or NULL) in the order of
@@ -80,7 +80,7 @@ const struct tdbg_tui_request_info *tdbg_tui_request_info(enum tdbg_tui_request 
 /* The request of a key, or TDBG_REQUEST_NONE. */
 enum tdbg_tui_request tdbg_tui_key_request(uint32_t key);
 
-/* "n", "^D", "PgUp", "F1" into buf; returns buf. */
+/* "n", "^D", "PgUp", "F1", or "this key" into buf; returns buf. */
 enum { TDBG_KEY_NAME_BYTES = 16 };
 const char *tdbg_tui_key_name(uint32_t key, char buf[TDBG_KEY_NAME_BYTES]);
 

@@ -37,7 +37,9 @@ enum tdbg_status tdbg_tui_model_init(struct tdbg_tui_model *m, const struct tdbg
     for (size_t i = 0; i < n; i++)
         m->stats[i] = m->prev_stats[i] = tdbg_tui_stats_absent;
     for (int32_t i = 0; i < data->n_sites; i++)
-        m->has_lanes = m->has_lanes || data->sites[i].lane > 0 || data->sites[i].micro > 0;
+        m->has_micros = m->has_micros || data->sites[i].micro > 0;
+    for (int32_t i = 0; i < data->n_sites; i++)
+        m->has_lanes = m->has_lanes || m->has_micros || data->sites[i].lane > 0;
 out:
     if (st != TDBG_OK)
         tdbg_tui_model_free(m);
@@ -62,9 +64,13 @@ int64_t tdbg_tui_model_last_step(const struct tdbg_tui_model *m)
 const char *tdbg_tui_model_site_label(const struct tdbg_tui_model *m, int32_t site,
                                       char buf[TDBG_SITE_LABEL_BYTES])
 {
-    if (m->has_lanes)
-        return tdbg_site_label(&m->data->sites[site], buf, TDBG_SITE_LABEL_BYTES);
-    snprintf(buf, TDBG_SITE_LABEL_BYTES, "%s", m->data->sites[site].name);
+    const struct tdbg_site *s = &m->data->sites[site];
+    if (m->has_micros && s->lane >= 0 && s->micro >= 0)
+        snprintf(buf, TDBG_SITE_LABEL_BYTES, "%s lane %d.%d", s->name, (int)s->lane, (int)s->micro);
+    else if (m->has_lanes && s->lane >= 0)
+        snprintf(buf, TDBG_SITE_LABEL_BYTES, "%s lane %d", s->name, (int)s->lane);
+    else
+        snprintf(buf, TDBG_SITE_LABEL_BYTES, "%s", s->name);
     return buf;
 }
 
@@ -179,8 +185,8 @@ bool tdbg_tui_model_site_matches(const struct tdbg_tui_model *m, int32_t site)
 
 void tdbg_tui_model_set_pattern(struct tdbg_tui_model *m, const char *pattern)
 {
-    char *copy = strdup(pattern);
-    if (!copy)
+    char *copy = pattern ? strdup(pattern) : NULL;
+    if (pattern && !copy)
         return;
     free(m->pattern);
     m->pattern = copy;

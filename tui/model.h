@@ -46,7 +46,8 @@ struct tdbg_tui_model {
     int32_t n_broken_sites, first_broken_site; /* sites with NaN or Inf; -1: none */
 
     int32_t eval_sites[2]; /* eval/loss, eval/accuracy; -1: not in this trace */
-    bool has_lanes;        /* site names need their lane to tell them apart */
+    bool has_lanes;        /* site names need their lane to tell them apart, */
+    bool has_micros;       /* and their micro-batch */
 };
 
 /* Reads nothing. The data is borrowed. Free with _free. */
@@ -68,9 +69,10 @@ void tdbg_tui_model_move_ops(struct tdbg_tui_model *model, int64_t count);   /* 
 void tdbg_tui_model_move_sites(struct tdbg_tui_model *model, int64_t count); /* within the list */
 void tdbg_tui_model_goto_site(struct tdbg_tui_model *model, int64_t site);
 
-/* Sets what to look for (copied), and goes to the count-th site that matches, forward from the
- * focus or, with a negative count, backward, around the ends. A pattern with *, ? or [ has to match
- * the whole name or the name without its stage; any other is searched inside the name. */
+/* Sets what to look for (copied; NULL: nothing any more), and goes to the count-th site that
+ * matches, forward from the focus or, with a negative count, backward, around the ends. A pattern
+ * with *, ? or [ has to match the whole name or the name without its stage; any other is searched
+ * inside the name. */
 void tdbg_tui_model_set_pattern(struct tdbg_tui_model *model, const char *pattern);
 void tdbg_tui_model_find(struct tdbg_tui_model *model, int64_t count);
 bool tdbg_tui_model_site_matches(const struct tdbg_tui_model *model, int32_t site);
@@ -85,7 +87,9 @@ void tdbg_tui_model_hush(struct tdbg_tui_model *model);
 
 int64_t tdbg_tui_model_last_step(const struct tdbg_tui_model *model);
 
-/* Name of a site as the list shows it, into buf; returns buf. */
+/* Name of a site as the list shows it, into buf; returns buf. Where there are several lanes,
+ * "fwd/fc1 lane 2", with several micro-batches "fwd/fc1 lane 2.0": short, because the list is
+ * narrow. */
 enum { TDBG_SITE_LABEL_BYTES = TDBG_MAX_SITE_NAME + 48 };
 const char *tdbg_tui_model_site_label(const struct tdbg_tui_model *model, int32_t site,
                                       char buf[TDBG_SITE_LABEL_BYTES]);

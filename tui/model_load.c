@@ -71,27 +71,38 @@ static void load_stats(struct tdbg_tui_model *m)
     }
 }
 
-/* The last step up to `step` that evaluated, or -1. Whole buckets are looked up; only the part of a
- * bucket before `step` may have to be read, and a bucket is one step in runs of usual length. */
+/* The last of steps from .. to that evaluated; -1: none, or they cannot be read. */
+static int64_t find_eval_in_rows(struct tdbg_tui_model *m, int64_t from, int64_t to)
+{
+    enum { ROWS = 64 };
+    struct tdbg_step_row rows[ROWS];
+    struct tdbg_err err = {0};
+    while (to >= from) {
+        const int64_t n = to - from + 1 < ROWS ? to - from + 1 : ROWS;
+        to -= n;
+        if (m->data->read_steps(m->data->context, to + 1, n, rows, &err) != TDBG_OK) {
+            say_fault(m, &err);
+            return -1;
+        }
+        for (int64_t i = n; i > 0; i--) {
+            if (rows[i - 1].evaluated)
+                return to + i;
+        }
+    }
+    return -1;
+}
+
+/* The last step up to `step` that evaluated, or -1. */
 static int64_t find_eval(struct tdbg_tui_model *m, int64_t step)
 {
-    const struct tdbg_tui_series *s = &m->series;
-    struct tdbg_step_row row;
-    if (step < s->first_step)
-        return -1;
-    int64_t b = (step - s->first_step) / s->bucket_steps;
-    if (s->last_eval[b] > step) {
-        for (int64_t i = step; i >= s->first_step + b * s->bucket_steps; i--) {
-            if (!read_row(m, i, &row))
-                return -1;
-            if (row.evaluated)
-                return i;
-        }
-        b--;
+    struct tdbg_tui_eval_place place = tdbg_tui_series_last_eval(&m->series, step);
+    while (!place.is_certain) {
+        const int64_t found = find_eval_in_rows(m, place.from, place.to);
+        if (found >= 0)
+            return found;
+        place = tdbg_tui_series_last_eval(&m->series, place.from - 1);
     }
-    while (b >= 0 && s->last_eval[b] < 0)
-        b--;
-    return b >= 0 ? s->last_eval[b] : -1;
+    return place.to;
 }
 
 static bool read_eval(struct tdbg_tui_model *m, int64_t step, int32_t site, double *out)

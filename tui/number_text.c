@@ -40,8 +40,9 @@ const char *tdbg_text_number(char buf[TDBG_NUMBER_BYTES], double value, int widt
         snprintf(buf, TDBG_NUMBER_BYTES, "%.*g", digits, value);
         shorten_exponent(buf);
         if ((int)strlen(buf) <= width)
-            break;
+            return buf;
     }
+    snprintf(buf, TDBG_NUMBER_BYTES, "-0"); /* a negative exponent of three digits */
     return buf;
 }
 

@@ -9,8 +9,8 @@
 
 enum { TDBG_NUMBER_BYTES = 160 };
 
-/* At most width (>= 6) columns: three digits, fewer where they do not fit; small whole numbers in
- * full; "nan", "inf", "-inf". */
+/* At most width (>= 6) columns: three digits, fewer where they do not fit, "-0" where not even one
+ * does; small whole numbers in full; "nan", "inf", "-inf". */
 const char *tdbg_text_number(char buf[TDBG_NUMBER_BYTES], double value, int width);
 
 /* "2.31e+00" */

@@ -67,13 +67,12 @@ int tdbg_tui_panes_site_rows(const struct tdbg_tui_panes *p)
     return p->sites.height > 2 ? p->sites.height - 1 : 1;
 }
 
-int64_t tdbg_tui_panes_scroll(int64_t top, int64_t at, int64_t n, int64_t visible)
+int64_t tdbg_tui_panes_scroll(int64_t at, int64_t n, int64_t visible)
 {
+    const int64_t context = visible >= 12 ? 2 : visible >= 4 ? 1 : 0;
+    const int64_t page_rows = visible - 2 * context;
+    int64_t top = at < context ? 0 : (at - context) / page_rows * page_rows;
     if (top > n - visible)
         top = n - visible;
-    if (at < top)
-        top = at;
-    if (at >= top + visible)
-        top = at - visible + 1;
     return top < 0 ? 0 : top;
 }

@@ -27,8 +27,9 @@ struct tdbg_tui_panes tdbg_tui_panes_lay_out(int width, int height, enum tdbg_tu
 /* Rows of the site list that fit, at least 1. */
 int tdbg_tui_panes_site_rows(const struct tdbg_tui_panes *panes);
 
-/* First row of a list of n rows so that row `at` is among the `visible` ones: `top` where it can
- * stay. */
-int64_t tdbg_tui_panes_scroll(int64_t top, int64_t at, int64_t n, int64_t visible);
+/* First row of a list of n rows so that row `at` is among the `visible` ones. It depends on nothing
+ * else, so that a move and its reverse show the same rows again. The list moves by pages which
+ * overlap, so that around `at` there is always a row before and after, where there is room. */
+int64_t tdbg_tui_panes_scroll(int64_t at, int64_t n, int64_t visible);
 
 #endif

@@ -27,7 +27,7 @@ static void settle(struct tdbg_tui_app *app)
     struct tdbg_tui_model *m = &app->model;
     const struct tdbg_tui_panes p = lay_out(app);
     if (p.sites.height > 0)
-        m->sites_top = (int32_t)tdbg_tui_panes_scroll(m->sites_top, m->focus.site, m->data->n_sites,
+        m->sites_top = (int32_t)tdbg_tui_panes_scroll(m->focus.site, m->data->n_sites,
                                                       tdbg_tui_panes_site_rows(&p));
 }
 

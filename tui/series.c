@@ -41,6 +41,7 @@ enum tdbg_status tdbg_tui_series_init(struct tdbg_tui_series *s, const struct td
                                   .lowest_loss_step = -1};
     while ((s->n_steps - 1) / s->bucket_steps >= TDBG_SERIES_BUCKETS)
         s->bucket_steps *= 2;
+    s->part_steps = s->bucket_steps > TDBG_SERIES_PARTS ? s->bucket_steps / TDBG_SERIES_PARTS : 1;
     s->n_buckets = (int32_t)((s->n_steps - 1) / s->bucket_steps) + 1;
     const size_t n = (size_t)s->n_buckets;
     for (int m = 0; m < TDBG_METRIC_CHARTED; m++) {
@@ -48,8 +49,9 @@ enum tdbg_status tdbg_tui_series_init(struct tdbg_tui_series *s, const struct td
         TDBG_FAIL_IF(!s->buckets[m], NO_MEMORY, "no memory for a chart");
     }
     s->last_eval = malloc(n * sizeof *s->last_eval);
+    s->evals = calloc(n, sizeof *s->evals);
     s->rows = malloc(TDBG_SERIES_BLOCK_STEPS * sizeof *s->rows);
-    TDBG_FAIL_IF(!s->last_eval || !s->rows, NO_MEMORY, "no memory for a chart");
+    TDBG_FAIL_IF(!s->last_eval || !s->evals || !s->rows, NO_MEMORY, "no memory for a chart");
     for (size_t i = 0; i < n; i++)
         s->last_eval[i] = -1;
 out:
@@ -63,6 +65,7 @@ void tdbg_tui_series_free(struct tdbg_tui_series *s)
     for (int m = 0; m < TDBG_METRIC_CHARTED; m++)
         free(s->buckets[m]);
     free(s->last_eval);
+    free(s->evals);
     free(s->rows);
     *s = (struct tdbg_tui_series){0};
 }
@@ -88,12 +91,35 @@ static void add_row(struct tdbg_tui_series *s, int64_t index, const struct tdbg_
         const struct tdbg_tui_bucket one = {value, value, finite, !finite};
         join(&s->buckets[m][b], &one);
     }
-    if (row->evaluated)
+    if (row->evaluated) {
         s->last_eval[b] = s->first_step + index;
+        s->evals[b] |= UINT64_C(1) << (index % s->bucket_steps / s->part_steps);
+    }
     if (isfinite(row->loss) && !((double)row->loss >= s->lowest_loss)) {
         s->lowest_loss = (double)row->loss;
         s->lowest_loss_step = s->first_step + index;
     }
+}
+
+struct tdbg_tui_eval_place tdbg_tui_series_last_eval(const struct tdbg_tui_series *s, int64_t step)
+{
+    const struct tdbg_tui_eval_place none = {-1, -1, true};
+    const int64_t index = step - s->first_step;
+    if (index < 0 || index >= s->n_read)
+        return none;
+    int64_t b = index / s->bucket_steps;
+    const int last_part = (int)(index % s->bucket_steps / s->part_steps);
+    uint64_t parts = s->evals[b] & UINT64_MAX >> (TDBG_SERIES_PARTS - 1 - last_part);
+    while (parts == 0 && b > 0)
+        parts = s->evals[--b];
+    if (parts == 0)
+        return none;
+    if (s->last_eval[b] <= step)
+        return (struct tdbg_tui_eval_place){s->last_eval[b], s->last_eval[b], true};
+    const int part = TDBG_SERIES_PARTS - 1 - __builtin_clzll(parts);
+    const int64_t from = s->first_step + b * s->bucket_steps + part * s->part_steps;
+    const int64_t to = from + s->part_steps - 1;
+    return (struct tdbg_tui_eval_place){from, to < step ? to : step, s->part_steps == 1};
 }
 
 bool tdbg_tui_series_is_complete(const struct tdbg_tui_series *s)

@@ -30,6 +30,7 @@ enum { TDBG_METRIC_CHARTED = TDBG_METRIC_EVAL_LOSS }; /* the first ones have a s
 
 enum {
     TDBG_SERIES_BUCKETS = 4096,
+    TDBG_SERIES_PARTS = 64,         /* of a bucket, for what is known of evaluations */
     TDBG_SERIES_BLOCK_STEPS = 1024, /* rows that are read at once */
 };
 
@@ -46,6 +47,8 @@ struct tdbg_tui_series {
     int64_t n_faults; /* of them, steps that could not be read */
     struct tdbg_tui_bucket *buckets[TDBG_METRIC_CHARTED]; /* (n_buckets) each */
     int64_t *last_eval;         /* (n_buckets) last step of the bucket that evaluated, or -1 */
+    int64_t part_steps;         /* steps in a part of a bucket: 1 in runs of usual length */
+    uint64_t *evals;            /* (n_buckets) bit i: a step of part i evaluated */
     struct tdbg_step_row *rows; /* (TDBG_SERIES_BLOCK_STEPS), while reading */
     double lowest_loss;         /* NaN: no finite loss yet */
     int64_t lowest_loss_step;
@@ -65,6 +68,15 @@ bool tdbg_tui_series_is_complete(const struct tdbg_tui_series *series);
 /* What the buckets that hold any of steps first .. last say together. */
 struct tdbg_tui_bucket tdbg_tui_series_range(const struct tdbg_tui_series *series, int metric,
                                              int64_t first, int64_t last);
+
+/* Where the last evaluation up to a step is: at `to` where it is certain, else at one of from .. to
+ * or, if none of these evaluated, before them. to = -1: there is none, or the step is not read. */
+struct tdbg_tui_eval_place {
+    int64_t from, to;
+    bool is_certain;
+};
+struct tdbg_tui_eval_place tdbg_tui_series_last_eval(const struct tdbg_tui_series *series,
+                                                     int64_t step);
 
 /* Value of a metric in a row; false: the row has none. Metrics without a series are whole numbers
  * of the row, or none. A NaN gradient norm means "not recorded" in a row (trace/schema.h). */

@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <langinfo.h>
 #include <ncurses.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <term.h>
 #include <unistd.h>
@@ -20,6 +23,7 @@ struct tdbg_tui_terminal {
     bool ascii, colour, mouse;
     bool says_idle; /* TDBG_TEST_SYNC: a title "idle N" whenever it waits for a key */
     int64_t n_idle;
+    struct sigaction former_winch;
     int kept_stderr, saved_stderr; /* -1: standard error is left alone */
     char reset[MAX_RESET_BYTES];   /* escape sequences that undo all that was done */
     struct tdbg_tui_grid shown;    /* what the terminal shows; no cells: nothing yet */
@@ -31,7 +35,7 @@ static size_t reset_used;
 
 static int add_reset_byte(int c)
 {
-    if (reset_used + 1 < MAX_RESET_BYTES)
+    if (c != 0 && reset_used + 1 < MAX_RESET_BYTES) /* without padding */
         reset_text[reset_used++] = (char)c;
     return c;
 }
@@ -117,6 +121,46 @@ static void set_modes(struct tdbg_tui_terminal *t, const struct tdbg_tui_options
     }
 }
 
+/* A signal for a new size that came just before a read would be seen only after the next key, so it
+ * counts this up, which is waited for together with the input. */
+static int resize_count = -1;
+
+static void count_resize(int number)
+{
+    const int saved_errno = errno;
+    const uint64_t one = 1;
+    ssize_t ignored = write(resize_count, &one, sizeof one);
+    (void)ignored, (void)number;
+    errno = saved_errno;
+}
+
+/* Before newterm(), which leaves alone a signal that is caught. */
+static bool catch_resize(struct tdbg_tui_terminal *t)
+{
+    struct sigaction action = {.sa_handler = count_resize, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    resize_count = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return resize_count >= 0 && sigaction(SIGWINCH, &action, &t->former_winch) == 0;
+}
+
+static void release_resize(const struct tdbg_tui_terminal *t)
+{
+    if (resize_count < 0)
+        return;
+    sigaction(SIGWINCH, &t->former_winch, NULL);
+    close(resize_count);
+    resize_count = -1;
+}
+
+/* Tells ncurses the size of the terminal; the next key is KEY_RESIZE where it is another one. */
+static void adopt_size(void)
+{
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0 &&
+        is_term_resized(size.ws_row, size.ws_col))
+        resizeterm(size.ws_row, size.ws_col);
+}
+
 /* ncurses itself would end the process over an unknown TERM. */
 static enum tdbg_status check_term(struct tdbg_err *err)
 {
@@ -158,6 +202,7 @@ enum tdbg_status tdbg_tui_terminal_open(const struct tdbg_tui_options *options,
                                          .kept_stderr = t->kept_stderr,
                                          .saved_stderr = t->saved_stderr};
     tdbg_tui_terminal_guard(&guard);
+    TDBG_FAIL_IF(!catch_resize(t), IO, "cannot watch the size of the terminal");
     t->screen = newterm(NULL, stdout, stdin);
     tdbg_tui_terminal_arm();
     TDBG_FAIL_IF(!t->screen, USAGE, "cannot use the terminal TERM=%s", getenv("TERM"));
@@ -177,6 +222,7 @@ void tdbg_tui_terminal_close(struct tdbg_tui_terminal *t)
         endwin();
         delscreen(t->screen);
     }
+    release_resize(t);
     if (*t->reset)
         tdbg_tui_terminal_unguard();
     give_stderr_back(t);
@@ -295,19 +341,39 @@ static void say_idle(struct tdbg_tui_terminal *t)
     (void)ignored;
 }
 
+/* Sleeps until there is input or another size; false: there will be none. */
+static bool sleep_until_input(void)
+{
+    enum { INPUT, RESIZE };
+    struct pollfd fds[] = {[INPUT] = {.fd = STDIN_FILENO, .events = POLLIN},
+                           [RESIZE] = {.fd = resize_count, .events = POLLIN}};
+    uint64_t n_resizes;
+    int n_bytes = 0;
+    while (poll(fds, 2, -1) < 0) {
+        if (errno != EINTR)
+            return false;
+    }
+    if (fds[RESIZE].revents && read(resize_count, &n_resizes, sizeof n_resizes) > 0)
+        adopt_size();
+    /* readable without anything to read: the end */
+    return !fds[INPUT].revents || (ioctl(STDIN_FILENO, FIONREAD, &n_bytes) == 0 && n_bytes > 0);
+}
+
 struct tdbg_tui_event tdbg_tui_terminal_read(struct tdbg_tui_terminal *t, bool wait)
 {
     wint_t key;
-    int got;
-    if (wait && t->says_idle)
-        say_idle(t);
-    timeout(wait ? -1 : 0);
-    do {
-        errno = 0;
+    timeout(0);
+    int got = get_wch(&key);
+    if (got == ERR && wait) {
+        if (t->says_idle)
+            say_idle(t);
+        if (!sleep_until_input())
+            return (struct tdbg_tui_event){.kind = TDBG_EVENT_END};
+        timeout(ESCAPE_WAIT_MS); /* for the rest of a character that came in pieces */
         got = get_wch(&key);
-    } while (got == ERR && wait && errno == EINTR);
+    }
     if (got == ERR)
-        return (struct tdbg_tui_event){.kind = wait ? TDBG_EVENT_END : TDBG_EVENT_NONE};
+        return (struct tdbg_tui_event){.kind = TDBG_EVENT_NONE};
     if (got != KEY_CODE_YES)
         return (struct tdbg_tui_event){.kind = TDBG_EVENT_KEY, .key = (uint32_t)key};
     if (key == KEY_RESIZE)
@@ -325,6 +391,7 @@ void tdbg_tui_terminal_suspend(struct tdbg_tui_terminal *t)
     sigaction(SIGTSTP, &by_default, &former);
     kill(0, SIGTSTP); /* the whole job, as a shell's ^Z would */
     sigaction(SIGTSTP, &former, NULL);
+    adopt_size(); /* nobody tells a job that is stopped */
     tdbg_tui_grid_free(&t->shown);
     clearok(curscr, TRUE);
     refresh();

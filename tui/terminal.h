@@ -37,7 +37,7 @@ void tdbg_tui_terminal_size(const struct tdbg_tui_terminal *terminal, int *width
 void tdbg_tui_terminal_show(struct tdbg_tui_terminal *terminal, const struct tdbg_tui_grid *grid,
                             bool everything);
 
-/* The next event; wait: sleep until there is one. */
+/* The next event; wait: sleep until something happens, which may turn out to be none. */
 struct tdbg_tui_event tdbg_tui_terminal_read(struct tdbg_tui_terminal *terminal, bool wait);
 
 /* Gives the terminal to the shell until the job is continued. */

@@ -116,7 +116,21 @@ static void paint_column(const struct tdbg_tui_bucket *b, const struct scale *sc
         tdbg_tui_grid_put(grid, x, top, '!', TDBG_STYLE_RED | TDBG_STYLE_BOLD);
 }
 
-static void paint_gutter(const struct scale *scale, struct tdbg_tui_grid *grid,
+/* A value beside the axis, in at most GUTTER - 2 columns. */
+static const char *axis_text(char buf[TDBG_NUMBER_BYTES], int metric, double value)
+{
+    if (metric != TDBG_METRIC_STEP_TIME)
+        return tdbg_text_number(buf, value, GUTTER - 2);
+    tdbg_text_duration(buf, value);
+    char *space = strchr(buf, ' ');
+    memmove(space, space + 1, strlen(space));
+    char *point = strchr(buf, '.');
+    if (point && strlen(buf) > GUTTER - 2)
+        memmove(point, point + 2, strlen(point + 2) + 1);
+    return buf;
+}
+
+static void paint_gutter(const struct scale *scale, int metric, struct tdbg_tui_grid *grid,
                          struct tdbg_tui_rect rect, int rows)
 {
     char buf[TDBG_NUMBER_BYTES];
@@ -128,7 +142,7 @@ static void paint_gutter(const struct scale *scale, struct tdbg_tui_grid *grid,
         const double part = rows > 1 ? (double)(rows - 1 - i) / (rows - 1) : 1;
         const double v = scale->low * (1 - part) + scale->high * part;
         tdbg_tui_grid_put_right(grid, rect.x, rect.y + i, GUTTER - 2, 0,
-                                tdbg_text_number(buf, scale->linear ? v : pow(10, v), GUTTER - 2));
+                                axis_text(buf, metric, scale->linear ? v : pow(10, v)));
     }
 }
 
@@ -149,14 +163,15 @@ static void paint_labels(const struct tdbg_tui_series *s, int64_t focus, struct 
         focus_to = x + n + LABEL_GAP;
     }
     int free_from = 0;
+    int64_t first, last, shown = -1;
     for (int c = 0; c < columns; c += TICK_COLUMNS) {
-        int64_t first, last;
         column_steps(s, columns, c, &first, &last);
         const int n = snprintf(text, sizeof text, "%lld", (long long)first);
         if (c < free_from || c + n > columns || (c < focus_to && c + n > focus_from) ||
-            (c > 0 && s->n_steps < columns && first == s->first_step))
+            first == shown || first == focus)
             continue;
         tdbg_tui_grid_put_text(grid, left + c, y, n, 0, text);
+        shown = first;
         free_from = c + n + LABEL_GAP;
     }
 }
@@ -168,7 +183,7 @@ void tdbg_tui_paint_chart(const struct tdbg_tui_series *s, int metric, bool line
     if (rows < 1 || rect.width <= GUTTER + 1)
         return;
     const struct scale scale = make_scale(s, metric, linear, grid->ascii ? rows : rows * 2);
-    paint_gutter(&scale, grid, rect, rows);
+    paint_gutter(&scale, metric, grid, rect, rows);
     for (int c = 0; c < columns; c++) {
         int64_t first, last;
         column_steps(s, columns, c, &first, &last);
@@ -202,6 +217,9 @@ void tdbg_tui_view_chart(const struct tdbg_tui_model *m, struct tdbg_tui_grid *g
     const double per_column = (double)s->n_steps / chart_columns(rect);
     if (!tdbg_tui_series_is_complete(s))
         snprintf(right, sizeof right, "reading %lld%%", (long long)(100 * s->n_read / s->n_steps));
+    else if (s->n_faults > 0)
+        snprintf(right, sizeof right, "%lld of %lld steps unreadable", (long long)s->n_faults,
+                 (long long)s->n_steps);
     else if (rect.width < 60 || per_column < 1)
         snprintf(right, sizeof right, "steps %lld..%lld", (long long)s->first_step,
                  (long long)tdbg_tui_model_last_step(m));

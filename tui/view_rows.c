@@ -28,10 +28,10 @@ static void fill_pieces(const struct tdbg_tui_model *m, int width, struct piece 
     const struct tdbg_run_info *info = m->data->info;
     const char *slash = strrchr(m->data->path, '/');
     char value[TDBG_NUMBER_BYTES];
-    piece[PIECE_FILE] = (struct piece){.gap = 0, .keep = 3};
+    piece[PIECE_FILE] = (struct piece){.gap = 0, .keep = 2};
     piece[PIECE_STEP] = (struct piece){.gap = 3, .keep = 9};
-    piece[PIECE_EPOCH] = (struct piece){.gap = 2, .keep = 4};
-    piece[PIECE_OP] = (struct piece){.gap = 2, .keep = 2};
+    piece[PIECE_EPOCH] = (struct piece){.gap = 2, .keep = 3};
+    piece[PIECE_OP] = (struct piece){.gap = 2, .keep = 4};
     piece[PIECE_RANK] = (struct piece){.gap = 2, .keep = 1};
     piece[PIECE_LOSS] = (struct piece){.gap = 3, .keep = 5};
     snprintf(piece[PIECE_FILE].text, TDBG_NUMBER_BYTES, "%s", slash ? slash + 1 : m->data->path);

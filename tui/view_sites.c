@@ -182,12 +182,10 @@ static void paint_site(const struct tdbg_tui_model *m, int32_t site, const bool 
 static void paint_titles(const struct tdbg_tui_model *m, const bool shown[N_COLUMNS],
                          int name_columns, struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
+    const int32_t n = m->data->n_sites, bottom = m->sites_top + rect.height - 2;
     tdbg_tui_grid_printf(grid, rect.x + MARK_COLUMNS, rect.y, name_columns, 0,
-                         name_columns >= 20 ? "site  %d..%d of %d" : "site", (int)m->sites_top,
-                         (int)(m->sites_top + rect.height - 2 < m->data->n_sites - 1
-                                   ? m->sites_top + rect.height - 2
-                                   : m->data->n_sites - 1),
-                         (int)m->data->n_sites);
+                         name_columns >= 20 && n > 0 ? "site  %d..%d of %d" : "site",
+                         (int)m->sites_top, (int)(bottom < n - 1 ? bottom : n - 1), (int)n);
     int x = rect.x + MARK_COLUMNS + name_columns + 1;
     for (int i = 0; i < N_COLUMNS; i++) {
         if (!shown[i])

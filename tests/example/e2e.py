@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """End-to-end tests of the tdbg program: record, verify, show, diff, damage, signals.
 
-    e2e.py CASE     runs one case (tests/meson.build lists them); e2e.py --list prints all
+    e2e.py CASE             runs one case (tests/meson.build lists them); e2e.py --list prints all
+    e2e.py --fixture NAME   records tests/trace/fixtures/NAME.h5 and NAME.json, for a new schema
 
 Environment: TDBG_BUILD is the build folder, TDBG_SOURCE the source folder.
 """
@@ -600,7 +601,9 @@ def check_part(trace, part, n, reader):
     for key in ("uuid", "config", "config_path", "environment", "dataset", "graph", "preset",
                 "planned_steps", "sites", "tdbg_version"):
         check(a[key] == b[key], f"{key} of {part}")
-    check(b["closed"] and b["steps"] == n and b["bytes"]["file"] <= a["bytes"]["file"], part)
+    check(b["closed"] and b["steps"] == n and b["n_samples"] <= a["n_samples"], part)
+    for key in ("values_raw", "samples_raw"):
+        check(b["bytes"][key] <= a["bytes"][key], f"{key} of {part}")
 
 
 @case
@@ -865,6 +868,63 @@ def sampler_visits_each_sample_once(folder):
         check(epochs[0] != sorted(epochs[0]), "shuffled")
 
 
+FIXTURES = os.path.join(SOURCE, "tests", "trace", "fixtures")
+FIXTURE_SITES = ("samples/x", "grad/fc1.weight", "fwd/relu1", "optim/fc2.weight.exp_avg_sq")
+FIXTURE_FACTS = ("uuid", "first_step", "steps", "planned_steps", "batch", "seed", "loss", "chains",
+                 "config", "n_keyframes", "n_samples", "sites")
+
+
+def fixture_facts(trace):
+    """What a trace says: stored tensors and ones that have to be computed again."""
+    said = info(trace)
+    facts = {key: said[key] for key in FIXTURE_FACTS}
+    facts["shown"] = [json.loads(run("show", trace, site, "--step", step, "--stats", "--values",
+                                     "--json").stdout)
+                      for site in FIXTURE_SITES for step in (0, 7, 11)]
+    return facts
+
+
+def says(said, expected):
+    """Is all of `expected` in what is said? A later program may say more."""
+    if isinstance(expected, dict):
+        return isinstance(said, dict) and all(says(said.get(k), v) for k, v in expected.items())
+    if isinstance(expected, list):
+        return len(said) == len(expected) and all(map(says, said, expected))
+    return said == expected
+
+
+def make_fixture(name):
+    """Never for a schema that has one: a fixture is what the program of its time wrote."""
+    path = os.path.join(FIXTURES, name)
+    with tempfile.TemporaryDirectory(prefix="tdbg-e2e-") as folder:
+        small_config(folder)
+        run("record", "small.cfg", "-o", path + ".h5", "-q", "--set", "record.preset=standard",
+            "--set", "engine.lanes=1", cwd=folder)
+    with open(path + ".json", "w") as f:
+        json.dump(fixture_facts(path + ".h5"), f, indent=1)
+        f.write("\n")
+
+
+@case
+def old_traces_stay_readable(folder):
+    """Every trace in tests/trace/fixtures, recorded by an earlier schema: info, show, verify, diff."""
+    names = sorted(n[:-3] for n in os.listdir(FIXTURES) if n.endswith(".h5"))
+    check("v1.0" in names, names)
+    for name in names:
+        trace = os.path.join(FIXTURES, name + ".h5")
+        with open(os.path.join(FIXTURES, name + ".json")) as f:
+            expected = json.load(f)
+        said = fixture_facts(trace)
+        for key, value in expected.items():
+            check(says(said[key], value), f"{name}: {key} is {said[key]} instead of {value}")
+        out = verified(trace)
+        check(out.startswith("verified 12 of 12 steps") and "0 differ" in out, f"{name}: {out}")
+        check("same: 12 steps" in run("diff", trace, trace).stdout, name)
+        run("replay", trace)
+        for other in names:
+            run("diff", trace, os.path.join(FIXTURES, other + ".h5"))
+
+
 @case
 def mlp_learns(folder):
     """>= 87 % test accuracy on Fashion-MNIST in 10 epochs (suite long)."""
@@ -879,6 +939,9 @@ def mlp_learns(folder):
 def main():
     if sys.argv[1:] == ["--list"]:
         print("\n".join(CASES))
+        return
+    if sys.argv[1:2] == ["--fixture"]:
+        make_fixture(sys.argv[2])
         return
     for name in sys.argv[1:] or CASES:
         with tempfile.TemporaryDirectory(prefix="tdbg-e2e-") as folder:

@@ -3,7 +3,7 @@
 command -v clang-format >/dev/null || exit 77
 cd "$1" || exit 1
 folders=
-for folder in base kernels engine trace recorder replay check tui cli include tests bench; do
+for folder in base kernels engine trace recorder replay check tui cli include examples tests bench; do
   [ -d "$folder" ] && folders="$folders $folder"
 done
 find $folders \( -name '*.c' -o -name '*.h' \) -print0 | xargs -0 clang-format --dry-run -Werror

@@ -5,7 +5,8 @@
     check_includes.py --self-test  makes trees with forbidden edges and demands that each is found
 
 Order (docs/architecture.md): base <- kernels <- engine; base <- trace; {engine, trace} <- recorder;
-{engine, trace, recorder} <- replay <- check <- tui; cli sees all.
+{engine, trace, recorder} <- replay <- check <- tui; cli sees all. include/tdbg.h stands alone: the
+library behind it (trace/libtdbg*) sees it and trace/, the examples see nothing else of tdbg.
 """
 import os
 import re
@@ -22,7 +23,8 @@ MAY_INCLUDE = {
     "check": {"base", "engine", "trace", "recorder", "replay", "check"},
     "tui": {"base", "trace", "replay", "check", "tui"},
     "cli": {"base", "kernels", "engine", "trace", "recorder", "replay", "check", "tui", "cli"},
-    "include": {"include"},
+    "include": set(),
+    "examples": set(),
 }
 # System headers that only some files may see: header pattern, file pattern, who that is.
 GUARDED = [
@@ -32,6 +34,8 @@ GUARDED = [
     (r"^(mpi|nccl)\.h$", r"^engine/\w*comm\w*\.", "engine's comm files"),
     (r"^libconfig\.h$", r"^base/config\w*\.c$", "base/config*.c"),
     (r"^(zstd|xxhash)\.h$", r"^trace/", "trace/"),
+    (r"^tdbg\.h$", r"^examples/", "examples/"),
+    (r"^(?!stddef\.h$|stdint\.h$)", r"^(?!include/)", "other folders than include/"),
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 GENERATED = {"tdbg_build.h"}
@@ -56,6 +60,12 @@ def check_include(root, path, line, quote, target):
         return None if folder == "cli" else f"{path}:{line}: only cli may include {target}"
     if not os.path.exists(os.path.join(root, target)):
         return f'{path}:{line}: "{target}" is not a path from the root of the source'
+    library = path.startswith("trace/libtdbg")
+    if target == "include/tdbg.h" and not library or \
+            target.startswith("trace/libtdbg") and not library:
+        return f"{path}:{line}: only trace/libtdbg* may include {target}"
+    if target == "trace/writer.h" and library:
+        return f"{path}:{line}: the library writes through trace/libtdbg_sink.h only"
     if target.split("/")[0] not in MAY_INCLUDE[folder]:
         return f"{path}:{line}: {folder} may not include {target.split('/')[0]} ({target})"
     if folder == "tui" and target.startswith("trace/") and \
@@ -98,11 +108,20 @@ def self_test():
         ("cli/a.c", "#include <ncurses.h>", "only tui/ may include"),
         ("cli/a.c", '#  include "nothing.h"', "is not a path"),
         ("cli/e.h", "", "names are unique"),
+        ("include/a.h", '#include "trace/t.h"', "include may not include trace"),
+        ("include/a.h", "#include <stdio.h>", "other folders than include/"),
+        ("examples/c/a.c", '#include "trace/t.h"', "examples may not include trace"),
+        ("examples/c/a.c", "#include <hdf5.h>", "only trace/ may include"),
+        ("cli/a.c", "#include <tdbg.h>", "only examples/ may include"),
+        ("trace/a.c", '#include "include/tdbg.h"', "only trace/libtdbg* may include"),
+        ("trace/a.c", '#include "trace/libtdbg_impl.h"', "only trace/libtdbg* may include"),
+        ("trace/libtdbg_x.c", '#include "trace/writer.h"', "through trace/libtdbg_sink.h only"),
     ]
     for path, text, wanted in cases:
         with tempfile.TemporaryDirectory() as root:
             for header in ("kernels/k.h", "engine/e.h", "trace/t.h", "replay/r.h", "check/c.h",
-                           "tui/u.h"):
+                           "tui/u.h", "include/tdbg.h", "trace/libtdbg_impl.h",
+                           "trace/writer.h"):
                 os.makedirs(os.path.join(root, os.path.dirname(header)), exist_ok=True)
                 open(os.path.join(root, header), "w").close()
             assert check_tree(root) == [], "a tree without edges has no faults"

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "replay/pack.h"
+#include "trace/layout.h"
 #include "tests/trace/trace_maker.h"
 
 enum { N_SEEDS = 40, BUFFER_BYTES = 1 << 20, MOST_SAMPLES = 32 };
@@ -19,6 +20,7 @@ enum { N_SEEDS = 40, BUFFER_BYTES = 1 << 20, MOST_SAMPLES = 32 };
 static char dir[] = "/tmp/tdbg-pack-XXXXXX", path[64], packed[64];
 static struct maker maker;
 static unsigned char a_data[BUFFER_BYTES], b_data[BUFFER_BYTES];
+static int64_t n_left_out;    /* values that compare_values found in neither file */
 static uint64_t running_seed; /* not 0 at the end: the one that failed */
 
 static void check(enum tdbg_status st, struct tdbg_err *err)
@@ -27,11 +29,21 @@ static void check(enum tdbg_status st, struct tdbg_err *err)
         fail_msg("%s", err->message ? err->message : tdbg_status_text(st));
 }
 
+static enum tdbg_status predict(void *context, struct tdbg_trace *t, int64_t step, int32_t site,
+                                void *data, int64_t *n_elems, struct tdbg_err *err)
+{
+    (void)t;
+    (void)err;
+    maker_predicted(context, site, step, data, n_elems);
+    return TDBG_OK;
+}
+
 static struct tdbg_trace *open_trace(const char *name)
 {
     struct tdbg_err err = {0};
     struct tdbg_trace *t = NULL;
     check(tdbg_trace_open(name, &t, &err), &err);
+    tdbg_trace_set_recompute(t, predict, &maker);
     return t;
 }
 
@@ -42,10 +54,20 @@ static void compare_values(struct tdbg_trace *a, struct tdbg_trace *b, int64_t s
     int64_t n_a, n_b;
     const struct tdbg_site *s = &tdbg_trace_sites(a, NULL)[site];
     bool stored = tdbg_trace_has_values(a, site, step, evaluated);
+    bool residual = tdbg_trace_has_residual(a, site, step, evaluated);
     assert_int_equal(stored, tdbg_trace_has_values(b, site, step, evaluated));
-    if (!stored)
+    assert_int_equal(residual, tdbg_trace_has_residual(b, site, step, evaluated));
+    if (!stored && !residual)
         return;
-    check(tdbg_trace_read_values(a, step, site, a_data, &n_a, &err), &err);
+    enum tdbg_status st = tdbg_trace_read_values(a, step, site, a_data, &n_a, &err);
+    if (st == TDBG_NOT_FOUND) { /* left out by the writer */
+        tdbg_err_clear(&err);
+        assert_int_equal(tdbg_trace_read_values(b, step, site, b_data, &n_b, &err), st);
+        tdbg_err_clear(&err);
+        n_left_out++;
+        return;
+    }
+    check(st, &err);
     check(tdbg_trace_read_values(b, step, site, b_data, &n_b, &err), &err);
     assert_int_equal(n_a, n_b);
     assert_memory_equal(a_data, b_data, (size_t)tdbg_site_elems(s) * tdbg_dtype_bytes(s->dtype));
@@ -200,8 +222,9 @@ static void test_refused(void **state)
     expect(-1, -1, TDBG_USAGE, "exists already");
 }
 
-/* Adds a step in which everything is zero, and the digest of one site is not that of its value. */
-static void add_false_step(struct tdbg_trace_writer *w, int32_t site)
+/* Adds a step in which everything is zero; the digest of `false_site` is not that of its value, and
+ * what can be left out is, if it is to be. */
+static void add_zero_step(struct tdbg_trace_writer *w, int32_t false_site, bool leave_out)
 {
     struct tdbg_err err = {0};
     struct tdbg_stats stats;
@@ -209,15 +232,21 @@ static void add_false_step(struct tdbg_trace_writer *w, int32_t site)
     memset(a_data, 0, sizeof a_data);
     for (int32_t i = 0; i < maker.spec.n_sites; i++) {
         const struct tdbg_site *s = &maker.sites[i];
-        int64_t n = s->batched ? 0 : tdbg_site_elems(s);
-        tdbg_stats_reference(a_data, s->dtype, n, &stats);
-        tdbg_trace_writer_put_digest(w, i, tdbg_digest_reference(a_data, s->dtype, n) + (i == site),
-                                     &stats);
         enum tdbg_store store = maker.plans[i].store;
-        bool by_step = store == TDBG_STORE_DATASET || store == TDBG_STORE_PACKED ||
-                       store == TDBG_STORE_DELTA;
-        if (by_step && s->stage != TDBG_STAGE_EVAL)
+        int64_t n = s->batched ? 0 : tdbg_site_elems(s);
+        uint64_t digest = tdbg_digest_reference(a_data, s->dtype, n) + (i == false_site);
+        if (leave_out && tdbg_layout_is_guarded(store))
+            continue;
+        tdbg_stats_reference(a_data, s->dtype, n, &stats);
+        tdbg_trace_writer_put_digest(w, i, digest, &stats);
+        if (s->stage == TDBG_STAGE_EVAL)
+            continue;
+        if (store == TDBG_STORE_RESIDUAL) {
+            maker_predicted(&maker, i, row.step, b_data, &n);
+            check(tdbg_trace_writer_put_predicted(w, i, a_data, b_data, n, &err), &err);
+        } else if (maker_is_stored_by_step(&maker.plans[i])) {
             check(tdbg_trace_writer_put_values(w, i, a_data, n, &err), &err);
+        }
     }
     check(tdbg_trace_writer_commit_step(w, &row, &err), &err);
     check(tdbg_trace_writer_close(w, &err), &err);
@@ -232,13 +261,37 @@ static void test_false_digest(void **state)
     while (strcmp(maker.sites[site].name, "grad/fc1.weight") != 0)
         site++;
     maker.plans[site].value_every = 1;
-    add_false_step(maker_write_open(&maker, path), site);
+    add_zero_step(maker_write_open(&maker, path), site, false);
     snprintf(words, sizeof words, "grad/fc1.weight at step %lld does not have its recorded digest",
              (long long)(maker.first_step + maker.n_steps));
     unlink(packed);
     expect(-1, -1, TDBG_DAMAGED, words);
     assert_int_not_equal(access(packed, F_OK), 0); /* half a file is none */
     pack_and_compare(-1, maker.first_step + 19);
+}
+
+/* A packed value, a difference or a residual that was not recorded at a step is not recorded in the
+ * copy. */
+static void test_left_out(void **state)
+{
+    (void)state;
+    n_left_out = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        maker_make(&maker, seed, &(struct maker_wish){.steps = 9});
+        add_zero_step(maker_write_open(&maker, path), -1, true);
+        int64_t last = maker.first_step + maker.n_steps;
+        struct tdbg_err err = {0};
+        struct tdbg_pack_report report;
+        const struct tdbg_pack_options options = {.from = -1, .to = -1, .force = true};
+        struct tdbg_trace *a = open_trace(path);
+        check(tdbg_pack_trace(a, packed, &options, &report, &err), &err);
+        struct tdbg_trace *b = open_trace(packed);
+        for (int64_t step = maker.first_step; step <= last; step++)
+            compare_step(a, b, step);
+        tdbg_trace_close(b);
+        tdbg_trace_close(a);
+    }
+    assert_true(n_left_out > 0);
 }
 
 static int stop(void *context, int64_t done, int64_t total, int64_t bytes)
@@ -281,9 +334,8 @@ static int remove_dir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_false_digest),
+        cmocka_unit_test(test_random),       cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_false_digest), cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_interrupted),
     };
     if (!mkdtemp(dir))

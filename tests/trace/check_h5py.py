@@ -180,6 +180,17 @@ class Trace:
             v = v[:span[1]]
         return v
 
+    def check_residuals(self):
+        """They cannot be added to anything here; but they have to be there."""
+        for site in self.sites:
+            if text(site["store"]) != "residual":
+                continue
+            tensor = text(site["name"]).split("/", 1)[-1]
+            d = self.f[f"residual/{text(site['stage'])}/{tensor}"]
+            assert d.dtype == np.dtype(f"<u{BYTES[text(site['dtype'])]}")
+            due = [s for s in self.steps["step"] if s % site["value_every"] == 0]
+            assert len(d) == len(due) and int(d.attrs["every"]) == site["value_every"]
+
     def check_packed(self):
         """Offsets run through the sites of a stage and dtype without gaps."""
         ends = {}
@@ -246,6 +257,7 @@ def main(path):
     assert t.first > 0 or chains == chain_starts(t, names)
     digests = f["digest"][:]
     t.check_packed()
+    t.check_residuals()
     assert digests.shape == (len(t.steps), len(t.sites))
     for r, row in enumerate(t.steps):
         assert row["step"] == t.first + r

@@ -136,6 +136,29 @@ static void check_stats(struct tdbg_trace *t, int64_t step, int32_t i, const str
     tdbg_err_clear(&err);
 }
 
+static enum tdbg_status recompute(void *context, struct tdbg_trace *t, int64_t step, int32_t site,
+                                  void *data, int64_t *n_elems, struct tdbg_err *err)
+{
+    (void)t;
+    (void)err;
+    maker_predicted(context, site, step, data, n_elems);
+    return TDBG_OK;
+}
+
+/* A residual is nothing without what it is the residual of. */
+static void check_residual(const struct maker *m, struct tdbg_trace *t, int64_t step, int32_t i,
+                           const void *want, void *have, int64_t n_want)
+{
+    struct tdbg_err err = {0};
+    const struct tdbg_site *s = &m->sites[i];
+    int64_t n_have = -1;
+    tdbg_trace_set_recompute(t, recompute, (void *)m);
+    check(tdbg_trace_read_values(t, step, i, have, &n_have, &err), &err);
+    tdbg_trace_set_recompute(t, NULL, NULL);
+    assert_int_equal(n_have, n_want);
+    assert_memory_equal(want, have, (size_t)tdbg_site_elems(s) * tdbg_dtype_bytes(s->dtype));
+}
+
 static void check_site(const struct maker *m, struct tdbg_trace *t, int64_t step, int32_t i,
                        uint64_t digest, const struct tdbg_stats *stats, void *want, void *have)
 {
@@ -174,6 +197,8 @@ static void check_site(const struct maker *m, struct tdbg_trace *t, int64_t step
         assert_int_equal(st, TDBG_NOT_FOUND);
     } else if (!stored) {
         assert_int_equal(st, TDBG_NEEDS_REPLAY);
+        if (m->plans[i].store == TDBG_STORE_RESIDUAL && step % m->plans[i].value_every == 0)
+            check_residual(m, t, step, i, want, have, n_want);
     } else {
         check(st, &err);
         assert_int_equal(n_have, n_want);
@@ -350,17 +375,6 @@ static void test_bare(void **state)
     assert_int_equal(tdbg_trace_keyframe_before(t, 5), -1);
     assert_int_equal(tdbg_trace_samples(t, TDBG_SAMPLES_EVAL)->total, 0);
     tdbg_trace_close(t);
-}
-
-static enum tdbg_status recompute(void *context, struct tdbg_trace *t, int64_t step, int32_t site,
-                                  void *data, int64_t *n_elems, struct tdbg_err *err)
-{
-    int64_t n;
-    (void)t;
-    (void)err;
-    maker_values(context, site, step, data, &n);
-    *n_elems = n;
-    return TDBG_OK;
 }
 
 static void test_recompute(void **state)

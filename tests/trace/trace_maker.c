@@ -9,7 +9,7 @@
 #include "trace/chain.h"
 #include "trace/layout.h"
 
-enum { KEY_STEP = 1000001, KEY_SAMPLE, KEY_ITEM, KEY_BATCH };
+enum { KEY_STEP = 1000001, KEY_SAMPLE, KEY_ITEM, KEY_BATCH, KEY_RESIDUAL };
 
 uint64_t maker_random(const struct maker *m, int64_t a, int64_t b, int64_t c)
 {
@@ -37,6 +37,8 @@ static void fill(const struct maker *m, int64_t a, int64_t b, void *data, size_t
         memcpy(p + i, &r, bytes - i < 8 ? bytes - i : 8);
     }
 }
+
+enum { DATA_BYTES = 32 << 20 };
 
 struct family {
     const char *name, *op;
@@ -67,15 +69,19 @@ static const struct family families[] = {
     {"reduce_in/fc1.weight", "linear_backward", TDBG_STAGE_REDUCE_IN, TDBG_STORE_DATASET, 1, false},
     {"reduce_in/fc1.bias", "linear_backward", TDBG_STAGE_REDUCE_IN, TDBG_STORE_PACKED, 1, false},
     {"reduce_in/fc2.weight", "linear_backward", TDBG_STAGE_REDUCE_IN, TDBG_STORE_DELTA, 1, false},
+    {"reduce_in/fc3.weight", "linear_backward", TDBG_STAGE_REDUCE_IN, TDBG_STORE_RESIDUAL, 1,
+     false},
     {"reduce_out/fc1.weight", "fold", TDBG_STAGE_REDUCE_OUT, TDBG_STORE_DATASET, 0, false},
     {"grad/fc1.weight", "divide", TDBG_STAGE_GRAD, TDBG_STORE_DATASET, 0, false},
     {"grad/fc1.bias", "divide", TDBG_STAGE_GRAD, TDBG_STORE_PACKED, 0, false},
     {"grad/fc2.bias", "divide", TDBG_STAGE_GRAD, TDBG_STORE_PACKED, 0, false},
     {"optim/fc1.weight.exp_avg", "adamw", TDBG_STAGE_OPTIM, TDBG_STORE_NONE, 0, false},
+    {"optim/fc2.weight.exp_avg", "adamw", TDBG_STAGE_OPTIM, TDBG_STORE_RESIDUAL, 0, false},
     {"param/fc1.bias", "adamw", TDBG_STAGE_PARAM, TDBG_STORE_DELTA, 0, false},
     {"param/fc2.bias", "adamw", TDBG_STAGE_PARAM, TDBG_STORE_DELTA, 0, false},
     {"param/fc1.weight", "adamw", TDBG_STAGE_PARAM, TDBG_STORE_DATASET, 0, false},
     {"eval/loss", "mean", TDBG_STAGE_EVAL, TDBG_STORE_DATASET, 0, false},
+    {"eval/top5", "mean", TDBG_STAGE_EVAL, TDBG_STORE_RESIDUAL, 0, false},
     {"eval/accuracy", "mean", TDBG_STAGE_EVAL, TDBG_STORE_PACKED, 0, false},
 };
 
@@ -99,8 +105,7 @@ static void add_family(struct maker *m, const struct family *f, int64_t *counter
         plan.digest_every = (int32_t)below(m, counter, 4);
     if (f->store == TDBG_STORE_DATASET && f->stage != TDBG_STAGE_EVAL)
         plan.value_every = 1 + (int32_t)below(m, counter, 3);
-    bool guarded = f->store == TDBG_STORE_PACKED || f->store == TDBG_STORE_DELTA;
-    if (guarded && f->stage != TDBG_STAGE_EVAL) {
+    if (tdbg_layout_is_guarded(f->store) && f->stage != TDBG_STAGE_EVAL) {
         /* one cadence for all that share a dataset, and digests whenever there are values */
         plan.value_every = 1 + (int32_t)(maker_random(m, -3, f->stage, 0) % 3);
         plan.digest_every = below(m, counter, 2) ? plan.value_every : 1;
@@ -192,6 +197,9 @@ void maker_make(struct maker *m, uint64_t seed, const struct maker_wish *wish)
         site.name = "clip/large_delta";
         m->sites[m->spec.n_sites] = site;
         m->plans[m->spec.n_sites++] = (struct tdbg_site_plan){1, 1, TDBG_STORE_DELTA};
+        site.name = "clip/large_residual";
+        m->sites[m->spec.n_sites] = site;
+        m->plans[m->spec.n_sites++] = (struct tdbg_site_plan){1, 1, TDBG_STORE_RESIDUAL};
     }
     m->spec.sites = m->sites;
     m->spec.plans = m->plans;
@@ -300,6 +308,17 @@ void maker_values(const struct maker *m, int32_t site, int64_t step, void *data,
     }
 }
 
+void maker_predicted(const struct maker *m, int32_t site, int64_t step, void *data,
+                     int64_t *n_valid)
+{
+    maker_values(m, site, step, data, n_valid);
+    uint64_t r = maker_random(m, KEY_RESIDUAL, site, step);
+    if (m->plans[site].store == TDBG_STORE_RESIDUAL && r % 2 == 0 && *n_valid > 0) {
+        size_t bytes = (size_t)*n_valid * tdbg_dtype_bytes(m->sites[site].dtype);
+        ((unsigned char *)data)[r % bytes] ^= (unsigned char)(r >> 32 | 1);
+    }
+}
+
 static void fail(const char *what, struct tdbg_err *err)
 {
     fprintf(stderr, "%s: %s\n", what, err->message ? err->message : "?");
@@ -357,6 +376,12 @@ static void write_step(const struct maker *m, struct tdbg_trace_writer *w, int64
         if (maker_is_stored_by_step(&m->plans[i]) && step % m->plans[i].value_every == 0 &&
             tdbg_trace_writer_put_values(w, i, data, n, &err) != TDBG_OK)
             fail("put_values", &err);
+        if (m->plans[i].store == TDBG_STORE_RESIDUAL && step % m->plans[i].value_every == 0) {
+            unsigned char *predicted = data + DATA_BYTES / 2;
+            maker_predicted(m, i, step, predicted, &n);
+            if (tdbg_trace_writer_put_predicted(w, i, data, predicted, n, &err) != TDBG_OK)
+                fail("put_predicted", &err);
+        }
     }
     if (tdbg_trace_writer_commit_step(w, &row, &err) != TDBG_OK)
         fail("commit_step", &err);
@@ -366,7 +391,7 @@ struct tdbg_trace_writer *maker_write_open(const struct maker *m, const char *pa
 {
     struct tdbg_err err = {0};
     struct tdbg_trace_writer *w = NULL;
-    unsigned char *data = malloc(16 << 20);
+    unsigned char *data = malloc(DATA_BYTES);
     if (tdbg_trace_writer_create(path, true, &m->spec, &w, &err) != TDBG_OK)
         fail("create", &err);
     for (int64_t i = 0; i < m->n_steps; i++)

@@ -38,6 +38,10 @@ void maker_row(const struct maker *m, int64_t step, struct tdbg_step_row *row); 
 /* Values of a site at a step: n_valid elements, then zeros; data has room for the whole shape. */
 void maker_values(const struct maker *m, int32_t site, int64_t step, void *data, int64_t *n_valid);
 
+/* What a replay makes of a site's value: mostly the same; for `residual` sites sometimes not. */
+void maker_predicted(const struct maker *m, int32_t site, int64_t step, void *data,
+                     int64_t *n_valid);
+
 /* Are its values put with tdbg_trace_writer_put_values? */
 bool maker_is_stored_by_step(const struct tdbg_site_plan *plan);
 

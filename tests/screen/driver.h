@@ -1,0 +1,43 @@
+/* Drives the terminal's app without a terminal: keys and sizes go in, text comes out. Every screen
+ * that it draws is checked for what has to hold of all screens. */
+#ifndef TDBG_TESTS_SCREEN_DRIVER_H
+#define TDBG_TESTS_SCREEN_DRIVER_H
+
+#include "tests/screen/fake_run.h"
+#include "tui/app.h"
+
+struct driver {
+    struct fake_run run;
+    struct tdbg_tui_app app;
+};
+
+/* Over the run that wish makes. Close with driver_close. */
+void driver_open(struct driver *d, const struct fake_wish *wish, int width, int height, bool ascii);
+void driver_close(struct driver *d);
+
+/* Draws and checks, and reads all that may wait. */
+void driver_draw(struct driver *d);
+
+/* Keys as they are typed, <Name> for those with a name (keys.h): "100n<Tab>/fc1<Enter>". Draws
+ * after each. */
+void driver_press(struct driver *d, const char *keys);
+void driver_resize(struct driver *d, int width, int height);
+void driver_mouse(struct driver *d, int x, int y, enum tdbg_tui_button button);
+
+/* The key with a name, or 0. */
+uint32_t driver_key_named(const char *name, size_t n_bytes);
+
+/* The screen as text, "cursor x,y", rows, and rows of style letters; the caller frees it. */
+char *driver_screen(const struct driver *d);
+
+/* Row y, or the row above the last one, into a static buffer, without spaces at its end. */
+const char *driver_row(const struct driver *d, int y);
+const char *driver_message(const struct driver *d);
+
+/* Fails where the message does not have the words. NULL: there is to be none. */
+void driver_expect(const struct driver *d, const char *words);
+
+/* Compares the screen with tests/screen/golden/NAME.txt, or writes that with TDBG_UPDATE_GOLDEN. */
+void driver_golden(const struct driver *d, const char *name);
+
+#endif

@@ -1,0 +1,483 @@
+#!/usr/bin/env python3
+"""The real program in a terminal: in tmux, whose screens are read, and in pseudo-terminals of our
+own, whose bytes are.
+
+    terminal.py CASE     runs one case (tests/meson.build lists them); terminal.py --list prints all
+
+Nothing sleeps: with TDBG_TEST_SYNC=1 the program sets the title "idle N" whenever it waits for a
+key. Environment: as for tests/example/e2e.py.
+"""
+import fcntl
+import json
+import os
+import pty
+import re
+import resource
+import select
+import shlex
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.environ.get("TDBG_SOURCE", "."), "tests", "example"))
+import e2e  # noqa: E402
+from e2e import case, check  # noqa: E402
+
+e2e.CASES.clear()  # ours instead
+
+DEADLINE_S = 20
+SIZES = ((80, 24), (160, 50), (40, 10), (20, 5), (1, 1))
+# What leaves the alternate screen, where a terminal has one.
+LEAVES = {"xterm": b"\033[?1049l", "xterm-256color": b"\033[?1049l", "screen-256color": b"\033[?1049l",
+          "tmux-256color": b"\033[?1049l", "linux": None, "vt100": None}
+IDLE = re.compile(rb"\033\]2;idle (\d+)\007")
+COLOUR = re.compile(rb"\033\[(?:[0-9;:]*[;:])?(?:3[0-9]|4[0-9]|9[0-7]|10[0-7])(?:[;:][0-9;:]*)?m")
+
+
+def record_small(folder):
+    """A run of 400 steps."""
+    trace = f"{folder}/a.h5"
+    e2e.record(e2e.small_config(folder, steps=400), trace)
+    return trace
+
+
+def environment(term, **changes):
+    env = {k: v for k, v in os.environ.items()
+           if not k.startswith(("LC_", "TMUX", "TDBG_TEST")) and
+           k not in ("LANG", "NO_COLOR", "LINES", "COLUMNS", "TERM")}
+    env.update({"TERM": term, "LC_ALL": "C.UTF-8", "TDBG_TEST_SYNC": "1"}, **changes)
+    return {k: v for k, v in env.items() if v is not None}
+
+
+class Terminal:
+    """A command in a pseudo-terminal. A process of ours is the session leader, so that the modes of
+    the terminal can be read after the command ended."""
+
+    def __init__(self, *args, term="xterm-256color", size=(80, 24), stdin=None, **env):
+        self.what = f"TERM={term} {size[0]}x{size[1]} {env} {args}"
+        self.output = b""
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        self.reports, report = os.pipe()
+        self.leader = os.fork()
+        if self.leader == 0:
+            try:
+                os.close(self.master)
+                self._lead(slave, report, [e2e.TDBG, *args], environment(term, **env), stdin)
+            finally:
+                os._exit(1)
+        os.close(slave)
+        os.close(report)
+        self.reports = os.fdopen(self.reports)
+        self.pid = int(self.reports.readline())
+
+    @staticmethod
+    def _lead(slave, report, command, env, stdin):
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        before = termios.tcgetattr(slave)
+        process = subprocess.Popen(command, env=env, stdin=slave if stdin is None else stdin,
+                                   stdout=slave, stderr=slave)
+        os.write(report, b"%d\n" % process.pid)
+        code = process.wait()
+        end = {"code": code, "restored": termios.tcgetattr(slave) == before}
+        os.write(report, json.dumps(end).encode())
+        os._exit(0)
+
+    def _read(self, deadline, what):
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([self.master], [], [], left)[0]:
+            self.fail(f"no {what} within {DEADLINE_S} s")
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:  # EIO: nobody has the other side open
+            data = b""
+        self.output += data
+        return data
+
+    def fail(self, text):
+        sys.exit(f"failed: {text}\n{self.what}\n{self.output[-4000:]!r}")
+
+    def check(self, condition, text):
+        if not condition:
+            self.fail(text)
+
+    def n_idle(self):
+        marks = IDLE.findall(self.output)
+        return int(marks[-1]) if marks else 0
+
+    def wait_idle(self, after=0):
+        deadline = time.monotonic() + DEADLINE_S
+        while self.n_idle() <= after:
+            self.check(self._read(deadline, "idle title"), "the program ended")
+
+    def press(self, keys):
+        """Returns what the program wrote for it, without the titles."""
+        start, n = len(self.output), self.n_idle()
+        os.write(self.master, keys.encode())
+        self.wait_idle(n)
+        return IDLE.sub(b"", self.output[start:])
+
+    def redraw(self):
+        """All of the screen: rows as they are written by a program that places every one."""
+        return self.press("\x0c")
+
+    def resize(self, width, height):
+        n = self.n_idle()
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        self.wait_idle(n)
+
+    def end(self, keys=""):
+        """Exit code, with what was written until the end; a signal's number is negative."""
+        os.write(self.master, keys.encode())
+        deadline = time.monotonic() + DEADLINE_S
+        while self._read(deadline, "end of the program"):
+            pass
+        os.waitpid(self.leader, 0)
+        end = json.loads(self.reports.read())
+        os.close(self.master)
+        self.reports.close()
+        self.check(end["restored"], "the terminal's modes are not what they were")
+        return end["code"]
+
+    def check_left(self, term):
+        """The alternate screen is left and the cursor is seen."""
+        leave = LEAVES[term]
+        if leave:
+            enter = leave[:-1] + b"h"
+            self.check(self.output.rfind(enter) >= 0, "the alternate screen is not used")
+            self.check(self.output.rfind(leave) > self.output.rfind(enter),
+                       "the alternate screen is not left")
+        self.check(self.output.rfind(b"\033[?25l") <= self.output.rfind(b"\033[?25h"),
+                   "the cursor is hidden")
+        if b"\033[?1000h" in self.output or b"1000h" in self.output:
+            self.check(self.output.rfind(b"1000l") > self.output.rfind(b"1000h"),
+                       "the mouse is still reported")
+
+
+class Tmux:
+    """A shell in a tmux server of its own."""
+
+    def __init__(self, folder, width=80, height=24):
+        self.env = environment("tmux-256color", TMUX_TMPDIR=folder, ENV=None)
+        self.socket = f"tdbg-{os.getpid()}"
+        self.last = ""
+        self.run("new-session", "-d", "-x", str(width), "-y", str(height), "sh")
+        self.run("set-option", "-g", "window-size", "manual")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(self._command("kill-server"), env=self.env, capture_output=True)
+
+    def _command(self, *args):
+        return ["tmux", "-f", "/dev/null", "-L", self.socket, *args]
+
+    def run(self, *args):
+        done = subprocess.run(self._command(*args), env=self.env, capture_output=True, text=True)
+        check(done.returncode == 0, f"tmux {args}: {done.stderr}")
+        return done.stdout
+
+    def state(self):
+        """(idle number, is the alternate screen shown?, is the cursor?, rows)"""
+        text = self.run("display-message", "-p", "#{pane_title}\t#{alternate_on}\t#{cursor_flag}",
+                        ";", "capture-pane", "-p")
+        head, self.last = text.split("\n", 1)
+        title, alternate, cursor = head.split("\t")
+        idle = re.fullmatch(r"idle (\d+)", title)
+        return (int(idle.group(1)) if idle else 0, alternate == "1", cursor == "1",
+                self.last.split("\n"))
+
+    def type(self, text):
+        self.run("send-keys", "-l", text)
+
+    def key(self, name):
+        self.run("send-keys", name)
+
+    def wait(self, condition, what):
+        """Until condition(rows) and two equal screens, with the program waiting for a key."""
+        deadline, before = time.monotonic() + DEADLINE_S, None
+        while True:
+            state = self.state()
+            if condition(state) and state == before:
+                return state[3]
+            before = state
+            if time.monotonic() > deadline:
+                sys.exit(f"failed: no {what} within {DEADLINE_S} s:\n{self.last}")
+
+    def wait_row(self, y, text):
+        return self.wait(lambda s: s[1] and len(s[3]) > y and text in s[3][y], f"'{text}' in row {y}")
+
+    def wait_prompt(self):
+        """Until the shell waits for a command, on its own screen and with a cursor."""
+        return self.wait(lambda s: not s[1] and s[2] and "".join(s[3]).rstrip() and
+                         [row for row in s[3] if row][-1] in ("$", "#"), "prompt of the shell")
+
+    def wait_shell(self, text):
+        return self.wait(lambda s: not s[1] and any(text == row for row in s[3]),
+                         f"row '{text}' of the shell")
+
+
+def open_replay(tmux, trace, *options):
+    """Types the command behind a line of text, and waits for the program."""
+    tmux.wait_prompt()
+    tmux.type("echo before\n")
+    tmux.wait_shell("before")
+    tmux.wait_prompt()
+    words = ["env", "TERM=tmux-256color", e2e.TDBG, "replay", trace, *options]
+    tmux.type(shlex.join(words) + "; echo code=$?\n")
+    tmux.wait_row(0, "step 0/400")
+
+
+@case
+def moves(folder):
+    with Tmux(folder) as tmux:
+        open_replay(tmux, record_small(folder))
+        rows = tmux.wait_row(0, "step 0/400")
+        check(rows[0].startswith(" a.h5   step 0/400  epoch 0  op 0/55  rank 0/1   loss "), rows[0])
+        check("█" in "".join(rows), "blocks in the chart")
+        check(rows[23].endswith("? help  q quit"), rows[23])
+        for keys, text in (("100n", "step 100/400"), ("N", "step 99/400"), ("G", "step 399/400"),
+                           ("g", "step 0/400"), ("42G", "step 42/400"), ("5s", "op 5/55"),
+                           ("S", "op 4/55"), ("55s", "step 43/400"), ("/fc2.bias\r", "op 7/55")):
+            tmux.type(keys)
+            tmux.wait_row(0, text)
+        tmux.type("g500n")
+        tmux.wait_row(22, "stopped at the last step, 399")
+        tmux.type("?")
+        tmux.wait_row(0, "keys of the main screen")
+        tmux.type("q")
+        tmux.wait_row(0, "step 399/400")
+        for name, text in (("Home", "step 0/400"), ("End", "step 399/400"), ("Left", "step 394/400")):
+            tmux.key(name)
+            tmux.wait_row(0, text)
+        tmux.type("q")
+        tmux.wait_shell("code=0")
+
+
+@case
+def there_and_back(folder):
+    with Tmux(folder, 160, 50) as tmux:
+        open_replay(tmux, record_small(folder))
+        before = tmux.wait_row(0, "step 0/400")
+        tmux.type("100n")
+        tmux.wait_row(0, "step 100/400")
+        tmux.type("100N")
+        check(tmux.wait_row(0, "step 0/400") == before, "100n and 100N give another screen")
+
+
+@case
+def shell_screen_comes_back(folder):
+    """q, and also ^Z and fg, give the terminal to the shell as it was."""
+    with Tmux(folder) as tmux:
+        open_replay(tmux, record_small(folder))
+        tmux.type("7n")
+        tmux.wait_row(0, "step 7/400")
+        tmux.key("C-z")
+        rows = tmux.wait_prompt()
+        check("before" in rows and any("Stopped" in row for row in rows), rows)
+        tmux.type("echo stopped\n")
+        tmux.wait_shell("stopped")
+        tmux.wait_prompt()
+        tmux.type("fg\n")
+        tmux.wait_row(0, "step 7/400")
+        tmux.type("n")
+        tmux.wait_row(0, "step 8/400")
+        tmux.type("q")
+        rows = tmux.wait_prompt()
+        check(rows[0].endswith(" echo before") and rows[1] == "before", rows)
+        tmux.type("echo code=$?\n")
+        tmux.wait_shell("code=0")
+        tmux.wait_prompt()
+        tmux.type("stty -a | grep -o ' echo '\n")  # and the shell's modes
+        tmux.wait(lambda s: any("echo" == row.strip() for row in s[3]), "echo")
+
+
+@case
+def resizes(folder):
+    with Tmux(folder) as tmux:
+        open_replay(tmux, record_small(folder))
+        first = tmux.wait_row(0, "step 0/400")
+        for width, height, y, text in ((160, 50, 1, "metric          now      prev   change"),
+                                       (60, 20, 19, "n/N step"), (40, 10, 9, "n/N step"),
+                                       (41, 9, 0, "tdbg needs 40x10, this is 41x9; q quits"),
+                                       (20, 5, 0, "needs 40x10, q quits"), (200, 60, 59, "n/N step"),
+                                       (80, 24, 23, "n/N step")):
+            tmux.run("resize-window", "-x", str(width), "-y", str(height))
+            tmux.wait_row(y, text)
+        check(tmux.wait_row(0, "step 0/400") == first, "the same screen at the same size")
+    terminal = Terminal("replay", f"{folder}/a.h5")
+    terminal.wait_idle()
+    for size in (*SIZES[1:], (300, 100), (2, 200), (200, 1), (80, 24)):
+        terminal.resize(*size)
+    check(b"step 0/400" in terminal.redraw(), "a whole screen after all sizes")
+    check(terminal.end("q") == 0, "exit code")
+
+
+def run_matrix(folder, terms):
+    """Every size, in UTF-8 and ASCII, with and without colours; each run also sees 80x24."""
+    trace = record_small(folder)
+    for term in terms:
+        for size in SIZES:
+            for env in ({}, {"LC_ALL": "C", "NO_COLOR": "1"}, {"LC_ALL": "C"}, {"NO_COLOR": "1"}):
+                terminal = Terminal("replay", trace, term=term, size=size, **env)
+                terminal.wait_idle()
+                for key in "nN":
+                    terminal.press(key)
+                if size == (80, 24):
+                    terminal.resize(40, 10)
+                terminal.resize(80, 24)
+                for key in "n?q":
+                    terminal.press(key)
+                terminal.check(b"step 1/400" in terminal.redraw(), "step 1")
+                terminal.resize(*(size if size != (80, 24) else (1, 1)))
+                terminal.check(terminal.end("q") == 0, "exit code")
+                terminal.check_left(term)
+                colour = COLOUR.search(terminal.output) is not None
+                terminal.check(colour == ("NO_COLOR" not in env and term != "vt100"),
+                               f"colours: {colour}")
+                utf8 = not terminal.output.isascii()
+                terminal.check(utf8 == ("LC_ALL" not in env), f"bytes >= 0x80: {utf8}")
+
+
+@case
+def matrix_xterm(folder):
+    run_matrix(folder, ("xterm", "xterm-256color"))
+
+
+@case
+def matrix_screen(folder):
+    run_matrix(folder, ("screen-256color", "tmux-256color"))
+
+
+@case
+def matrix_plain(folder):
+    run_matrix(folder, ("linux", "vt100"))
+
+
+@case
+def unfit_terminals(folder):
+    trace = record_small(folder)
+    for term in ("dumb", "no-such-terminal", "", None):
+        terminal = Terminal("replay", trace, TERM=term)
+        terminal.check(terminal.end() == 2, "exit code")
+        lines = terminal.output.decode().split("\r\n")
+        terminal.check(lines[0].startswith("tdbg: error: ") and lines[1].startswith("hint: ") and
+                       lines[2:] == [""], "one line and a hint")
+        terminal.check(b"\033" not in terminal.output, "no escape sequence")
+
+
+@case
+def options(folder):
+    trace = record_small(folder)
+    for args, colour, utf8, mouse in ((("--mono",), False, True, True),
+                                      (("--ascii",), True, False, True),
+                                      (("--no-mouse",), True, True, False),
+                                      (("--mono", "--ascii", "--no-mouse"), False, False, False)):
+        terminal = Terminal("replay", trace, *args, NO_COLOR="")  # empty: not set
+        terminal.wait_idle()
+        for key in ("G", "\t", "\t", "?", "?", "/", "é", "\033"):
+            terminal.press(key)
+        terminal.check(terminal.end("q") == 0, "exit code")
+        out = terminal.output
+        terminal.check((COLOUR.search(out) is not None) == colour, f"colours: {not colour}")
+        terminal.check(out.isascii() != utf8, f"bytes >= 0x80: {not utf8}")
+        terminal.check((b"1000h" in out) == mouse, f"mouse: {not mouse}")
+
+
+@case
+def mouse(folder):
+    terminal = Terminal("replay", record_small(folder))
+    terminal.wait_idle()
+    terminal.press("\033[<0;45;6M")  # a press on the chart, columns and rows from 1
+    step = re.search(rb"step (\d+)/400", terminal.redraw())
+    terminal.check(step and 190 <= int(step.group(1)) <= 215, f"step {step}")
+    terminal.press("\033[<65;5;20M")  # wheel down: three sites on
+    terminal.check(b"op 3/55" in terminal.redraw(), "three sites on")
+    terminal.check(terminal.end("q") == 0, "exit code")
+
+
+@case
+def fatal_signals(folder):
+    """The terminal is left in order, what was said is shown, and the signal's status stays."""
+    trace = record_small(folder)
+    for term in ("xterm-256color", "vt100"):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGSEGV,
+                       signal.SIGABRT):
+            terminal = Terminal("replay", trace, term=term)
+            terminal.wait_idle()
+            terminal.press("5")
+            with open(f"/proc/{terminal.pid}/fd/2", "wb") as f:
+                f.write(b"a last word\n")
+            shown = len(terminal.output)
+            os.kill(terminal.pid, number)
+            terminal.check(terminal.end() == -number, f"ends by {number.name}")
+            terminal.check_left(term)
+            terminal.check(terminal.output.endswith(b"a last word\r\n"), "standard error")
+            if term == "vt100":
+                terminal.check(b"\033[J" in terminal.output[shown:], "the screen is cleared")
+
+
+@case
+def standard_error_is_kept(folder):
+    terminal = Terminal("replay", record_small(folder))
+    terminal.wait_idle()
+    with open(f"/proc/{terminal.pid}/fd/2", "wb") as f:
+        f.write(b"said while the screen was shown\n" * 100)
+    terminal.check(b"said while" not in terminal.press("n"), "not over the screen")
+    terminal.check(b"said while" not in terminal.redraw(), "not over the screen")
+    terminal.check(terminal.end("q") == 0, "exit code")
+    left = terminal.output.split(LEAVES["xterm-256color"])[-1]
+    terminal.check(left.count(b"said while the screen was shown\r\n") == 100, "all of it, after")
+
+
+@case
+def hangup(folder):
+    """Nothing is left running behind."""
+    terminal = Terminal("replay", record_small(folder))
+    terminal.wait_idle()
+    process = os.pidfd_open(terminal.pid)
+    os.close(terminal.master)
+    check(select.select([process], [], [], DEADLINE_S)[0], "the program ends with its terminal")
+    os.waitpid(terminal.leader, 0)
+
+
+@case
+def without_terminal(folder):
+    """The summary, where input or output is no terminal."""
+    trace = record_small(folder)
+    summary = e2e.run("replay", trace)
+    check("0..399 of 400" in summary.stdout and "loss  log" in summary.stdout, summary.stdout)
+    check(summary.stderr == "" and summary.stdout.isascii(), summary.stderr)
+    check("\033" not in summary.stdout, "no escape sequence")
+    terminal = Terminal("replay", trace, stdin=subprocess.DEVNULL)
+    check(terminal.end() == 0, "exit code")
+    check(terminal.output.decode().replace("\r\n", "\n") == summary.stdout, "the same summary")
+    for term in ("dumb", None):
+        done = subprocess.run([e2e.TDBG, "replay", trace], env=environment("xterm", TERM=term),
+                              capture_output=True, text=True)
+        check(done.returncode == 0 and done.stdout == summary.stdout, f"TERM={term}")
+
+
+@case
+def bytes_per_key(folder):
+    trace = record_small(folder)
+    for size, limit in (((80, 24), 1024), ((40, 10), 1024), ((160, 50), 4096)):
+        terminal = Terminal("replay", trace, size=size)
+        terminal.wait_idle()
+        most = {}
+        for key in "n" * 40 + "N" * 20 + "s" * 20 + "S" * 10 + "gG" + "j" * 20:
+            most[key] = max(most.get(key, 0), len(terminal.press(key)))
+        print(f"{size[0]}x{size[1]}: most bytes per key: {most}")
+        terminal.check(max(most[key] for key in "nN") <= limit, f"bytes per key: {most}")
+        terminal.check(terminal.end("q") == 0, "exit code")
+
+
+if __name__ == "__main__":
+    e2e.main()

@@ -1,0 +1,635 @@
+/* The terminal without a terminal: keys, sizes and mouse events go into the app over a made-up run,
+ * painted screens are compared with golden text files, and what has to hold of any way through the
+ * screens is checked: reverse moves cancel, ends stop. Reads and faults are in
+ * test_screen_reads.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/screen/driver.h"
+
+static const struct fake_wish plain = {0};
+static struct driver d;
+
+static int close_driver(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    return 0;
+}
+
+static void open_80x24(const struct fake_wish *wish)
+{
+    driver_close(&d);
+    driver_open(&d, wish, 80, 24, true);
+}
+
+static void assert_at(int64_t step, int32_t site)
+{
+    assert_int_equal(d.app.model.focus.step, step);
+    assert_int_equal(d.app.model.focus.site, site);
+}
+
+/* ---- golden screens ---- */
+
+static void test_golden_sizes(void **state)
+{
+    static const struct {
+        int width, height;
+    } sizes[] = {{80, 24}, {160, 50}, {40, 10}, {60, 20}, {20, 5}, {1, 1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (int ascii = 0; ascii < 2; ascii++) {
+            char name[64];
+            driver_close(&d);
+            driver_open(&d, &plain, sizes[i].width, sizes[i].height, ascii);
+            driver_press(&d, "1455G7s");
+            snprintf(name, sizeof name, "size-%dx%d-%s", sizes[i].width, sizes[i].height,
+                     ascii ? "ascii" : "utf8");
+            driver_golden(&d, name);
+        }
+    }
+}
+
+static bool rows_from_1000_fail(enum fake_read what, int64_t step)
+{
+    return what == FAKE_READ_ROWS && step >= 1000 && step < 1010;
+}
+
+static bool everything_fails(enum fake_read what, int64_t step)
+{
+    (void)what, (void)step;
+    return true;
+}
+
+static void test_golden_screens(void **state)
+{
+    static const struct {
+        const char *name;
+        struct fake_wish wish;
+        int width, height;
+        bool ascii;
+        const char *keys;
+    } screens[] = {
+        {"first", {0}, 80, 24, true, ""},
+        {"last", {0}, 80, 24, true, "G"},
+        {"linear", {0}, 80, 24, false, "L700G"},
+        {"step-time", {0}, 80, 24, false, "<Tab>3j"},
+        {"sites-pane", {0}, 80, 24, true, "<Tab><Tab>9j"},
+        {"stacked-100x40", {0}, 100, 40, false, "555G"},
+        {"one-pane-metrics", {0}, 60, 20, true, "250G<Tab>"},
+        {"one-pane-sites", {0}, 60, 20, true, "250G<Shift-Tab>"},
+        {"small-metrics", {0}, 40, 10, true, "<Tab>"},
+        {"small-sites", {0}, 40, 10, true, "250G<Shift-Tab>20s"},
+        {"help", {0}, 80, 24, true, "?"},
+        {"help-wide", {0}, 160, 50, false, "?"},
+        {"help-small", {0}, 40, 10, true, "?9j"},
+        {"prompt", {0}, 80, 24, true, "/grad/fc2.w"},
+        {"prompt-small",
+         {0},
+         40,
+         10,
+         true,
+         "/the beginning of a long answer scrolls out at the left"},
+        {"found", {0}, 80, 24, true, "/grad/<Enter>]"},
+        {"count", {0}, 80, 24, true, "1234567"},
+        {"unknown-key", {0}, 80, 24, true, "x"},
+        {"lanes", {.lanes = 2}, 80, 24, true, "6s"},
+        {"micro-batches", {.lanes = 2, .micros = 2}, 80, 24, true, "6s"},
+        {"wide-names", {.wide_names = true}, 80, 24, false, "2s"},
+        {"wide-names-ascii", {.wide_names = true}, 80, 24, true, "2s"},
+        {"no-sites", {.no_sites = true}, 80, 24, true, "5n"},
+        {"one-step", {.n_steps = 1}, 80, 24, true, ""},
+        {"three-steps", {.n_steps = 3}, 80, 24, true, "n"},
+        {"from-5000", {.first_step = 5000, .n_steps = 700}, 80, 24, true, "99n"},
+        {"cut-off", {.cut_off = true}, 80, 24, true, ""},
+        {"long-run", {.n_steps = 1000000}, 160, 50, false, "765432G"},
+        {"damaged-rows", {.n_steps = 4000, .fails = rows_from_1000_fail}, 80, 24, true, "1005G"},
+        {"all-damaged", {.fails = everything_fails}, 80, 24, true, "n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++) {
+        driver_close(&d);
+        driver_open(&d, &screens[i].wish, screens[i].width, screens[i].height, screens[i].ascii);
+        driver_press(&d, screens[i].keys);
+        driver_golden(&d, screens[i].name);
+    }
+}
+
+/* The first paint, while most of the course waits to be read. */
+static void test_golden_reading(void **state)
+{
+    static const struct fake_wish wish = {.n_steps = 100000};
+    struct tdbg_err err = {0};
+    (void)state;
+    driver_close(&d);
+    fake_run_make(&d.run, &wish);
+    assert_int_equal(tdbg_tui_app_init(&d.app, &d.run.data, true, &err), TDBG_OK);
+    tdbg_tui_app_draw(&d.app);
+    driver_golden(&d, "reading");
+    tdbg_tui_app_key(&d.app, 'G'); /* to where nothing of the course is known yet */
+    tdbg_tui_app_draw(&d.app);
+    driver_golden(&d, "reading-end");
+}
+
+/* ---- moves ---- */
+
+/* Presses `there` then `back`, at several sizes and places; the screen has to be the same again. */
+static void assert_cancels(const char *there, const char *back)
+{
+    static const char *const places[] = {"", "700G", "7s", "1460G21s", "300G/param<Enter><Esc>"};
+    static const int sizes[][2] = {{80, 24}, {160, 50}, {60, 20}, {40, 10}};
+    for (size_t i = 0; i < 4 * sizeof places / sizeof places[0]; i++) {
+        driver_close(&d);
+        driver_open(&d, &plain, sizes[i % 4][0], sizes[i % 4][1], true);
+        driver_press(&d, places[i / 4]);
+        char *before = driver_screen(&d);
+        driver_press(&d, there);
+        char *between = driver_screen(&d);
+        driver_press(&d, back);
+        char *after = driver_screen(&d);
+        if (strcmp(before, after) != 0)
+            fail_msg("%s then %s:\n%s\n%s", there, back, before, after);
+        if (sizes[i % 4][0] >= 80 && strcmp(before, between) == 0)
+            fail_msg("%s changes nothing:\n%s", there, before);
+        free(before);
+        free(between);
+        free(after);
+    }
+}
+
+static void test_there_and_back(void **state)
+{
+    (void)state;
+    assert_cancels("100n", "100N");
+    assert_cancels("n", "N");
+    assert_cancels("n", "p");
+    for (int i = 1; i < 60; i = i * 3 / 2 + 1) {
+        char there[600] = "", back[600] = "";
+        for (int j = 0; j < i; j++) {
+            strcat(there, "s");
+            strcat(back, "S");
+        }
+        assert_cancels(there, back);
+    }
+    assert_cancels("1000s", "1000S");
+    assert_cancels("3nss2s", "SS2S3N");
+    assert_cancels("?", "q");
+    assert_cancels("?jjj", "?");
+    assert_cancels("?<F1>n", "N");
+    assert_cancels("L", "L");
+    assert_cancels("<Tab>", "<Shift-Tab>");
+    assert_cancels("5<Tab>", "5<Shift-Tab>");
+    assert_cancels("/", "<Esc>");
+    assert_cancels("/abc", "<^C>");
+    assert_cancels("/", "<Backspace>");
+    assert_cancels("12", "<Esc>");
+    assert_cancels("x", "<Esc>");
+}
+
+/* A hundred single steps on and back, and one of a hundred. */
+static void test_single_steps_add_up(void **state)
+{
+    (void)state;
+    open_80x24(&plain);
+    driver_press(&d, "1400G");
+    char *before = driver_screen(&d);
+    for (int i = 0; i < 100; i++)
+        driver_press(&d, "n");
+    assert_at(1500, 0);
+    char *far = driver_screen(&d);
+    for (int i = 0; i < 100; i++)
+        driver_press(&d, "N");
+    char *after = driver_screen(&d);
+    assert_string_equal(before, after);
+    driver_press(&d, "100n");
+    char *once = driver_screen(&d);
+    assert_string_equal(far, once);
+    free(before);
+    free(far);
+    free(after);
+    free(once);
+}
+
+static void test_resize_and_back(void **state)
+{
+    static const int sizes[][2] = {{160, 50}, {40, 10}, {1, 1}, {20, 5}, {200, 70}, {80, 23}};
+    (void)state;
+    open_80x24(&plain);
+    driver_press(&d, "321G9s");
+    char *before = driver_screen(&d);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        driver_resize(&d, sizes[i][0], sizes[i][1]);
+        driver_resize(&d, 80, 24);
+        char *after = driver_screen(&d);
+        assert_string_equal(before, after);
+        free(after);
+    }
+    free(before);
+    driver_resize(&d, 0, -3);
+}
+
+static void test_goto(void **state)
+{
+    (void)state;
+    open_80x24(&plain);
+    driver_press(&d, "42G");
+    assert_at(42, 0);
+    assert_non_null(strstr(driver_row(&d, 0), "step 42/2000"));
+    driver_press(&d, "G");
+    assert_at(1999, 0);
+    driver_expect(&d, NULL);
+    driver_press(&d, "g");
+    assert_at(0, 0);
+    driver_expect(&d, NULL);
+    driver_press(&d, "<End><Home>");
+    assert_at(0, 0);
+    driver_press(&d, "100G0G"); /* digits are always counts, and the first step is step 0 */
+    assert_at(0, 0);
+    driver_press(&d, "007G");
+    assert_at(7, 0);
+    driver_press(&d, "0n");
+    assert_at(7, 0);
+    driver_press(&d, "12<Esc>n"); /* a dropped count counts for nothing */
+    assert_at(8, 0);
+}
+
+static void test_ends(void **state)
+{
+    (void)state;
+    open_80x24(&plain);
+    driver_press(&d, "N");
+    assert_at(0, 0);
+    driver_expect(&d, "stopped at the first step, 0");
+    driver_press(&d, "S");
+    assert_at(0, 0);
+    driver_expect(&d, "stopped at the first op of the first step");
+    driver_press(&d, "n");
+    driver_expect(&d, NULL);
+    driver_press(&d, "5000G");
+    assert_at(1999, 0);
+    driver_expect(&d, "stopped at the last step, 1999");
+    driver_press(&d, "n");
+    assert_at(1999, 0);
+    driver_expect(&d, "stopped at the last step, 1999");
+    driver_press(&d, "30s");
+    assert_at(1999, d.run.data.n_sites - 1);
+    driver_expect(&d, "stopped at the last op of the last step");
+    driver_press(&d, "j");
+    driver_expect(&d, "this is the last site");
+    driver_press(&d, "99k");
+    assert_at(1999, 0);
+    driver_expect(&d, "this is the first site");
+    driver_press(&d, "s1990G50s50S");
+    assert_at(1990, 1);
+    driver_press(&d, "2S");
+    assert_at(1989, d.run.data.n_sites - 1);
+}
+
+/* Counts far beyond what a number can hold stop at the ends. */
+static void test_counts_overflow(void **state)
+{
+    static const char digits[] = "99999999999999999999999999999999999999999999999";
+    static const struct {
+        const char *key;
+        bool to_end;
+    } moves[] = {{"n", true},     {"N", false}, {"s", true},      {"S", false},      {"l", true},
+                 {"h", false},    {"G", true},  {"<PgDn>", true}, {"<PgUp>", false}, {"<^D>", true},
+                 {"<^U>", false}, {"j", true},  {"k", false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
+        open_80x24(&(struct fake_wish){.first_step = 10, .n_steps = 200000});
+        driver_press(&d, "100000G3s");
+        driver_press(&d, digits);
+        assert_non_null(strstr(driver_message(&d), "1000000000000"));
+        driver_press(&d, moves[i].key);
+        const bool at_end = d.app.model.focus.step == 10 + 200000 - 1 ||
+                            d.app.model.focus.site == d.run.data.n_sites - 1;
+        const bool at_start = d.app.model.focus.step == 10 || d.app.model.focus.site == 0;
+        if (moves[i].to_end ? !at_end : !at_start)
+            fail_msg("a huge count and %s", moves[i].key);
+    }
+    driver_press(&d, digits);
+    driver_press(&d, "/grad<Enter>");
+    driver_press(&d, digits);
+    driver_press(&d, "]");
+    driver_press(&d, digits);
+    driver_press(&d, "[");
+    driver_press(&d, digits);
+    driver_press(&d, "<Tab>");
+    driver_press(&d, digits);
+    driver_press(&d, "<Shift-Tab>?");
+    for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
+        driver_press(&d, digits);
+        driver_press(&d, moves[i].key);
+    }
+}
+
+static void test_columns(void **state)
+{
+    (void)state;
+    open_80x24(&plain);
+    driver_press(&d, "l");
+    const int64_t column = d.app.model.focus.step;
+    assert_true(column > 20 && column < 40); /* 2000 steps on some 70 columns */
+    driver_press(&d, "5lh<Left>");
+    assert_at(4 * column, 0);
+    open_80x24(&(struct fake_wish){.n_steps = 10});
+    driver_press(&d, "<Right>");
+    assert_at(1, 0);
+}
+
+/* ---- lists and panes ---- */
+
+static void test_lists(void **state)
+{
+    (void)state;
+    open_80x24(&plain);
+    driver_press(&d, "jj3<Down>k<Up>");
+    assert_at(0, 3);
+    driver_press(&d, "<PgDn>");
+    assert_at(0, 9);
+    driver_press(&d, "<^D><PgUp><^U>");
+    assert_at(0, 3);
+    driver_press(&d, "<Tab><Tab>G");
+    assert_at(0, d.run.data.n_sites - 1);
+    driver_press(&d, "g");
+    assert_at(0, 0);
+    driver_press(&d, "5G");
+    assert_at(0, 5);
+    driver_press(&d, "99G");
+    driver_expect(&d, "this is the last site");
+    assert_at(0, d.run.data.n_sites - 1);
+}
+
+/* In the metrics pane the cursor chooses what the chart shows. */
+static void test_metrics(void **state)
+{
+    static const char *const names[] = {"loss", "grad norm", "lr", "step time"};
+    (void)state;
+    open_80x24(&plain);
+    driver_press(&d, "<Tab>");
+    for (int i = 0; i < TDBG_METRIC_CHARTED; i++) {
+        assert_int_equal(d.app.model.metric, i);
+        assert_non_null(strstr(driver_row(&d, 1), names[i]));
+        driver_press(&d, "j");
+    }
+    assert_int_equal(d.app.model.metric, TDBG_METRIC_CHARTED - 1);
+    driver_expect(&d, "no chart");
+    driver_press(&d, "g");
+    assert_int_equal(d.app.model.metric, 0);
+    driver_press(&d, "2G");
+    assert_int_equal(d.app.model.metric, 2);
+    driver_press(&d, "G9k");
+    assert_int_equal(d.app.model.metric, 0);
+    assert_at(0, 0);
+}
+
+static void test_scale(void **state)
+{
+    (void)state;
+    open_80x24(&plain);
+    assert_non_null(strstr(driver_row(&d, 1), "loss  log"));
+    driver_press(&d, "L");
+    assert_non_null(strstr(driver_row(&d, 1), "loss  linear"));
+    driver_press(&d, "L");
+    assert_non_null(strstr(driver_row(&d, 1), "loss  log"));
+}
+
+static void test_find(void **state)
+{
+    (void)state;
+    open_80x24(&plain);
+    driver_press(&d, "]");
+    driver_expect(&d, "nothing to find yet");
+    driver_press(&d, "/<Enter>");
+    driver_expect(&d, "nothing to find yet");
+    driver_press(&d, "/grad<Enter>");
+    assert_at(0, 13);
+    driver_expect(&d, "'grad': 1 of 4");
+    driver_press(&d, "]");
+    assert_at(0, 14);
+    driver_press(&d, "2]");
+    assert_at(0, 16);
+    driver_expect(&d, "'grad': 4 of 4");
+    driver_press(&d, "]");
+    assert_at(0, 13);
+    driver_expect(&d, "1 of 4, around the end");
+    driver_press(&d, "[");
+    assert_at(0, 16);
+    driver_expect(&d, "4 of 4, around the end");
+    driver_press(&d, "3[");
+    assert_at(0, 13);
+    driver_press(&d, "/<Enter>"); /* repeats */
+    assert_at(0, 14);
+    driver_press(&d, "3/FC1.Weight<Enter>"); /* with a count, and in any case of letters */
+    assert_at(0, 13);
+    driver_expect(&d, "1 of 3, around");
+    driver_press(&d, "/*.bias<Enter>");
+    driver_expect(&d, "1 of 4");
+    driver_press(&d, "/nothing at all<Enter>");
+    driver_expect(&d, "! no site matches 'nothing at all'");
+    assert_at(0, 14);
+    driver_press(&d, "/abc<Backspace><Backspace>x<^U>eval/l<Enter>");
+    assert_at(0, 22);
+    driver_press(&d, "/q<Esc>n"); /* q is a letter here, and n a key again */
+    assert_at(1, 22);
+    driver_press(&d, "/");
+    for (int i = 0; i < 1000; i++)
+        tdbg_tui_app_key(&d.app, i % 3 ? 'y' : 0x5c64);
+    driver_press(&d, "<Enter>");
+    driver_expect(&d, "! no site matches");
+}
+
+/* Esc drops the search: nothing is marked any more. */
+static void test_search_is_dropped(void **state)
+{
+    (void)state;
+    open_80x24(&plain);
+    driver_press(&d, "13s");
+    char *before = driver_screen(&d);
+    driver_press(&d, "/grad/fc1.b<Enter>S");
+    driver_press(&d, "<Esc>");
+    char *after = driver_screen(&d);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+}
+
+/* Where the sites are not shown, a find shows them. */
+static void test_find_opens_the_sites(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    driver_open(&d, &plain, 60, 20, true);
+    assert_int_equal(d.app.model.pane, TDBG_PANE_CHART);
+    driver_press(&d, "/fc2.bias<Enter>");
+    assert_int_equal(d.app.model.pane, TDBG_PANE_SITES);
+    bool seen = false;
+    for (int y = 0; y < 20; y++)
+        seen = seen || strstr(driver_row(&d, y), "> grad/fc2.bias") != NULL;
+    assert_true(seen);
+}
+
+static void test_mouse(void **state)
+{
+    (void)state;
+    open_80x24(&plain);
+    driver_mouse(&d, 44, 5, TDBG_BUTTON_CLICK); /* the chart: 36 columns of 71 */
+    assert_at(36 * 2000 / 71, 0);
+    driver_mouse(&d, 0, 5, TDBG_BUTTON_CLICK); /* its gutter */
+    assert_at(36 * 2000 / 71, 0);
+    driver_mouse(&d, 5, 12, TDBG_BUTTON_CLICK);
+    assert_int_equal(d.app.model.pane, TDBG_PANE_METRICS);
+    driver_mouse(&d, 20, 18, TDBG_BUTTON_CLICK); /* the third site */
+    assert_int_equal(d.app.model.pane, TDBG_PANE_SITES);
+    assert_int_equal(d.app.model.focus.site, 2);
+    driver_mouse(&d, 20, 18, TDBG_BUTTON_WHEEL_DOWN);
+    assert_int_equal(d.app.model.focus.site, 5);
+    driver_mouse(&d, 20, 18, TDBG_BUTTON_WHEEL_UP);
+    assert_int_equal(d.app.model.focus.site, 2);
+    static const int outside[][2] = {{-1, -1}, {80, 24}, {1 << 30, 1 << 30}, {79, 23}, {0, 0}};
+    for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++) {
+        driver_mouse(&d, outside[i][0], outside[i][1], TDBG_BUTTON_CLICK);
+        assert_int_equal(d.app.model.focus.site, 2);
+    }
+    driver_press(&d, "?");
+    driver_mouse(&d, 3, 3, TDBG_BUTTON_WHEEL_DOWN);
+    driver_mouse(&d, 3, 3, TDBG_BUTTON_CLICK);
+    assert_int_equal(d.app.help_top, 3);
+}
+
+/* A click on a column goes to a step that this column shows, whatever the size of the run. */
+static void test_chart_columns_agree(void **state)
+{
+    static const int64_t lengths[] = {1, 2, 3, 50, 70, 71, 72, 100, 2000, 99991};
+    (void)state;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        open_80x24(&(struct fake_wish){.first_step = 17, .n_steps = lengths[i]});
+        for (int x = 8; x < 79; x++) {
+            driver_mouse(&d, x, 4, TDBG_BUTTON_CLICK);
+            const char *axis = driver_row(&d, 8), *mark = strchr(axis, '^');
+            assert_non_null(mark);
+            const int64_t step = d.app.model.focus.step;
+            /* with fewer steps than columns a step has several, and the mark is one of them */
+            driver_mouse(&d, (int)(mark - axis), 4, TDBG_BUTTON_CLICK);
+            assert_int_equal(d.app.model.focus.step, step);
+            if (lengths[i] >= 71)
+                assert_int_equal(mark - axis, x);
+        }
+    }
+}
+
+/* ---- help, quitting, small screens ---- */
+
+static void test_help(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    driver_open(&d, &plain, 80, 60, true);
+    driver_press(&d, "?");
+    for (int r = TDBG_REQUEST_NONE + 1; r < TDBG_REQUEST_COUNT; r++) {
+        const char *help = tdbg_tui_request_info((enum tdbg_tui_request)r)->help;
+        int seen = 0;
+        for (int y = 0; y < 60; y++)
+            seen += strstr(driver_row(&d, y), help) != NULL;
+        if (seen == 0)
+            fail_msg("the help does not have '%s'", help);
+    }
+    driver_resize(&d, 80, 10);
+    driver_press(&d, "/chart back<Enter>");
+    assert_non_null(strstr(driver_row(&d, 1), "one column of the chart back"));
+    driver_press(&d, "/no such key<Enter>");
+    driver_expect(&d, "no key matches 'no such key'");
+    driver_press(&d, "gG<PgUp><PgDn>5G");
+    assert_int_equal(d.app.help_top, 5);
+    driver_press(&d, "n");
+    driver_expect(&d, "n does nothing here");
+    driver_press(&d, "q");
+    assert_false(d.app.done);
+    assert_non_null(strstr(driver_row(&d, 0), "step 0/2000"));
+}
+
+static void test_quit(void **state)
+{
+    static const char *const ways[] = {"q", "Q", "?Q", "?qq", "?/abc<Esc>Q"};
+    (void)state;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        open_80x24(&plain);
+        driver_press(&d, ways[i]);
+        assert_true(d.app.done);
+        driver_press(&d, "qn?/5G"); /* nothing more happens */
+        driver_mouse(&d, 3, 3, TDBG_BUTTON_CLICK);
+        driver_resize(&d, 20, 20);
+        assert_true(d.app.done);
+    }
+    open_80x24(&plain);
+    driver_press(&d, "<^L>");
+    assert_true(d.app.wants_redraw && !d.app.done);
+    driver_press(&d, "<^Z>");
+    assert_true(d.app.wants_suspend && !d.app.done);
+    driver_press(&d, "<^C><Esc><Enter>");
+    assert_false(d.app.done);
+}
+
+/* Where the screen says that q quits, it does, whatever was open before. */
+static void test_too_small(void **state)
+{
+    static const char *const before[] = {"", "?", "/gra", "12", "?/x"};
+    static const int sizes[][2] = {{39, 10}, {40, 9}, {20, 5}, {2, 2}, {1, 1}, {300, 1}, {1, 300}};
+    (void)state;
+    for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
+        for (size_t j = 0; j < sizeof sizes / sizeof sizes[0]; j++) {
+            open_80x24(&plain);
+            driver_press(&d, before[i]);
+            char *screen = driver_screen(&d);
+            driver_resize(&d, sizes[j][0], sizes[j][1]);
+            assert_non_null(strchr(driver_row(&d, 0), 'q'));
+            driver_mouse(&d, 0, 0, TDBG_BUTTON_CLICK);
+            driver_resize(&d, 80, 24); /* and nothing is lost */
+            char *again = driver_screen(&d);
+            assert_string_equal(screen, again);
+            free(screen);
+            free(again);
+            driver_resize(&d, sizes[j][0], sizes[j][1]);
+            driver_press(&d, "?/"); /* does not open what cannot be seen */
+            driver_press(&d, "q");
+            assert_true(d.app.done);
+        }
+    }
+}
+
+int main(void)
+{
+    if (!setlocale(LC_CTYPE, "C.UTF-8"))
+        return 77;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_golden_sizes, close_driver),
+        cmocka_unit_test_teardown(test_golden_screens, close_driver),
+        cmocka_unit_test_teardown(test_golden_reading, close_driver),
+        cmocka_unit_test_teardown(test_there_and_back, close_driver),
+        cmocka_unit_test_teardown(test_single_steps_add_up, close_driver),
+        cmocka_unit_test_teardown(test_resize_and_back, close_driver),
+        cmocka_unit_test_teardown(test_goto, close_driver),
+        cmocka_unit_test_teardown(test_ends, close_driver),
+        cmocka_unit_test_teardown(test_counts_overflow, close_driver),
+        cmocka_unit_test_teardown(test_columns, close_driver),
+        cmocka_unit_test_teardown(test_lists, close_driver),
+        cmocka_unit_test_teardown(test_metrics, close_driver),
+        cmocka_unit_test_teardown(test_scale, close_driver),
+        cmocka_unit_test_teardown(test_find, close_driver),
+        cmocka_unit_test_teardown(test_search_is_dropped, close_driver),
+        cmocka_unit_test_teardown(test_find_opens_the_sites, close_driver),
+        cmocka_unit_test_teardown(test_mouse, close_driver),
+        cmocka_unit_test_teardown(test_chart_columns_agree, close_driver),
+        cmocka_unit_test_teardown(test_help, close_driver),
+        cmocka_unit_test_teardown(test_quit, close_driver),
+        cmocka_unit_test_teardown(test_too_small, close_driver),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
