@@ -54,7 +54,7 @@ def need(condition, what):
 class Recording:
     """A running `tdbg record` and the steps that it has announced."""
 
-    def __init__(self, config, trace, *args, env=None):
+    def __init__(self, config, trace, *args, env=None, messages=None):
         self.trace, self.announced, self.first = trace, -1, None
         self.times = []  # (seconds, step) of announcements
         command = [TDBG, "record", config, "-o", trace, *map(str, args)]
@@ -62,7 +62,8 @@ class Recording:
         if has_announce():
             command += ["--announce-fd", str(write_end)]
         self.command = command
-        self.stderr = open(trace + ".stderr", "w+")
+        self.messages_path = messages or trace + ".stderr"  # not on a disk that gets full
+        self.stderr = open(self.messages_path, "w+")
         self.process = subprocess.Popen(command, pass_fds=[write_end], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=self.stderr,
                                         env=dict(os.environ, **(env or {})))
@@ -113,7 +114,7 @@ class Recording:
         self.messages = self.stderr.read()
         self.stderr.close()
         os.close(self.pipe)
-        os.unlink(self.trace + ".stderr")
+        os.unlink(self.messages_path)
         return code
 
     def _alive_and_open(self, end):

@@ -149,7 +149,7 @@ def kill_writer(place):
         codes[code] = codes.get(code, 0) + 1
         if code not in (0, 4):
             count.fail(f"record ended with {code}: {r.messages}")
-        elif code == 4 and f"step {steps}/{steps}" not in r.messages:
+        elif code == 4 and r.announced >= 0 and f"step {steps}/{steps}" not in r.messages:
             count.fail(f"training did not finish: {r.messages}")
         elif code == 4 and "tdbg: " not in r.messages.strip().split("\n")[-1]:
             count.fail(f"no message: {r.messages!r}")
@@ -180,37 +180,35 @@ def disk_full(place):
         try:
             preset = place.rng.choice(["standard", "full"])
             trace = os.path.join(folder, "t.h5")
-            done = tdbg("record", place.small, "-o", trace, "--set", "steps=3000", "--set",
-                        f"record.preset={preset}", *QUICK)
-            codes[done.returncode] = codes.get(done.returncode, 0) + 1
-            judge_full(count, trace, done, f"{kib} KiB")
+            r = Recording(place.small, trace, "--set", "steps=3000", "--set",
+                          f"record.preset={preset}", *QUICK, messages=place.trace("messages"))
+            code = r.wait()
+            codes[code] = codes.get(code, 0) + 1
+            judge_full(count, r, code, f"{kib} KiB")
         finally:
             subprocess.run(["umount", "-l", folder], check=True)
     count.note = ", ".join(f"{k} x exit {c}" for c, k in sorted(codes.items()))
     return count
 
 
-def judge_full(count, trace, done, what):
-    last = [line for line in done.stderr.replace("\r", "\n").split("\n") if line.strip()]
+def judge_full(count, r, code, what):
     try:
-        if done.returncode not in (0, 4):
-            raise Failure(f"{what}: record ended with {done.returncode}: {done.stderr[-500:]}")
-        if done.returncode == 4 and not any("tdbg: " in line for line in last):
-            raise Failure(f"{what}: no message")
-        if os.path.exists(trace):
-            j = judge(trace, -1)
-            count.add(j, -1)
-            if not j.opened and "step 3000/3000" in done.stderr and done.returncode == 0:
-                raise Failure(f"{what}: all was well, but {j.why}")
-            if done.returncode == 0 and j.steps != 3000:
-                raise Failure(f"{what}: exit code 0, but {j.steps} steps")
+        if code not in (0, 4):
+            raise Failure(f"{what}: record ended with {code}: {r.messages[-500:]}")
+        if code == 4 and "tdbg: " not in r.messages.strip().split("\n")[-1]:
+            raise Failure(f"{what}: no message: {r.messages[-500:]}")
+        if os.path.exists(r.trace):
+            j = judge(r.trace, r.announced)
+            count.add(j, r.announced)
+            if code == 0 and j.steps != 3000:
+                raise Failure(f"{what}: exit code 0, but {j.steps} steps {j.why}")
+            if "3000/3000" not in r.messages:
+                raise Failure(f"{what}: training did not finish: {r.messages[-500:]}")
         else:
             count.runs += 1
             count.empty += 1
-            if done.returncode == 0:
-                raise Failure(f"{what}: exit code 0, but no trace")
-        if done.returncode == 4 and "3000/3000" not in done.stderr and os.path.exists(trace):
-            raise Failure(f"{what}: training did not finish: {done.stderr[-500:]}")
+            if code == 0 or r.announced >= 0:
+                raise Failure(f"{what}: exit code {code}, {r.announced} announced, but no trace")
     except Failure as failure:
         count.fail(str(failure))
 
@@ -228,21 +226,20 @@ def io_errors(place):
         lasting = place.rng.choice(["once", "on"])
         env = {"LD_PRELOAD": shim, "TDBG_FAIL_IO": f"{call}:{number}:{error}:{lasting}",
                "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
-        trace = place.trace(f"io-{i}.h5")
-        done = tdbg("record", place.small, "-o", trace, "--set", "steps=400", *QUICK,
-                    env=env)
-        codes[done.returncode] = codes.get(done.returncode, 0) + 1
-        what = env["TDBG_FAIL_IO"]
+        trace, what = place.trace(f"io-{i}.h5"), env["TDBG_FAIL_IO"]
+        r = Recording(place.small, trace, "--set", "steps=400", *QUICK, env=env)
+        code = r.wait()
+        codes[code] = codes.get(code, 0) + 1
         try:
-            if done.returncode not in (0, 4):
-                raise Failure(f"{what}: record ended with {done.returncode}: {done.stderr[-300:]}")
-            j = judge(trace, -1)
-            count.add(j, -1)
-            if done.returncode == 0 and j.steps != 400:
-                raise Failure(f"{what}: exit code 0, but {j.steps} steps {j.why}")
+            if code not in (0, 4):
+                raise Failure(f"record ended with {code}: {r.messages[-300:]}")
+            j = judge(trace, r.announced)
+            count.add(j, r.announced)
+            if code == 0 and j.steps != 400:
+                raise Failure(f"exit code 0, but {j.steps} steps {j.why}")
         except Failure as failure:
             kept = keep(trace, place.folder) if "TDBG_TORTURE_KEEP" in os.environ else None
-            count.fail(str(failure), kept)
+            count.fail(f"{what}: {failure}", kept)
         place.trace(f"io-{i}.h5")
     count.note = ", ".join(f"{n} x exit {c}" for c, n in sorted(codes.items()))
     return count
