@@ -93,6 +93,10 @@ enum tdbg_status tdbg_trace_read_predicted(struct tdbg_trace *trace, int64_t ste
                                            void *data, void *predicted, int64_t *n_elems,
                                            struct tdbg_err *err);
 
+/* Reads that difference and nothing else: is what is stored of it sound? */
+enum tdbg_status tdbg_trace_check_residual(struct tdbg_trace *trace, int64_t step, int32_t site,
+                                           struct tdbg_err *err);
+
 /* Called for values that are not stored, or stored as a residual of what this makes; same meaning
  * of arguments. Registered by replay/. */
 typedef enum tdbg_status (*tdbg_trace_recompute_fn)(void *context, struct tdbg_trace *trace,

@@ -146,6 +146,32 @@ out:
     return st;
 }
 
+enum tdbg_status tdbg_trace_check_residual(struct tdbg_trace *t, int64_t step, int32_t site,
+                                           struct tdbg_err *err)
+{
+    enum { PIECE_BYTES = 1 << 20 };
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_chunked *c;
+    const uint64_t elems = (uint64_t)tdbg_site_elems(&t->sites[site]);
+    uint64_t slot, row = (uint64_t)tdbg_layout_row(t->first_step, step, t->plans[site].value_every);
+    unsigned char *piece = malloc(PIECE_BYTES);
+    tdbg_h5_begin();
+    TDBG_FAIL_IF(!piece, NO_MEMORY, "no memory for a residual");
+    TDBG_TRY(tdbg_reader_check_step(t, step, err));
+    TDBG_TRY(open_slot(t, site, row + 1, &c, &slot, err));
+    for (uint64_t at = 0; at < elems;) {
+        uint64_t n = PIECE_BYTES / c->elem_bytes;
+        n = n < elems - at ? n : elems - at;
+        TDBG_TRY(tdbg_chunked_read(c, &t->io, row * c->row_elems + slot + at, n, piece, err));
+        at += n;
+    }
+out:
+    free(piece);
+    if (st == TDBG_DAMAGED)
+        TDBG_H5_CONTEXT(err, "cannot read %s at step %lld", t->sites[site].name, (long long)step);
+    return st;
+}
+
 void tdbg_reader_free_stores(struct tdbg_trace *t)
 {
     for (int32_t k = 0; t->packed && k < t->layout.n_packed; k++)
