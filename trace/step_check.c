@@ -210,10 +210,15 @@ out:
 static enum tdbg_status check_residual(struct tdbg_step_checker *c, int64_t step, int32_t site,
                                        struct tdbg_err *err)
 {
+    enum tdbg_status st = TDBG_OK;
     struct tdbg_err found = {0};
+    const struct tdbg_site *s = &c->sites[site];
     bool ok;
-    enum tdbg_status st = tdbg_trace_check_residual(c->trace, step, site, &found);
-    return judge(c, step, site, st, &found, &ok, err);
+    TDBG_TRY(tdbg_value_buffer_reserve(&c->value, s->dtype, s->ndim, s->dims, err));
+    st = tdbg_trace_read_residual(c->trace, step, site, c->value.data, &found);
+    TDBG_TRY(judge(c, step, site, st, &found, &ok, err));
+out:
+    return st;
 }
 
 static enum tdbg_status check_values(struct tdbg_step_checker *c, int64_t step,
@@ -225,7 +230,7 @@ static enum tdbg_status check_values(struct tdbg_step_checker *c, int64_t step,
             continue; /* that has been said */
         if (tdbg_trace_has_values(c->trace, i, step, c->row.evaluated))
             TDBG_TRY(check_value(c, step, i, err));
-        else if (tdbg_trace_has_residual(c->trace, i, step, c->row.evaluated))
+        else if (c->plans[i].store == TDBG_STORE_RESIDUAL)
             TDBG_TRY(check_residual(c, step, i, err));
     }
 out:
