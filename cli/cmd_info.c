@@ -23,8 +23,13 @@ static const char *last_eval(struct tdbg_trace *trace, const struct tdbg_step_ro
     return buf;
 }
 
+struct findings {
+    struct tdbg_finding *list;
+    int64_t n;
+};
+
 static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *last,
-                       const struct tdbg_trace_sizes *sizes)
+                       const struct tdbg_trace_sizes *sizes, const struct findings *findings)
 {
     const struct tdbg_run_info *info = tdbg_trace_info(trace);
     char uuid[CLI_UUID_TEXT_BYTES], a[32], b[32], eval[96];
@@ -73,7 +78,30 @@ static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *las
            tdbg_convert_bytes_text(sizes->keyframe_bytes, a, sizeof a),
            tdbg_convert_bytes_text(sizes->raw_keyframe_bytes, b, sizeof b));
     printf(", digests %s\n", tdbg_convert_bytes_text(sizes->digest_bytes, a, sizeof a));
+    for (int64_t i = 0; i < findings->n; i++) {
+        const struct tdbg_finding *f = &findings->list[i];
+        printf("%s%s %s at step %" PRId64 ", %s: %s\n",
+               i == 0 ? "findings      " : "              ", f->severity, f->rule, f->step, f->site,
+               f->text);
+    }
     printf("chain         %016" PRIx64 "\n", last->chain[TDBG_CHAIN_MAIN]);
+}
+
+static void print_findings_json(const struct findings *findings, struct tdbg_json *json)
+{
+    tdbg_json_array_begin(json, "findings");
+    for (int64_t i = 0; i < findings->n; i++) {
+        const struct tdbg_finding *f = &findings->list[i];
+        tdbg_json_object_begin(json, NULL);
+        tdbg_json_int(json, "step", f->step);
+        tdbg_json_int(json, "rank", f->rank);
+        tdbg_json_string(json, "severity", f->severity);
+        tdbg_json_string(json, "rule", f->rule);
+        tdbg_json_string(json, "site", f->site);
+        tdbg_json_string(json, "text", f->text);
+        tdbg_json_object_end(json);
+    }
+    tdbg_json_array_end(json);
 }
 
 static void print_sites_json(struct tdbg_trace *trace, struct tdbg_json *json)
@@ -100,7 +128,7 @@ static void print_sites_json(struct tdbg_trace *trace, struct tdbg_json *json)
 }
 
 static void print_json(struct tdbg_trace *trace, const struct tdbg_step_row *last,
-                       const struct tdbg_trace_sizes *sizes)
+                       const struct tdbg_trace_sizes *sizes, const struct findings *findings)
 {
     const struct tdbg_run_info *info = tdbg_trace_info(trace);
     char uuid[CLI_UUID_TEXT_BYTES];
@@ -149,6 +177,7 @@ static void print_json(struct tdbg_trace *trace, const struct tdbg_step_row *las
     tdbg_json_string(&json, "environment", info->environment);
     tdbg_json_string(&json, "dataset", info->dataset);
     tdbg_json_string(&json, "graph", info->graph);
+    print_findings_json(findings, &json);
     print_sites_json(trace, &json);
     tdbg_json_object_end(&json);
     putchar('\n');
@@ -161,6 +190,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct tdbg_trace *trace = NULL;
     struct tdbg_step_row last;
     struct tdbg_trace_sizes sizes;
+    struct findings findings = {0};
     const char *path;
     bool as_json = false, helped;
     int n_words;
@@ -175,11 +205,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
     int64_t last_step = tdbg_trace_first_step(trace) + tdbg_trace_n_steps(trace) - 1;
     TDBG_TRY(tdbg_trace_read_steps(trace, last_step, 1, &last, err));
     TDBG_TRY(tdbg_trace_read_sizes(trace, &sizes, err));
+    TDBG_TRY(tdbg_trace_read_findings(trace, &findings.list, &findings.n, err));
     if (as_json)
-        print_json(trace, &last, &sizes);
+        print_json(trace, &last, &sizes, &findings);
     else
-        print_text(trace, &last, &sizes);
+        print_text(trace, &last, &sizes, &findings);
 out:
+    free(findings.list);
     tdbg_trace_close(trace);
     return st == TDBG_OK ? 0 : cli_fail(err);
 }

@@ -17,6 +17,7 @@ struct tdbg_recorder {
     struct tdbg_stream *stream;
     bool open;              /* the stream has a file, and recording has not failed */
     bool has_window, keeps; /* only the last steps are kept; or were, until something happened */
+    bool told_loss;         /* that it is not finite any more */
     bool stops_on_error;    /* the training is to stop when recording has to */
     struct tdbg_err fault;  /* why recording had to stop, where the training goes on */
     const struct tdbg_site *sites; /* the engine's */
@@ -210,6 +211,18 @@ out:
     return st;
 }
 
+/* The first step whose loss is not finite; those after it say nothing new. */
+static enum tdbg_status put_finding(struct tdbg_recorder *r, const struct tdbg_step_info *info,
+                                    struct tdbg_err *err)
+{
+    struct tdbg_finding finding = {
+        .step = info->step, .severity = "error", .rule = "loss.nonfinite", .site = "loss"};
+    snprintf(finding.text, sizeof finding.text, "the loss is %s",
+             isnan(info->loss) ? "not a number" : "infinite");
+    r->told_loss = true;
+    return judge(r, tdbg_stream_put_finding(r->stream, &finding, &r->fault), err);
+}
+
 static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
                                  struct tdbg_err *err)
 {
@@ -228,9 +241,14 @@ static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
                                 .start_ns = info->start_ns - r->start_ns,
                                 .duration_ns = info->duration_ns,
                                 .evaluated = info->evaluated};
-    enum tdbg_status st = judge(r, tdbg_stream_commit_step(r->stream, &row, &r->fault), err);
-    if (st == TDBG_OK && !isfinite(info->loss))
+    enum tdbg_status st = TDBG_OK;
+    const bool finding = !isfinite(info->loss) && !r->told_loss;
+    if (finding)
+        TDBG_TRY(put_finding(r, info, err));
+    TDBG_TRY(judge(r, tdbg_stream_commit_step(r->stream, &row, &r->fault), err));
+    if (finding)
         tdbg_recorder_keep(r);
+out:
     return st;
 }
 

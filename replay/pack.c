@@ -328,10 +328,26 @@ out:
     return st;
 }
 
+static enum tdbg_status copy_findings(struct pack *p, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_finding *findings = NULL;
+    int64_t n = 0;
+    TDBG_TRY(tdbg_trace_read_findings(p->trace, &findings, &n, err));
+    for (int64_t i = 0; i < n; i++) {
+        if (findings[i].step >= p->from && findings[i].step <= p->to)
+            TDBG_TRY(tdbg_trace_writer_put_finding(p->writer, &findings[i], err));
+    }
+out:
+    free(findings);
+    return st;
+}
+
 static enum tdbg_status copy_steps(struct pack *p, const struct tdbg_pack_options *options,
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(copy_findings(p, err));
     for (int64_t step = p->from; step <= p->to; step++) {
         TDBG_TRY(copy_step(p, step, err));
         TDBG_FAIL_IF(options->progress &&

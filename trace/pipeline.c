@@ -196,6 +196,8 @@ static enum tdbg_status write_front(struct pipeline *p, struct tdbg_err *err)
         st = write_samples(p, m, err);
     else if (m->kind == TDBG_STREAM_STEP)
         st = write_step(p, m, err);
+    else if (m->kind == TDBG_STREAM_FINDING)
+        st = tdbg_trace_writer_put_finding(p->writer, tdbg_ring_data(m), err);
     else if (m->kind == TDBG_STREAM_KEEP)
         p->files.keeps = true;
     else

@@ -18,6 +18,7 @@ enum tdbg_stream_kind {
     TDBG_STREAM_KEYFRAME,
     TDBG_STREAM_SAMPLES, /* count ids, `total` bytes of x, y; first = 1: ids only, seen before */
     TDBG_STREAM_STEP,    /* struct tdbg_step_row, digests (n_sites), statistics (n_sites) */
+    TDBG_STREAM_FINDING, /* struct tdbg_finding */
     TDBG_STREAM_KEEP,    /* the window is kept from here on */
     TDBG_STREAM_CLOSE,   /* the recording ended as it should */
 };

@@ -133,6 +133,10 @@ int64_t tdbg_trace_keyframe_before(const struct tdbg_trace *trace, int64_t step)
 enum tdbg_status tdbg_trace_read_keyframe(struct tdbg_trace *trace, int64_t keyframe_step,
                                           int32_t item, void *data, struct tdbg_err *err);
 
+/* What was noticed while recording; *out is the caller's to free(), NULL where *n is 0. */
+enum tdbg_status tdbg_trace_read_findings(struct tdbg_trace *trace, struct tdbg_finding **out,
+                                          int64_t *n, struct tdbg_err *err);
+
 /* What the file holds, in bytes on disk, for `tdbg info`. */
 struct tdbg_trace_sizes {
     int64_t file_bytes;

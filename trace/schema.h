@@ -74,6 +74,17 @@ struct tdbg_samples_spec {
     int64_t total; /* samples that the data set holds in this set (ids are 0 .. total-1) */
 };
 
+/* One row of /findings: what was noticed while recording. Texts are printable ASCII. */
+enum { TDBG_MOST_FINDINGS = 100000, TDBG_FINDINGS_PER_CHUNK = 16 };
+struct tdbg_finding {
+    int64_t step;
+    int32_t rank;
+    char severity[8 + 1]; /* "error", "warning", "note" */
+    char rule[48 + 1];    /* "loss.nonfinite" */
+    char site[TDBG_MAX_SITE_NAME + 1];
+    char text[200 + 1];
+};
+
 /* All that describes a run and is fixed before its first step. Strings are UTF-8. */
 struct tdbg_run_info {
     const char *tdbg_version;

@@ -439,6 +439,19 @@ out:
     return st;
 }
 
+enum tdbg_status tdbg_stream_put_finding(struct tdbg_stream *s, const struct tdbg_finding *finding,
+                                         struct tdbg_err *err)
+{
+    struct tdbg_ring_message *m;
+    const enum tdbg_status st = reserve(s, sizeof *finding, true, &m, err);
+    if (st != TDBG_OK)
+        return st;
+    m->kind = TDBG_STREAM_FINDING;
+    memcpy(tdbg_ring_data(m), finding, sizeof *finding);
+    tdbg_ring_publish(s->ring);
+    return TDBG_OK;
+}
+
 enum tdbg_status tdbg_stream_keep(struct tdbg_stream *s, struct tdbg_err *err)
 {
     struct tdbg_ring_message *m;

@@ -58,6 +58,10 @@ enum tdbg_status tdbg_stream_put_samples(struct tdbg_stream *stream, int set, in
                                          const int64_t *ids, const void *x, const void *y,
                                          struct tdbg_err *err);
 
+/* Something that was noticed (trace/schema.h). */
+enum tdbg_status tdbg_stream_put_finding(struct tdbg_stream *stream,
+                                         const struct tdbg_finding *finding, struct tdbg_err *err);
+
 /* From here on nothing of the window is removed. */
 enum tdbg_status tdbg_stream_keep(struct tdbg_stream *stream, struct tdbg_err *err);
 

@@ -56,6 +56,18 @@ static const struct tdbg_column item_columns[] = {
     ITEM(shape, I64, TDBG_MAX_DIMS),
 };
 
+#define FINDING(field, kind, count) COLUMN(tdbg_finding, field, kind, count, 0, 0)
+static const struct tdbg_column finding_columns[] = {
+    FINDING(step, I64, 1),
+    FINDING(rank, I32, 1),
+    FINDING(severity, TEXT, 8),
+    FINDING(rule, TEXT, 48),
+    FINDING(site, TEXT, TDBG_MAX_SITE_NAME),
+    FINDING(text, TEXT, 200),
+};
+
+const struct tdbg_table tdbg_table_findings = {finding_columns,
+                                               sizeof finding_columns / sizeof *finding_columns};
 const struct tdbg_table tdbg_table_steps = {step_columns,
                                             sizeof step_columns / sizeof *step_columns};
 const struct tdbg_table tdbg_table_sites = {site_columns,

@@ -35,9 +35,10 @@ struct tdbg_table {
     size_t n_columns;
 };
 
-extern const struct tdbg_table tdbg_table_steps; /* rows are struct tdbg_step_row */
-extern const struct tdbg_table tdbg_table_sites; /* rows are struct tdbg_site_record */
-extern const struct tdbg_table tdbg_table_items; /* rows are struct tdbg_item_record */
+extern const struct tdbg_table tdbg_table_steps;    /* rows are struct tdbg_step_row */
+extern const struct tdbg_table tdbg_table_sites;    /* rows are struct tdbg_site_record */
+extern const struct tdbg_table tdbg_table_items;    /* rows are struct tdbg_item_record */
+extern const struct tdbg_table tdbg_table_findings; /* rows are struct tdbg_finding */
 
 enum {
     TDBG_STAGE_TEXT_BYTES = 16,

@@ -69,6 +69,11 @@ enum tdbg_status tdbg_trace_writer_put_samples(struct tdbg_trace_writer *writer,
 enum tdbg_status tdbg_trace_writer_put_keyframe(struct tdbg_trace_writer *writer, int32_t item,
                                                 const void *data, struct tdbg_err *err);
 
+/* Something that was noticed; durable with the next flush. */
+enum tdbg_status tdbg_trace_writer_put_finding(struct tdbg_trace_writer *writer,
+                                               const struct tdbg_finding *finding,
+                                               struct tdbg_err *err);
+
 /* Commits the current step. row->step has to be the number of steps committed before plus the first
  * step; row->chain is filled in here (from the digests put), the rest by the caller. */
 enum tdbg_status tdbg_trace_writer_commit_step(struct tdbg_trace_writer *writer,

@@ -143,6 +143,7 @@ enum tdbg_status tdbg_writer_flush(struct tdbg_trace_writer *w, struct tdbg_err 
     if (n > w->n_flushed) {
         TDBG_TRY(tdbg_writer_flush_samples(w, err));
         TDBG_TRY(tdbg_writer_flush_packed(w, err));
+        TDBG_TRY(tdbg_writer_flush_findings(w, err));
         if (w->n_keyframes > w->n_keyframes_written) {
             TDBG_TRY(
                 tdbg_writer_write_block(w, &w->keyframe_steps, KEYFRAME_ROWS, w->n_keyframes, err));
@@ -172,6 +173,7 @@ static void for_each_block(struct tdbg_trace_writer *w, void (*act)(struct row_b
         act(&w->stats[c]);
     act(&w->batch);
     act(&w->keyframe_steps);
+    act(&w->findings);
 }
 
 void tdbg_writer_close_block(struct row_block *block)

@@ -84,6 +84,9 @@ struct tdbg_trace_writer {
     struct row_block keyframe_steps;
     int64_t n_keyframes, n_keyframes_written;
 
+    struct row_block findings;
+    int64_t n_findings, n_findings_written;
+
     struct sample_writer samples[TDBG_SAMPLES_SETS];
     int64_t n_batch; /* ids of the current step so far */
 };
@@ -142,6 +145,10 @@ static inline void *tdbg_writer_row(const struct tdbg_trace_writer *w,
 {
     return block->rows + (size_t)(w->n_steps % w->block_rows) * block->row_bytes;
 }
+
+/* findings.c */
+enum tdbg_status tdbg_writer_create_findings(struct tdbg_trace_writer *w, struct tdbg_err *err);
+enum tdbg_status tdbg_writer_flush_findings(struct tdbg_trace_writer *w, struct tdbg_err *err);
 
 /* writer_value.c: room for that row. */
 enum tdbg_status tdbg_writer_make_row(struct tdbg_chunked *array, uint64_t row,
