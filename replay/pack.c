@@ -21,8 +21,7 @@ struct pack {
     int64_t from, to;
     int64_t keyframe;     /* that the state before `from` is computed from, or -1 */
     unsigned char *state; /* that state, one item behind the other; NULL: the trace has it */
-    unsigned char *value; /* one tensor, and what replay makes of it */
-    unsigned char *predicted;
+    unsigned char *value; /* one tensor */
     unsigned char *x, *y; /* samples of one batch */
     int64_t *ids;
     uint64_t *digests;        /* (n_sites): of the current step */
@@ -62,13 +61,12 @@ static enum tdbg_status make_buffers(struct pack *p, struct tdbg_err *err)
         y = s->total > 0 ? larger(y, shape_bytes(s->y_dtype, s->y_ndim, s->y_dims)) : y;
     }
     p->value = malloc(most);
-    p->predicted = malloc(most);
     p->x = calloc(batch, x); /* calloc: a false batch in the file must not overflow */
     p->y = calloc(batch, y);
     p->ids = calloc(batch, sizeof *p->ids);
     p->digests = calloc(n, sizeof *p->digests);
     p->stats = calloc(n, sizeof *p->stats);
-    if (!p->value || !p->predicted || !p->x || !p->y || !p->ids || !p->digests || !p->stats)
+    if (!p->value || !p->x || !p->y || !p->ids || !p->digests || !p->stats)
         return TDBG_RAISE(err, NO_MEMORY, "no memory to pack with");
     return TDBG_OK;
 }
@@ -77,7 +75,6 @@ static void free_buffers(struct pack *p)
 {
     free(p->state);
     free(p->value);
-    free(p->predicted);
     free(p->x);
     free(p->y);
     free(p->ids);
@@ -267,23 +264,24 @@ static enum tdbg_status copy_value(struct pack *p, const struct tdbg_step_row *r
     char label[TDBG_MAX_SITE_NAME + 40];
     enum tdbg_store store = p->plans[site].store;
     int64_t n = 0;
-    bool residual = store == TDBG_STORE_RESIDUAL;
-    st = residual
-             ? tdbg_trace_read_predicted(p->trace, row->step, site, p->value, p->predicted, &n, err)
-             : tdbg_trace_read_values(p->trace, row->step, site, p->value, &n, err);
+    const bool residual = store == TDBG_STORE_RESIDUAL;
+    /* of a difference to what replay computes there is no digest: it is copied as it is */
+    st = residual ? tdbg_trace_read_residual(p->trace, row->step, site, p->value, err)
+                  : tdbg_trace_read_values(p->trace, row->step, site, p->value, &n, err);
     if (st == TDBG_NOT_FOUND && p->digests[site] == 0) {
         tdbg_err_clear(err);
         return TDBG_OK;
     }
     TDBG_TRY(st);
-    TDBG_FAIL_IF(tdbg_trace_has_digest(p->trace, site, row->step, row->evaluated) &&
+    TDBG_FAIL_IF(!residual && tdbg_trace_has_digest(p->trace, site, row->step, row->evaluated) &&
                      tdbg_digest_reference(p->value, p->sites[site].dtype, n) != p->digests[site],
                  DAMAGED,
                  "%s: the stored value of %s at step %lld does not have its recorded digest",
                  tdbg_trace_path(p->trace), tdbg_site_label(&p->sites[site], label, sizeof label),
                  (long long)row->step);
     if (residual)
-        TDBG_TRY(tdbg_trace_writer_put_predicted(p->writer, site, p->value, p->predicted, n, err));
+        TDBG_TRY(tdbg_trace_writer_put_predicted(p->writer, site, p->value, NULL,
+                                                 tdbg_site_elems(&p->sites[site]), err));
     else if (store != TDBG_STORE_SAMPLES && store != TDBG_STORE_KEYFRAME)
         TDBG_TRY(tdbg_trace_writer_put_values(p->writer, site, p->value, n, err));
 out:

@@ -19,9 +19,7 @@ struct tdbg_pack_report {
     int64_t file_bytes; /* of the file when it is closed */
 };
 
-/* The trace needs a recompute function where it stores residuals; else TDBG_NEEDS_REPLAY.
- *
- * Writes steps from .. to of the trace into a file of its own: the samples that they use, digests,
+/* Writes steps from .. to of the trace into a file of its own: the samples that they use, digests,
  * statistics, keyframes, and values wherever the trace stores them. Run, uuid and chains are those
  * of the trace. Where there is no keyframe before `from`, the steps since the last one are executed
  * again, and compared, and the state becomes the file's first keyframe.

@@ -91,12 +91,6 @@ enum tdbg_status tdbg_trace_read_step_stats(struct tdbg_trace *trace, int64_t st
 enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *trace, int64_t step, int32_t site,
                                         void *data, int64_t *n_elems, struct tdbg_err *err);
 
-/* The same where tdbg_trace_has_residual() says so, with what the recompute function made of the
- * value before it was corrected in `predicted`, which has the room of data. */
-enum tdbg_status tdbg_trace_read_predicted(struct tdbg_trace *trace, int64_t step, int32_t site,
-                                           void *data, void *predicted, int64_t *n_elems,
-                                           struct tdbg_err *err);
-
 /* What is stored of a site with store RESIDUAL: tdbg_site_elems() differences to what is computed
  * again, zeros where the two agree. TDBG_NOT_FOUND where there is none. */
 enum tdbg_status tdbg_trace_read_residual(struct tdbg_trace *trace, int64_t step, int32_t site,

@@ -131,8 +131,7 @@ enum tdbg_status tdbg_reader_read_packed(struct tdbg_trace *trace, int64_t step,
 enum tdbg_status tdbg_reader_read_delta(struct tdbg_trace *trace, int64_t step, int32_t site,
                                         void *data, struct tdbg_err *err);
 enum tdbg_status tdbg_reader_read_residual(struct tdbg_trace *trace, int64_t step, int32_t site,
-                                           void *data, void *predicted, int64_t *n_elems,
-                                           struct tdbg_err *err);
+                                           void *data, int64_t *n_elems, struct tdbg_err *err);
 enum tdbg_status tdbg_reader_read_digest(struct tdbg_trace *trace, int64_t step, int32_t site,
                                          uint64_t *digest, struct tdbg_err *err);
 void tdbg_reader_free_stores(struct tdbg_trace *trace);

@@ -127,8 +127,7 @@ out:
 
 /* The recompute function may read other values of this trace: it is called before anything is. */
 enum tdbg_status tdbg_reader_read_residual(struct tdbg_trace *t, int64_t step, int32_t site,
-                                           void *data, void *predicted, int64_t *n_elems,
-                                           struct tdbg_err *err)
+                                           void *data, int64_t *n_elems, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_trace *whole = t->whole;
@@ -141,8 +140,6 @@ enum tdbg_status tdbg_reader_read_residual(struct tdbg_trace *t, int64_t step, i
                  "only the difference to what replay computes is stored");
     TDBG_TRY(whole->recompute(whole->recompute_context, t->whole, step, site, data, &n, err));
     TDBG_ASSERT(n >= 0 && (size_t)n <= elems);
-    if (predicted)
-        memcpy(predicted, data, (size_t)n * elem_bytes);
     residual = malloc(elems * elem_bytes + 1);
     TDBG_FAIL_IF(!residual, NO_MEMORY, "no memory for %zu residuals", elems);
     TDBG_TRY(read_stored_residual(t, step, site, residual, err));

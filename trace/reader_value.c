@@ -256,8 +256,7 @@ bool tdbg_trace_has_residual(const struct tdbg_trace *t, int32_t site, int64_t s
 
 /* A value that the file has, at least in part. */
 static enum tdbg_status read_due(struct tdbg_trace *t, const struct tdbg_step_row *row,
-                                 int32_t site, void *data, void *predicted, int64_t *n_elems,
-                                 struct tdbg_err *err)
+                                 int32_t site, void *data, int64_t *n_elems, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     enum tdbg_store store = t->plans[site].store;
@@ -265,7 +264,7 @@ static enum tdbg_status read_due(struct tdbg_trace *t, const struct tdbg_step_ro
     if (tdbg_layout_is_guarded(store))
         TDBG_TRY(check_put(t, site, row->step, err));
     TDBG_TRY(store == TDBG_STORE_RESIDUAL
-                 ? tdbg_reader_read_residual(t, row->step, site, data, predicted, n_elems, err)
+                 ? tdbg_reader_read_residual(t, row->step, site, data, n_elems, err)
                  : read_stored(t, row, site, data, n_elems, err));
 out:
     if (st != TDBG_OK && st != TDBG_NOT_FOUND)
@@ -275,8 +274,8 @@ out:
     return st;
 }
 
-static enum tdbg_status read_values(struct tdbg_trace *t, int64_t step, int32_t site, void *data,
-                                    void *predicted, int64_t *n_elems, struct tdbg_err *err)
+enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int32_t site,
+                                        void *data, int64_t *n_elems, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_step_row row;
@@ -290,10 +289,8 @@ static enum tdbg_status read_values(struct tdbg_trace *t, int64_t step, int32_t 
     TDBG_FAIL_IF(s->stage == TDBG_STAGE_EVAL && !row.evaluated, NOT_FOUND,
                  "%s: step %lld was not evaluated", label, (long long)step);
     bool residual = tdbg_trace_has_residual(t, site, step, row.evaluated);
-    TDBG_FAIL_IF(predicted && !residual, NOT_FOUND, "%s has no residual at step %lld", label,
-                 (long long)step);
     if (residual || tdbg_trace_has_values(t, site, step, row.evaluated))
-        TDBG_TRY(read_due(t, &row, site, data, predicted, n_elems, err));
+        TDBG_TRY(read_due(t, &row, site, data, n_elems, err));
     else if (t->whole->recompute)
         TDBG_TRY(t->whole->recompute(t->whole->recompute_context, t->whole, step, site, data,
                                      n_elems, err));
@@ -301,18 +298,4 @@ static enum tdbg_status read_values(struct tdbg_trace *t, int64_t step, int32_t 
         st = TDBG_RAISE(err, NEEDS_REPLAY, "%s is not stored at step %lld", label, (long long)step);
 out:
     return st;
-}
-
-enum tdbg_status tdbg_trace_read_values(struct tdbg_trace *t, int64_t step, int32_t site,
-                                        void *data, int64_t *n_elems, struct tdbg_err *err)
-{
-    return read_values(t, step, site, data, NULL, n_elems, err);
-}
-
-enum tdbg_status tdbg_trace_read_predicted(struct tdbg_trace *t, int64_t step, int32_t site,
-                                           void *data, void *predicted, int64_t *n_elems,
-                                           struct tdbg_err *err)
-{
-    TDBG_ASSERT(predicted);
-    return read_values(t, step, site, data, predicted, n_elems, err);
 }
