@@ -44,7 +44,7 @@ static enum tdbg_status show_site(struct tdbg_trace *trace, const struct show *s
     const struct tdbg_site *site = &tdbg_trace_sites(trace, &n_sites)[id];
     TDBG_TRY(cli_tensor_buffer(site, &data, err));
     TDBG_TRY(tdbg_trace_read_values(trace, show->step, id, data, &n, err));
-    tdbg_stats_reference(data, site->dtype, n, &stats);
+    tdbg_stats_fast(data, site->dtype, n, &stats);
     if (show->as_json) {
         cli_tensor_print_json(stdout, site, show->step, n, show->stats ? &stats : NULL,
                               show->values ? data : NULL);

@@ -142,7 +142,7 @@ static void collect_lines(struct leaves *l, const char *text)
         text += n + (text[n] == '\n');
     }
     if (*text) {
-        uint64_t digest = tdbg_digest_reference(text, TDBG_DTYPE_U8, (int64_t)strlen(text));
+        uint64_t digest = tdbg_digest_fast(text, TDBG_DTYPE_U8, (int64_t)strlen(text));
         add_leaf(l, "(more lines)", tdbg_arena_printf(l->arena, "digest %016" PRIx64, digest));
     }
 }

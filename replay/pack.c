@@ -274,7 +274,7 @@ static enum tdbg_status copy_value(struct pack *p, const struct tdbg_step_row *r
     }
     TDBG_TRY(st);
     TDBG_FAIL_IF(!residual && tdbg_trace_has_digest(p->trace, site, row->step, row->evaluated) &&
-                     tdbg_digest_reference(p->value, p->sites[site].dtype, n) != p->digests[site],
+                     tdbg_digest_fast(p->value, p->sites[site].dtype, n) != p->digests[site],
                  DAMAGED,
                  "%s: the stored value of %s at step %lld does not have its recorded digest",
                  tdbg_trace_path(p->trace), tdbg_site_label(&p->sites[site], label, sizeof label),

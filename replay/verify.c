@@ -59,7 +59,7 @@ static enum tdbg_status check_stored(struct verify *v, int64_t step, int32_t sit
     int64_t n = 0;
     TDBG_TRY(tdbg_trace_read_values(v->trace, step, site, v->stored, &n, err));
     tdbg_site_label(&v->sites[site], label, sizeof label);
-    uint64_t digest = n == elems ? tdbg_digest_reference(v->stored, v->sites[site].dtype, n) : 0;
+    uint64_t digest = n == elems ? tdbg_digest_fast(v->stored, v->sites[site].dtype, n) : 0;
     TDBG_FAIL_IF(n != elems || digest != v->recorded[site], DAMAGED,
                  "%s: the stored value of %s at step %lld does not have its recorded digest",
                  tdbg_trace_path(v->trace), label, (long long)step);

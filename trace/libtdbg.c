@@ -88,6 +88,6 @@ int tdbg_digest_of(const void *data, enum tdbg_elem elem, int64_t n_elems, uint6
 {
     if (!tdbg_lib_is_elem(elem) || n_elems < 0 || (!data && n_elems > 0) || !digest)
         return TDBG_ERR_USAGE;
-    *digest = tdbg_digest_reference(data, (enum tdbg_dtype)elem, n_elems);
+    *digest = tdbg_digest_fast(data, (enum tdbg_dtype)elem, n_elems);
     return TDBG_SUCCESS;
 }

@@ -139,13 +139,42 @@ static void test_chains(void **state)
                 tdbg_chain_absorb_text(tdbg_chain_absorb_text(0, "a"), "b"));
 }
 
+/* The fast way gives the bits of the definition, with everything that floats can be. */
+static void test_fast_equals_reference(void **state)
+{
+    (void)state;
+    enum { MOST = 9000 };
+    static float x[MOST];
+    static const uint32_t special[] = {0, 0x80000000, 0x7f800000, 0xff800000, 0x7fc00000,
+                                       1, 0x80000001, 0x7f7fffff, 0xff7fffff, 0x7f800001};
+    uint64_t seed = 12345;
+    for (int round = 0; round < 400; round++) {
+        const int64_t n = round < 40 ? round : (int64_t)(seed >> 33) % MOST;
+        struct tdbg_stats a, b;
+        for (int64_t i = 0; i < n; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            uint32_t bits = (uint32_t)(seed >> 32);
+            if (round % 3 == 1)
+                bits = (bits & 0x807fffff) | 0x3f000000; /* numbers of one size, both signs */
+            else if (round % 3 == 2 && bits % 5 == 0)
+                bits = special[(bits >> 8) % (sizeof special / sizeof *special)];
+            memcpy(&x[i], &bits, sizeof bits);
+        }
+        assert_true(tdbg_digest_fast(x, TDBG_DTYPE_F32, n) ==
+                    tdbg_digest_reference(x, TDBG_DTYPE_F32, n));
+        tdbg_stats_fast(x, TDBG_DTYPE_F32, n, &a);
+        tdbg_stats_reference(x, TDBG_DTYPE_F32, n, &b);
+        assert_memory_equal(&a, &b, sizeof a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),           cmocka_unit_test(test_definition),
         cmocka_unit_test(test_every_bit_counts), cmocka_unit_test(test_order_and_length_count),
         cmocka_unit_test(test_mix_is_injective), cmocka_unit_test(test_stats),
-        cmocka_unit_test(test_chains),
+        cmocka_unit_test(test_chains),           cmocka_unit_test(test_fast_equals_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
