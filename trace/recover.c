@@ -44,14 +44,15 @@ static void scan_progress(void *context, int64_t done, int64_t total)
     progress(context, "looking for chunks", done, total);
 }
 
-/* Chunks that a dataset has to have at least. Evaluation leaves gaps, and so may whatever a later
- * version adds. */
+/* Chunks that a dataset has to have at least. Evaluation leaves gaps, a full queue may, and so may
+ * whatever a later version adds. */
 static uint64_t chunks_due(const struct tdbg_trace *t, const struct tdbg_chunked *c,
                            enum tdbg_rows_rule rule, int32_t every, int64_t n_keyframes)
 {
     if (rule == TDBG_ROWS_OTHER ||
         (rule == TDBG_ROWS_CADENCE &&
-         (strncmp(c->path, "t/", 2) != 0 || strncmp(c->path, "t/eval/", 7) == 0)))
+         (strcmp(t->info.overflow, "drop") == 0 || strncmp(c->path, "t/", 2) != 0 ||
+          strncmp(c->path, "t/eval/", 7) == 0)))
         return 0;
     int64_t rows = rule == TDBG_ROWS_KEYFRAMES ? n_keyframes
                                                : tdbg_layout_rows(t->first_step, t->n_steps, every);

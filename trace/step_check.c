@@ -230,7 +230,7 @@ static enum tdbg_status check_values(struct tdbg_step_checker *c, int64_t step,
             continue; /* that has been said */
         if (tdbg_trace_has_values(c->trace, i, step, c->row.evaluated))
             TDBG_TRY(check_value(c, step, i, err));
-        else if (c->plans[i].store == TDBG_STORE_RESIDUAL)
+        else if (tdbg_trace_has_residual(c->trace, i, step, c->row.evaluated))
             TDBG_TRY(check_residual(c, step, i, err));
     }
 out:

@@ -14,12 +14,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "trace/check_file.h"
 #include "trace/codec.h"
 #include "trace/hdf5_util.h"
 #include "trace/reader.h"
+#include "trace/recover.h"
 #include "tests/trace/trace_maker.h"
 
-enum { BATCH = 50, SECONDS_PER_BATCH = 300, N_BASES = 4, MOST_BUFFER_BYTES = 64 << 20 };
+enum {
+    BATCH = 50,
+    SECONDS_PER_BATCH = 300,
+    N_BASES = 4,
+    MOST_BUFFER_BYTES = 64 << 20,
+    MOST_CHECKED_STEPS = 10000
+};
 
 struct bytes {
     unsigned char *data;
@@ -383,6 +391,33 @@ static void read_all(const char *path)
     tdbg_trace_close(t);
 }
 
+/* Every chunk as fsck reads it, and a copy as recover makes it. Results do not matter, but what was
+ * recovered has to open. */
+static void check_and_recover(const char *path)
+{
+    struct tdbg_trace *t = NULL;
+    struct tdbg_file_check check;
+    struct tdbg_recover_report report;
+    char copy[96];
+    snprintf(copy, sizeof copy, "%s.recovered", path);
+    if (tdbg_trace_open(path, &t, NULL) == TDBG_OK) {
+        if (tdbg_trace_n_steps(t) <= MOST_CHECKED_STEPS) {
+            tdbg_check_file(t, NULL, NULL, &check, NULL);
+            tdbg_file_check_clear(&check);
+        }
+        tdbg_trace_close(t);
+    }
+    const struct tdbg_recover_options options = {.output = copy};
+    enum tdbg_status st = tdbg_recover(path, &options, &report, NULL);
+    if (st == TDBG_OK && report.outcome != TDBG_RECOVER_NOTHING) {
+        if (tdbg_trace_open(copy, &t, NULL) != TDBG_OK)
+            abort();
+        tdbg_trace_close(t);
+    }
+    tdbg_recover_clear(&report);
+    unlink(copy);
+}
+
 static void run_one(uint64_t number, const struct bytes *bases, const char *path)
 {
     rng = number;
@@ -396,6 +431,7 @@ static void run_one(uint64_t number, const struct bytes *bases, const char *path
     if (objects)
         mutate_objects(path);
     read_all(path);
+    check_and_recover(path);
 }
 
 /* Tells the parent how far it is through a pipe, so that a crash is put down to the right one. */

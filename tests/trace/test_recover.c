@@ -445,6 +445,14 @@ static void test_hostile_scan(void **state)
     free(b.data);
 }
 
+/* For builds with AddressSanitizer: HDF5 1.10 loses a few bytes of an object header whose checksum
+ * is wrong. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libhdf5\n";
+}
+
 static int begin(void **state)
 {
     (void)state;
