@@ -54,12 +54,41 @@ static void print_report(const struct tdbg_recover_report *r)
     }
 }
 
+/* A recording may go on in other files. One without a step was only just begun. */
+static enum tdbg_status recover_all(const char *path, struct tdbg_recover_options *how, bool quiet,
+                                    struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct cli_percent *percent = how->progress_context;
+    struct tdbg_recover_report report = {0};
+    TDBG_TRY(tdbg_recover(path, how, &report, err));
+    for (;;) {
+        struct tdbg_recover_report before = report;
+        cli_percent_clear(percent);
+        if (!quiet)
+            print_report(&report);
+        if (!before.next || how->output)
+            break;
+        st = tdbg_recover(before.next, how, &report, err);
+        tdbg_recover_clear(&before);
+        if (st == TDBG_NO_TRACE) {
+            tdbg_err_clear(err);
+            st = TDBG_OK;
+            break;
+        }
+        TDBG_TRY(st);
+    }
+out:
+    cli_percent_clear(percent);
+    tdbg_recover_clear(&report);
+    return st;
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
     struct cli_percent percent = {0};
-    struct tdbg_recover_report report = {0};
     struct tdbg_recover_options how = {.progress = show_progress, .progress_context = &percent};
     const char *words[1];
     bool quiet = false, helped;
@@ -74,12 +103,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (helped)
         return 0;
     percent.quiet = quiet;
-    TDBG_TRY(tdbg_recover(words[0], &how, &report, err));
+    TDBG_TRY(recover_all(words[0], &how, quiet, err));
 out:
-    cli_percent_clear(&percent);
-    if (st == TDBG_OK && !quiet)
-        print_report(&report);
-    tdbg_recover_clear(&report);
     return st == TDBG_OK ? 0 : cli_fail(err);
 }
 

@@ -217,6 +217,8 @@ enum tdbg_status tdbg_check_file(struct tdbg_trace *trace,
         .trace = trace, .out = out, .plans = tdbg_trace_plans(trace), .sound_eval = true};
     *out = (struct tdbg_file_check){.arena = tdbg_arena_create(), .not_possible = why_not(trace)};
     TDBG_FAIL_IF(!out->arena, NO_MEMORY, "no memory to check a trace with");
+    if (tdbg_trace_note(trace))
+        add_fault(&c, -1, -1, 0, tdbg_trace_note(trace));
     st = tdbg_trace_check_rows(trace, &found);
     TDBG_TRY(judge(&c, st, &found, 0, err));
     st = tdbg_trace_check_skeleton(trace, &found);

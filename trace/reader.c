@@ -309,7 +309,10 @@ enum tdbg_status tdbg_trace_check_skeleton(struct tdbg_trace *trace, struct tdbg
 {
     tdbg_h5_begin();
     enum tdbg_status st = check_skeleton(trace, err);
-    for (int i = 0; i < trace->n_segments && st == TDBG_OK; i++)
+    for (int i = 0; i < trace->n_segments && st == TDBG_OK; i++) {
         st = check_skeleton(trace->segments[i], err);
+        if (st != TDBG_OK)
+            TDBG_H5_CONTEXT(err, "%s", trace->segments[i]->path);
+    }
     return st;
 }

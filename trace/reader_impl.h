@@ -97,6 +97,9 @@ struct tdbg_trace {
 enum tdbg_status tdbg_reader_open_one(const char *path, struct tdbg_trace **out,
                                       struct tdbg_err *err);
 
+/* The file that /segments/next names, beside this one; NULL: none, or it was never made. */
+const char *tdbg_reader_next_path(const struct tdbg_trace *trace);
+
 /* reader_segments.c: opens the files that the trace goes on in; the file that has a step (or, where
  * none has, the nearest before it); the last file. */
 void tdbg_reader_open_segments(struct tdbg_trace *trace);

@@ -15,8 +15,7 @@
 
 enum { MOST_SEGMENTS = 1 << 16, MOST_NAME_BYTES = 255 };
 
-/* The file that /segments/next names, beside this one; NULL: none, or it was never made. */
-static const char *next_path(const struct tdbg_trace *t)
+const char *tdbg_reader_next_path(const struct tdbg_trace *t)
 {
     static const char link[] = "segments/next";
     char value[4 * MOST_NAME_BYTES];
@@ -88,7 +87,7 @@ void tdbg_reader_open_segments(struct tdbg_trace *t)
 {
     const struct tdbg_trace *last = t;
     const char *path;
-    while (t->n_segments < MOST_SEGMENTS && (path = next_path(last))) {
+    while (t->n_segments < MOST_SEGMENTS && (path = tdbg_reader_next_path(last))) {
         struct tdbg_err err = {0};
         struct tdbg_trace *next = NULL;
         enum tdbg_status st = tdbg_reader_open_one(path, &next, &err);

@@ -101,7 +101,7 @@ out:
     return st;
 }
 
-enum tdbg_status tdbg_trace_check_rows(const struct tdbg_trace *t, struct tdbg_err *err)
+static enum tdbg_status check_rows(const struct tdbg_trace *t, struct tdbg_err *err)
 {
     const struct cached_array *tables[3 + READ_STATS_COLUMNS] = {&t->steps, &t->digest, &t->batch};
     for (int c = 0; c < READ_STATS_COLUMNS; c++)
@@ -113,6 +113,17 @@ enum tdbg_status tdbg_trace_check_rows(const struct tdbg_trace *t, struct tdbg_e
                               c->path, (unsigned long long)c->dims[0], (long long)t->n_steps);
     }
     return TDBG_OK;
+}
+
+enum tdbg_status tdbg_trace_check_rows(const struct tdbg_trace *t, struct tdbg_err *err)
+{
+    enum tdbg_status st = check_rows(t, err);
+    for (int i = 0; i < t->n_segments && st == TDBG_OK; i++) {
+        st = check_rows(t->segments[i], err);
+        if (st != TDBG_OK)
+            TDBG_H5_CONTEXT(err, "%s", t->segments[i]->path);
+    }
+    return st;
 }
 
 enum tdbg_status tdbg_reader_check_step(const struct tdbg_trace *t, int64_t step,

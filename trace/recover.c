@@ -14,10 +14,12 @@
 
 #include "trace/dataset_list.h"
 #include "trace/file_lock.h"
+#include "trace/file_swap.h"
 #include "trace/hdf5_util.h"
 #include "trace/layout.h"
 #include "trace/reader_impl.h"
 #include "trace/rebuild.h"
+#include "trace/segment.h"
 #include "trace/step_check.h"
 #include "trace/trim.h"
 
@@ -111,6 +113,17 @@ static void keep_reason(void *context, int64_t step, int32_t site, const char *r
         report->reason = tdbg_arena_printf(report->arena, "step %lld: %s", (long long)step, reason);
 }
 
+/* A later file of a recording does not repeat the samples that an earlier one has. */
+static enum tdbg_status make_checker(const struct recovery *r, struct tdbg_trace *t,
+                                     tdbg_fault_fn report, struct tdbg_step_checker **out,
+                                     struct tdbg_err *err)
+{
+    enum tdbg_status st = tdbg_step_checker_create(t, NULL, report, r->report, out, err);
+    if (st == TDBG_OK && tdbg_segment_number(r->path) > 0)
+        tdbg_step_checker_accept_missing(*out);
+    return st;
+}
+
 /* The last steps of a recording that was cut off: what was to be flushed may not be there. */
 static enum tdbg_status check_tail(struct recovery *r, struct tdbg_trace *t, bool *sound,
                                    struct tdbg_err *err)
@@ -121,7 +134,7 @@ static enum tdbg_status check_tail(struct recovery *r, struct tdbg_trace *t, boo
     int64_t last = t->first_step + t->n_steps - 1, n = t->n_steps;
     n = n < TAIL_STEPS ? n : TAIL_STEPS;
     *sound = true;
-    TDBG_TRY(tdbg_step_checker_create(t, NULL, keep_reason, r->report, &checker, err));
+    TDBG_TRY(make_checker(r, t, keep_reason, &checker, err));
     for (int64_t i = 0; i < n && *sound; i++) {
         TDBG_TRY(tdbg_step_check(checker, last - i, &result, err));
         *sound = result.n_faults == 0;
@@ -131,8 +144,15 @@ out:
     return st;
 }
 
+static void note_next(struct recovery *r, const struct tdbg_trace *t)
+{
+    const char *next = tdbg_reader_next_path(t);
+    r->report->next = next ? tdbg_arena_strdup(r->report->arena, next) : NULL;
+}
+
 static void note_steps(struct recovery *r, const struct tdbg_trace *t)
 {
+    note_next(r, t);
     r->report->first_step = t->first_step;
     r->report->n_steps = t->n_steps;
     r->n_keyframes = t->n_keyframes;
@@ -145,7 +165,7 @@ static enum tdbg_status examine(struct recovery *r, bool *whole, struct tdbg_err
     struct tdbg_err found = {0};
     struct tdbg_trace *t = NULL;
     *whole = false;
-    st = tdbg_trace_open(r->path, &t, &found);
+    st = tdbg_reader_open_one(r->path, &t, &found);
     if (st == TDBG_OK)
         st = check_datasets(r, t, &found);
     if (st == TDBG_DAMAGED || st == TDBG_NO_TRACE) {
@@ -193,86 +213,27 @@ static enum tdbg_status lock_original(struct recovery *r, struct tdbg_err *err)
     return TDBG_OK;
 }
 
-static enum tdbg_status refuse_existing(const char *path, struct tdbg_err *err)
-{
-    struct stat info;
-    if (lstat(path, &info) == 0)
-        return TDBG_RAISE(err, USAGE, "%s exists already: move it away first", path);
-    return TDBG_OK;
-}
-
-/* Gives a file another name, which must not be taken. */
-static enum tdbg_status rename_new(const char *from, const char *to, struct tdbg_err *err)
-{
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
-        return TDBG_OK;
-    if (errno == EINVAL) { /* a file system that cannot */
-        enum tdbg_status st = refuse_existing(to, err);
-        if (st != TDBG_OK || rename(from, to) == 0)
-            return st;
-    }
-    return TDBG_RAISE(err, IO, "cannot rename %s to %s: %s", from, to, strerror(errno));
-}
-
-static enum tdbg_status sync_file(const char *path, struct tdbg_err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    int why = errno;
-    if (fd >= 0)
-        close(fd);
-    return good ? TDBG_OK : TDBG_RAISE(err, IO, "cannot force %s to disk: %s", path, strerror(why));
-}
-
 /* The finished file takes its name, and the original makes way. */
 static enum tdbg_status put_in_place(struct recovery *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_recover_report *report = r->report;
-    TDBG_TRY(sync_file(r->work, err));
+    TDBG_TRY(tdbg_file_sync(r->work, err));
     if (r->options->output) {
-        TDBG_TRY(rename_new(r->work, r->options->output, err));
+        TDBG_TRY(tdbg_file_rename_new(r->work, r->options->output, err));
         report->result = r->options->output;
         return TDBG_OK;
     }
     const char *kept = tdbg_arena_printf(report->arena, "%s.damaged", r->path);
-    TDBG_TRY(rename_new(r->path, kept, err));
-    st = rename_new(r->work, r->path, err);
+    TDBG_TRY(tdbg_file_rename_new(r->path, kept, err));
+    st = tdbg_file_rename_new(r->work, r->path, err);
     if (st != TDBG_OK) {
-        rename_new(kept, r->path, NULL);
+        tdbg_file_rename_new(kept, r->path, NULL);
         return st;
     }
     report->kept = kept;
     report->result = r->path;
 out:
-    return st;
-}
-
-static enum tdbg_status copy_original(struct recovery *r, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    enum { PIECE = 1 << 20 };
-    struct stat info;
-    char *piece = malloc(PIECE);
-    int to = open(r->work, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
-    TDBG_FAIL_IF(!piece, NO_MEMORY, "no memory to copy with");
-    TDBG_FAIL_IF(to < 0 || fstat(r->fd, &info) != 0, IO, "cannot create %s: %s", r->work,
-                 strerror(errno));
-    for (off_t at = 0; at < info.st_size;) {
-        ssize_t n = pread(r->fd, piece, PIECE, at), written = 0;
-        TDBG_FAIL_IF(n <= 0, IO, "cannot read %s: %s", r->path, strerror(errno));
-        while (written < n) {
-            ssize_t w = write(to, piece + written, (size_t)(n - written));
-            TDBG_FAIL_IF(w <= 0, IO, "cannot write %s: %s", r->work, strerror(errno));
-            written += w;
-        }
-        at += n;
-        progress(r, "copying", at, info.st_size);
-    }
-out:
-    free(piece);
-    if (to >= 0)
-        close(to);
     return st;
 }
 
@@ -296,7 +257,7 @@ static enum tdbg_status check_result(const char *path, int64_t n_steps, struct t
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_trace *t = NULL;
-    TDBG_TRY(tdbg_trace_open(path, &t, err));
+    TDBG_TRY(tdbg_reader_open_one(path, &t, err));
     TDBG_FAIL_IF(t->n_steps != n_steps, DAMAGED, "%s has %lld steps and not %lld", path,
                  (long long)t->n_steps, (long long)n_steps);
 out:
@@ -311,7 +272,7 @@ static enum tdbg_status clear(struct recovery *r, struct tdbg_err *err)
     struct tdbg_recover_report *report = r->report;
     const char *target = r->options->output ? r->work : r->path;
     if (r->options->output)
-        TDBG_TRY(copy_original(r, err));
+        TDBG_TRY(tdbg_file_copy(r->fd, r->work, err));
     TDBG_TRY(cut_file(target, report->first_step, report->n_steps, r->n_keyframes, TDBG_TRIM_CHUNKS,
                       err));
     /* a reader waits for whoever holds the lock and does not record */
@@ -322,7 +283,7 @@ static enum tdbg_status clear(struct recovery *r, struct tdbg_err *err)
     if (r->options->output)
         return put_in_place(r, err);
     report->result = r->path;
-    TDBG_TRY(sync_file(r->path, err));
+    TDBG_TRY(tdbg_file_sync(r->path, err));
 out:
     return st;
 }
@@ -335,7 +296,7 @@ static enum tdbg_status count_steps(struct recovery *r, struct tdbg_trace *t, in
     enum tdbg_status st = TDBG_OK;
     struct tdbg_step_checker *checker = NULL;
     int64_t sound = -1, n_damaged = 0;
-    TDBG_TRY(tdbg_step_checker_create(t, NULL, NULL, NULL, &checker, err));
+    TDBG_TRY(make_checker(r, t, NULL, &checker, err));
     for (int64_t i = t->n_steps - 1; i >= 0 && (sound < 0 || sound - i < TAIL_STEPS); i--) {
         struct tdbg_step_result result;
         TDBG_TRY(tdbg_step_check(checker, t->first_step + i, &result, err));
@@ -365,7 +326,7 @@ static enum tdbg_status fit_rebuilt(struct recovery *r, int64_t n_steps, struct 
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_trace *t = NULL;
-    TDBG_TRY(tdbg_trace_open(r->work, &t, err));
+    TDBG_TRY(tdbg_reader_open_one(r->work, &t, err));
     const int64_t first = t->first_step, n = n_steps < 0 ? t->n_steps : n_steps;
     const int64_t n_keyframes = keyframes_before(t, first + n);
     tdbg_trace_close(t);
@@ -382,9 +343,10 @@ static enum tdbg_status cut_rebuilt(struct recovery *r, int64_t n_rows, struct t
     struct tdbg_recover_report *report = r->report;
     struct tdbg_trace *t = NULL;
     TDBG_TRY(fit_rebuilt(r, -1, err));
-    TDBG_TRY(tdbg_trace_open(r->work, &t, err));
+    TDBG_TRY(tdbg_reader_open_one(r->work, &t, err));
     const int64_t n_all = t->n_steps;
     report->first_step = t->first_step;
+    note_next(r, t);
     TDBG_TRY(count_steps(r, t, &report->n_steps, err));
     report->steps_left = n_rows > report->n_steps ? n_rows - report->n_steps : 0;
     tdbg_trace_close(t);
@@ -458,9 +420,10 @@ static enum tdbg_status act(struct recovery *r, bool whole, struct tdbg_err *err
     }
     r->work = tdbg_arena_printf(r->report->arena, "%s.recovering", target);
     if (r->options->output || !whole)
-        TDBG_TRY(refuse_existing(r->work, err));
+        TDBG_TRY(tdbg_file_refuse_existing(r->work, err));
     if (!r->options->output && !whole)
-        TDBG_TRY(refuse_existing(tdbg_arena_printf(r->report->arena, "%s.damaged", r->path), err));
+        TDBG_TRY(tdbg_file_refuse_existing(
+            tdbg_arena_printf(r->report->arena, "%s.damaged", r->path), err));
     TDBG_TRY(lock_original(r, err));
     st = whole ? clear(r, err) : rebuild(r, err);
     if (st != TDBG_OK && (r->options->output || !whole))
@@ -477,9 +440,10 @@ enum tdbg_status tdbg_recover(const char *path, const struct tdbg_recover_option
     bool whole;
     *report = (struct tdbg_recover_report){.arena = tdbg_arena_create()};
     TDBG_FAIL_IF(!report->arena, NO_MEMORY, "no memory to recover with");
+    r.path = tdbg_arena_strdup(report->arena, path);
     tdbg_h5_begin();
     if (options->output)
-        TDBG_TRY(refuse_existing(options->output, err));
+        TDBG_TRY(tdbg_file_refuse_existing(options->output, err));
     TDBG_TRY(open_original(&r, err));
     TDBG_TRY(examine(&r, &whole, err));
     TDBG_TRY(act(&r, whole, err));

@@ -27,6 +27,7 @@ struct tdbg_recover_report {
     bool closed; /* NOTHING: the recording ended as it should */
     int64_t first_step, n_steps;
     const char *result;    /* path of the readable trace */
+    const char *next;      /* the file that it goes on in, which may need the same; NULL: none */
     const char *kept;      /* REBUILT in place: where the damaged file is now; else NULL */
     const char *reason;    /* REBUILT: what was wrong with it */
     int64_t steps_left;    /* at the end, that were not complete and are left out */
@@ -35,7 +36,9 @@ struct tdbg_recover_report {
     struct tdbg_arena *arena;                          /* owns the texts */
 };
 
-/* TDBG_USAGE: it is being recorded, or a file that this would make exists already. TDBG_NO_TRACE:
+/* One file; those that a recording goes on in are recovered one by one.
+ *
+ * TDBG_USAGE: it is being recorded, or a file that this would make exists already. TDBG_NO_TRACE:
  * no committed step is in it. TDBG_TOO_NEW, TDBG_IO, TDBG_NO_MEMORY. On failure files have the
  * names and steps that they had; the report is freed by the caller with tdbg_recover_clear() in any
  * case.

@@ -1,6 +1,7 @@
 /* Names of the files beside a trace. See segment.h. */
 #include "trace/segment.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *tdbg_segment_path(struct tdbg_arena *arena, const char *path, const char *kind,
@@ -18,4 +19,17 @@ const char *tdbg_segment_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
+}
+
+int32_t tdbg_segment_number(const char *path)
+{
+    const char *at = NULL;
+    char *end;
+    for (const char *found = tdbg_segment_name(path); (found = strstr(found, ".seg")) != NULL;
+         found += 4)
+        at = found + 4;
+    if (!at || *at < '0' || *at > '9')
+        return 0;
+    const long number = strtol(at, &end, 10);
+    return (*end == 0 || strcmp(end, ".h5") == 0) && number <= INT32_MAX ? (int32_t)number : 0;
 }

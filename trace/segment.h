@@ -10,6 +10,9 @@
 const char *tdbg_segment_path(struct tdbg_arena *arena, const char *path, const char *kind,
                               int32_t number);
 
+/* "runs/trace.seg3.h5" -> 3; 0: the name is not of that kind. */
+int32_t tdbg_segment_number(const char *path);
+
 /* The last part of a path: how files in one folder name each other. */
 const char *tdbg_segment_name(const char *path);
 

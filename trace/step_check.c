@@ -18,6 +18,7 @@ struct tdbg_step_checker {
     const struct tdbg_site_plan *plans;
     const struct tdbg_keyframe_item *items;
     int32_t n_sites, n_items;
+    bool accepts_missing;     /* samples */
     bool *item_has_site;      /* (n_items): it is read, and compared, as the value of a site */
     uint64_t *digests;        /* (n_sites) of the step */
     struct tdbg_stats *stats; /* (n_sites) */
@@ -99,6 +100,11 @@ enum tdbg_status tdbg_step_checker_create(struct tdbg_trace *trace,
     return TDBG_OK;
 }
 
+void tdbg_step_checker_accept_missing(struct tdbg_step_checker *c)
+{
+    c->accepts_missing = true;
+}
+
 void tdbg_step_checker_destroy(struct tdbg_step_checker *c)
 {
     if (!c)
@@ -111,6 +117,12 @@ void tdbg_step_checker_destroy(struct tdbg_step_checker *c)
     free(c->x.data);
     free(c->y.data);
     free(c);
+}
+
+static bool is_missing(const char *message)
+{
+    const char *reason = tdbg_fault_reason(message);
+    return strncmp(reason, "samples/train: sample ", 22) == 0;
 }
 
 /* Samples first .. n - 1 of the batch, one at a time: a batch may be large. */
@@ -134,6 +146,8 @@ static enum tdbg_status check_samples(struct tdbg_step_checker *c, int64_t step,
         struct tdbg_err found = {0};
         st = tdbg_trace_read_samples(c->trace, TDBG_SAMPLES_TRAIN, 1, &c->ids[i], c->x.data,
                                      c->y.data, &found);
+        if (st == TDBG_DAMAGED && c->accepts_missing && is_missing(found.message))
+            st = TDBG_NOT_FOUND;
         TDBG_TRY(judge(c, step, -1, st, &found, &ok, err));
     }
     c->result->has_inputs &= ok;
@@ -230,7 +244,7 @@ static enum tdbg_status check_values(struct tdbg_step_checker *c, int64_t step,
             continue; /* that has been said */
         if (tdbg_trace_has_values(c->trace, i, step, c->row.evaluated))
             TDBG_TRY(check_value(c, step, i, err));
-        else if (c->plans[i].store == TDBG_STORE_RESIDUAL)
+        else if (tdbg_trace_has_residual(c->trace, i, step, c->row.evaluated))
             TDBG_TRY(check_residual(c, step, i, err));
     }
 out:

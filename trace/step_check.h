@@ -30,6 +30,10 @@ enum tdbg_status tdbg_step_checker_create(struct tdbg_trace *trace,
                                           const struct tdbg_id_map *sound_ids, tdbg_fault_fn report,
                                           void *context, struct tdbg_step_checker **out,
                                           struct tdbg_err *err);
+
+/* Samples that are not there are no faults: the trace is one of several files, and an earlier one
+ * may have them. */
+void tdbg_step_checker_accept_missing(struct tdbg_step_checker *checker);
 void tdbg_step_checker_destroy(struct tdbg_step_checker *checker); /* NULL is fine */
 
 /* Faults are no failure; failures are those of the machine. */

@@ -125,6 +125,35 @@ def recover_gives_up_cleanly(folder):
     check("No such file" in done.stderr, done.stderr)
 
 
+@case
+def recover_mends_every_file(folder):
+    """A recording in several files, each without its superblock; later ones lack earlier samples."""
+    good, bad = f"{folder}/run.h5", f"{folder}/bad"
+    record(small_config(folder, steps=150), good, "--set", "record.segment_gib=0.00001",
+           "--set", "record.keyframe=10")
+    names = sorted(n for n in os.listdir(folder) if n.startswith("run") and n.endswith(".h5"))
+    check(len(names) > 2, names)
+    os.mkdir(bad)
+    for name in names:
+        write(f"{bad}/{name}", bytes(48) + read(f"{folder}/{name}")[48:])
+    run("info", f"{bad}/run.h5", code=3)
+    out = run("recover", f"{bad}/run.h5").stdout
+    check(out.count("rebuilt from") == len(names), out)
+    check("150 steps" not in out and "not complete" not in out, out)
+    check("verified 150 of 150 steps" in verified(f"{bad}/run.h5"), "all of them")
+    check("sound, and cut off: 150 steps" in run("fsck", f"{bad}/run.h5").stdout, "fsck")
+    check("same: 150 steps" in run("diff", good, f"{bad}/run.h5").stdout, "same")
+    out = run("recover", f"{bad}/run.h5").stdout
+    check(out.count("nothing to do") == len(names), out)
+    last = f"{bad}/{names[-1]}"
+    at, size = chunk(last, "digest", 0)
+    data = read(last)
+    data[at + size // 2] ^= 1
+    write(last, data)
+    out = run("fsck", f"{bad}/run.h5", code=3).stdout
+    check("digest: " in out and "damaged" in out, out)
+
+
 def fsck_json(trace, code=3):
     return json.loads(run("fsck", trace, "--json", code=code).stdout)
 
