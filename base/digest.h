@@ -54,7 +54,7 @@ void tdbg_stats_reference(const void *data, enum tdbg_dtype dtype, int64_t n_ele
  * without the kernels. */
 uint64_t tdbg_digest_fast(const void *data, enum tdbg_dtype dtype, int64_t n_elems);
 void tdbg_stats_fast(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
-                   struct tdbg_stats *out);
+                     struct tdbg_stats *out);
 
 /* Hash chains. Absorbing is a bijection of h for a fixed d, and of d for a fixed h. */
 static inline uint64_t tdbg_chain_absorb(uint64_t h, uint64_t d)

@@ -173,8 +173,8 @@ enum tdbg_status tdbg_h5_write_text(hid_t loc, const char *path, const char *tex
     TDBG_H5_FAIL_IF(dset < 0, IO, "cannot create %s", path);
     TDBG_H5_FAIL_IF(H5Dwrite(dset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) < 0, IO,
                     "cannot write %s", path);
-    TDBG_TRY(
-        tdbg_h5_put_u64(dset, "digest", tdbg_digest_fast(text, TDBG_DTYPE_U8, (int64_t)bytes), err));
+    TDBG_TRY(tdbg_h5_put_u64(dset, "digest", tdbg_digest_fast(text, TDBG_DTYPE_U8, (int64_t)bytes),
+                             err));
 out:
     /* HDF5 may keep small data back until the dataset is closed */
     if (dset >= 0 && H5Dclose(dset) < 0 && st == TDBG_OK)
