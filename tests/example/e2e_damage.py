@@ -93,8 +93,9 @@ def recover_after_a_kill(folder):
             if steps > 200:
                 break
         # a writer of its own process would only empty its queue: it has to die as well
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
-        for pid in [*map(int, children.stdout.split()), process.pid]:
+        with open(f"/proc/{process.pid}/task/{process.pid}/children") as f:
+            children = f.read()
+        for pid in [*map(int, children.split()), process.pid]:
             os.kill(pid, 9)
         process.wait()
         lines.read()  # ends when the last one who could write is gone
