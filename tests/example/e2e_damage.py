@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 
+import e2e
 from e2e import SOURCE, TDBG, check, edit, info, record, run, small_config, verified
 
 READER = os.path.join(SOURCE, "tests", "trace", "check_h5py.py")
@@ -232,15 +232,5 @@ def fsck_looks_at_all_ranks(folder):
     check("not there, so rank 1 was not checked" in out, out)
 
 
-def main():
-    if sys.argv[1:] == ["--list"]:
-        print("\n".join(CASES))
-        return
-    for name in sys.argv[1:] or CASES:
-        with tempfile.TemporaryDirectory(prefix="tdbg-e2e-") as folder:
-            CASES[name](folder)
-        print(f"{name}: ok")
-
-
 if __name__ == "__main__":
-    main()
+    e2e.main(CASES)

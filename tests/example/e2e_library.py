@@ -7,8 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
+import e2e
 from e2e import BUILD, SOURCE, TDBG, check, info, run
 
 DATA = "/usr/share/datasets/fashion-mnist"
@@ -168,15 +168,5 @@ def library_is_installed(folder):
         check(paths["plugin"] == root + looks, f"h5py looks in {looks}, not {paths['plugin']}")
 
 
-def main():
-    if sys.argv[1:] == ["--list"]:
-        print("\n".join(CASES))
-        return
-    for name in sys.argv[1:] or CASES:
-        with tempfile.TemporaryDirectory(prefix="tdbg-e2e-") as folder:
-            CASES[name](folder)
-        print(f"{name}: ok")
-
-
 if __name__ == "__main__":
-    main()
+    e2e.main(CASES)
