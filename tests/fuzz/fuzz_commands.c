@@ -124,6 +124,12 @@ static const struct call calls[] = {
      {"@", "grad/fc2.bias", "--steps", "1:5", "--format", "json", "-o", "=", "--threads", "1"}},
     {&cli_pack, {"@", "-o", "=", "--force", "-q", "--threads", "1"}},
     {&cli_pack, {"@", "--steps", "2:6", "-o", "=", "--force", "-q", "--threads", "1"}},
+    {&cli_fsck, {"@"}},
+    /* changes the file, and what it leaves has to be as harmless */
+    {&cli_recover, {"@"}},
+    {&cli_info, {"@"}},
+    {&cli_replay, {"@", "--verify", "-q", "--threads", "1"}},
+    {&cli_fsck, {"@"}},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 
@@ -172,13 +178,15 @@ static void make_file(uint64_t number, const char *path)
 
 static void run_commands(const char *path)
 {
-    char output[4096];
+    char output[4096], damaged[4096]; /* what recover keeps beside the file */
     snprintf(output, sizeof output, "%s.out", path);
+    snprintf(damaged, sizeof damaged, "%s.damaged", path);
     for (size_t i = 0; i < CALLS; i++) {
         if (!is_known_code(run_call(&calls[i], path, base_paths[0], output)))
             abort();
         unlink(output);
     }
+    unlink(damaged);
 }
 
 /* Runs files first .. first + n - 1 in a child. Returns the number of the one that crashed, or
