@@ -15,6 +15,7 @@
 
 #include "base/site.h"
 #include "kernels/adamw.h"
+#include "kernels/conv2d_isa.h"
 #include "kernels/cpu.h"
 #include "kernels/sgd.h"
 
@@ -53,6 +54,14 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     X(void, cross_entropy_backward,                                                                \
       (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
        int32_t ignore_index, float *dlogits))                                                      \
+    X(void, conv_gather, (const struct tdbg_conv_gather *gather))                                  \
+    X(void, conv_copy, (const struct tdbg_conv_copy *copy))                                        \
+    X(void, conv_direct, (const struct tdbg_conv_direct *direct))                                  \
+    X(void, conv_lanes, (const struct tdbg_conv_lanes *lanes))                                     \
+    /* out[c] = sum over x[:][c][:], x (samples, planes, elems), for c in lo..hi-1 */              \
+    X(void, conv_sum_planes,                                                                       \
+      (int64_t samples, int64_t planes, int64_t elems, int64_t lo, int64_t hi, const float *x,     \
+       float *out))                                                                                \
     X(void, sgd_step,                                                                              \
       (int64_t n, const struct tdbg_sgd *sgd, const float *grad, float *param, float *buffer))     \
     X(void, adamw_step,                                                                            \
