@@ -14,8 +14,7 @@ enum {
     ROW_BLOCK = 168,
     /* Panels at a time, where there are more rows than that: weights come from farther away. */
     PANELS = 8,
-    /* Up to so many outputs per group are computed without packing. */
-    DIRECT_ROWS = 2,
+    LINE_FLOATS = 16, /* 64 bytes */
 };
 
 /* Output of a group = weights (rows, k) times im2col (k, all samples' grids), or of one residue
@@ -25,6 +24,7 @@ struct product {
     const struct tdbg_gemm_isa *isa;
     struct tdbg_conv_view view;
     int64_t groups, rows, k;
+    int64_t grid; /* outputs of a sample in a plane */
     const float *x;
     /* weight of (row, channel, taps i and j) of group g: g * weight_group + row * weight_row +
      * channel * weight_channel + weight_tap + i * weight_h + j * weight_w */
@@ -39,6 +39,7 @@ struct product {
     bool dense; /* the grid is the plane */
     /* plan */
     bool direct;
+    struct tdbg_conv_rows cut; /* of the rows into panels; direct: one panel */
     int64_t panels, panels_at_once, slots, parts;
     /* workspace */
     float *packed; /* (groups, rows * k): slices, in each panels of rows, in each (t, row) */
@@ -72,7 +73,9 @@ static size_t plan_product(struct product *p, void *workspace)
 {
     size_t bytes = 0;
     int64_t nr = p->isa->nr, cols = p->view.samples * p->view.h.outs * p->view.w.outs;
-    p->direct = p->rows <= DIRECT_ROWS;
+    p->direct = p->rows <= TDBG_CONV_MAX_DIRECT;
+    p->cut = tdbg_conv_cut_rows(p->rows, p->direct ? TDBG_CONV_MAX_DIRECT : p->isa->mr);
+    p->grid = p->view.h.outs * p->view.w.outs;
     tdbg_conv_view_init(&p->view, p->dense);
     p->panels = tdbg_conv_ceil_div(cols, nr);
     p->panels_at_once = p->rows > ROW_BLOCK ? PANELS : 1;
@@ -111,144 +114,143 @@ static void pack_groups(void *ctx, int64_t lo, int64_t hi)
         const float *group = p->weight + g * p->weight_group;
         for (int64_t t0 = 0; t0 < p->k; t0 += TDBG_K_SLICE) {
             int64_t t1 = tdbg_conv_min(t0 + TDBG_K_SLICE, p->k);
-            const struct tdbg_conv_rows cut = tdbg_conv_cut_rows(p->rows, p->isa->mr);
             int64_t row = 0;
-            for (int64_t panel = 0; panel < cut.count && !p->direct; panel++) {
-                int rows = cut.rows + (panel < cut.longer);
+            for (int64_t panel = 0; panel < p->cut.count; panel++) {
+                int rows = p->cut.rows + (panel < p->cut.longer);
                 pack_weights(p, group, row, rows, t0, t1, out);
                 out += rows * (t1 - t0);
                 row += rows;
             }
         }
-        for (int64_t row = 0; row < p->rows && p->direct; row++, out += p->k)
-            pack_weights(p, group, row, 1, 0, p->k, out);
     }
 }
 
 /* ---- panels of columns ---- */
 
-/* Some neighbouring panels of a group. */
-struct block {
-    int64_t group, j0, j1; /* columns */
-    const struct part *part;
+/* Up to nr columns of a group. */
+struct panel {
+    int64_t j0, j1;
+    float *c; /* where the first row's results go, row after row c_i apart */
+    int64_t c_i;
+    bool in_y; /* they lie side by side in y; else in `sums` first */
+    struct tdbg_conv_gather gather;
 };
 
-/* Whether the results of columns j0..j1-1 lie side by side in y. */
-static bool is_whole(const struct product *p, int64_t j0, int64_t j1)
-{
-    int64_t grid = p->view.h.outs * p->view.w.outs;
-    return p->dense && j0 / grid == (j1 - 1) / grid;
-}
+/* Some neighbouring panels of a group. */
+struct block {
+    int64_t group;
+    int count;
+    struct panel panel[PANELS];
+    const struct part *part;
+};
 
 static float *y_of(const struct product *p, int64_t group, int64_t n)
 {
     return p->y + n * p->y_sample + group * p->rows * p->y_plane + p->y_first;
 }
 
-/* Columns j0..j1-1 from sums (rows, nr) to their places. */
-static void scatter(const struct product *p, int64_t group, int64_t j0, int64_t j1,
-                    const float *sums)
+static void place_panel(const struct product *p, const struct block *b, struct panel *panel,
+                        float *sums)
 {
-    int64_t width = p->view.w.outs, grid = p->view.h.outs * width, run;
-    for (int64_t j = j0; j < j1; j += run) {
-        int64_t a = j % grid / width, b = j % width;
-        run = tdbg_conv_min(width - b, j1 - j);
-        float *to = y_of(p, group, j / grid) + a * p->y_h + b * p->y_w;
-        const float *from = sums + (j - j0);
-        for (int64_t row = 0; row < p->rows; row++, to += p->y_plane, from += p->isa->nr)
+    int64_t n = panel->j0 / p->grid, at = panel->j0 % p->grid;
+    panel->in_y = p->dense && at + (panel->j1 - panel->j0) <= p->grid;
+    panel->c = panel->in_y ? y_of(p, b->group, n) + at : sums;
+    panel->c_i = panel->in_y ? p->y_plane : p->isa->nr;
+}
+
+/* From sums (rows, nr) to their places. */
+static void scatter(const struct product *p, const struct block *b, const struct panel *panel)
+{
+    int64_t width = p->view.w.outs, run;
+    for (int64_t j = panel->j0; j < panel->j1; j += run) {
+        int64_t at = j % p->grid, col = at % width;
+        run = tdbg_conv_min(width - col, panel->j1 - j);
+        float *to = y_of(p, b->group, j / p->grid) + at / width * p->y_h + col * p->y_w;
+        const float *from = panel->c + (j - panel->j0);
+        for (int64_t row = 0; row < p->rows; row++, to += p->y_plane, from += panel->c_i)
             for (int64_t i = 0; i < run; i++)
                 to[i * p->y_w] = from[i];
     }
 }
 
-/* Rows first.. of a panel's tile over one slice. */
-static void run_rows(const struct product *p, const struct block *b, struct tdbg_gemm_tile tile,
-                     int64_t first_panel, int64_t panels)
-{
-    const struct tdbg_conv_rows cut = tdbg_conv_cut_rows(p->rows, p->isa->mr);
-    for (int64_t panel = first_panel; panel < first_panel + panels; panel++) {
-        tile.rows = cut.rows + (panel < cut.longer);
-        tile.s_t = tile.rows;
-        if (p->bias)
-            tile.row_bias = p->bias + b->group * p->rows + tdbg_conv_rows_before(&cut, panel);
-        p->isa->tile(&tile);
-        tile.c += tile.rows * tile.c_i;
-        tile.s += tile.rows * tile.k;
-    }
-}
-
-/* One slice of all panels of a block, rows first_panel.. of each. */
+/* One slice of all panels of a block, panels first.. of the rows. */
 static void run_slice(const struct product *p, const struct block *b, int64_t t0, int64_t t1,
-                      int64_t first_panel, int64_t panels)
+                      int64_t first, int64_t count)
 {
-    int64_t nr = p->isa->nr;
-    const struct tdbg_conv_rows cut = tdbg_conv_cut_rows(p->rows, p->isa->mr);
-    int64_t row = tdbg_conv_rows_before(&cut, first_panel), grid = p->view.h.outs * p->view.w.outs;
     struct tdbg_gemm_tile tile = {.s_i = 1, .k = t1 - t0, .first = t0 == 0, .last = t1 == p->k};
-    tile.s = p->packed + (b->group * p->k + t0) * p->rows + row * tile.k;
-    tile.v = b->part->v;
-    for (int64_t j = b->j0; j < b->j1; j += nr, tile.v += nr * tile.k) {
-        tile.cols = (int)tdbg_conv_min(nr, b->j1 - j);
-        tile.v_t = tdbg_conv_ceil_div(tile.cols, p->isa->lanes) * p->isa->lanes;
-        if (is_whole(p, j, j + tile.cols)) {
-            tile.c = y_of(p, b->group, j / grid) + j % grid + row * p->y_plane;
-            tile.c_i = p->y_plane;
-        } else {
-            tile.c = b->part->sums + (j - b->j0) * p->rows + row * nr;
-            tile.c_i = nr;
+    int64_t row = tdbg_conv_rows_before(&p->cut, first);
+    const float *s = p->packed + (b->group * p->k + t0) * p->rows + row * tile.k;
+    const float *bias = p->bias ? p->bias + b->group * p->rows + row : NULL;
+    for (const struct panel *panel = b->panel; panel < b->panel + b->count; panel++) {
+        tile.cols = (int)(panel->j1 - panel->j0);
+        tile.v = panel->gather.out;
+        tile.v_t = panel->gather.out_stride;
+        tile.c = panel->c + row * panel->c_i;
+        tile.c_i = panel->c_i;
+        tile.s = s;
+        tile.row_bias = bias;
+        for (int64_t i = first; i < first + count; i++) {
+            tile.rows = p->cut.rows + (i < p->cut.longer);
+            tile.s_t = tile.rows;
+            p->isa->tile(&tile);
+            tile.c += tile.rows * tile.c_i;
+            tile.s += tile.rows * tile.k;
+            if (bias)
+                tile.row_bias += tile.rows;
         }
-        run_rows(p, b, tile, first_panel, panels);
     }
 }
 
-static void run_block(const struct product *p, const struct block *b,
+/* Columns j0..j1-1. */
+static void run_block(const struct product *p, struct block *b, int64_t j0, int64_t j1,
                       const struct tdbg_conv_images *images)
 {
-    int64_t nr = p->isa->nr, row_panels = tdbg_conv_ceil_div(p->rows, p->isa->mr);
-    int64_t rows_at_once = ROW_BLOCK / p->isa->mr;
-    struct tdbg_conv_gather gather[PANELS];
-    for (int64_t j = b->j0; j < b->j1; j += nr) {
-        int64_t j1 = tdbg_conv_min(j + nr, b->j1);
-        struct tdbg_conv_gather *g = &gather[(j - b->j0) / nr];
-        tdbg_conv_images_pieces(images, j, j1, p->isa->lanes, g);
-        g->out_stride = tdbg_conv_ceil_div(j1 - j, p->isa->lanes) * p->isa->lanes;
+    int64_t nr = p->isa->nr, lanes = p->isa->lanes, rows_at_once = ROW_BLOCK / p->isa->mr;
+    b->count = 0;
+    for (int64_t j = j0; j < j1; j += nr) {
+        struct panel *panel = &b->panel[b->count++];
+        panel->j0 = j;
+        panel->j1 = tdbg_conv_min(j + nr, j1);
+        place_panel(p, b, panel, b->part->sums + (j - j0) * p->rows);
+        tdbg_conv_images_pieces(images, j, panel->j1, p->isa->lanes, &panel->gather);
+        panel->gather.out_stride = tdbg_conv_ceil_div(panel->j1 - j, lanes) * lanes;
+        panel->gather.ahead = p->view.in_place ? (j1 - j0 + LINE_FLOATS - 1) : 0;
     }
     for (int64_t t0 = 0; t0 < p->k; t0 += TDBG_K_SLICE) {
         int64_t t1 = tdbg_conv_min(t0 + TDBG_K_SLICE, p->k);
-        for (int64_t j = b->j0; j < b->j1; j += nr) { /* ascending: see conv_gather's surplus */
-            struct tdbg_conv_gather *g = &gather[(j - b->j0) / nr];
+        for (int i = 0; i < b->count; i++) { /* ascending: see conv_gather's surplus */
+            struct tdbg_conv_gather *g = &b->panel[i].gather;
             g->off = p->off + t0;
             g->rows = t1 - t0;
-            g->out = b->part->v + (j - b->j0) * g->rows;
+            g->out = b->part->v + i * nr * g->rows;
             p->cpu->table->conv_gather(g);
         }
-        for (int64_t panel = 0; panel < row_panels; panel += rows_at_once)
-            run_slice(p, b, t0, t1, panel, tdbg_conv_min(rows_at_once, row_panels - panel));
+        for (int64_t i = 0; i < p->cut.count; i += rows_at_once)
+            run_slice(p, b, t0, t1, i, tdbg_conv_min(rows_at_once, p->cut.count - i));
     }
-    for (int64_t j = b->j0; j < b->j1; j += nr) {
-        int64_t j1 = tdbg_conv_min(j + nr, b->j1);
-        if (!is_whole(p, j, j1))
-            scatter(p, b->group, j, j1, b->part->sums + (j - b->j0) * p->rows);
-    }
+    for (int i = 0; i < b->count; i++)
+        if (!b->panel[i].in_y)
+            scatter(p, b, &b->panel[i]);
 }
 
 /* Panels lo..hi-1 of a group. */
 static void run_panels(const struct product *p, const struct part *part, int64_t group, int64_t lo,
                        int64_t hi)
 {
-    int64_t nr = p->isa->nr, grid = p->view.h.outs * p->view.w.outs;
-    int64_t cols = p->view.samples * grid;
+    int64_t nr = p->isa->nr, cols = p->view.samples * p->grid;
     struct tdbg_conv_images images = {.view = &p->view, .table = p->cpu->table};
     images.copies = part->copies;
     images.slots = p->slots;
     tdbg_conv_images_start(&images, p->x + group * p->view.channels * p->view.image_channel_stride,
-                           lo * nr / grid);
-    struct block b = {.group = group, .part = part};
+                           lo * nr / p->grid);
+    struct block b;
+    b.group = group;
+    b.part = part;
     for (int64_t panel = lo; panel < hi; panel += p->panels_at_once) {
-        b.j0 = panel * nr;
-        b.j1 = tdbg_conv_min(tdbg_conv_min(panel + p->panels_at_once, hi) * nr, cols);
-        tdbg_conv_images_load(&images, (b.j1 - 1) / grid);
-        run_block(p, &b, &images);
+        int64_t end = tdbg_conv_min(panel + p->panels_at_once, hi);
+        int64_t j0 = panel * nr, j1 = tdbg_conv_min(end * nr, cols);
+        tdbg_conv_images_load(&images, (j1 - 1) / p->grid);
+        run_block(p, &b, j0, j1, &images);
     }
 }
 
@@ -261,6 +263,10 @@ static void run_direct(const struct product *p, const struct part *part, int64_t
     tdbg_conv_images_start(&images, p->x + group * p->view.channels * p->view.image_channel_stride,
                            lo);
     struct tdbg_conv_direct d = {.off = p->off, .k = p->k, .x_i = p->view.grid_row};
+    d.outputs = (int)p->rows;
+    d.w = p->packed + group * p->rows * p->k;
+    d.bias = p->bias ? p->bias + group * p->rows : NULL;
+    d.y_o = p->y_plane;
     d.y_i = p->dense ? p->view.grid_cols : p->y_h;
     d.y_j = p->y_w;
     d.rows = p->view.grid_rows;
@@ -268,12 +274,8 @@ static void run_direct(const struct product *p, const struct part *part, int64_t
     for (int64_t n = lo; n < hi; n++) {
         tdbg_conv_images_load(&images, n);
         d.x = tdbg_conv_images_at(&images, n);
-        for (int64_t row = 0; row < p->rows; row++) {
-            d.w = p->packed + (group * p->rows + row) * p->k;
-            d.bias = p->bias ? p->bias + group * p->rows + row : NULL;
-            d.y = y_of(p, group, n) + row * p->y_plane;
-            p->cpu->table->conv_direct(&d);
-        }
+        d.y = y_of(p, group, n);
+        p->cpu->table->conv_direct(&d);
     }
 }
 

@@ -9,33 +9,58 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE void gather_pieces(const struct tdbg_conv_gather *g, const int pieces)
+INLINE void gather_few(const struct tdbg_conv_gather *g, const int pieces)
+{
+    const float *from[4];
+    float *out[4];
+    for (int i = 0; i < pieces; i++) {
+        from[i] = g->from[i];
+        out[i] = g->out + g->to[i];
+    }
+    for (int64_t r = 0; r < g->rows; r++) {
+        const int64_t off = g->off[r];
+        for (int i = 0; i < pieces; i++, out[i - 1] += g->out_stride)
+            v_store(out[i], v_load(from[i] + off));
+    }
+}
+
+static void gather_many(const struct tdbg_conv_gather *g)
 {
     float *out = g->out;
     for (int64_t r = 0; r < g->rows; r++, out += g->out_stride) {
         const int64_t off = g->off[r];
-        for (int i = 0; i < pieces; i++)
+        for (int i = 0; i < g->pieces; i++)
             v_store(out + g->to[i], v_load(g->from[i] + off));
     }
 }
 
+/* The lines that the columns behind these will need. */
+static void fetch_ahead(const struct tdbg_conv_gather *g)
+{
+    const char *from = (const char *)(g->from[0] + g->ahead);
+    for (int64_t r = 0; r < g->rows; r++)
+        __builtin_prefetch(from + g->off[r] * (int64_t)sizeof(float));
+}
+
 void TDBG_KERNEL(tdbg_conv_gather)(const struct tdbg_conv_gather *g)
 {
-    switch (g->pieces) { /* a loop of known length needs no branches */
+    if (g->ahead > 0)
+        fetch_ahead(g);
+    switch (g->pieces) { /* in registers: stores could change what g points at */
     case 1:
-        gather_pieces(g, 1);
+        gather_few(g, 1);
         break;
     case 2:
-        gather_pieces(g, 2);
+        gather_few(g, 2);
         break;
     case 3:
-        gather_pieces(g, 3);
+        gather_few(g, 3);
         break;
     case 4:
-        gather_pieces(g, 4);
+        gather_few(g, 4);
         break;
     default:
-        gather_pieces(g, g->pieces);
+        gather_many(g);
     }
 }
 
@@ -61,58 +86,72 @@ void TDBG_KERNEL(tdbg_conv_copy)(const struct tdbg_conv_copy *c)
 
 enum { DIRECT_VECS = 4 };
 
-/* Up to vecs vectors of one row of the plane. */
+#define EACH(do_this)                                                                              \
+    UNROLL(4) for (int o = 0; o < outputs; o++) UNROLL(4) for (int v = 0; v < vecs; v++) do_this
+
+/* One row's columns, `cols` of vecs vectors. whole: all of the vectors may be written. */
 INLINE void direct_run(const struct tdbg_conv_direct *d, const float *x, float *y, int64_t cols,
-                       const int vecs)
+                       bool whole, const int outputs, const int vecs)
 {
-    vec sum[DIRECT_VECS], p[DIRECT_VECS];
-    UNROLL(4)
-    for (int v = 0; v < vecs; v++)
-        sum[v] = v_zero();
+    vec sum[TDBG_CONV_MAX_DIRECT][DIRECT_VECS], p[TDBG_CONV_MAX_DIRECT][DIRECT_VECS];
+    EACH(sum[o][v] = v_zero());
     for (int64_t slice = 0; slice < d->k; slice += TDBG_K_SLICE) {
         int64_t end = slice + TDBG_K_SLICE < d->k ? slice + TDBG_K_SLICE : d->k;
-        UNROLL(4) for (int v = 0; v < vecs; v++) p[v] = v_zero();
+        EACH(p[o][v] = v_zero());
         for (int64_t t = slice; t < end; t++) {
-            const float *from = x + d->off[t];
-            vec w = v_set1(d->w[t]);
-            UNROLL(4)
-            for (int v = 0; v < vecs; v++)
-                p[v] = v_fma(w, v_load(from + v * LANES), p[v]);
+            const float *from = x + d->off[t], *w = d->w + t * outputs;
+            vec image[DIRECT_VECS];
+            UNROLL(4) for (int v = 0; v < vecs; v++) image[v] = v_load(from + v * LANES);
+            EACH(p[o][v] = v_fma(v_set1(w[o]), image[v], p[o][v]));
         }
-        UNROLL(4) for (int v = 0; v < vecs; v++) sum[v] = slice == 0 ? p[v] : v_add(sum[v], p[v]);
+        EACH(sum[o][v] = slice == 0 ? p[o][v] : v_add(sum[o][v], p[o][v]));
     }
-    vec bias = d->bias ? v_set1(*d->bias) : v_zero();
-    UNROLL(4)
-    for (int v = 0; v < vecs; v++)
-        sum[v] = v_canonical(d->bias ? v_add(sum[v], bias) : sum[v]);
-    if (d->y_j == 1 && cols == vecs * LANES) {
-        UNROLL(4) for (int v = 0; v < vecs; v++) v_store(y + v * LANES, sum[v]);
+    if (d->bias)
+        EACH(sum[o][v] = v_add(sum[o][v], v_set1(d->bias[o])));
+    EACH(sum[o][v] = v_canonical(sum[o][v]));
+    if (whole) {
+        EACH(v_store(y + o * d->y_o + v * LANES, sum[o][v]));
         return;
     }
-    float line[DIRECT_VECS * LANES] = {0};
-    UNROLL(4) for (int v = 0; v < vecs; v++) v_store(line + v * LANES, sum[v]);
-    for (int64_t j = 0; j < cols; j++)
-        y[j * d->y_j] = line[j];
+    float line[TDBG_CONV_MAX_DIRECT][DIRECT_VECS * LANES] = {{0}};
+    EACH(v_store(line[o] + v * LANES, sum[o][v]));
+    for (int o = 0; o < outputs; o++)
+        for (int64_t j = 0; j < cols; j++)
+            y[o * d->y_o + j * d->y_j] = line[o][j];
+}
+
+INLINE void direct_outputs(const struct tdbg_conv_direct *d, const int outputs)
+{
+    const int64_t step = DIRECT_VECS * LANES;
+    const bool lies_flat = d->y_j == 1 && d->y_i == d->cols;
+    for (int64_t i = 0; i < d->rows; i++) {
+        const float *x = d->x + i * d->x_i;
+        float *y = d->y + i * d->y_i;
+        int64_t left = d->cols, behind = (d->rows - 1 - i) * d->cols; /* elements after the row */
+        for (; left >= step; left -= step, x += step, y += step * d->y_j)
+            direct_run(d, x, y, step, d->y_j == 1, outputs, 4);
+        int vecs = (int)((left + LANES - 1) / LANES);
+        /* what is too much is written again with the rows behind */
+        bool whole = lies_flat && vecs * LANES - left <= behind;
+        if (vecs == 4)
+            direct_run(d, x, y, left, whole, outputs, 4);
+        else if (vecs == 3)
+            direct_run(d, x, y, left, whole, outputs, 3);
+        else if (vecs == 2)
+            direct_run(d, x, y, left, whole, outputs, 2);
+        else if (vecs == 1)
+            direct_run(d, x, y, left, whole, outputs, 1);
+    }
 }
 
 void TDBG_KERNEL(tdbg_conv_direct)(const struct tdbg_conv_direct *d)
 {
-    for (int64_t i = 0; i < d->rows; i++) {
-        const float *x = d->x + i * d->x_i;
-        float *y = d->y + i * d->y_i;
-        int64_t left = d->cols;
-        for (; left >= 4 * LANES; left -= 4 * LANES, x += 4 * LANES, y += 4 * LANES * d->y_j)
-            direct_run(d, x, y, 4 * LANES, 4);
-        int vecs = (int)((left + LANES - 1) / LANES);
-        if (vecs == 4)
-            direct_run(d, x, y, left, 4);
-        else if (vecs == 3)
-            direct_run(d, x, y, left, 3);
-        else if (vecs == 2)
-            direct_run(d, x, y, left, 2);
-        else if (vecs == 1)
-            direct_run(d, x, y, left, 1);
-    }
+    if (d->outputs == 1)
+        direct_outputs(d, 1);
+    else if (d->outputs == 2)
+        direct_outputs(d, 2);
+    else
+        direct_outputs(d, 3);
 }
 
 INLINE void lanes_run(const struct tdbg_conv_lanes *a, const int taps)

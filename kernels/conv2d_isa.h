@@ -21,6 +21,7 @@ struct tdbg_conv_gather {
     int64_t rows;
     float *out;
     int64_t out_stride;
+    int64_t ahead; /* > 0: columns so far behind the first will be asked for next */
 };
 
 /* dst[i] = src[i * step] for i < n, in `rows` rows. */
@@ -32,20 +33,23 @@ struct tdbg_conv_copy {
     int64_t n, rows;
 };
 
-/* One output plane straight from the image, without packing: for few outputs per group.
+/* Some output planes straight from the image, without packing: for few outputs per group.
  *
- *     y[i * y_i + j * y_j] = canonical(sum over t of w[t] x[i * x_i + j + off[t]] + bias)
+ *     y[o * y_o + i * y_i + j * y_j] =
+ *         canonical(sum over t of w[t * outputs + o] x[i * x_i + j + off[t]] + bias[o])
  *
  * x is read in whole vectors. */
+enum { TDBG_CONV_MAX_DIRECT = 3 };
 struct tdbg_conv_direct {
+    int outputs; /* at most TDBG_CONV_MAX_DIRECT */
     const float *x;
     int64_t x_i;
     const int64_t *off; /* (k) */
-    const float *w;     /* (k) */
+    const float *w;     /* (k, outputs) */
     int64_t k;
-    const float *bias; /* one, or NULL */
+    const float *bias; /* (outputs) or NULL */
     float *y;
-    int64_t y_i, y_j;
+    int64_t y_o, y_i, y_j;
     int64_t rows, cols;
 };
 

@@ -87,7 +87,7 @@ static void copy_plane(const struct tdbg_conv_images *m, const float *src, float
 {
     const struct tdbg_conv_axis *h = &m->view->h, *w = &m->view->w;
     int64_t i0 = tdbg_conv_max(0, -h->lo), i1 = tdbg_conv_min(h->lines, h->size - h->lo);
-    bool every_line = h->step == 1;
+    bool every_line = h->step <= 64 && h->used == ~UINT64_C(0) >> (64 - h->step);
     for (int64_t q = 0; q < w->step && q < w->lines; q++) {
         if (!is_used(w, q))
             continue;
