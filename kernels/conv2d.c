@@ -39,8 +39,9 @@ struct product {
     bool dense; /* the grid is the plane */
     /* plan */
     bool direct;
-    struct tdbg_conv_rows cut; /* of the rows into panels; direct: one panel */
-    int64_t panels, panels_at_once, slots, parts;
+    struct tdbg_conv_rows cut;                    /* of the rows into panels; direct: one panel */
+    int64_t panels, panels_at_once, rows_at_once; /* of columns, and of rows */
+    int64_t slots, parts;
     /* workspace */
     float *packed; /* (groups, rows * k): slices, in each panels of rows, in each (t, row) */
     int64_t *off;  /* (k) */
@@ -79,6 +80,7 @@ static size_t plan_product(struct product *p, void *workspace)
     tdbg_conv_view_init(&p->view, p->dense);
     p->panels = tdbg_conv_ceil_div(cols, nr);
     p->panels_at_once = p->rows > ROW_BLOCK ? PANELS : 1;
+    p->rows_at_once = ROW_BLOCK / p->isa->mr;
     p->slots = p->direct ? 1 : tdbg_conv_slots(&p->view, p->panels_at_once * nr);
     int64_t units = p->groups * (p->direct ? p->view.samples : p->panels);
     p->parts = tdbg_conv_parts(p->cpu, units, (double)cols * (double)(p->groups * p->rows * p->k));
@@ -139,6 +141,7 @@ struct panel {
 /* Some neighbouring panels of a group. */
 struct block {
     int64_t group;
+    struct tdbg_conv_place at; /* of the next panel */
     int count;
     struct panel panel[PANELS];
     const struct part *part;
@@ -152,9 +155,9 @@ static float *y_of(const struct product *p, int64_t group, int64_t n)
 static void place_panel(const struct product *p, const struct block *b, struct panel *panel,
                         float *sums)
 {
-    int64_t n = panel->j0 / p->grid, at = panel->j0 % p->grid;
+    int64_t at = b->at.row * p->view.grid_cols + b->at.col;
     panel->in_y = p->dense && at + (panel->j1 - panel->j0) <= p->grid;
-    panel->c = panel->in_y ? y_of(p, b->group, n) + at : sums;
+    panel->c = panel->in_y ? y_of(p, b->group, b->at.n) + at : sums;
     panel->c_i = panel->in_y ? p->y_plane : p->isa->nr;
 }
 
@@ -205,15 +208,16 @@ static void run_slice(const struct product *p, const struct block *b, int64_t t0
 static void run_block(const struct product *p, struct block *b, int64_t j0, int64_t j1,
                       const struct tdbg_conv_images *images)
 {
-    int64_t nr = p->isa->nr, lanes = p->isa->lanes, rows_at_once = ROW_BLOCK / p->isa->mr;
+    int64_t nr = p->isa->nr, lanes = p->isa->lanes;
     b->count = 0;
     for (int64_t j = j0; j < j1; j += nr) {
         struct panel *panel = &b->panel[b->count++];
         panel->j0 = j;
         panel->j1 = tdbg_conv_min(j + nr, j1);
         place_panel(p, b, panel, b->part->sums + (j - j0) * p->rows);
-        tdbg_conv_images_pieces(images, j, panel->j1, p->isa->lanes, &panel->gather);
-        panel->gather.out_stride = tdbg_conv_ceil_div(panel->j1 - j, lanes) * lanes;
+        panel->gather.out_stride =
+            panel->j1 - j == nr ? nr : (panel->j1 - j + lanes - 1) / lanes * lanes;
+        tdbg_conv_images_pieces(images, &b->at, panel->j1 - j, p->isa->lanes, &panel->gather);
         panel->gather.ahead = p->view.in_place ? (j1 - j0 + LINE_FLOATS - 1) : 0;
     }
     for (int64_t t0 = 0; t0 < p->k; t0 += TDBG_K_SLICE) {
@@ -225,8 +229,8 @@ static void run_block(const struct product *p, struct block *b, int64_t j0, int6
             g->out = b->part->v + i * nr * g->rows;
             p->cpu->table->conv_gather(g);
         }
-        for (int64_t i = 0; i < p->cut.count; i += rows_at_once)
-            run_slice(p, b, t0, t1, i, tdbg_conv_min(rows_at_once, p->cut.count - i));
+        for (int64_t i = 0; i < p->cut.count; i += p->rows_at_once)
+            run_slice(p, b, t0, t1, i, tdbg_conv_min(p->rows_at_once, p->cut.count - i));
     }
     for (int i = 0; i < b->count; i++)
         if (!b->panel[i].in_y)
@@ -246,10 +250,12 @@ static void run_panels(const struct product *p, const struct part *part, int64_t
     struct block b;
     b.group = group;
     b.part = part;
+    b.at = tdbg_conv_place_of(&p->view, lo * nr);
     for (int64_t panel = lo; panel < hi; panel += p->panels_at_once) {
         int64_t end = tdbg_conv_min(panel + p->panels_at_once, hi);
         int64_t j0 = panel * nr, j1 = tdbg_conv_min(end * nr, cols);
-        tdbg_conv_images_load(&images, (j1 - 1) / p->grid);
+        if (j1 > images.next * p->grid)
+            tdbg_conv_images_load(&images, (j1 - 1) / p->grid);
         run_block(p, &b, j0, j1, &images);
     }
 }

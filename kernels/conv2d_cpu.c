@@ -100,9 +100,15 @@ INLINE void direct_run(const struct tdbg_conv_direct *d, const float *x, float *
         EACH(p[o][v] = v_zero());
         for (int64_t t = slice; t < end; t++) {
             const float *from = x + d->off[t], *w = d->w + t * outputs;
-            vec image[DIRECT_VECS];
-            UNROLL(4) for (int v = 0; v < vecs; v++) image[v] = v_load(from + v * LANES);
-            EACH(p[o][v] = v_fma(v_set1(w[o]), image[v], p[o][v]));
+            vec weight[TDBG_CONV_MAX_DIRECT];
+            UNROLL(4) for (int o = 0; o < outputs; o++) weight[o] = v_set1(w[o]);
+            UNROLL(4) for (int v = 0; v < vecs; v++)
+            {
+                vec image = v_load(from + v * LANES);
+                UNROLL(4)
+                for (int o = 0; o < outputs; o++)
+                    p[o][v] = v_fma(weight[o], image, p[o][v]);
+            }
         }
         EACH(sum[o][v] = slice == 0 ? p[o][v] : v_add(sum[o][v], p[o][v]));
     }

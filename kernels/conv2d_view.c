@@ -141,27 +141,36 @@ const float *tdbg_conv_images_at(const struct tdbg_conv_images *m, int64_t n)
                                           : m->copies + n % m->slots * v->slot);
 }
 
-void tdbg_conv_images_pieces(const struct tdbg_conv_images *m, int64_t j0, int64_t j1, int lanes,
-                             struct tdbg_conv_gather *g)
+struct tdbg_conv_place tdbg_conv_place_of(const struct tdbg_conv_view *v, int64_t j)
+{
+    int64_t grid = v->grid_rows * v->grid_cols, in_grid = j % grid;
+    return (struct tdbg_conv_place){j / grid, in_grid / v->grid_cols, in_grid % v->grid_cols};
+}
+
+void tdbg_conv_images_pieces(const struct tdbg_conv_images *m, struct tdbg_conv_place *at,
+                             int64_t count, int lanes, struct tdbg_conv_gather *g)
 {
     const struct tdbg_conv_view *v = m->view;
-    int64_t grid = v->grid_rows * v->grid_cols;
-    int64_t n = j0 / grid, row = j0 % grid / v->grid_cols, col = j0 % v->grid_cols;
-    const float *sample = tdbg_conv_images_at(m, n);
+    const float *sample = tdbg_conv_images_at(m, at->n);
     int pieces = 0;
-    for (int64_t j = j0; j < j1;) {
-        const float *from = sample + row * v->grid_row + col;
-        int64_t run = tdbg_conv_min(v->grid_cols - col, j1 - j);
+    for (int64_t j = 0; j < count;) {
+        const float *from = sample + at->row * v->grid_row + at->col;
+        int64_t run = tdbg_conv_min(v->grid_cols - at->col, count - j);
         for (int64_t i = 0; i < run; i += lanes, pieces++) {
             g->from[pieces] = from + i;
-            g->to[pieces] = (int32_t)(j - j0 + i);
+            g->to[pieces] = (int32_t)(j + i);
         }
         j += run;
-        col = 0;
-        if (++row < v->grid_rows || j == j1)
+        at->col += run;
+        if (at->col < v->grid_cols)
+            break;
+        at->col = 0;
+        if (++at->row < v->grid_rows)
             continue;
-        row = 0;
-        sample = tdbg_conv_images_at(m, ++n);
+        at->row = 0;
+        at->n++;
+        if (j < count)
+            sample = tdbg_conv_images_at(m, at->n);
     }
     g->pieces = pieces;
 }

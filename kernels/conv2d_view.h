@@ -73,10 +73,18 @@ void tdbg_conv_images_load(struct tdbg_conv_images *images, int64_t last);
 /* Where tap offset 0 of sample n's first output lies. */
 const float *tdbg_conv_images_at(const struct tdbg_conv_images *images, int64_t n);
 
-/* Lists the pieces of outputs j0..j1-1, counted through all samples, in gather->from and to; at
- * most TDBG_CONV_MAX_PIECES outputs. lanes: floats in a vector. */
-void tdbg_conv_images_pieces(const struct tdbg_conv_images *images, int64_t j0, int64_t j1,
-                             int lanes, struct tdbg_conv_gather *gather);
+/* An output: sample, row and column of the grid. */
+struct tdbg_conv_place {
+    int64_t n, row, col;
+};
+
+/* Output j, counted through all samples. */
+struct tdbg_conv_place tdbg_conv_place_of(const struct tdbg_conv_view *view, int64_t j);
+
+/* Lists the pieces of `count` outputs from *at on in gather->from and to, and moves *at behind
+ * them; at most TDBG_CONV_MAX_PIECES outputs. lanes: floats in a vector. */
+void tdbg_conv_images_pieces(const struct tdbg_conv_images *images, struct tdbg_conv_place *at,
+                             int64_t count, int lanes, struct tdbg_conv_gather *gather);
 
 /* ---- small things ---- */
 

@@ -143,6 +143,7 @@ static void run_unit(const struct product *p, const struct part *part, int64_t g
         &images, p->x + (group * p->view.channels + channel) * view.image_channel_stride, 0);
     tdbg_conv_view_offsets(&view, k0 - channel * taps, k1 - channel * taps, part->off);
     struct tdbg_conv_gather gather = {.out = part->s, .out_stride = p->row};
+    struct tdbg_conv_place at = {0};
     struct block b = {.group = group, .part = part};
     b.tile = (struct tdbg_gemm_tile){.s_i = p->row, .s_t = 1, .c_i = p->cols};
     for (int64_t t0 = 0; t0 < p->terms; t0 += TDBG_K_SLICE) {
@@ -151,7 +152,7 @@ static void run_unit(const struct product *p, const struct part *part, int64_t g
         b.tile.first = t0 == 0;
         b.tile.last = t1 == p->terms;
         tdbg_conv_images_load(&images, (t1 - 1) / p->grid);
-        tdbg_conv_images_pieces(&images, t0, t1, p->isa->lanes, &gather);
+        tdbg_conv_images_pieces(&images, &at, t1 - t0, p->isa->lanes, &gather);
         pack_dy(p, group, t0, t1, part->v);
         for (b.row0 = k0; b.row0 < k1; b.row0 += b.rows) {
             b.rows = tdbg_conv_min(ROWS, k1 - b.row0);
