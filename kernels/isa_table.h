@@ -17,6 +17,7 @@
 #include "kernels/adamw.h"
 #include "kernels/conv2d_isa.h"
 #include "kernels/cpu.h"
+#include "kernels/pool2d.h"
 #include "kernels/sgd.h"
 
 /* Digest and statistics of one block of TDBG_STATS_BLOCK_ELEMS elements, before the blocks are put
@@ -62,6 +63,21 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     X(void, conv_sum_planes,                                                                       \
       (int64_t samples, int64_t planes, int64_t elems, int64_t lo, int64_t hi, const float *x,     \
        float *out))                                                                                \
+    /* planes lo..hi-1 */                                                                          \
+    X(void, max_pool2d_forward,                                                                    \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const float *x, float *y,           \
+       int32_t *index))                                                                            \
+    X(void, max_pool2d_backward,                                                                   \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const int32_t *index,               \
+       const float *dy, float *dx))                                                                \
+    X(void, avg_pool2d_forward,                                                                    \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const float *x, float *y))          \
+    X(void, avg_pool2d_backward,                                                                   \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const float *dy, float *dx))        \
+    X(void, global_avg_pool_forward,                                                               \
+      (int64_t elems, int64_t lo, int64_t hi, const float *x, float *y))                           \
+    X(void, global_avg_pool_backward,                                                              \
+      (int64_t elems, int64_t lo, int64_t hi, const float *dy, float *dx))                         \
     X(void, sgd_step,                                                                              \
       (int64_t n, const struct tdbg_sgd *sgd, const float *grad, float *param, float *buffer))     \
     X(void, adamw_step,                                                                            \
