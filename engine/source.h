@@ -18,6 +18,7 @@ struct tdbg_data_shape {
     int64_t x_dims[TDBG_MAX_DIMS];
     int64_t count;   /* samples in the set; 0: there is no such set */
     int64_t classes; /* largest class index + 1 */
+    int64_t vocab;   /* samples are token numbers below it; 0: they are values */
 };
 
 struct tdbg_source_ops {
