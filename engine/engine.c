@@ -82,6 +82,10 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
     e->backend = backend;
     e->source = source;
     TDBG_TRY(source.ops->describe(source.self, shapes, err));
+    TDBG_FAIL_IF(shapes[TDBG_SET_TRAIN].x_dtype != TDBG_DTYPE_U8 ||
+                     shapes[TDBG_SET_TRAIN].y_dtype != TDBG_DTYPE_I64 ||
+                     shapes[TDBG_SET_TRAIN].y_ndim != 0,
+                 UNSUPPORTED, "samples have to be u8 with one class index each");
     TDBG_TRY(tdbg_graph_create(config, shapes, &e->graph, err));
     if (!e->graph)
         goto out;
