@@ -14,8 +14,7 @@ static const struct tdbg_option common_options[] = {
 static const struct tdbg_option_table common = {common_options, 1};
 
 static const struct tdbg_loss_class *const classes[] = {
-    &tdbg_loss_cross_entropy, &tdbg_loss_bce,       &tdbg_loss_mse,
-    &tdbg_loss_l1,            &tdbg_loss_smooth_l1,
+    &tdbg_loss_cross_entropy, &tdbg_loss_bce, &tdbg_loss_mse, &tdbg_loss_l1, &tdbg_loss_smooth_l1,
 };
 enum { N_CLASSES = sizeof classes / sizeof classes[0] };
 
@@ -78,21 +77,26 @@ bool tdbg_loss_has_accuracy(const struct tdbg_loss *loss)
 
 static bool set_class_shape(struct tdbg_config *config, struct tdbg_loss *loss,
                             const struct tdbg_cfg_node *at, const char *op_name,
-                            const struct tdbg_shape *output, int64_t need, int64_t n_targets)
+                            const struct tdbg_shape *output,
+                            const struct tdbg_data_shape data[TDBG_SET_COUNT])
 {
     char text[128];
-    const bool tokens = output->ndim == 2 && (n_targets == 0 || n_targets == output->dims[0]);
-    loss->targets = tokens ? output->dims[0] : 1;
-    loss->classes = output->ndim > 0 ? output->dims[output->ndim - 1] : 1;
-    const bool fits = (output->ndim == 1 && n_targets <= 1) || (tokens && n_targets != 1);
-    if (!fits || loss->classes < need) {
+    const struct tdbg_data_shape *train = &data[TDBG_SET_TRAIN], *eval = &data[TDBG_SET_EVAL];
+    const int64_t need = train->classes > eval->classes ? train->classes : eval->classes;
+    const int32_t last = output->ndim - 1;
+    bool fits = last >= 0 && last == train->y_ndim && output->dims[last] >= need;
+    for (int32_t d = 0; fits && d < last; d++)
+        fits = output->dims[d] == train->y_dims[d];
+    if (!fits) {
         tdbg_config_report(config, at, NULL,
                            "the last op '%s' gives %s, but cross_entropy over these labels wants "
-                           "%s of at least %lld logits",
+                           "one row%s of at least %lld logits",
                            op_name, tdbg_shape_text(output, text, sizeof text),
-                           n_targets > 1 ? "a row per token" : "one row", (long long)need);
+                           train->y_ndim > 0 ? " per token" : "", (long long)need);
         return false;
     }
+    loss->classes = output->dims[last];
+    loss->targets = tdbg_data_y_elems(train);
     if (loss->weights && loss->weights->n_child != loss->classes) {
         tdbg_config_report(config, loss->weights, NULL,
                            "'loss.class_weights' has %d weights, but the model gives %lld logits",
@@ -104,19 +108,26 @@ static bool set_class_shape(struct tdbg_config *config, struct tdbg_loss *loss,
 
 bool tdbg_loss_set_shape(struct tdbg_config *config, struct tdbg_loss *loss,
                          const struct tdbg_cfg_node *at, const char *op_name,
-                         const struct tdbg_shape *output, int64_t need, int64_t n_targets)
+                         const struct tdbg_shape *output,
+                         const struct tdbg_data_shape data[TDBG_SET_COUNT])
 {
     char text[128];
+    const struct tdbg_data_shape *train = &data[TDBG_SET_TRAIN];
+    if (loss->cls->takes_classes && train->y_dtype != TDBG_DTYPE_I64) {
+        tdbg_config_report(config, loss->cfg, "for example: loss = { kind = \"mse\"; };",
+                           "loss %s wants class indices, but the targets are values",
+                           tdbg_loss_kind(loss));
+        return false;
+    }
     if (loss->cls->takes_classes)
-        return set_class_shape(config, loss, at, op_name, output, need, n_targets);
-    loss->targets = tdbg_shape_elems(output);
-    if (n_targets == 0 || n_targets == loss->targets)
+        return set_class_shape(config, loss, at, op_name, output, data);
+    loss->targets = tdbg_data_y_elems(train);
+    if (loss->targets == tdbg_shape_elems(output))
         return true;
     tdbg_config_report(config, at, NULL,
-                       "the last op '%s' gives %s, but the data has %lld value%s per sample for "
-                       "loss %s to compare it with",
-                       op_name, tdbg_shape_text(output, text, sizeof text), (long long)n_targets,
-                       n_targets == 1 ? "" : "s", tdbg_loss_kind(loss));
+                       "the last op '%s' gives %s, but loss %s has %lld target value%s per sample",
+                       op_name, tdbg_shape_text(output, text, sizeof text), tdbg_loss_kind(loss),
+                       (long long)loss->targets, loss->targets == 1 ? "" : "s");
     return false;
 }
 

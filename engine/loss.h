@@ -21,11 +21,11 @@ struct tdbg_loss {
     /* cross_entropy */
     double label_smoothing;
     bool has_ignore_index;
-    int32_t ignore_index;                 /* a value that no target has, where none is given */
-    const struct tdbg_cfg_node *weights;  /* class_weights, or NULL */
-    const float *device_weights;          /* (classes), set by tdbg_loss_place_weights */
-    float weight_sum;                     /* of all classes, if device_weights */
-    float beta;                           /* smooth_l1 */
+    int32_t ignore_index;                /* a value that no target has, where none is given */
+    const struct tdbg_cfg_node *weights; /* class_weights, or NULL */
+    const float *device_weights;         /* (classes), set by tdbg_loss_place_weights */
+    float weight_sum;                    /* of all classes, if device_weights */
+    float beta;                          /* smooth_l1 */
     /* From the model's output: */
     int64_t classes; /* logits per target; 0 where targets are values */
     int64_t targets; /* per sample: 1, tokens, or the elements of the output */
@@ -43,12 +43,15 @@ bool tdbg_loss_takes_classes(const struct tdbg_loss *loss);
 /* Can answers be right or wrong? Only then is there an accuracy. */
 bool tdbg_loss_has_accuracy(const struct tdbg_loss *loss);
 
-/* Fits the loss to the output of the model's last op: cross_entropy wants (classes) or (tokens,
- * classes) with at least `classes` of them, the others take any shape, whose elements the targets
- * (n_targets per sample; 0: not known) have to match. False after a diagnostic at `at`. */
+/* Fits the loss to the output of the model's last op and the targets of the data (both sets):
+ * cross_entropy over class indices, one per sample or one per token, wants (classes) or (tokens,
+ * classes) with at least as many classes as the data has; the others want one value per element of
+ * the output. Class indices serve as values where there is one per sample. False after a diagnostic
+ * at `at`. */
 bool tdbg_loss_set_shape(struct tdbg_config *config, struct tdbg_loss *loss,
                          const struct tdbg_cfg_node *at, const char *op_name,
-                         const struct tdbg_shape *output, int64_t classes, int64_t n_targets);
+                         const struct tdbg_shape *output,
+                         const struct tdbg_data_shape data[TDBG_SET_COUNT]);
 
 /* class_weights: how many there are, and their upload to device (n) floats, which the caller owns.
  */
@@ -57,7 +60,7 @@ enum tdbg_status tdbg_loss_place_weights(struct tdbg_loss *loss, const struct td
                                          float *device, struct tdbg_err *err);
 
 /* Is a target one that the loss can take? Class indices have to be below classes or ignore_index,
- * targets of bce in [0, 1]. Else why not, into text. */
+ * targets of bce in [0, 1]. */
 bool tdbg_loss_class_is_valid(const struct tdbg_loss *loss, int64_t target);
 bool tdbg_loss_value_is_valid(const struct tdbg_loss *loss, double target);
 

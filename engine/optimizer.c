@@ -15,7 +15,7 @@ static const struct tdbg_option common_options[] = {
 static const struct tdbg_option_table common = TDBG_OPTION_TABLE(common_options);
 
 static const struct tdbg_optimizer_class *const classes[] = {
-    &tdbg_optimizer_sgd,     &tdbg_optimizer_adam,    &tdbg_optimizer_adamw,
+    &tdbg_optimizer_sgd,      &tdbg_optimizer_adam,    &tdbg_optimizer_adamw,
     &tdbg_optimizer_adadelta, &tdbg_optimizer_adagrad, &tdbg_optimizer_rmsprop,
     &tdbg_optimizer_lion,
 };

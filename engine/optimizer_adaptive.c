@@ -6,7 +6,8 @@
 
 #include "kernels/host_math.h"
 
-#define BETAS TDBG_BETAS_OPTION("[0.9, 0.999]", "Decay of the averages of the gradient and of its square.")
+#define BETAS                                                                                      \
+    TDBG_BETAS_OPTION("[0.9, 0.999]", "Decay of the averages of the gradient and of its square.")
 
 static const struct tdbg_option adam_options[] = {
     BETAS,
@@ -66,8 +67,7 @@ static void apply_adam(const struct tdbg_optimizer *o, const struct tdbg_optimiz
         .step_size = (float)(u->lr / bias1),
         .bias2_sqrt = (float)sqrt(bias2),
     };
-    u->backend->adam(u->backend->context, u->n, &args, u->grad, u->param, u->state[0],
-                     u->state[1]);
+    u->backend->adam(u->backend->context, u->n, &args, u->grad, u->param, u->state[0], u->state[1]);
 }
 
 static void apply_adamw(const struct tdbg_optimizer *o, const struct tdbg_optimizer_update *u)

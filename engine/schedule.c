@@ -17,8 +17,10 @@ static const struct tdbg_option common_options[] = {
 };
 #define GAMMA_HELP "Factor of the learning rate each time."
 #define LENGTH_OPTION                                                                              \
-    {"length", TDBG_OPT_INT, "steps or epochs", 0, MAX_STEPS, NULL, "0", 0,                        \
-     "Where the curve ends, in the unit of `every`; 0: with the run."}
+    {                                                                                              \
+        "length", TDBG_OPT_INT, "steps or epochs", 0, MAX_STEPS, NULL, "0", 0,                     \
+            "Where the curve ends, in the unit of `every`; 0: with the run."                       \
+    }
 static const struct tdbg_option step_options[] = {
     {"size", TDBG_OPT_INT, "steps or epochs", 1, MAX_STEPS, NULL, NULL, TDBG_OPT_REQUIRED,
      "Distance of the drops, in the unit of `every`."},
@@ -102,8 +104,8 @@ static void check_expression(struct tdbg_config *config, const struct tdbg_cfg_n
 
 void tdbg_schedule_check_options(struct tdbg_config *config, const struct tdbg_cfg_node *group)
 {
-    int kind = tdbg_kind_check(config, group, "kind", kinds, TDBG_SCHEDULE_COUNT, &common,
-                               "schedule");
+    int kind =
+        tdbg_kind_check(config, group, "kind", kinds, TDBG_SCHEDULE_COUNT, &common, "schedule");
     if (kind == TDBG_SCHEDULE_MULTISTEP)
         check_milestones(config, tdbg_cfg_find(group, "milestones"));
     if (kind == TDBG_SCHEDULE_EXPRESSION)
@@ -252,14 +254,14 @@ static double formula(const struct tdbg_schedule *s, int64_t step, int64_t t)
 
 double tdbg_schedule_lr(const struct tdbg_schedule *s, int64_t step)
 {
-    const int64_t t = s->by_epoch                ? step / s->steps_per_epoch
+    const int64_t t = s->by_epoch              ? step / s->steps_per_epoch
                       : step < s->warmup_steps ? 0
-                                                 : step - s->warmup_steps;
+                                               : step - s->warmup_steps;
     if (step >= s->warmup_steps)
         return formula(s, step, t);
     /* what starts at lr, starts at exactly lr */
-    const bool from_lr = !s->by_epoch && s->kind != TDBG_SCHEDULE_ONE_CYCLE &&
-                         s->kind != TDBG_SCHEDULE_EXPRESSION;
+    const bool from_lr =
+        !s->by_epoch && s->kind != TDBG_SCHEDULE_ONE_CYCLE && s->kind != TDBG_SCHEDULE_EXPRESSION;
     const double full = from_lr ? s->lr : formula(s, step, t);
     return full * (double)(step + 1) / (double)s->warmup_steps;
 }

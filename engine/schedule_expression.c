@@ -148,8 +148,10 @@ static void parse_name(struct parser *p)
         emit(p, names[i].code, 0, 1 - names[i].arguments);
         return;
     }
-    fail(p, start, "unknown name '%.*s'; known are step, epoch, total_steps, lr, min, max, cos, "
-                   "exp, sqrt", (int)(n < 20 ? n : 20), start);
+    fail(p, start,
+         "unknown name '%.*s'; known are step, epoch, total_steps, lr, min, max, cos, "
+         "exp, sqrt",
+         (int)(n < 20 ? n : 20), start);
 }
 
 static void parse_atom(struct parser *p)

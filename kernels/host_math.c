@@ -79,11 +79,23 @@ static uint64_t to_bits(double x)
 /* ln 2 in two parts; the high one has 33 bits, so that its product with an exponent is exact. */
 static const double ln2_hi = 0x1.62e42feep-1, ln2_lo = 0x1.a39ef35793c76p-33;
 
-/* Taylor coefficients of exp, highest first: on |r| <= ln 2 / 2 the first term left out is 4e-18. */
+/* Taylor coefficients of exp, highest first: on |r| <= ln 2 / 2 the first term left out is 4e-18.
+ */
 static const double exp_terms[] = {
-    1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
-    1.0 / 40320.0,      1.0 / 5040.0,      1.0 / 720.0,      1.0 / 120.0,     1.0 / 24.0,
-    1.0 / 6.0,          1.0 / 2.0,         1.0,              1.0,
+    1.0 / 6227020800.0,
+    1.0 / 479001600.0,
+    1.0 / 39916800.0,
+    1.0 / 3628800.0,
+    1.0 / 362880.0,
+    1.0 / 40320.0,
+    1.0 / 5040.0,
+    1.0 / 720.0,
+    1.0 / 120.0,
+    1.0 / 24.0,
+    1.0 / 6.0,
+    1.0 / 2.0,
+    1.0,
+    1.0,
 };
 
 double tdbg_host_exp(double x)
