@@ -1,4 +1,5 @@
 /* tdbg record: train from a config and record. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -61,6 +62,16 @@ out:
     return st;
 }
 
+/* Before anything that takes long. */
+static enum tdbg_status choose_path(struct record *r, struct tdbg_err *err)
+{
+    r->path = r->output ? strdup(r->output)
+                        : tdbg_cfg_path(r->config, tdbg_config_root(r->config), "record.path");
+    if (!r->path)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for the name of the trace");
+    return cli_check_output(r->path, r->force, err);
+}
+
 static enum tdbg_status build_engine(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -93,11 +104,7 @@ static enum tdbg_status open_trace(struct record *r, struct tdbg_err *err)
     tdbg_json_init(&json, out, false);
     tdbg_source_live_print_json(r->live, &json);
     fclose(out);
-    r->path = r->output ? strdup(r->output)
-                        : tdbg_cfg_path(r->config, tdbg_config_root(r->config), "record.path");
-    TDBG_FAIL_IF(!r->path || !dataset, NO_MEMORY, "no memory to describe the run");
-    TDBG_FAIL_IF(!r->force && access(r->path, F_OK) == 0, USAGE,
-                 "%s exists already\nhint: --force overwrites it", r->path);
+    TDBG_FAIL_IF(!dataset, NO_MEMORY, "no memory to describe the run");
     const struct tdbg_recorder_run run = {
         .config_path = r->config_path, .environment = environment, .dataset = dataset};
     TDBG_TRY(
@@ -179,9 +186,11 @@ static enum tdbg_status record(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err close_err = {0};
+    TDBG_TRY(choose_path(r, err));
     TDBG_TRY(build_engine(r, err));
     TDBG_TRY(open_trace(r, err));
     cli_catch_signals();
+    signal(SIGPIPE, SIG_IGN); /* nobody reads the progress any more: no reason to stop training */
     if (!r->quiet)
         announce(r);
     st = train(r, err);
@@ -246,6 +255,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
                             &r.config_path, 1, &n_words, &helped, err));
     if (helped)
         return 0;
+    TDBG_FAIL_IF(r.announce_fd >= 0 && fcntl((int)r.announce_fd, F_GETFD) < 0, USAGE,
+                 "'--announce-fd %" PRId64 "': no such descriptor is open", r.announce_fd);
     TDBG_TRY(load_config(&r, err));
     if (r.print_config)
         TDBG_TRY(print_config(&r, err));

@@ -82,9 +82,8 @@ static void restart_with_patient_threads(char **argv)
     execv(path, argv); /* where that fails, waiting is only dearer */
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    setlocale(LC_CTYPE, ""); /* numbers stay in the C locale */
     if (argc < 2) {
         print_help(stderr);
         return 2;
@@ -112,4 +111,11 @@ int main(int argc, char **argv)
     if (command == &cli_record || command == &cli_replay)
         restart_with_patient_threads(argv);
     return command ? command->run(command, argc - 1, argv + 1) : unknown_command(word);
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, ""); /* numbers stay in the C locale */
+    cli_prepare_process();
+    return cli_finish_process(run(argc, argv));
 }

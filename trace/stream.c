@@ -4,9 +4,11 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +19,7 @@
 #include "trace/id_map.h"
 #include "trace/pipeline.h"
 #include "trace/ring.h"
+#include "trace/segment.h"
 #include "trace/spec_wire.h"
 #include "trace/writer_link.h"
 
@@ -147,23 +150,41 @@ static size_t step_bytes(const struct tdbg_stream *s)
            (size_t)s->n_sites * (sizeof *s->digests + sizeof *s->stats);
 }
 
-/* Room for the default, and for four of the largest messages. */
-static size_t queue_bytes(const struct tdbg_stream *s)
+/* Room for four of the largest messages. */
+static size_t least_queue_bytes(const struct tdbg_stream *s)
 {
     size_t least = LEAST_QUEUE_BYTES, step = 4 * (step_bytes(s) + 4096);
-    size_t want =
-        s->options.queue_bytes > 0 ? (size_t)s->options.queue_bytes : (size_t)DEFAULT_QUEUE_BYTES;
     least = step > least ? step : least;
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         const size_t sample = 4 * (s->x_bytes[set] + s->y_bytes[set] + 4096);
         least = sample > least ? sample : least;
     }
-    return want > least ? want : least;
+    return least;
+}
+
+/* Memory that two processes share is a file, and has the largest size of one (ulimit -f); to go
+ * beyond it would be a signal. 0: not even the least queue fits. */
+static size_t queue_bytes(const struct tdbg_stream *s)
+{
+    struct rlimit limit;
+    const size_t least = least_queue_bytes(s);
+    size_t want =
+        s->options.queue_bytes > 0 ? (size_t)s->options.queue_bytes : (size_t)DEFAULT_QUEUE_BYTES;
+    want = want > least ? want : least;
+    if (s->process > 0 && getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+        tdbg_ring_shared_bytes(want) > limit.rlim_cur)
+        want = tdbg_ring_shared_bytes(least) <= limit.rlim_cur ? least : 0;
+    return want;
 }
 
 static void *run_thread(void *self)
 {
     struct tdbg_stream *s = self;
+    sigset_t own; /* errors of writing, which are dealt with: no reason to end the program */
+    sigemptyset(&own);
+    sigaddset(&own, SIGXFSZ);
+    sigaddset(&own, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &own, NULL);
     const struct tdbg_pipeline_options options = {.workers = s->options.workers,
                                                   .announce_fd = s->options.announce_fd,
                                                   .segment_bytes = s->options.segment_bytes,
@@ -227,12 +248,36 @@ out:
     return st;
 }
 
+static void end_process(struct tdbg_stream *s)
+{
+    if (s->socket >= 0)
+        close(s->socket);
+    if (s->process > 0)
+        waitpid(s->process, NULL, 0);
+    s->socket = -1;
+    s->process = -1;
+}
+
+/* Where an earlier recording went on in further files, these would be written over later. */
+static enum tdbg_status refuse_segments(const struct tdbg_stream *s, const char *path,
+                                        struct tdbg_err *err)
+{
+    const char *next = tdbg_segment_path(s->arena, path, "seg", 1);
+    if ((s->options.segment_bytes == 0 && s->options.window_steps == 0) || access(next, F_OK) != 0)
+        return TDBG_OK;
+    return TDBG_RAISE(err, USAGE, "%s exists already, and is what %s would go on in", next, path);
+}
+
 enum tdbg_status tdbg_stream_open(struct tdbg_stream *s, const char *path, bool force,
                                   const struct tdbg_trace_spec *spec, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_trace_spec told = *spec;
     copy_spec(s, spec);
+    if (!force)
+        TDBG_TRY(refuse_segments(s, path, err));
+    if (queue_bytes(s) == 0)
+        end_process(s); /* a thread needs no file to share memory with */
     s->shared_bytes = tdbg_ring_shared_bytes(queue_bytes(s));
     told.info.overflow = s->options.drop ? "drop" : "wait";
     told.info.memory_bytes = tdbg_stream_memory_bytes(s);
@@ -526,10 +571,7 @@ enum tdbg_status tdbg_stream_close(struct tdbg_stream *s, struct tdbg_err *err)
     if (!s)
         return TDBG_OK;
     const enum tdbg_status st = end_other_side(s, err);
-    if (s->socket >= 0)
-        close(s->socket);
-    if (s->process > 0)
-        waitpid(s->process, NULL, 0);
+    end_process(s);
     tdbg_file_unlock(s->lock);
     tdbg_ring_destroy(s->ring);
     if (s->shared && s->shared != MAP_FAILED)
