@@ -165,21 +165,21 @@ out:
     return st;
 }
 
-static void conclude(const struct record *r, int64_t bytes)
+static void conclude(const struct record *r)
 {
     char size[32];
     if (r->quiet)
         return;
     if (r->failure_told) {
-        fprintf(stderr,
-                "tdbg: trained %" PRId64
-                " steps, last loss %.4g; %s holds those up to the failure\n",
-                r->steps_done, (double)r->last.loss, r->path);
+        fprintf(stderr, "tdbg: trained %" PRId64 " steps, last loss %.4g; %s %s\n", r->steps_done,
+                (double)r->last.loss, r->path,
+                access(r->path, F_OK) == 0 ? "holds those up to the failure" : "is gone");
         return;
     }
     fprintf(stderr, "tdbg: %s has %" PRId64 " of %" PRId64 " steps, %s, last loss %.4g\n", r->path,
             r->steps_done, tdbg_engine_info(r->engine)->total_steps,
-            tdbg_convert_bytes_text(bytes, size, sizeof size), (double)r->last.loss);
+            tdbg_convert_bytes_text(tdbg_recorder_bytes(r->recorder), size, sizeof size),
+            (double)r->last.loss);
 }
 
 static enum tdbg_status record(struct record *r, struct tdbg_err *err)
@@ -194,14 +194,13 @@ static enum tdbg_status record(struct record *r, struct tdbg_err *err)
     if (!r->quiet)
         announce(r);
     st = train(r, err);
-    int64_t bytes = tdbg_recorder_bytes(r->recorder);
     enum tdbg_status closed = tdbg_recorder_close(r->recorder, &close_err);
     tell_failure(r);
     if (st == TDBG_OK && closed != TDBG_OK)
         st = tdbg_err_set(err, closed, __FILE__, __LINE__, "cannot close %s: %s", r->path,
                           close_err.message);
     TDBG_TRY(st);
-    conclude(r, bytes);
+    conclude(r);
 out:
     tdbg_err_clear(&close_err);
     return st;

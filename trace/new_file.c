@@ -16,7 +16,7 @@
 
 static const char *kind_of(mode_t mode)
 {
-    return S_ISDIR(mode)    ? "a folder"
+    return S_ISDIR(mode)    ? "a directory"
            : S_ISFIFO(mode) ? "a pipe"
            : S_ISSOCK(mode) ? "a socket"
                             : "a device";
@@ -52,7 +52,7 @@ enum tdbg_status tdbg_new_file_check(const char *path, bool replace, struct tdbg
     }
     TDBG_FAIL_IF(!S_ISREG(info.st_mode), USAGE, "%s is %s, not a regular file", path,
                  kind_of(info.st_mode));
-    TDBG_FAIL_IF(is_being_recorded(path), USAGE, "%s is being recorded by another process", path);
+    TDBG_FAIL_IF(is_being_recorded(path), USAGE, "%s is being recorded already", path);
     TDBG_FAIL_IF(!replace, USAGE, "%s exists already", path);
 out:
     return st;
@@ -76,7 +76,7 @@ static enum tdbg_status remove_leftover(const struct tdbg_new_file *f, struct td
     TDBG_FAIL_IF(fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode), IO,
                  "cannot create %s: %s is in the way", f->path, f->made);
     const enum tdbg_lock_result lock = tdbg_file_try_lock(fd, TDBG_LOCK_WRITER);
-    TDBG_FAIL_IF(lock == TDBG_LOCK_TAKEN, USAGE, "%s is being written by another process", f->path);
+    TDBG_FAIL_IF(lock == TDBG_LOCK_TAKEN, USAGE, "%s is being written already", f->path);
     TDBG_FAIL_IF(lock == TDBG_LOCK_NONE, USAGE,
                  "%s is in the way: remove it, unless another process writes it", f->made);
     if (is_at(fd, f->made))
@@ -116,7 +116,7 @@ enum tdbg_status tdbg_new_file_create(struct tdbg_new_file *f, struct tdbg_arena
         TDBG_FAIL_IF(errno != EEXIST, IO, "cannot create %s: %s", path, strerror(errno));
         TDBG_TRY(remove_leftover(f, err));
     }
-    TDBG_FAIL_IF(f->fd < 0, USAGE, "%s is being written by another process", path);
+    TDBG_FAIL_IF(f->fd < 0, USAGE, "%s is being written already", path);
     /* from here on nobody else gives a file that name; somebody may just have done so */
     TDBG_TRY(tdbg_new_file_check(path, replace, err));
 out:

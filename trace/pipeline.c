@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -351,12 +352,22 @@ static void drop_jobs(struct pipeline *p)
     }
 }
 
+/* Closing changes the size once more. */
+static void report_closed(struct pipeline *p, int64_t durable)
+{
+    struct stat info;
+    const struct segments *f = &p->files;
+    if (stat(tdbg_segment_path(f->arena, f->path, "seg", f->number), &info) == 0)
+        tdbg_ring_report(p->ring, durable, f->earlier_bytes + info.st_size);
+}
+
 enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_writer *writer,
                                    const char *path, const struct tdbg_trace_spec *spec,
                                    const struct tdbg_pipeline_options *options,
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK, closed;
+    int64_t durable = 0;
     struct tdbg_err close_err = {0};
     struct pipeline *p = calloc(1, sizeof *p);
     TDBG_FAIL_IF(!p, NO_MEMORY, "no memory for a writer");
@@ -372,6 +383,7 @@ enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_wri
     p->workers = tdbg_workers_create(options->workers, MOST_ENTRIES + 1);
     TDBG_FAIL_IF(!p->workers || !p->files.arena, NO_MEMORY, "no memory for a writer");
     TDBG_TRY(run(p, err));
+    durable = tdbg_trace_writer_durable(p->writer);
 out:
     if (st != TDBG_OK)
         tdbg_ring_fail(ring, err);
@@ -385,6 +397,8 @@ out:
         st = tdbg_err_set(err, closed, close_err.file, close_err.line, "%s", close_err.message);
         tdbg_ring_fail(ring, err);
     }
+    if (st == TDBG_OK)
+        report_closed(p, durable);
     tdbg_err_clear(&close_err);
     if (p) {
         tdbg_workers_destroy(p->workers);

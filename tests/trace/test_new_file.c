@@ -110,7 +110,7 @@ static void test_only_regular_files(void **state)
     for (int replace = 0; replace < 2; replace++) {
         expect_refusal("", replace, "empty");
         assert_int_equal(mkdir(path, 0777), 0);
-        expect_refusal(path, replace, "is a folder");
+        expect_refusal(path, replace, "is a directory");
         assert_int_equal(rmdir(path), 0);
         assert_int_equal(mkfifo(path, 0666), 0);
         expect_refusal(path, replace, "is a pipe");
@@ -163,13 +163,13 @@ static void test_two_makers(void **state)
     struct tdbg_new_file f, second;
     create(&f, true);
     assert_int_equal(tdbg_new_file_create(&second, arena, path, true, &err), TDBG_USAGE);
-    assert_non_null(strstr(err.message, "being written by another process"));
+    assert_non_null(strstr(err.message, "being written already"));
     tdbg_err_clear(&err);
     assert_int_equal(access(made, F_OK), 0);
     assert_int_equal(tdbg_new_file_place(&f, &err), TDBG_OK);
     const int program = tdbg_file_lock(path, TDBG_LOCK_PROGRAM);
-    expect_refusal(path, true, "being recorded by another process");
-    expect_refusal(path, false, "being recorded by another process");
+    expect_refusal(path, true, "being recorded already");
+    expect_refusal(path, false, "being recorded already");
     tdbg_file_unlock(program);
     tdbg_new_file_release(&f);
     pid_t child = fork();
