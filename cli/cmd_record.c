@@ -165,6 +165,15 @@ out:
     return st;
 }
 
+/* What is still in the queue may take a while to write; who has pressed Ctrl-C waits for that. */
+static void tell_backlog(const struct record *r)
+{
+    enum { WORTH_TELLING = 200 };
+    const int64_t n = r->steps_done - 1 - tdbg_recorder_durable(r->recorder);
+    if (!r->quiet && !r->failure_told && n >= WORTH_TELLING)
+        fprintf(stderr, "tdbg: writing the last %" PRId64 " steps\n", n);
+}
+
 static void conclude(const struct record *r)
 {
     char size[32];
@@ -194,6 +203,7 @@ static enum tdbg_status record(struct record *r, struct tdbg_err *err)
     if (!r->quiet)
         announce(r);
     st = train(r, err);
+    tell_backlog(r);
     enum tdbg_status closed = tdbg_recorder_close(r->recorder, &close_err);
     tell_failure(r);
     if (st == TDBG_OK && closed != TDBG_OK)

@@ -432,6 +432,11 @@ int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder)
     return recorder->stream ? tdbg_stream_bytes(recorder->stream) : recorder->bytes_at_end;
 }
 
+int64_t tdbg_recorder_durable(const struct tdbg_recorder *recorder)
+{
+    return recorder->stream ? tdbg_stream_durable(recorder->stream) : -1;
+}
+
 int64_t tdbg_recorder_memory_bytes(const struct tdbg_recorder *recorder)
 {
     return tdbg_stream_memory_bytes(recorder->stream);
