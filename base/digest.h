@@ -50,8 +50,10 @@ enum { TDBG_STATS_BLOCK_ELEMS = 4096, TDBG_STATS_LANES = 16 };
 void tdbg_stats_reference(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
                           struct tdbg_stats *out);
 
-/* The same results for values in memory (aligned to their elements), as fast as they can be had
- * without the kernels. */
+/* The same results for values in memory (aligned to their elements), as fast as one thread can.
+ * with_stats: digest and stats may each be NULL; both in one pass cost less than one by one. */
+void tdbg_digest_with_stats(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
+                            uint64_t *digest, struct tdbg_stats *stats);
 uint64_t tdbg_digest_fast(const void *data, enum tdbg_dtype dtype, int64_t n_elems);
 void tdbg_stats_fast(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
                      struct tdbg_stats *out);
