@@ -58,6 +58,11 @@ uint64_t tdbg_digest_fast(const void *data, enum tdbg_dtype dtype, int64_t n_ele
 void tdbg_stats_fast(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
                      struct tdbg_stats *out);
 
+/* L2 norm of all gradients, from the statistics of all sites (n_sites): those of stage `grad`, in
+ * site order. NaN where one of them holds what is not finite, or has no statistics. */
+double tdbg_stats_grad_norm(const struct tdbg_site *sites, int32_t n_sites,
+                            const struct tdbg_stats *stats);
+
 /* Hash chains. Absorbing is a bijection of h for a fixed d, and of d for a fixed h. */
 static inline uint64_t tdbg_chain_absorb(uint64_t h, uint64_t d)
 {

@@ -30,7 +30,7 @@ tdbg_digest_block_fn tdbg_digest_block_portable, tdbg_digest_block_avx2, tdbg_di
 /* The fastest that this processor can run. */
 tdbg_digest_block_fn *tdbg_digest_block_best(void);
 
-/* total before the first block. */
+/* The sum over no blocks, to which the first one is added. */
 #define TDBG_DIGEST_PART_NONE                                                                      \
     ((struct tdbg_digest_part){.min = (double)INFINITY, .max = -(double)INFINITY})
 void tdbg_digest_part_add(struct tdbg_digest_part *total, const struct tdbg_digest_part *block);
@@ -38,5 +38,17 @@ void tdbg_digest_part_add(struct tdbg_digest_part *total, const struct tdbg_dige
 /* Digest and statistics (each may be NULL) of a tensor of n_elems elements from all its blocks. */
 void tdbg_digest_part_finish(const struct tdbg_digest_part *total, enum tdbg_dtype dtype,
                              int64_t n_elems, uint64_t *digest, struct tdbg_stats *stats);
+
+/* The same for a tensor that comes in pieces, in order and cut anywhere between elements. */
+struct tdbg_digest_stream {
+    enum tdbg_dtype dtype;
+    int64_t n_elems; /* so far */
+    struct tdbg_digest_part total;
+    _Alignas(8) unsigned char rest[TDBG_STATS_BLOCK_ELEMS * 8]; /* of a block not yet full */
+};
+void tdbg_digest_stream_begin(struct tdbg_digest_stream *stream, enum tdbg_dtype dtype);
+void tdbg_digest_stream_add(struct tdbg_digest_stream *stream, const void *data, int64_t n_elems);
+void tdbg_digest_stream_end(struct tdbg_digest_stream *stream, uint64_t *digest,
+                            struct tdbg_stats *stats);
 
 #endif

@@ -3,9 +3,12 @@
 #include "base/digest.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/digest_block.h"
 #include "base/status.h"
+
+enum { BLOCK = TDBG_STATS_BLOCK_ELEMS, EVERYTHING = TDBG_PART_DIGEST | TDBG_PART_STATS };
 
 tdbg_digest_block_fn *tdbg_digest_block_best(void)
 {
@@ -56,6 +59,49 @@ void tdbg_digest_part_finish(const struct tdbg_digest_part *total, enum tdbg_dty
     stats->rms = sqrt(total->square / finite);
 }
 
+void tdbg_digest_stream_begin(struct tdbg_digest_stream *s, enum tdbg_dtype dtype)
+{
+    s->dtype = dtype;
+    s->n_elems = 0;
+    s->total = TDBG_DIGEST_PART_NONE;
+}
+
+/* The block that ends at s->n_elems. */
+static void add_block(struct tdbg_digest_stream *s, const void *data, int64_t n)
+{
+    struct tdbg_digest_part part;
+    tdbg_digest_block_best()(data, s->dtype, s->n_elems - n, n, EVERYTHING, &part);
+    tdbg_digest_part_add(&s->total, &part);
+}
+
+void tdbg_digest_stream_add(struct tdbg_digest_stream *s, const void *data, int64_t n_elems)
+{
+    const size_t bytes = tdbg_dtype_bytes(s->dtype);
+    const char *from = data;
+    while (n_elems > 0) {
+        const int64_t held = s->n_elems % BLOCK;
+        const int64_t n = n_elems < BLOCK - held ? n_elems : BLOCK - held;
+        s->n_elems += n;
+        if (n == BLOCK) {
+            add_block(s, from, BLOCK);
+        } else {
+            memcpy(s->rest + (size_t)held * bytes, from, (size_t)n * bytes);
+            if (held + n == BLOCK)
+                add_block(s, s->rest, BLOCK);
+        }
+        from += (size_t)n * bytes;
+        n_elems -= n;
+    }
+}
+
+void tdbg_digest_stream_end(struct tdbg_digest_stream *s, uint64_t *digest,
+                            struct tdbg_stats *stats)
+{
+    if (s->n_elems % BLOCK > 0)
+        add_block(s, s->rest, s->n_elems % BLOCK);
+    tdbg_digest_part_finish(&s->total, s->dtype, s->n_elems, digest, stats);
+}
+
 void tdbg_digest_with_stats(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
                             uint64_t *digest, struct tdbg_stats *stats)
 {
@@ -63,10 +109,10 @@ void tdbg_digest_with_stats(const void *data, enum tdbg_dtype dtype, int64_t n_e
     const int want = (digest ? TDBG_PART_DIGEST : 0) | (stats ? TDBG_PART_STATS : 0);
     const size_t bytes = tdbg_dtype_bytes(dtype);
     struct tdbg_digest_part total = TDBG_DIGEST_PART_NONE, part;
-    for (int64_t at = 0; at < n_elems; at += TDBG_STATS_BLOCK_ELEMS) {
+    for (int64_t at = 0; at < n_elems; at += BLOCK) {
         const int64_t left = n_elems - at;
-        block((const char *)data + (size_t)at * bytes, dtype, at,
-              left < TDBG_STATS_BLOCK_ELEMS ? left : TDBG_STATS_BLOCK_ELEMS, want, &part);
+        block((const char *)data + (size_t)at * bytes, dtype, at, left < BLOCK ? left : BLOCK, want,
+              &part);
         tdbg_digest_part_add(&total, &part);
     }
     tdbg_digest_part_finish(&total, dtype, n_elems, digest, stats);

@@ -52,6 +52,7 @@ struct tdbg_stream {
     struct tdbg_id_map seen[TDBG_SAMPLES_SETS];
     uint64_t *digests;        /* (n_sites) of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
+    int32_t *source;          /* (n_sites): whose values give the digest over there; -1: none */
     bool piece_is_open;
     int32_t n_dropped; /* values, in the current step */
 };
@@ -114,8 +115,10 @@ static void clear_step(struct tdbg_stream *s)
 {
     const struct tdbg_stats absent = {.min = NAN, .max = NAN, .mean = NAN, .rms = NAN};
     memset(s->digests, 0, (size_t)s->n_sites * sizeof *s->digests);
-    for (int32_t i = 0; i < s->n_sites; i++)
+    for (int32_t i = 0; i < s->n_sites; i++) {
         s->stats[i] = absent;
+        s->source[i] = -1;
+    }
     s->n_dropped = 0;
 }
 
@@ -133,6 +136,7 @@ static void copy_spec(struct tdbg_stream *s, const struct tdbg_trace_spec *spec)
         memcpy(s->items, spec->items, n_items * sizeof *s->items);
     s->digests = tdbg_arena_alloc(s->arena, n * sizeof *s->digests);
     s->stats = tdbg_arena_alloc(s->arena, n * sizeof *s->stats);
+    s->source = tdbg_arena_alloc(s->arena, n * sizeof *s->source);
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         const struct tdbg_samples_spec *p = &spec->samples[set];
         s->x_bytes[set] = shape_bytes(p->x_ndim, p->x_dims, p->x_dtype);
@@ -144,7 +148,7 @@ static void copy_spec(struct tdbg_stream *s, const struct tdbg_trace_spec *spec)
 static size_t step_bytes(const struct tdbg_stream *s)
 {
     return sizeof(struct tdbg_step_row) +
-           (size_t)s->n_sites * (sizeof *s->digests + sizeof *s->stats);
+           (size_t)s->n_sites * (sizeof *s->digests + sizeof *s->stats + sizeof *s->source);
 }
 
 /* Room for the default, and for four of the largest messages. */
@@ -253,6 +257,15 @@ void tdbg_stream_put_digest(struct tdbg_stream *s, int32_t site, uint64_t digest
     s->stats[site] = *stats;
 }
 
+bool tdbg_stream_leave_digest(struct tdbg_stream *s, int32_t site, int32_t from)
+{
+    TDBG_ASSERT(site >= 0 && site < s->n_sites && from >= 0 && from < s->n_sites);
+    if (s->options.drop || (from != site && s->source[from] < 0))
+        return false;
+    s->source[site] = from == site ? site : s->source[from];
+    return true;
+}
+
 /* What ended the other side. */
 static enum tdbg_status raise_failure(const struct tdbg_stream *s, struct tdbg_err *err)
 {
@@ -290,6 +303,7 @@ static enum tdbg_status open_piece(struct tdbg_stream *s, enum tdbg_stream_kind 
     m->first = first;
     m->count = count;
     m->total = total;
+    m->flags = kind == TDBG_STREAM_VALUES && s->source[id] == id ? TDBG_STREAM_DIGEST : 0;
     s->piece_is_open = true;
     *piece = (struct tdbg_stream_piece){first, count, tdbg_ring_data(m)};
     return TDBG_OK;
@@ -473,13 +487,17 @@ enum tdbg_status tdbg_stream_commit_step(struct tdbg_stream *s, struct tdbg_step
     if (st != TDBG_OK)
         return st;
     unsigned char *data = tdbg_ring_data(m);
-    const size_t digest_bytes = (size_t)s->n_sites * sizeof *s->digests;
+    const size_t n = (size_t)s->n_sites;
     row->dropped = s->n_dropped;
     m->kind = TDBG_STREAM_STEP;
     m->count = s->n_sites;
     memcpy(data, row, sizeof *row);
-    memcpy(data + sizeof *row, s->digests, digest_bytes);
-    memcpy(data + sizeof *row + digest_bytes, s->stats, (size_t)s->n_sites * sizeof *s->stats);
+    data += sizeof *row;
+    memcpy(data, s->digests, n * sizeof *s->digests);
+    data += n * sizeof *s->digests;
+    memcpy(data, s->stats, n * sizeof *s->stats);
+    data += n * sizeof *s->stats;
+    memcpy(data, s->source, n * sizeof *s->source);
     tdbg_ring_publish(s->ring);
     clear_step(s);
     return TDBG_OK;
