@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/copy.h"
 #include "trace/chunked.h"
 #include "trace/file_lock.h"
 #include "trace/id_map.h"
@@ -370,8 +371,8 @@ enum tdbg_status tdbg_stream_put_values(struct tdbg_stream *s, int32_t site, con
     do {
         TDBG_TRY(tdbg_stream_next_value(s, site, elems, &piece, err));
         if (piece.count > 0)
-            memcpy(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
-                   (size_t)piece.count * elem_bytes);
+            tdbg_copy_away(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
+                           (size_t)piece.count * elem_bytes);
     } while (piece.room);
 out:
     return st;
@@ -386,8 +387,8 @@ enum tdbg_status tdbg_stream_put_keyframe(struct tdbg_stream *s, int32_t item, c
     do {
         TDBG_TRY(tdbg_stream_next_keyframe(s, item, &piece, err));
         if (piece.room)
-            memcpy(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
-                   (size_t)piece.count * elem_bytes);
+            tdbg_copy_away(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
+                           (size_t)piece.count * elem_bytes);
     } while (piece.room);
 out:
     return st;
@@ -418,7 +419,7 @@ static enum tdbg_status send_samples(struct tdbg_stream *s, int set, int64_t n, 
     m->total = (int64_t)x_bytes;
     memcpy(data, ids, id_bytes);
     if (x) {
-        memcpy(data + id_bytes, x, x_bytes);
+        tdbg_copy_away(data + id_bytes, x, x_bytes);
         memcpy(data + id_bytes + x_bytes, y, y_bytes);
         for (int64_t i = 0; i < n; i++) {
             if (tdbg_id_map_find(&s->seen[set], ids[i]) < 0 &&
