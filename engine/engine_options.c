@@ -56,8 +56,9 @@ static const struct tdbg_option root_options[] = {
     {"engine.device", TDBG_OPT_ENUM, "", 0, 0, "auto|cpu", "\"auto\"", 0, "Where to compute."},
     {"engine.math", TDBG_OPT_ENUM, "", 0, 0, "strict", "\"strict\"", 0,
      "strict: the same bits on every processor, at any number of threads."},
-    {"engine.precision", TDBG_OPT_ENUM, "", 0, 0, "f32", "\"f32\"", 0,
-     "Type of activations and gradients."},
+    {"engine.precision", TDBG_OPT_ENUM, "", 0, 0, "f32|bf16", "\"f32\"", 0,
+     "Type of activations and their gradients; bf16 rounds what each op gives, sums and the state "
+     "stay f32."},
     {"engine.threads", TDBG_OPT_INT, "threads", 0, 4096, NULL, "0", 0,
      "CPU threads; 0: all processors that the process may use. Never changes a bit."},
     {"engine.lanes", TDBG_OPT_INT, "lanes", 0, 4096, NULL, "0", 0,

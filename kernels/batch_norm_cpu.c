@@ -7,7 +7,7 @@
 #include "kernels/batch_norm_blocks.h"
 #include "kernels/isa_table.h"
 #include "kernels/norm_lanes.h"
-#include "kernels/stream.h"
+#include "kernels/stream_store.h"
 
 #define ALWAYS static inline __attribute__((always_inline))
 

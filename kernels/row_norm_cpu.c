@@ -8,7 +8,7 @@
 #include "kernels/norm_lanes.h"
 #include "kernels/numerics.h"
 #include "kernels/parallel.h"
-#include "kernels/stream.h"
+#include "kernels/stream_store.h"
 #include "kernels/strict_math.h"
 #include "kernels/sum_lanes.h"
 

@@ -87,15 +87,34 @@ out:
     return st;
 }
 
+/* Are samples of this kind what an engine can be given? */
+static bool samples_are_ours(const struct tdbg_samples_spec *s)
+{
+    return (s->x_dtype == TDBG_DTYPE_U8 || s->x_dtype == TDBG_DTYPE_F32 ||
+            s->x_dtype == TDBG_DTYPE_I32) &&
+           (s->y_dtype == TDBG_DTYPE_I64 || s->y_dtype == TDBG_DTYPE_F32) && s->x_ndim >= 1 &&
+           s->x_ndim <= TDBG_MAX_DIMS - 2 && s->y_ndim <= TDBG_MAX_DIMS - 2;
+}
+
+/* The engine has one buffer for the samples of both sets. */
+static bool same_kind(const struct tdbg_samples_spec *a, const struct tdbg_samples_spec *b)
+{
+    return a->x_dtype == b->x_dtype && a->y_dtype == b->y_dtype && a->x_ndim == b->x_ndim &&
+           a->y_ndim == b->y_ndim &&
+           memcmp(a->x_dims, b->x_dims, (size_t)a->x_ndim * sizeof *a->x_dims) == 0 &&
+           memcmp(a->y_dims, b->y_dims, (size_t)a->y_ndim * sizeof *a->y_dims) == 0;
+}
+
 static enum tdbg_status create_engine(struct tdbg_session *s, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0};
     const struct tdbg_run_info *info = tdbg_trace_info(s->trace);
     const struct tdbg_samples_spec *train = tdbg_trace_samples(s->trace, TDBG_SAMPLES_TRAIN);
+    const struct tdbg_samples_spec *eval = tdbg_trace_samples(s->trace, TDBG_SAMPLES_EVAL);
     const char *path = tdbg_trace_path(s->trace);
-    TDBG_FAIL_IF(train->x_dtype != TDBG_DTYPE_U8 || train->x_ndim > TDBG_MAX_DIMS - 2 ||
-                     train->x_ndim < 1 || train->total < 1,
+    TDBG_FAIL_IF(!samples_are_ours(train) || train->total < 1 ||
+                     (eval->total > 0 && !same_kind(train, eval)),
                  DAMAGED, "samples of %s are of a kind that this version does not read", path);
     TDBG_FAIL_IF(tdbg_cfg_int(tdbg_config_root(s->config), "data.batch") != info->batch, DAMAGED,
                  "%s was recorded with a batch of %lld, but its config says otherwise", path,

@@ -18,7 +18,7 @@
 #include "kernels/batch_norm.h"
 #include "kernels/reduce.h"
 #include "kernels/row_norm.h"
-#include "kernels/stream.h"
+#include "kernels/stream_store.h"
 #include "kernels/sum_lanes.h"
 #include "norm_reference.h"
 

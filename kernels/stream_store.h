@@ -2,8 +2,8 @@
  * normal store first reads what it overwrites. The bits are the same. For *_cpu.c only: the
  * instructions are those of the set that the file is compiled for; the portable copy stores
  * normally. */
-#ifndef TDBG_KERNELS_STREAM_H
-#define TDBG_KERNELS_STREAM_H
+#ifndef TDBG_KERNELS_STREAM_STORE_H
+#define TDBG_KERNELS_STREAM_STORE_H
 
 #include <stdbool.h>
 #include <stdint.h>
