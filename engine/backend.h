@@ -10,7 +10,9 @@
 #include "base/digest.h"
 #include "base/status.h"
 #include "kernels/adamw.h"
+#include "kernels/batch_norm.h"
 #include "kernels/gemm.h"
+#include "kernels/row_norm.h"
 #include "kernels/sgd.h"
 
 struct tdbg_backend {
@@ -47,6 +49,21 @@ struct tdbg_backend {
                                    int32_t ignore_index, float *dlogits);
     int64_t (*count_correct)(void *context, int64_t rows, int64_t classes, const float *logits,
                              const int32_t *targets, int32_t ignore_index);
+    void (*row_norm_forward)(void *context, const struct tdbg_row_norm *norm, const float *x,
+                             const float *weight, const float *bias, float *y, float *stats);
+    void (*row_norm_backward)(void *context, const struct tdbg_row_norm *norm, const float *x,
+                              const float *weight, const float *stats, const float *dy, float *dx,
+                              float *dweight, float *dbias, void *workspace);
+    void (*batch_norm_forward)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                               const float *weight, const float *bias, float momentum,
+                               float *running_mean, float *running_var, float *y, float *stats,
+                               void *workspace);
+    void (*batch_norm_evaluate)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                const float *weight, const float *bias, const float *running_mean,
+                                const float *running_var, float *y, float *stats);
+    void (*batch_norm_backward)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                const float *weight, const float *stats, const float *dy, float *dx,
+                                float *dweight, float *dbias, void *workspace);
     void (*vector_add)(void *context, int64_t n, float *dst, const float *src);
     void (*vector_sum)(void *context, int64_t n, const float *x, const float *x2, float *y);
     void (*vector_divide)(void *context, int64_t n, const float *src, float divisor, float *dst);

@@ -280,12 +280,25 @@ void tdbg_batch_norm_forward(const struct tdbg_cpu *cpu, const struct tdbg_batch
     const int64_t count = norm->samples * norm->inner;
     float *parts = workspace, *sum = parts + tdbg_batch_norm_parts_elems(norm);
     float *spread = sum + norm->channels;
+    if (count < 1)
+        return;
     tdbg_batch_norm_blocks(cpu, norm, x, parts);
     tdbg_batch_norm_sum(cpu, norm, parts, sum);
     tdbg_batch_norm_spread(cpu, norm, parts, sum, count, spread);
     tdbg_batch_norm_finish(norm, sum, spread, count, stats);
     if (running_mean)
         tdbg_batch_norm_track(norm, stats, spread, count, momentum, running_mean, running_var);
+    tdbg_batch_norm_apply(cpu, norm, x, stats, weight, bias, y);
+}
+
+void tdbg_batch_norm_evaluate(const struct tdbg_cpu *cpu, const struct tdbg_batch_norm *norm,
+                              const float *x, const float *weight, const float *bias,
+                              const float *running_mean, const float *running_var, float *y,
+                              float *stats)
+{
+    if (norm->samples * norm->inner < 1)
+        return;
+    tdbg_batch_norm_recall(norm, running_mean, running_var, stats);
     tdbg_batch_norm_apply(cpu, norm, x, stats, weight, bias, y);
 }
 
@@ -296,11 +309,14 @@ void tdbg_batch_norm_backward(const struct tdbg_cpu *cpu, const struct tdbg_batc
 {
     const size_t bytes = (size_t)norm->channels * sizeof(float);
     float *parts = workspace, *sums = parts + tdbg_batch_norm_parts_elems(norm);
-    tdbg_batch_norm_sums(cpu, norm, x, stats, dy, parts, sums);
+    if (norm->samples * norm->inner < 1)
+        memset(sums, 0, 2 * bytes);
+    else
+        tdbg_batch_norm_sums(cpu, norm, x, stats, dy, parts, sums);
     if (dbias)
         memcpy(dbias, sums, bytes);
     if (dweight)
         memcpy(dweight, sums + norm->channels, bytes);
-    if (dx)
+    if (dx && norm->samples * norm->inner > 0)
         tdbg_batch_norm_dx(cpu, norm, x, stats, weight, dy, sums, norm->samples * norm->inner, dx);
 }

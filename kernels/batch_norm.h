@@ -56,7 +56,7 @@
 #include "kernels/cpu.h"
 
 struct tdbg_batch_norm {
-    int64_t samples, channels, inner; /* all >= 1 */
+    int64_t samples, channels, inner; /* all >= 1, but see below */
     float eps;
 };
 
@@ -99,12 +99,18 @@ void tdbg_batch_norm_dx(const struct tdbg_cpu *cpu, const struct tdbg_batch_norm
 
 /* All stages of one part, by its own statistics. workspace: tdbg_batch_norm_workspace_bytes().
  * Forward: stats is an output; running_mean and running_var (channels) are updated, or both NULL.
- * Backward: dx, dweight and dbias (channels) may be NULL each. */
+ * Backward: dx, dweight and dbias (channels) may be NULL each. A part without samples leaves
+ * everything as it is, and its gradients are +0. */
 size_t tdbg_batch_norm_workspace_bytes(const struct tdbg_batch_norm *norm);
 void tdbg_batch_norm_forward(const struct tdbg_cpu *cpu, const struct tdbg_batch_norm *norm,
                              const float *x, const float *weight, const float *bias, float momentum,
                              float *running_mean, float *running_var, float *y, float *stats,
                              void *workspace);
+/* Evaluation by running statistics; stats is scratch. */
+void tdbg_batch_norm_evaluate(const struct tdbg_cpu *cpu, const struct tdbg_batch_norm *norm,
+                              const float *x, const float *weight, const float *bias,
+                              const float *running_mean, const float *running_var, float *y,
+                              float *stats);
 void tdbg_batch_norm_backward(const struct tdbg_cpu *cpu, const struct tdbg_batch_norm *norm,
                               const float *x, const float *weight, const float *stats,
                               const float *dy, float *dx, float *dweight, float *dbias,

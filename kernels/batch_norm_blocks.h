@@ -20,7 +20,7 @@ static inline int64_t tdbg_bn_ceil(int64_t n, int64_t by)
 /* Samples of a block */
 static inline int64_t tdbg_bn_block_samples(const struct tdbg_batch_norm *norm)
 {
-    int64_t fit = TDBG_SUM_BLOCK / norm->inner;
+    int64_t fit = norm->inner > 0 ? TDBG_SUM_BLOCK / norm->inner : 1;
     return fit < 1 ? 1 : fit > TDBG_K_SLICE ? TDBG_K_SLICE : fit;
 }
 
