@@ -218,6 +218,47 @@ static void cpu_clip_value(void *context, int64_t n, float limit, float *x)
     tdbg_clip_value(cpu_of(context), n, limit, x);
 }
 
+static void cpu_row_norm_forward(void *context, const struct tdbg_row_norm *norm, const float *x,
+                                 const float *weight, const float *bias, float *y, float *stats)
+{
+    tdbg_row_norm_forward(cpu_of(context), norm, x, weight, bias, y, stats);
+}
+
+static void cpu_row_norm_backward(void *context, const struct tdbg_row_norm *norm, const float *x,
+                                  const float *weight, const float *stats, const float *dy,
+                                  float *dx, float *dweight, float *dbias, void *workspace)
+{
+    tdbg_row_norm_backward(cpu_of(context), norm, x, weight, stats, dy, dx, dweight, dbias,
+                           workspace);
+}
+
+static void cpu_batch_norm_forward(void *context, const struct tdbg_batch_norm *norm,
+                                   const float *x, const float *weight, const float *bias,
+                                   float momentum, float *running_mean, float *running_var,
+                                   float *y, float *stats, void *workspace)
+{
+    tdbg_batch_norm_forward(cpu_of(context), norm, x, weight, bias, momentum, running_mean,
+                            running_var, y, stats, workspace);
+}
+
+static void cpu_batch_norm_evaluate(void *context, const struct tdbg_batch_norm *norm,
+                                    const float *x, const float *weight, const float *bias,
+                                    const float *running_mean, const float *running_var, float *y,
+                                    float *stats)
+{
+    tdbg_batch_norm_evaluate(cpu_of(context), norm, x, weight, bias, running_mean, running_var, y,
+                             stats);
+}
+
+static void cpu_batch_norm_backward(void *context, const struct tdbg_batch_norm *norm,
+                                    const float *x, const float *weight, const float *stats,
+                                    const float *dy, float *dx, float *dweight, float *dbias,
+                                    void *workspace)
+{
+    tdbg_batch_norm_backward(cpu_of(context), norm, x, weight, stats, dy, dx, dweight, dbias,
+                             workspace);
+}
+
 static void cpu_vector_add(void *context, int64_t n, float *dst, const float *src)
 {
     tdbg_vector_add(cpu_of(context), n, dst, src);
@@ -336,6 +377,11 @@ static const struct tdbg_backend cpu_table = {
     .clip_norm = cpu_clip_norm,
     .clip_scale = cpu_clip_scale,
     .clip_value = cpu_clip_value,
+    .row_norm_forward = cpu_row_norm_forward,
+    .row_norm_backward = cpu_row_norm_backward,
+    .batch_norm_forward = cpu_batch_norm_forward,
+    .batch_norm_evaluate = cpu_batch_norm_evaluate,
+    .batch_norm_backward = cpu_batch_norm_backward,
     .vector_add = cpu_vector_add,
     .vector_sum = cpu_vector_sum,
     .bf16_round = cpu_bf16_round,
