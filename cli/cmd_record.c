@@ -16,6 +16,7 @@
 #include "engine/source_live.h"
 #include "recorder/record_options.h"
 #include "recorder/recorder.h"
+#include "trace/array_file.h"
 
 struct record {
     const char *config_path;
@@ -55,7 +56,7 @@ static enum tdbg_status load_config(struct record *r, struct tdbg_err *err)
     TDBG_TRY(tdbg_config_load(r->config_path, sets, n, &r->config, err));
     tdbg_engine_check_options(r->config, &tdbg_recorder_options, 1);
     tdbg_recorder_check_options(r->config);
-    tdbg_source_live_check_files(r->config);
+    tdbg_dataset_check_files(r->config);
     TDBG_TRY(tdbg_config_result(r->config, err));
 out:
     return st;
@@ -65,7 +66,7 @@ static enum tdbg_status build_engine(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_cfg_node *root = tdbg_config_root(r->config);
-    TDBG_TRY(tdbg_source_live_create(r->config, &r->live, err));
+    TDBG_TRY(tdbg_source_live_create(r->config, tdbg_array_file_read, &r->live, err));
     TDBG_TRY(tdbg_config_result(r->config, err));
     /* the writer process first: it is to inherit neither threads nor devices */
     TDBG_TRY(tdbg_recorder_create(tdbg_source_live_table(r->live), root, (int)r->announce_fd,

@@ -48,7 +48,11 @@ struct tdbg_backend {
     int64_t (*count_correct)(void *context, int64_t rows, int64_t classes, const float *logits,
                              const int32_t *targets, int32_t ignore_index);
     void (*vector_add)(void *context, int64_t n, float *dst, const float *src);
+    void (*vector_sum)(void *context, int64_t n, const float *x, const float *x2, float *y);
     void (*vector_divide)(void *context, int64_t n, const float *src, float divisor, float *dst);
+    void (*bf16_round)(void *context, int64_t n, const float *x, float *y);
+    void (*bf16_pack)(void *context, int64_t n, const float *x, uint16_t *y);
+    void (*bf16_unpack)(void *context, int64_t n, const uint16_t *x, float *y);
     void (*u8_to_f32)(void *context, int64_t n, const uint8_t *x, float *y);
     void (*scale)(void *context, int64_t n, const float *x, float by, float *y);
     void (*normalize)(void *context, int64_t outer, int64_t channels, int64_t inner, const float *x,

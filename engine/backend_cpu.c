@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/bf16.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/fused_digest.h"
 #include "kernels/reduce.h"
@@ -126,9 +127,29 @@ static void cpu_vector_add(void *context, int64_t n, float *dst, const float *sr
     tdbg_vector_add(cpu_of(context), n, dst, src);
 }
 
+static void cpu_vector_sum(void *context, int64_t n, const float *x, const float *x2, float *y)
+{
+    tdbg_vector_sum(cpu_of(context), n, x, x2, y);
+}
+
 static void cpu_vector_divide(void *context, int64_t n, const float *src, float divisor, float *dst)
 {
     tdbg_vector_divide(cpu_of(context), n, src, divisor, dst);
+}
+
+static void cpu_bf16_round(void *context, int64_t n, const float *x, float *y)
+{
+    tdbg_bf16_round(cpu_of(context), n, x, y);
+}
+
+static void cpu_bf16_pack(void *context, int64_t n, const float *x, uint16_t *y)
+{
+    tdbg_bf16_pack(cpu_of(context), n, x, y);
+}
+
+static void cpu_bf16_unpack(void *context, int64_t n, const uint16_t *x, float *y)
+{
+    tdbg_bf16_unpack(cpu_of(context), n, x, y);
 }
 
 static void cpu_u8_to_f32(void *context, int64_t n, const uint8_t *x, float *y)
@@ -178,6 +199,10 @@ static const struct tdbg_backend cpu_table = {
     .cross_entropy_backward = cpu_cross_entropy_backward,
     .count_correct = cpu_count_correct,
     .vector_add = cpu_vector_add,
+    .vector_sum = cpu_vector_sum,
+    .bf16_round = cpu_bf16_round,
+    .bf16_pack = cpu_bf16_pack,
+    .bf16_unpack = cpu_bf16_unpack,
     .vector_divide = cpu_vector_divide,
     .u8_to_f32 = cpu_u8_to_f32,
     .scale = cpu_scale,

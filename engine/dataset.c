@@ -93,8 +93,8 @@ void tdbg_dataset_check_config(struct tdbg_config *config)
         return;
     check_test_keys(config, kind);
     const bool has_test = has_test_set(root, kind);
-    const bool splits = split && (split->type == TDBG_CFG_FLOAT || split->type == TDBG_CFG_INT) &&
-                        split->f > 0;
+    const bool splits =
+        split && (split->type == TDBG_CFG_FLOAT || split->type == TDBG_CFG_INT) && split->f > 0;
     if (has_test && splits)
         tdbg_config_report(config, split, "remove one of the two",
                            "data.split is given, but there is a test set");
@@ -224,14 +224,12 @@ static bool check_test_shape(struct tdbg_config *config, const struct tdbg_datas
     const struct tdbg_data_shape *a = &train->shape, *b = &test->shape;
     const struct tdbg_cfg_node *at = tdbg_cfg_find(tdbg_config_root(config), "data.test");
     if (!same_dims(a->x_ndim, a->x_dims, b->x_ndim, b->x_dims) || a->x_dtype != b->x_dtype) {
-        tdbg_config_report(config, at, NULL,
-                           "test samples have another %s than training samples",
+        tdbg_config_report(config, at, NULL, "test samples have another %s than training samples",
                            a->x_dtype != b->x_dtype ? "type" : "shape");
         return false;
     }
     if (!same_dims(a->y_ndim, a->y_dims, b->y_ndim, b->y_dims) || a->y_dtype != b->y_dtype) {
-        tdbg_config_report(config, at, NULL,
-                           "test targets have another %s than training targets",
+        tdbg_config_report(config, at, NULL, "test targets have another %s than training targets",
                            a->y_dtype != b->y_dtype ? "type" : "shape");
         return false;
     }

@@ -5,7 +5,8 @@
  *
  *     array:  [ first ... sample 0 ...][ sample 1 ][ sample 2 ]...     stride elements apart
  *
- * so that x and y may lie in one array: labels beside images, or tokens and the tokens after them. */
+ * so that x and y may lie in one array: labels beside images, or tokens and the tokens after them.
+ */
 #ifndef TDBG_ENGINE_DATASET_H
 #define TDBG_ENGINE_DATASET_H
 
@@ -89,19 +90,23 @@ const struct tdbg_cfg_node *tdbg_dataset_node(const struct tdbg_dataset_request 
 /* Turns a TDBG_DATA in `fault` into a diagnostic at the node and TDBG_OK; another status is raised.
  * Clears fault. */
 enum tdbg_status tdbg_dataset_fault(struct tdbg_config *config, const struct tdbg_cfg_node *at,
-                                    const char *path, struct tdbg_err *fault,
-                                    struct tdbg_err *err);
+                                    const char *path, struct tdbg_err *fault, struct tdbg_err *err);
 
 /* How arrays of whatever type become samples: data.inputs and data.targets. */
 enum tdbg_data_inputs { TDBG_INPUTS_AUTO, TDBG_INPUTS_VALUES, TDBG_INPUTS_TOKENS };
 enum tdbg_data_targets { TDBG_TARGETS_AUTO, TDBG_TARGETS_CLASSES, TDBG_TARGETS_VALUES };
 #define TDBG_INPUTS_OPTION                                                                         \
-    {"data.inputs", TDBG_OPT_ENUM, "", 0, 0, "auto|values|tokens", "\"auto\"", 0,                  \
-     "What x holds; auto: integers of 32 and 64 bits in rows of one dimension are tokens, all "    \
-     "else is values (u8 as they are, the rest as f32)."}
+    {                                                                                              \
+        "data.inputs", TDBG_OPT_ENUM, "", 0, 0, "auto|values|tokens", "\"auto\"", 0,               \
+            "What x holds; auto: integers of 32 and 64 bits in rows of one dimension are tokens, " \
+            "all "                                                                                 \
+            "else is values (u8 as they are, the rest as f32)."                                    \
+    }
 #define TDBG_TARGETS_OPTION                                                                        \
-    {"data.targets", TDBG_OPT_ENUM, "", 0, 0, "auto|classes|values", "\"auto\"", 0,                \
-     "What y holds; auto: integers are class indices, floats are values to predict."}
+    {                                                                                              \
+        "data.targets", TDBG_OPT_ENUM, "", 0, 0, "auto|classes|values", "\"auto\"", 0,             \
+            "What y holds; auto: integers are class indices, floats are values to predict."        \
+    }
 enum tdbg_data_inputs tdbg_dataset_inputs(const struct tdbg_cfg_node *root);
 enum tdbg_data_targets tdbg_dataset_targets(const struct tdbg_cfg_node *root);
 

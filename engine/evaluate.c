@@ -8,6 +8,7 @@ enum tdbg_status tdbg_engine_evaluate(struct tdbg_engine *e, struct tdbg_err *er
     const struct tdbg_backend *be = e->backend;
     const struct tdbg_graph *g = e->graph;
     double loss = 0;
+    tdbg_engine_round_params(e);
     int64_t correct = 0;
     for (int64_t first = 0; first < e->eval_samples; first += e->part_rows) {
         int64_t n = e->eval_samples - first < e->part_rows ? e->eval_samples - first : e->part_rows;
@@ -15,7 +16,7 @@ enum tdbg_status tdbg_engine_evaluate(struct tdbg_engine *e, struct tdbg_err *er
         for (int64_t i = 0; i < n; i++)
             e->host_id[i] = first + i;
         TDBG_TRY(tdbg_engine_upload_batch(e, n, err));
-        TDBG_TRY(tdbg_engine_forward(e, 0, 0, 0, n, NULL, err));
+        TDBG_TRY(tdbg_engine_forward(e, &(struct tdbg_pass){.hi = n}, err));
         float sum;
         be->reduce_sum(be->context, n, e->loss_sample, &e->scalar[SCALAR_EVAL_LOSS],
                        e->sum_scratch);

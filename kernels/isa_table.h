@@ -35,7 +35,11 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     X(void, relu_forward, (int64_t n, const float *x, float *y))                                   \
     X(void, relu_backward, (int64_t n, const float *y, const float *dy, float *dx))                \
     X(void, vector_add, (int64_t n, float *dst, const float *src))                                 \
+    X(void, vector_sum, (int64_t n, const float *x, const float *x2, float *y))                    \
     X(void, vector_divide, (int64_t n, const float *src, float divisor, float *dst))               \
+    X(void, bf16_round, (int64_t n, const float *x, float *y))                                     \
+    X(void, bf16_pack, (int64_t n, const float *x, uint16_t *y))                                   \
+    X(void, bf16_unpack, (int64_t n, const uint16_t *x, float *y))                                 \
     X(void, transform_u8_to_f32, (int64_t n, const uint8_t *x, float *y))                          \
     X(void, transform_scale, (int64_t n, const float *x, float by, float *y))                      \
     /* elements lo..hi-1 of the flat (outer, channels, inner) tensor */                            \
