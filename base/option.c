@@ -68,8 +68,9 @@ static const char *unknown_hint(const struct check *c, const char *word, const c
         siblings[n] = rest ? tdbg_arena_printf(arena, "%.*s", length, rest) : NULL;
         leaves[n] = last ? last + 1 : o->key;
         keys[n] = o->key;
-        bool repeated =
-            !rest || (n > 0 && siblings[n - 1] && !strcmp(siblings[n - 1], siblings[n]));
+        bool repeated = !rest;
+        for (int k = 0; k < n && !repeated; k++)
+            repeated = siblings[k] && strcmp(siblings[k], siblings[n]) == 0;
         if (!repeated)
             tdbg_strbuf_printf(&known, "%s%s", known.n_bytes ? ", " : "", siblings[n]);
         n++;

@@ -261,6 +261,9 @@ enum tdbg_status tdbg_dataset_load(struct tdbg_config *config, tdbg_read_hdf5_fn
         goto out;
     if (tdbg_config_n_diagnostics(config) != before)
         goto out;
+    if (train->shape.vocab > 0 && test->shape.count > 0) /* one set of tokens for both */
+        train->shape.vocab = test->shape.vocab =
+            train->shape.vocab > test->shape.vocab ? train->shape.vocab : test->shape.vocab;
     TDBG_TRY(tdbg_dataset_fingerprint(train, err));
     if (test->shape.count > 0)
         TDBG_TRY(tdbg_dataset_fingerprint(test, err));

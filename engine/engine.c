@@ -69,6 +69,12 @@ static void list_items(struct tdbg_engine *e)
         e->info.param_elems += g->params[p].elems;
 }
 
+static bool samples_are_ours(const struct tdbg_data_shape *s)
+{
+    return s->vocab > 0 ? s->x_dtype == TDBG_DTYPE_I32
+                        : s->x_dtype == TDBG_DTYPE_U8 || s->x_dtype == TDBG_DTYPE_F32;
+}
+
 enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdbg_backend *backend,
                                     struct tdbg_source source, struct tdbg_engine **out,
                                     struct tdbg_err *err)
@@ -82,14 +88,16 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
     e->backend = backend;
     e->source = source;
     TDBG_TRY(source.ops->describe(source.self, shapes, err));
-    TDBG_FAIL_IF(shapes[TDBG_SET_TRAIN].x_dtype != TDBG_DTYPE_U8 ||
-                     shapes[TDBG_SET_TRAIN].y_dtype != TDBG_DTYPE_I64 ||
+    TDBG_FAIL_IF(!samples_are_ours(&shapes[TDBG_SET_TRAIN]), UNSUPPORTED,
+                 "samples have to be u8, f32 or i32 tokens");
+    TDBG_FAIL_IF(shapes[TDBG_SET_TRAIN].y_dtype != TDBG_DTYPE_I64 ||
                      shapes[TDBG_SET_TRAIN].y_ndim != 0,
-                 UNSUPPORTED, "samples have to be u8 with one class index each");
+                 UNSUPPORTED, "targets have to be one class index each");
     TDBG_TRY(tdbg_graph_create(config, shapes, &e->graph, err));
     if (!e->graph)
         goto out;
     read_config(e);
+    TDBG_FAIL_IF(e->info.steps_per_epoch < 1, DATA, "the training set does not fill one batch");
     if (!check_part_count(e))
         goto out;
     list_items(e);

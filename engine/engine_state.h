@@ -55,7 +55,8 @@ struct tdbg_engine {
     unsigned char *raw_x;    /* (batch, sample) in the source's dtype */
     int64_t *raw_id, *raw_y; /* (batch) */
     int32_t *target;         /* (batch) */
-    float **input;           /* per transform: (part_rows, sample) */
+    float *raw_f32;          /* (part_rows, sample): u8 samples as numbers, for transforms */
+    float **input;           /* per transform: (part_rows, what it gives) */
     int32_t *index;          /* (part_rows, sample) where samples are tokens */
     float **act, **dact;     /* per node: (part_rows, elems); views share */
     float **saved;           /* per node: what its class wants kept, or NULL */

@@ -17,6 +17,7 @@
 #include "kernels/adamw.h"
 #include "kernels/cpu.h"
 #include "kernels/sgd.h"
+#include "kernels/transform_image.h"
 
 /* Digest and statistics of one block of TDBG_STATS_BLOCK_ELEMS elements, before the blocks are put
  * together. Counts and digest are sums; sum and square are added in block order. */
@@ -46,6 +47,15 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     X(void, transform_normalize,                                                                   \
       (int64_t lo, int64_t hi, int64_t channels, int64_t inner, const float *x, const float *mean, \
        const float *std, float *y))                                                                \
+    /* rows lo..hi-1 of the output; of channels planes */                                          \
+    X(void, transform_resize,                                                                      \
+      (int64_t lo, int64_t hi, const struct tdbg_resize *resize, const float *x, float *y))        \
+    X(void, transform_channels,                                                                    \
+      (int64_t lo, int64_t hi, const struct tdbg_channels *channels, const float *x, float *y))    \
+    X(void, transform_crop,                                                                        \
+      (int64_t lo, int64_t hi, const struct tdbg_crop *crop, const float *x, float *y))            \
+    X(void, transform_flip,                                                                        \
+      (int64_t lo, int64_t hi, const struct tdbg_flip *flip, const float *x, float *y))            \
     /* out[b] = sum of block b of x (n) for b in lo..hi-1 */                                       \
     X(void, reduce_blocks, (int64_t n, int64_t lo, int64_t hi, const float *x, float *out))        \
     /* columns lo..hi-1 */                                                                         \
