@@ -186,8 +186,9 @@ static enum tdbg_status unpack(const char *path, struct tdbg_array *out, struct 
             break;
         used += (size_t)got;
     }
-    TDBG_FAIL_IF(gzclose(f) != Z_OK, DATA, "the compressed data are cut off");
+    const int closed = gzclose(f);
     f = NULL;
+    TDBG_FAIL_IF(closed != Z_OK, DATA, "the compressed data are cut off");
     *out = (struct tdbg_array){
         .elem = TDBG_ELEM_U8, .ndim = 1, .dims = {(int64_t)used}, .data = bytes, .block = bytes};
     bytes = NULL;

@@ -152,6 +152,8 @@ static enum tdbg_status parse(const struct tdbg_array *file, const struct tdbg_c
                     .line = 1};
     int64_t rows, columns, target;
     bool text;
+    TDBG_FAIL_IF(strlen(tdbg_cfg_string(root, "data.csv.separator")) != 1, DATA,
+                 "data.csv.separator has to be one character");
     measure(c, &rows, &columns, &text);
     const bool has_header = strcmp(header, "yes") == 0 || (strcmp(header, "auto") == 0 && text);
     TDBG_TRY(find_target(c, has_header, tdbg_cfg_string(root, "data.csv.target"), columns, &target,
