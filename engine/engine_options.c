@@ -7,7 +7,9 @@
 
 #include "base/arena.h"
 #include "engine/dataset.h"
+#include "engine/clip.h"
 #include "engine/graph.h"
+#include "engine/loss.h"
 #include "engine/op.h"
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
@@ -43,14 +45,15 @@ static const struct tdbg_option root_options[] = {
      "mean = [0.5]; std = [0.25]; }."},
     {"model", TDBG_OPT_LIST, "", 0, 0, NULL, NULL, TDBG_OPT_REQUIRED,
      "The network as a list of ops, each reading the one before: { op = \"linear\"; out = 10; }."},
-    {"loss.kind", TDBG_OPT_ENUM, "", 0, 0, "cross_entropy", "\"cross_entropy\"", 0,
-     "What is minimised: cross_entropy is softmax cross-entropy over class indices."},
-    {"loss.reduction", TDBG_OPT_ENUM, "", 0, 0, "mean|sum", "\"mean\"", 0,
-     "How the losses of a batch become one number; the gradient has the same divisor."},
+    {"freeze", TDBG_OPT_GLOBS, "", 0, 0, NULL, "[]", 0,
+     "Names of parameters that stay as they are: [ \"embed.*\" ]."},
+    {"loss", TDBG_OPT_GROUP, "", 0, 0, NULL, "{ kind = \"cross_entropy\"; }", 0,
+     "What is minimised: { kind = \"cross_entropy\" | \"bce\" | \"mse\" | ...; } with the keys of "
+     "that kind; cross_entropy is softmax cross-entropy over class indices, bce is of logits."},
     {"optimizer", TDBG_OPT_GROUP, "", 0, 0, NULL, NULL, TDBG_OPT_REQUIRED,
-     "{ kind = \"sgd\" | \"adamw\"; lr = ...; } with the keys of that kind."},
+     "{ kind = \"sgd\" | \"adamw\" | ...; lr = ...; } with the keys of that kind."},
     {"schedule", TDBG_OPT_GROUP, "", 0, 0, NULL, "{ kind = \"constant\"; }", 0,
-     "How the learning rate changes over the steps: { kind = \"constant\" | \"cosine\"; ... }."},
+     "How the learning rate changes over the steps: { kind = \"constant\" | \"cosine\" | ...; }."},
     {"eval.every", TDBG_OPT_INT, "steps", 0, MAX_STEPS, NULL, "0", 0,
      "Evaluate on the test set after every so many steps and after the last; 0: never."},
     {"eval.batches", TDBG_OPT_INT, "batches", 0, MAX_STEPS, NULL, "0", 0,
@@ -116,10 +119,10 @@ static int data_tables(const struct tdbg_config *config, struct tdbg_arena *aren
 void tdbg_engine_check_options(struct tdbg_config *config, const struct tdbg_option_table *others,
                                int n_others)
 {
-    struct tdbg_option_table tables[MAX_TABLES] = {tdbg_engine_options};
+    struct tdbg_option_table tables[MAX_TABLES] = {tdbg_engine_options, tdbg_clip_options};
     struct tdbg_arena *arena = tdbg_arena_create();
     TDBG_ASSERT(arena);
-    int n = 1 + data_tables(config, arena, tables + 1);
+    int n = 2 + data_tables(config, arena, tables + 2);
     TDBG_ASSERT(n_others + n <= MAX_TABLES);
     for (int i = 0; i < n_others; i++)
         tables[n++] = others[i];
@@ -128,6 +131,7 @@ void tdbg_engine_check_options(struct tdbg_config *config, const struct tdbg_opt
     tdbg_arena_destroy(arena);
     check_length(config);
     tdbg_dataset_check_config(config);
+    tdbg_loss_check_options(config, tdbg_cfg_find(root, "loss"));
     tdbg_optimizer_check_options(config, tdbg_cfg_find(root, "optimizer"));
     tdbg_schedule_check_options(config, tdbg_cfg_find(root, "schedule"));
     tdbg_transform_check_options(config, tdbg_cfg_find(root, "data.transforms"));
@@ -146,8 +150,10 @@ static void print_data_options(FILE *out)
 void tdbg_engine_print_options(const struct tdbg_option_table *others, int n_others, FILE *out)
 {
     tdbg_option_print_help(&tdbg_engine_options, 1, out);
+    tdbg_option_print_help(&tdbg_clip_options, 1, out);
     tdbg_option_print_help(others, n_others, out);
     print_data_options(out);
+    tdbg_loss_print_options(out);
     tdbg_optimizer_print_options(out);
     tdbg_schedule_print_options(out);
     tdbg_transform_print_options(out);

@@ -393,6 +393,18 @@ static struct tdbg_keyframe_item *list_items(const struct tdbg_engine *engine, i
     return out;
 }
 
+static bool same_cadence(const struct tdbg_recorder *r, const struct tdbg_recorder_parent *parent)
+{
+    if (r->n_sites != parent->n_sites)
+        return false;
+    for (int32_t i = 0; i < r->n_sites; i++) {
+        if (r->plans[i].digest_every != parent->plans[i].digest_every ||
+            strcmp(r->sites[i].name, parent->sites[i].name) != 0)
+            return false;
+    }
+    return true;
+}
+
 enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, bool force,
                                     struct tdbg_config *config, const struct tdbg_engine *engine,
                                     const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
@@ -416,6 +428,10 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     spec.info.config_path = run->config_path;
     spec.info.environment = run->environment;
     spec.info.dataset = run->dataset;
+    if (run->parent) {
+        memcpy(spec.info.parent_uuid, run->parent->uuid, sizeof spec.info.parent_uuid);
+        spec.chain_before = same_cadence(r, run->parent) ? run->parent->chain : NULL;
+    }
     describe_samples(&r->shapes[TDBG_SET_TRAIN], &spec.samples[TDBG_SAMPLES_TRAIN]);
     describe_samples(&r->shapes[TDBG_SET_EVAL], &spec.samples[TDBG_SAMPLES_EVAL]);
     spec.info.keyframe_every = r->keyframe_every;
