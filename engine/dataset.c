@@ -82,13 +82,6 @@ void tdbg_dataset_check_config(struct tdbg_config *config)
     const struct tdbg_dataset_kind *kind = kind_of(root);
     const struct tdbg_cfg_node *every = tdbg_cfg_find(root, "eval.every");
     const struct tdbg_cfg_node *split = tdbg_cfg_find(root, "data.split");
-    const struct tdbg_cfg_node *pad = tdbg_cfg_find(root, "data.sampler.pad");
-    const struct tdbg_cfg_node *drop = tdbg_cfg_find(root, "data.drop_last");
-    if (pad && pad->type == TDBG_CFG_STRING && strcmp(pad->s, "repeat") == 0 && drop &&
-        drop->type == TDBG_CFG_BOOL && drop->i && drop->origin != TDBG_CFG_FROM_DEFAULT)
-        tdbg_config_report(config, drop, "remove one of the two",
-                           "data.drop_last leaves the last samples out that data.sampler.pad = "
-                           "\"repeat\" is to fill up");
     if (!kind)
         return;
     check_test_keys(config, kind);

@@ -39,7 +39,7 @@ static const struct tdbg_option root_options[] = {
      "A new random order in every epoch; false: the order of epoch 0 in all."},
     {"data.sampler.pad", TDBG_OPT_ENUM, "", 0, 0, "drop|repeat", "\"drop\"", 0,
      "What becomes of an epoch's last, not full batch: drop leaves it to data.drop_last, repeat "
-     "fills it up from the epoch's beginning."},
+     "fills it up from the epoch's beginning, whatever that says."},
     {"data.transforms", TDBG_OPT_LIST, "", 0, 0, NULL, "()", 0,
      "Operations on raw samples, in order: { op = \"scale\"; by = 0.5; }, { op = \"normalize\"; "
      "mean = [0.5]; std = [0.25]; }."},
