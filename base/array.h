@@ -60,6 +60,11 @@ void tdbg_array_to_f32(const struct tdbg_array *array, int64_t first, int64_t n,
  * INT64_MIN. */
 void tdbg_array_to_i64(const struct tdbg_array *array, int64_t first, int64_t n, int64_t *out);
 
+/* Receives the named arrays of a file, one after the other; the array lives during the call. */
+typedef enum tdbg_status (*tdbg_array_visit_fn)(void *self, const char *name,
+                                                const struct tdbg_array *array,
+                                                struct tdbg_err *err);
+
 /* A whole file of bytes, mapped into memory (an empty one: NULL and 0). Errors: TDBG_DATA for a
  * file that cannot be opened, is no regular file or is larger than 2^46 bytes. Free with
  * tdbg_file_unmap(). */

@@ -7,13 +7,14 @@
 
 #include "base/arena.h"
 #include "engine/dataset.h"
-#include "engine/clip.h"
+#include "engine/gradient_clip.h"
 #include "engine/graph.h"
 #include "engine/loss.h"
 #include "engine/op.h"
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
 #include "engine/data_transform.h"
+#include "engine/weights.h"
 
 #define MAX_STEPS 2147483647.0
 
@@ -47,6 +48,8 @@ static const struct tdbg_option root_options[] = {
      "The network as a list of ops, each reading the one before: { op = \"linear\"; out = 10; }."},
     {"freeze", TDBG_OPT_GLOBS, "", 0, 0, NULL, "[]", 0,
      "Names of parameters that stay as they are: [ \"embed.*\" ]."},
+    {"init_from", TDBG_OPT_GROUP, "", 0, 0, NULL, NULL, 0,
+     "Weights to begin with instead of those of the seed: { path = \"model.safetensors\"; }."},
     {"loss", TDBG_OPT_GROUP, "", 0, 0, NULL, "{ kind = \"cross_entropy\"; }", 0,
      "What is minimised: { kind = \"cross_entropy\" | \"bce\" | \"mse\" | ...; } with the keys of "
      "that kind; cross_entropy is softmax cross-entropy over class indices, bce is of logits."},
@@ -131,6 +134,7 @@ void tdbg_engine_check_options(struct tdbg_config *config, const struct tdbg_opt
     tdbg_arena_destroy(arena);
     check_length(config);
     tdbg_dataset_check_config(config);
+    tdbg_weights_check_options(config, tdbg_cfg_find(root, "init_from"));
     tdbg_loss_check_options(config, tdbg_cfg_find(root, "loss"));
     tdbg_optimizer_check_options(config, tdbg_cfg_find(root, "optimizer"));
     tdbg_schedule_check_options(config, tdbg_cfg_find(root, "schedule"));
@@ -153,6 +157,7 @@ void tdbg_engine_print_options(const struct tdbg_option_table *others, int n_oth
     tdbg_option_print_help(&tdbg_clip_options, 1, out);
     tdbg_option_print_help(others, n_others, out);
     print_data_options(out);
+    tdbg_weights_print_options(out);
     tdbg_loss_print_options(out);
     tdbg_optimizer_print_options(out);
     tdbg_schedule_print_options(out);

@@ -286,3 +286,14 @@ bool tdbg_array_file_is_hdf5(const char *path)
     tdbg_h5_begin();
     return H5Fis_hdf5(path) > 0;
 }
+
+bool tdbg_array_file_is_trace(const char *path)
+{
+    hid_t file = -1;
+    if (open_file(path, &file, NULL) != TDBG_OK)
+        return false;
+    const bool has = H5Aexists(file, "format") > 0 && H5Aexists(file, "schema") > 0 &&
+                     H5Aexists(file, "run_uuid") > 0;
+    H5Fclose(file);
+    return has;
+}

@@ -16,14 +16,12 @@ enum tdbg_status tdbg_array_file_read(const char *path, const char *name, struct
                                       struct tdbg_err *err);
 
 /* Calls visit for every dataset of numbers in the file, in ascending order of the paths, until it
- * fails; the array lives during the call. */
-typedef enum tdbg_status (*tdbg_array_visit_fn)(void *self, const char *name,
-                                                const struct tdbg_array *array,
-                                                struct tdbg_err *err);
+ * fails. Groups stay in the names: "model/fc1.weight". */
 enum tdbg_status tdbg_array_file_visit(const char *path, tdbg_array_visit_fn visit, void *self,
                                        struct tdbg_err *err);
 
-/* Is the file an HDF5 file? */
+/* Is the file an HDF5 file? Is it a trace, however damaged? */
 bool tdbg_array_file_is_hdf5(const char *path);
+bool tdbg_array_file_is_trace(const char *path);
 
 #endif

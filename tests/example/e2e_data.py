@@ -271,5 +271,142 @@ def text_records(folder):
         check(("vocab_fingerprint" in dataset["train"]) == (kind == "char"), dataset)
 
 
+def write_safetensors(path, tensors, **change):
+    """tensors: name -> (dtype, numpy array)."""
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, (dtype, array) in tensors.items():
+        raw = array.tobytes()
+        header[name] = {"dtype": dtype, "shape": list(array.shape),
+                        "data_offsets": [len(data), len(data) + len(raw)], **change}
+        data += raw
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def init_config(folder):
+    """Eight samples, two linear layers, weights from init_from.path as --set gives it."""
+    import numpy as np
+    np.save(f"{folder}/x.npy", images(9, 12, 5))
+    np.save(f"{folder}/y.npy", np.arange(12) % 3)
+    with open(f"{folder}/init.cfg", "w") as f:
+        f.write(CONFIG.format(
+            data='kind = "npy"; train = { x = "x.npy"; y = "y.npy"; }; '
+                 'test = { x = "x.npy"; y = "y.npy"; }; '
+                 'transforms = ( { op = "scale"; by = 0.01; } );', loss="",
+            model='{ op = "linear"; name = "a"; out = 4; }, { op = "linear"; name = "b"; out = 3; }'))
+    return f"{folder}/init.cfg"
+
+
+def init_record(folder, path, *args, code=0, name="init"):
+    done = record(f"{folder}/init.cfg", f"{folder}/{name}.h5", "--force", "--set",
+                  f'init_from={{ path = "{path}"; {" ".join(args)} }}', code=code)
+    return done.stderr
+
+
+def weights(trace, keyframe=0):
+    import h5py
+    with h5py.File(trace) as f:
+        return {k: f["keyframe"][k][keyframe] for k in ("a.weight", "a.bias", "b.weight", "b.bias")}
+
+
+def same(a, b):
+    return all((a[k] == b[k]).all() for k in a)
+
+
+@case
+def init_from_safetensors_and_hdf5(folder):
+    import h5py
+    import numpy as np
+    init_config(folder)
+    rng = np.random.default_rng(1)
+    want = {"a.weight": rng.normal(size=(4, 5)).astype(np.float32),
+            "a.bias": rng.normal(size=4).astype(np.float32),
+            "b.weight": rng.normal(size=(3, 4)).astype(np.float32),
+            "b.bias": rng.normal(size=3).astype(np.float32)}
+    f32 = {k: ("F32", v) for k, v in want.items()}
+    f32["a.num_batches_tracked"] = ("I64", np.array(3))
+    write_safetensors(f"{folder}/w.safetensors", f32)
+    init_record(folder, "w.safetensors")
+    check(same(weights(f"{folder}/init.h5"), want), "f32")
+    check(" 0 differ" in verified(f"{folder}/init.h5"), "verify")
+    write_safetensors(f"{folder}/w.safetensors",
+                      {k: ("F16", v.astype(np.float16)) for k, v in want.items()})
+    init_record(folder, "w.safetensors")
+    check(same(weights(f"{folder}/init.h5"), {k: v.astype(np.float16) for k, v in want.items()}),
+          "f16")
+    bf16 = {k: (v.view(np.uint32) >> 16).astype(np.uint16) for k, v in want.items()}
+    write_safetensors(f"{folder}/w.safetensors", {k: ("BF16", v) for k, v in bf16.items()})
+    init_record(folder, "w.safetensors")
+    check(same(weights(f"{folder}/init.h5"),
+               {k: (v.astype(np.uint32) << 16).view(np.float32) for k, v in bf16.items()}), "bf16")
+    with h5py.File(f"{folder}/w.h5", "w") as f:
+        for name, value in want.items():
+            f.create_dataset(name, data=value.astype(np.float64))
+    init_record(folder, "w.h5")
+    check(same(weights(f"{folder}/init.h5"), want), "HDF5")
+
+
+@case
+def init_from_what_does_not_fit(folder):
+    import numpy as np
+    init_config(folder)
+    good = {"a.weight": ("F32", np.zeros((4, 5), np.float32)),
+            "a.bias": ("F32", np.zeros(4, np.float32)),
+            "b.weight": ("F32", np.ones((3, 4), np.float32)),
+            "b.bias": ("F32", np.zeros(3, np.float32))}
+    path = f"{folder}/w.safetensors"
+    write_safetensors(path, {k.replace("b.weight", "b.weights"): v for k, v in good.items()})
+    text = init_record(folder, "w.safetensors", code=2)
+    check("lacks b.weight" in text and "the file has 'b.weights' for 'b.weight'" in text, text)
+    check("the model has no b.weights" in text, text)
+    init_record(folder, "w.safetensors", "strict = false;")
+    got = weights(f"{folder}/init.h5")
+    check((got["a.weight"] == 0).all() and (got["b.weight"] != 1).all(), "not strict")
+    write_safetensors(path, {**good, "a.bias": ("F32", np.zeros(5, np.float32))})
+    text = init_record(folder, "w.safetensors", "strict = false;", code=2)
+    check("a.bias has shape (5) in the file, but the model wants (4)" in text, text)
+    text = init_record(folder, "nothing", code=2)
+    check("No such file" in text, text)
+    for change, reason in (({"dtype": "F8_E4M3"}, "type"), ({"shape": [1 << 40, 1 << 40]}, "larger"),
+                           ({"data_offsets": [0, 1 << 40]}, "beyond"),
+                           ({"data_offsets": [8, 0]}, "beyond"), ({"shape": [1]}, "wants"),
+                           ({"shape": [-1]}, "dimensions"), ({"more": 1}, "unknown key")):
+        write_safetensors(path, good, **change)
+        text = init_record(folder, "w.safetensors", code=2)
+        check("cannot take weights" in text and reason in text, f"{change}: {text}")
+    write_safetensors(path, good)
+    whole = open(path, "rb").read()
+    import random
+    rng = random.Random(4)
+    for _ in range(60):  # damaged files are refused or hold other numbers
+        bad = bytearray(whole[:rng.randrange(1, len(whole) + 1)])
+        for _ in range(rng.randrange(4)):
+            bad[rng.randrange(min(len(bad), 400))] = rng.randrange(256)
+        open(path, "wb").write(bad)
+        done = record(f"{folder}/init.cfg", f"{folder}/bad.h5", "--force", "--set",
+                      'init_from.path="w.safetensors"', code=None)
+        check(done.returncode in (0, 2), done.stderr)
+
+
+@case
+def init_from_a_trace(folder):
+    config = init_config(folder)
+    record(config, f"{folder}/first.h5")
+    import h5py
+    with h5py.File(f"{folder}/first.h5") as f:
+        third = {k: stored(f, "param/" + k, 2) for k in ("a.weight", "a.bias", "b.weight", "b.bias")}
+        last = {k: stored(f, "param/" + k, 3) for k in third}
+    init_record(folder, "first.h5", "step = 2;")
+    check(same(weights(f"{folder}/init.h5"), weights(f"{folder}/first.h5", 1)), "a keyframe")
+    init_record(folder, "first.h5", "step = 3;")
+    check(same(weights(f"{folder}/init.h5"), third), "between keyframes")
+    init_record(folder, "first.h5")
+    check(same(weights(f"{folder}/init.h5"), last), "after the last step")
+    text = init_record(folder, "first.h5", "step = 5;", code=2)
+    check("the states before steps 0 to 4" in text, text)
+    check(" 0 differ" in verified(f"{folder}/init.h5"), "verify")
+
+
 if __name__ == "__main__":
     e2e.main(CASES)
