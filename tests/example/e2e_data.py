@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import struct
+import sys
 
 import e2e
 from e2e import check, info, record, run, stored, verified, write_idx
@@ -41,6 +42,7 @@ def train(folder, data, model=CLASSIFY, loss="", *args, files=()):
     out = verified(trace)
     check("4 of 4 steps" in out and " 0 differ" in out, out)
     run("fsck", trace)
+    run(os.path.join(e2e.SOURCE, "tests", "trace", "check_h5py.py"), trace, program=sys.executable)
     return h5py.File(trace, "r")
 
 
