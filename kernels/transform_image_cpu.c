@@ -26,30 +26,57 @@ static inline int64_t nearest_source(float s, int64_t i, int64_t in)
     return at < in - 1 ? at : in - 1;
 }
 
+/* Sources of a block of columns, which all rows share. */
+enum { COLUMNS = 512 };
+struct columns {
+    int32_t j0[COLUMNS], j1[COLUMNS];
+    float l1[COLUMNS];
+};
+
+static void find_columns(struct columns *c, const struct tdbg_resize *r, int64_t first, int64_t n)
+{
+    const float s = (float)r->in_w / (float)r->out_w;
+    for (int64_t j = 0; j < n; j++) {
+        int64_t j0, j1;
+        c->l1[j] = bilinear_source(s, first + j, r->in_w, &j0, &j1);
+        c->j0[j] = (int32_t)(r->nearest ? nearest_source(s, first + j, r->in_w) : j0);
+        c->j1[j] = (int32_t)j1;
+    }
+}
+
+/* Columns of output row `row`, which begin at out. */
+static void resize_row(const struct columns *c, const struct tdbg_resize *r, int64_t row, int64_t n,
+                       const float *x, float *out)
+{
+    const float s = (float)r->in_h / (float)r->out_h;
+    const float *plane = x + row / r->out_h * r->in_h * r->in_w;
+    const int64_t i = row % r->out_h;
+    if (r->nearest) {
+        const float *from = plane + nearest_source(s, i, r->in_h) * r->in_w;
+        for (int64_t j = 0; j < n; j++)
+            out[j] = from[c->j0[j]];
+        return;
+    }
+    int64_t i0, i1;
+    const float l1y = bilinear_source(s, i, r->in_h, &i0, &i1), l0y = 1.0f - l1y;
+    const float *top = plane + i0 * r->in_w, *bottom = plane + i1 * r->in_w;
+    for (int64_t j = 0; j < n; j++) {
+        const float l1x = c->l1[j], l0x = 1.0f - l1x;
+        const float above = l0x * top[c->j0[j]] + l1x * top[c->j1[j]];
+        const float below = l0x * bottom[c->j0[j]] + l1x * bottom[c->j1[j]];
+        out[j] = tdbg_strict_canonical(l0y * above + l1y * below);
+    }
+}
+
 void TDBG_KERNEL(tdbg_transform_resize)(int64_t lo, int64_t hi, const struct tdbg_resize *r,
                                         const float *x, float *y)
 {
-    const float sh = (float)r->in_h / (float)r->out_h, sw = (float)r->in_w / (float)r->out_w;
-    for (int64_t row = lo; row < hi; row++) {
-        const float *plane = x + row / r->out_h * r->in_h * r->in_w;
-        float *out = y + row * r->out_w;
-        const int64_t i = row % r->out_h;
-        if (r->nearest) {
-            const float *from = plane + nearest_source(sh, i, r->in_h) * r->in_w;
-            for (int64_t j = 0; j < r->out_w; j++)
-                out[j] = from[nearest_source(sw, j, r->in_w)];
-            continue;
-        }
-        int64_t i0, i1;
-        const float l1y = bilinear_source(sh, i, r->in_h, &i0, &i1), l0y = 1.0f - l1y;
-        const float *top = plane + i0 * r->in_w, *bottom = plane + i1 * r->in_w;
-        for (int64_t j = 0; j < r->out_w; j++) {
-            int64_t j0, j1;
-            const float l1x = bilinear_source(sw, j, r->in_w, &j0, &j1), l0x = 1.0f - l1x;
-            const float above = l0x * top[j0] + l1x * top[j1];
-            const float below = l0x * bottom[j0] + l1x * bottom[j1];
-            out[j] = tdbg_strict_canonical(l0y * above + l1y * below);
-        }
+    struct columns columns;
+    for (int64_t first = 0; first < r->out_w; first += COLUMNS) {
+        const int64_t n = r->out_w - first < COLUMNS ? r->out_w - first : COLUMNS;
+        find_columns(&columns, r, first, n);
+        for (int64_t row = lo; row < hi; row++)
+            resize_row(&columns, r, row, n, x, y + row * r->out_w + first);
     }
 }
 

@@ -128,6 +128,9 @@ static void test_resize(void **state)
         {{4, 7, 13, 29, 5, false}, 0x7acad6052208acbb, 0xe389e93f5a174a31},
         {{2, 1, 9, 17, 17, false}, 0xf6df74c59a1a0fa4, 0x97ddc1e90ea6e84e},
         {{1, 97, 101, 1, 1, false}, 0x95106539c93d99cf, 0x73d6fc89dfc2b463},
+        {{1, 20, 30, 33, 1100, false},
+         0x5ebe20f08cc628a3,
+         0xb2c9523bfdff7142}, /* more columns than one block has */
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         struct tdbg_resize r = cases[c].r;
