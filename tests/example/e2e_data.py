@@ -239,6 +239,16 @@ def repeat_fills_the_last_batch(folder):
         check(sorted(ids[:8]) == list(range(8)) and (ids[8:] == ids[:4]).all(), ids)
 
 
+@case
+def fingerprints_do_not_change(folder):
+    """A data set is known again, whatever version of tdbg recorded it: --resume relies on that."""
+    config = e2e.small_config(folder)
+    record(config, f"{folder}/a.h5")
+    dataset = json.loads(info(f"{folder}/a.h5")["dataset"])
+    check(dataset["train"]["fingerprint"] == "0x2308149067cf6f10", dataset)
+    check(dataset["test"]["fingerprint"] == "0xbf824c8bd71a179f", dataset)
+
+
 def has_op(name):
     return f'op = "{name}"' in run("--help-config").stdout
 
