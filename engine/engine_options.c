@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "engine/clip.h"
+#include "engine/gradient_clip.h"
 #include "engine/graph.h"
 #include "engine/loss.h"
 #include "engine/op.h"

@@ -12,7 +12,7 @@
 #define TDBG_ENGINE_ENGINE_STATE_H
 
 #include "engine/engine.h"
-#include "engine/clip.h"
+#include "engine/gradient_clip.h"
 #include "engine/graph.h"
 #include "engine/op.h"
 #include "engine/optimizer.h"

@@ -7,7 +7,7 @@
 #define TDBG_ENGINE_SITE_TABLE_H
 
 #include "base/site.h"
-#include "engine/clip.h"
+#include "engine/gradient_clip.h"
 #include "engine/graph.h"
 #include "engine/optimizer.h"
 

@@ -25,6 +25,7 @@ struct tdbg_recorder {
     struct tdbg_site_plan *plans;                        /* (n_sites) */
     int32_t first_state;                                 /* site of keyframe item 0 */
     int64_t value_bytes, keyframe_bytes, keyframe_every; /* per step, per keyframe */
+    int64_t bytes_at_end;                                /* in the file, once it is closed */
     int64_t batch;
     uint64_t *digests;        /* (n_sites): of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
@@ -393,6 +394,18 @@ static struct tdbg_keyframe_item *list_items(const struct tdbg_engine *engine, i
     return out;
 }
 
+static bool same_cadence(const struct tdbg_recorder *r, const struct tdbg_recorder_parent *parent)
+{
+    if (r->n_sites != parent->n_sites)
+        return false;
+    for (int32_t i = 0; i < r->n_sites; i++) {
+        if (r->plans[i].digest_every != parent->plans[i].digest_every ||
+            strcmp(r->sites[i].name, parent->sites[i].name) != 0)
+            return false;
+    }
+    return true;
+}
+
 enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, bool force,
                                     struct tdbg_config *config, const struct tdbg_engine *engine,
                                     const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
@@ -416,6 +429,10 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     spec.info.config_path = run->config_path;
     spec.info.environment = run->environment;
     spec.info.dataset = run->dataset;
+    if (run->parent) {
+        memcpy(spec.info.parent_uuid, run->parent->uuid, sizeof spec.info.parent_uuid);
+        spec.chain_before = same_cadence(r, run->parent) ? run->parent->chain : NULL;
+    }
     describe_samples(&r->shapes[TDBG_SET_TRAIN], &spec.samples[TDBG_SAMPLES_TRAIN]);
     describe_samples(&r->shapes[TDBG_SET_EVAL], &spec.samples[TDBG_SAMPLES_EVAL]);
     spec.info.keyframe_every = r->keyframe_every;
@@ -432,7 +449,12 @@ out:
 
 int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder)
 {
-    return tdbg_stream_bytes(recorder->stream);
+    return recorder->stream ? tdbg_stream_bytes(recorder->stream) : recorder->bytes_at_end;
+}
+
+int64_t tdbg_recorder_durable(const struct tdbg_recorder *recorder)
+{
+    return recorder->stream ? tdbg_stream_durable(recorder->stream) : -1;
 }
 
 int64_t tdbg_recorder_memory_bytes(const struct tdbg_recorder *recorder)
@@ -471,7 +493,9 @@ int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *r, int64_t n_st
 enum tdbg_status tdbg_recorder_close(struct tdbg_recorder *recorder, struct tdbg_err *err)
 {
     const bool failed = recorder->fault.message != NULL;
-    const enum tdbg_status st = tdbg_stream_close(recorder->stream, failed ? NULL : err);
+    const enum tdbg_status st = tdbg_stream_end(recorder->stream, failed ? NULL : err);
+    recorder->bytes_at_end = tdbg_stream_bytes(recorder->stream);
+    tdbg_stream_close(recorder->stream, NULL);
     recorder->stream = NULL;
     recorder->open = false;
     return failed ? TDBG_OK : st; /* a failure that is known already is the caller's to report */

@@ -6,6 +6,7 @@
 
 #include "engine/engine_options.h"
 #include "recorder/record_options.h"
+#include "replay/keyframe.h"
 #include "replay/source_recorded.h"
 
 struct tdbg_session {
@@ -66,21 +67,8 @@ out:
 static enum tdbg_status check_items(struct tdbg_session *s, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    int32_t n, n_trace;
-    int64_t largest = 1;
-    const struct tdbg_engine_item *items = tdbg_engine_items(s->engine, &n);
-    const struct tdbg_keyframe_item *recorded = tdbg_trace_keyframe_items(s->trace, &n_trace);
-    TDBG_FAIL_IF(n != n_trace, DAMAGED, "keyframes of %s hold %d tensors, but its config needs %d",
-                 tdbg_trace_path(s->trace), (int)n_trace, (int)n);
-    for (int32_t i = 0; i < n; i++) {
-        TDBG_FAIL_IF(strcmp(items[i].name, recorded[i].name) != 0 ||
-                         items[i].dtype != recorded[i].dtype || items[i].ndim != recorded[i].ndim ||
-                         memcmp(items[i].dims, recorded[i].dims,
-                                (size_t)items[i].ndim * sizeof items[i].dims[0]) != 0,
-                     DAMAGED, "keyframe item %s of %s does not fit the config", recorded[i].name,
-                     tdbg_trace_path(s->trace));
-        largest = items[i].elems > largest ? items[i].elems : largest;
-    }
+    int64_t largest = 0;
+    TDBG_TRY(tdbg_keyframe_check(s->trace, s->engine, &largest, err));
     s->item_buffer = malloc((size_t)largest * sizeof(float));
     TDBG_FAIL_IF(!s->item_buffer, NO_MEMORY, "no memory for a keyframe");
 out:
@@ -191,16 +179,10 @@ int64_t tdbg_session_steps_executed(const struct tdbg_session *session)
 
 static enum tdbg_status load_keyframe(struct tdbg_session *s, int64_t step, struct tdbg_err *err)
 {
-    enum tdbg_status st = TDBG_OK;
-    int32_t n;
-    tdbg_engine_items(s->engine, &n);
     s->at = -1;
-    for (int32_t i = 0; i < n; i++) {
-        TDBG_TRY(tdbg_trace_read_keyframe(s->trace, step, i, s->item_buffer, err));
-        TDBG_TRY(tdbg_engine_set_item(s->engine, i, s->item_buffer, err));
-    }
-    s->at = step;
-out:
+    enum tdbg_status st = tdbg_keyframe_load(s->trace, s->engine, step, s->item_buffer, err);
+    if (st == TDBG_OK)
+        s->at = step;
     return st;
 }
 

@@ -1,5 +1,5 @@
 /* Clipping by value, then by global norm. See clip.h. */
-#include "engine/clip.h"
+#include "engine/gradient_clip.h"
 
 #include "kernels/reduce.h"
 

@@ -1,6 +1,6 @@
 /* Clipping gradients between the divisor and the optimizer. Numbers: kernels/clip.h. */
-#ifndef TDBG_ENGINE_CLIP_H
-#define TDBG_ENGINE_CLIP_H
+#ifndef TDBG_ENGINE_GRADIENT_CLIP_H
+#define TDBG_ENGINE_GRADIENT_CLIP_H
 
 #include "base/config.h"
 #include "engine/backend.h"
