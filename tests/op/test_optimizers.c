@@ -3,7 +3,7 @@
 #include "kernel_case.h"
 
 #include "base/config.h"
-#include "engine/clip.h"
+#include "engine/gradient_clip.h"
 #include "engine/optimizer.h"
 #include "kernels/adadelta.h"
 #include "kernels/adagrad.h"
