@@ -60,6 +60,8 @@ def losses_verify(folder):
     sites = {s["name"]: s for s in info(f"{folder}/a.h5")["sites"]}
     check(sites["loss/sample"]["op"] == "smooth_l1" and "eval/loss" in sites, sites.keys())
     check("eval/accuracy" not in sites, "a regression has no accuracy")
+    for text in (run("info", f"{folder}/a.h5").stdout, run("replay", f"{folder}/a.h5").stdout):
+        check("accuracy" not in text and "evaluation" in text, text)
     done = run("record", config, "-o", f"{folder}/c.h5", *sets(*one, 'loss={kind="bce";}'), code=2)
     check("which loss bce cannot take" in done.stderr, done.stderr)
     rng = random.Random(3)
@@ -122,6 +124,31 @@ def optimizers_verify(folder):
         record(config, whole, "--force", *optimizer)
         run("record", "--resume", part, "--at-step", 2, "-o", more, "-q", "--force")
         check(info(more)["chain"] == info(whole)["chain"], f"{kind} goes on from a keyframe")
+
+
+@case
+def optimization_does_not_change_kinds(folder):
+    """The program without optimisation and another instruction set: the same bits of every kernel."""
+    config = small_config(folder, steps=6)
+    variants = [
+        ("loss.label_smoothing=0.1", "loss.class_weights=[1.0, 0.5, 2.0, 0.0, 1.5]",
+         "clip={value=0.001; norm=0.01;}"),
+        ('optimizer={kind="adam"; lr=0.01; weight_decay=0.1;}', "clip.norm=0.1"),
+        ('optimizer={kind="adadelta"; lr=1.0; weight_decay=0.1;}',),
+        ('optimizer={kind="adagrad"; lr=0.01; weight_decay=0.1;}',),
+        ('optimizer={kind="rmsprop"; lr=0.01; momentum=0.9; centered=true; weight_decay=0.01;}',),
+        ('optimizer={kind="lion"; lr=0.001; weight_decay=0.1;}',
+         'schedule={kind="expression"; expression="cos(step)^2 * exp(-step / 3) + 0.9^(step / 2)";}'),
+    ]
+    o0 = f"{e2e.BUILD}/tests/tdbg-O0"
+    for variant in variants:
+        chains = []
+        for program, isa in ((e2e.TDBG, "auto"), (e2e.TDBG, "portable"), (o0, "auto"),
+                             (o0, "portable")):
+            record(config, f"{folder}/a.h5", "--force", *sets(*variant), "--isa", isa,
+                   program=program)
+            chains.append(info(f"{folder}/a.h5")["chains"])
+        check(all(c == chains[0] for c in chains), variant)
 
 
 @case
