@@ -255,24 +255,15 @@ static float sum_block(int64_t n, const float *x)
     return tdbg_sum_lanes_fold(&sum);
 }
 
-/* Rounds of blocks without memory for their results: each goes to its lane of the next round. Two
- * rounds are enough for 2^31 elements and one more. */
 static float sum_plane(int64_t n, const float *x)
 {
-    struct tdbg_sum_lanes second = {{0}}, third = {{0}};
-    int64_t block = 0, groups = 0;
+    struct tdbg_sum_tree tree = {0};
     if (n <= TDBG_SUM_BLOCK)
         return sum_block(n, x);
-    for (int64_t first = 0; first < n; first += TDBG_SUM_BLOCK) {
-        int64_t terms = n - first < TDBG_SUM_BLOCK ? n - first : TDBG_SUM_BLOCK;
-        second.lane[block++ % TDBG_SUM_LANES] += sum_block(terms, x + first);
-        if (block < TDBG_SUM_BLOCK && first + terms < n)
-            continue;
-        third.lane[groups++ % TDBG_SUM_LANES] += tdbg_sum_lanes_fold(&second);
-        second = (struct tdbg_sum_lanes){{0}};
-        block = 0;
-    }
-    return tdbg_sum_lanes_fold(&third);
+    for (int64_t first = 0; first < n; first += TDBG_SUM_BLOCK)
+        tdbg_sum_tree_add(
+            &tree, sum_block(n - first < TDBG_SUM_BLOCK ? n - first : TDBG_SUM_BLOCK, x + first));
+    return tdbg_sum_tree_finish(&tree);
 }
 
 void TDBG_KERNEL(tdbg_global_avg_pool_forward)(int64_t elems, int64_t lo, int64_t hi,
