@@ -15,7 +15,10 @@
 
 #include "base/site.h"
 #include "kernels/adamw.h"
+#include "kernels/attention.h"
 #include "kernels/cpu.h"
+#include "kernels/embedding.h"
+#include "kernels/position.h"
 #include "kernels/sgd.h"
 
 /* Digest and statistics of one block of TDBG_STATS_BLOCK_ELEMS elements, before the blocks are put
@@ -51,6 +54,24 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     /* columns lo..hi-1 */                                                                         \
     X(void, reduce_rows,                                                                           \
       (int64_t rows, int64_t cols, int64_t lo, int64_t hi, const float *x, float *out))            \
+    /* positions lo..hi-1; columns col..end-1 of the tokens first..last-1 */                       \
+    X(void, embedding_gather,                                                                      \
+      (const struct tdbg_embedding *e, int64_t lo, int64_t hi, const float *table, float *y))      \
+    X(void, embedding_sum,                                                                         \
+      (const struct tdbg_embedding *e, int64_t col, int64_t end, int64_t first, int64_t last,      \
+       const int32_t *start, const int32_t *order, const float *dy, float *dtable))                \
+    X(void, position_add, (int64_t n, const float *x, const float *table, float *y))               \
+    X(void, position_rotate,                                                                       \
+      (const struct tdbg_rotary *rotary, int64_t lo, int64_t hi, float sign, const float *x,       \
+       float *y))                                                                                  \
+    X(void, attention_finish,                                                                      \
+      (int64_t rows, int64_t keep, int64_t cols, int64_t width, float scale, int64_t ld,           \
+       float *c))                                                                                  \
+    X(void, attention_softmax,                                                                     \
+      (const struct tdbg_attention *a, int64_t lo, int64_t hi, const float *scores, float *probs)) \
+    X(void, attention_softmax_back,                                                                \
+      (const struct tdbg_attention *a, int64_t lo, int64_t hi, const float *probs,                 \
+       const float *dprobs, float *dscores))                                                       \
     X(void, cross_entropy_forward,                                                                 \
       (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
        int32_t ignore_index, float *loss))                                                         \
