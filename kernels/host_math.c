@@ -1,6 +1,7 @@
 /* Strict double-precision functions for the host. See host_math.h. */
 #include "kernels/host_math.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -61,62 +62,112 @@ double tdbg_host_pow_int(double x, int64_t n)
     return result;
 }
 
-/* x rounded to an integer, |x| < 2^51: the addition leaves no bits behind the point. */
-static double round_to_integer(double x)
+static double from_bits(uint64_t bits)
 {
-    const double magic = 0x1.8p52;
-    return (x + magic) - magic;
-}
-
-/* 2^n, a normal number */
-static double power_of_two(int64_t n)
-{
-    uint64_t bits = (uint64_t)(n + 1023) << 52;
     double x;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
-/* ln 2 and pi / 2 in parts: all but the last have at most 33 bits, so that their products with an
- * integer below 2^20 are exact (Cody and Waite 1980). */
-static const double ln2_hi = 0x1.62e42feep-1, ln2_lo = 0x1.a39ef35793c76p-33;
-static const double half_pi_hi = 0x1.921fb544p+0, half_pi_mid = 0x1.0b4611a6p-34,
-                    half_pi_lo = 0x1.3198a2e037073p-69;
-
-/* x = n ln 2 + r, |r| <= ln 2 / 2: the Taylor series of exp(r); the first term left out is below
- * 5e-18. */
-double tdbg_host_exp(double x)
-{
-    const double n = round_to_integer(x * 0x1.71547652b82fep+0);
-    const double r = (x - n * ln2_hi) - n * ln2_lo;
-    double sum = 1;
-    for (int i = 13; i > 0; i--)
-        sum = 1 + sum * r / i;
-    return sum * power_of_two((int64_t)n);
-}
-
-/* x = 2^n m, m in [sqrt(1/2), sqrt(2)), s = (m - 1) / (m + 1): log m = 2 s (1 + s^2/3 + s^4/5 ...);
- * the first term left out is below 1e-18. */
-double tdbg_host_log(double x)
+static uint64_t to_bits(double x)
 {
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
-    int64_t n = (int64_t)(bits >> 52) - 1023;
-    double m = x * power_of_two(-n);
-    if (m >= 0x1.6a09e667f3bcdp+0) {
-        m *= 0.5;
-        n++;
-    }
-    const double s = (m - 1) / (m + 1), z = s * s;
-    double sum = 0;
-    for (int i = 23; i > 1; i -= 2)
-        sum = z * (sum + 1.0 / i);
-    return (double)n * ln2_hi + (2 * s + (2 * s * sum + (double)n * ln2_lo));
+    return bits;
 }
+
+/* ln 2 in two parts; the high one has 33 bits, so that its product with an exponent is exact. */
+static const double ln2_hi = 0x1.62e42feep-1, ln2_lo = 0x1.a39ef35793c76p-33;
+
+/* Taylor coefficients of exp, highest first: on |r| <= ln 2 / 2 the first term left out is 4e-18.
+ */
+static const double exp_terms[] = {
+    1.0 / 6227020800.0,
+    1.0 / 479001600.0,
+    1.0 / 39916800.0,
+    1.0 / 3628800.0,
+    1.0 / 362880.0,
+    1.0 / 40320.0,
+    1.0 / 5040.0,
+    1.0 / 720.0,
+    1.0 / 120.0,
+    1.0 / 24.0,
+    1.0 / 6.0,
+    1.0 / 2.0,
+    1.0,
+    1.0,
+};
+
+double tdbg_host_exp(double x)
+{
+    if (x != x || x > 709.8)
+        return x != x ? x : (double)INFINITY;
+    if (x < -745.2)
+        return 0;
+    const double magic = 0x1.8p52; /* adding it rounds to an integer */
+    double n = (x * 0x1.71547652b82fep+0 + magic) - magic;
+    double r = (x - n * ln2_hi) - n * ln2_lo;
+    double y = evaluate(exp_terms, sizeof exp_terms / sizeof *exp_terms, r);
+    int64_t exponent = (int64_t)n, half = exponent / 2; /* two factors, both normal */
+    return y * from_bits((uint64_t)(half + 1023) << 52) *
+           from_bits((uint64_t)(exponent - half + 1023) << 52);
+}
+
+/* x = 2^k m with m in [sqrt(1/2), sqrt(2)), s = (m - 1) / (m + 1): log m = 2 (s + s^3/3 + ...). */
+double tdbg_host_log(double x)
+{
+    if (!(x > 0) || x > 0x1.fffffffffffffp+1023)
+        return x == 0 ? -(double)INFINITY : x < 0 ? (double)NAN : x;
+    int64_t k = 0;
+    if (x < 0x1p-1022) {
+        x *= 0x1p54;
+        k = -54;
+    }
+    uint64_t bits = to_bits(x);
+    k += (int64_t)(bits >> 52) - 1023;
+    double m = from_bits((bits & UINT64_C(0xfffffffffffff)) | UINT64_C(0x3ff0000000000000));
+    if (m > 0x1.6a09e667f3bcdp+0) {
+        m *= 0.5;
+        k++;
+    }
+    double f = m - 1, s = f / (m + 1), z = s * s, sum = 0; /* |s| < 0.1716: z^12 / 25 < 2e-20 */
+    for (int i = 23; i >= 3; i -= 2)
+        sum = (sum + 1.0 / i) * z;
+    /* 2 s + 2 s sum, with 2 s = f - s f, so that the large term is exact */
+    double e = (double)k;
+    return e * ln2_hi + (f - (s * f - (2 * s * sum + e * ln2_lo)));
+}
+
+double tdbg_host_pow(double x, double y)
+{
+    const double whole = 0x1p53;
+    if (y > -whole && y < whole && y == (double)(int64_t)y) {
+        int64_t n = (int64_t)y;
+        return n < 0 ? 1 / tdbg_host_pow_int(x, -n) : tdbg_host_pow_int(x, n);
+    }
+    if (x == 0)
+        return y > 0 ? 0 : y < 0 ? (double)INFINITY : y;
+    return tdbg_host_exp(y * tdbg_host_log(x));
+}
+
+double tdbg_host_cos(double x)
+{
+    double turns = (x < 0 ? -x : x) / 0x1.921fb54442d18p+2; /* of 2 pi */
+    if (!(turns < 0x1p50))
+        return (double)NAN;
+    turns -= (double)(int64_t)turns;
+    return tdbg_host_cos_pi(turns > 0.5 ? 2 - 2 * turns : 2 * turns);
+}
+
+/* pi / 2 in parts: all but the last have at most 33 bits, so that their products with an integer
+ * below 2^20 are exact (Cody and Waite 1980). */
+static const double half_pi_hi = 0x1.921fb544p+0, half_pi_mid = 0x1.0b4611a6p-34,
+                    half_pi_lo = 0x1.3198a2e037073p-69;
 
 void tdbg_host_sin_cos(double x, double *sin, double *cos)
 {
-    const double n = round_to_integer(x * 0x1.45f306dc9c883p-1);
+    const double magic = 0x1.8p52; /* adding it rounds to an integer */
+    const double n = (x * 0x1.45f306dc9c883p-1 + magic) - magic;
     const double r = ((x - n * half_pi_hi) - n * half_pi_mid) - n * half_pi_lo;
     const double s = r * evaluate(sin_terms, sizeof sin_terms / sizeof *sin_terms, r * r);
     const double c = evaluate(cos_terms, sizeof cos_terms / sizeof *cos_terms, r * r);

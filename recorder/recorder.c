@@ -25,6 +25,7 @@ struct tdbg_recorder {
     struct tdbg_site_plan *plans;                        /* (n_sites) */
     int32_t first_state;                                 /* site of keyframe item 0 */
     int64_t value_bytes, keyframe_bytes, keyframe_every; /* per step, per keyframe */
+    int64_t bytes_at_end;                                /* in the file, once it is closed */
     int64_t batch;
     uint64_t *digests;        /* (n_sites): of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
@@ -58,7 +59,7 @@ static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, str
 }
 
 static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int64_t *n,
-                                    int64_t *ids, void *x, int64_t *y, struct tdbg_err *err)
+                                    int64_t *ids, void *x, void *y, struct tdbg_err *err)
 {
     struct tdbg_recorder *r = self;
     enum tdbg_status st = TDBG_OK;
@@ -71,7 +72,7 @@ out:
     return st;
 }
 
-static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, int64_t *y,
+static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, void *y,
                                    struct tdbg_err *err)
 {
     struct tdbg_recorder *r = self;
@@ -332,9 +333,13 @@ static void describe_samples(const struct tdbg_data_shape *shape, struct tdbg_sa
 {
     *out = (struct tdbg_samples_spec){.x_dtype = shape->x_dtype,
                                       .x_ndim = shape->x_ndim,
-                                      .y_dtype = TDBG_DTYPE_I64,
-                                      .total = shape->count};
+                                      .y_dtype = shape->y_dtype,
+                                      .y_ndim = shape->y_ndim,
+                                      .total = shape->count,
+                                      .classes = shape->classes,
+                                      .vocab = shape->vocab};
     memcpy(out->x_dims, shape->x_dims, sizeof out->x_dims);
+    memcpy(out->y_dims, shape->y_dims, sizeof out->y_dims);
 }
 
 /* Config without `inject`, graph and seeds as the trace keeps them. *config_text and *graph_text
@@ -389,6 +394,18 @@ static struct tdbg_keyframe_item *list_items(const struct tdbg_engine *engine, i
     return out;
 }
 
+static bool same_cadence(const struct tdbg_recorder *r, const struct tdbg_recorder_parent *parent)
+{
+    if (r->n_sites != parent->n_sites)
+        return false;
+    for (int32_t i = 0; i < r->n_sites; i++) {
+        if (r->plans[i].digest_every != parent->plans[i].digest_every ||
+            strcmp(r->sites[i].name, parent->sites[i].name) != 0)
+            return false;
+    }
+    return true;
+}
+
 enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, bool force,
                                     struct tdbg_config *config, const struct tdbg_engine *engine,
                                     const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
@@ -412,6 +429,10 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     spec.info.config_path = run->config_path;
     spec.info.environment = run->environment;
     spec.info.dataset = run->dataset;
+    if (run->parent) {
+        memcpy(spec.info.parent_uuid, run->parent->uuid, sizeof spec.info.parent_uuid);
+        spec.chain_before = same_cadence(r, run->parent) ? run->parent->chain : NULL;
+    }
     describe_samples(&r->shapes[TDBG_SET_TRAIN], &spec.samples[TDBG_SAMPLES_TRAIN]);
     describe_samples(&r->shapes[TDBG_SET_EVAL], &spec.samples[TDBG_SAMPLES_EVAL]);
     spec.info.keyframe_every = r->keyframe_every;
@@ -428,7 +449,12 @@ out:
 
 int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder)
 {
-    return tdbg_stream_bytes(recorder->stream);
+    return recorder->stream ? tdbg_stream_bytes(recorder->stream) : recorder->bytes_at_end;
+}
+
+int64_t tdbg_recorder_durable(const struct tdbg_recorder *recorder)
+{
+    return recorder->stream ? tdbg_stream_durable(recorder->stream) : -1;
 }
 
 int64_t tdbg_recorder_memory_bytes(const struct tdbg_recorder *recorder)
@@ -450,11 +476,9 @@ const char *tdbg_recorder_failure(const struct tdbg_recorder *recorder)
 
 static int64_t samples_bytes(const struct tdbg_data_shape *shape, int64_t n)
 {
-    int64_t elems = 1;
-    for (int32_t d = 0; d < shape->x_ndim; d++)
-        elems *= shape->x_dims[d];
-    return (n < shape->count ? n : shape->count) *
-           (elems * (int64_t)tdbg_dtype_bytes(shape->x_dtype) + 16);
+    const int64_t x = tdbg_data_x_elems(shape) * (int64_t)tdbg_dtype_bytes(shape->x_dtype);
+    const int64_t y = tdbg_data_y_elems(shape) * (int64_t)tdbg_dtype_bytes(shape->y_dtype);
+    return (n < shape->count ? n : shape->count) * (x + y + (int64_t)sizeof(int64_t));
 }
 
 int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *r, int64_t n_steps)
@@ -469,7 +493,9 @@ int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *r, int64_t n_st
 enum tdbg_status tdbg_recorder_close(struct tdbg_recorder *recorder, struct tdbg_err *err)
 {
     const bool failed = recorder->fault.message != NULL;
-    const enum tdbg_status st = tdbg_stream_close(recorder->stream, failed ? NULL : err);
+    const enum tdbg_status st = tdbg_stream_end(recorder->stream, failed ? NULL : err);
+    recorder->bytes_at_end = tdbg_stream_bytes(recorder->stream);
+    tdbg_stream_close(recorder->stream, NULL);
     recorder->stream = NULL;
     recorder->open = false;
     return failed ? TDBG_OK : st; /* a failure that is known already is the caller's to report */

@@ -21,9 +21,20 @@ enum tdbg_status tdbg_recorder_create(struct tdbg_source source, const struct td
 /* The source to give to the engine instead of the wrapped one. */
 struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder);
 
+/* The run that this one goes on from. Its hash chains go on too, where the same sites are recorded
+ * at the same steps: then the chains of the whole are those of a run that was never interrupted. */
+struct tdbg_recorder_parent {
+    const uint8_t *uuid;   /* (TDBG_UUID_BYTES) */
+    const uint64_t *chain; /* (TDBG_CHAIN_COUNT): before the first step that is recorded now */
+    const struct tdbg_site *sites;
+    const struct tdbg_site_plan *plans;
+    int32_t n_sites;
+};
+
 /* Texts of the run that the engine does not know. Borrowed for the call of open. */
 struct tdbg_recorder_run {
     const char *config_path, *environment, *dataset;
+    const struct tdbg_recorder_parent *parent; /* NULL: none */
 };
 
 /* Creates the file for an engine that uses the source above, and returns the tap for it. */
@@ -46,6 +57,9 @@ const char *tdbg_recorder_failure(const struct tdbg_recorder *recorder);
 /* Bytes that the trace of n steps will have at most (values not compressed), for the estimate
  * before the first step. After open. */
 int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *recorder, int64_t n_steps);
+
+/* The last step that is safe in the file; -1: none, or it is closed. */
+int64_t tdbg_recorder_durable(const struct tdbg_recorder *recorder);
 
 /* Waits until all committed steps are in the file, and closes it. */
 enum tdbg_status tdbg_recorder_close(struct tdbg_recorder *recorder, struct tdbg_err *err);

@@ -90,16 +90,13 @@ static void expect_golden(const char *what, uint64_t got, uint64_t golden)
 
 /* ---- host functions ---- */
 
-static void test_host_functions(void **state)
+static void test_host_sin_cos(void **state)
 {
     (void)state;
-    assert_true(tdbg_host_exp(0) == 1 && tdbg_host_log(1) == 0);
     for (int i = 0; i <= 100000; i++) {
-        const double x = (i - 50000) * 0.0139, y = exp(x / 20), a = (i - 50000) * 19.7;
+        const double a = (i - 50000) * 19.7;
         double sin_a, cos_a;
         tdbg_host_sin_cos(a, &sin_a, &cos_a);
-        assert_true(fabs(tdbg_host_exp(x) / exp(x) - 1) < 1e-15);
-        assert_true(fabs(tdbg_host_log(y) - log(y)) < 1e-15 * (fabs(log(y)) + 0.1));
         assert_true(fabs(sin_a - sin(a)) < 1e-15 && fabs(cos_a - cos(a)) < 1e-15);
     }
 }
@@ -669,7 +666,7 @@ int main(void)
         }
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_host_functions), cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_host_sin_cos), cmocka_unit_test(test_embedding),
         cmocka_unit_test(test_bad_token),      cmocka_unit_test(test_sinusoidal),
         cmocka_unit_test(test_position_add),   cmocka_unit_test(test_rotary),
         cmocka_unit_test(test_attention),      cmocka_unit_test(test_attention_binary64),
