@@ -667,10 +667,10 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_host_sin_cos), cmocka_unit_test(test_embedding),
-        cmocka_unit_test(test_bad_token),      cmocka_unit_test(test_sinusoidal),
-        cmocka_unit_test(test_position_add),   cmocka_unit_test(test_rotary),
-        cmocka_unit_test(test_attention),      cmocka_unit_test(test_attention_binary64),
-        cmocka_unit_test(test_long_softmax),   cmocka_unit_test(test_softmax_values),
+        cmocka_unit_test(test_bad_token),    cmocka_unit_test(test_sinusoidal),
+        cmocka_unit_test(test_position_add), cmocka_unit_test(test_rotary),
+        cmocka_unit_test(test_attention),    cmocka_unit_test(test_attention_binary64),
+        cmocka_unit_test(test_long_softmax), cmocka_unit_test(test_softmax_values),
         cmocka_unit_test(test_near_exp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
