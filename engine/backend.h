@@ -13,13 +13,16 @@
 #include "kernels/adagrad.h"
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
+#include "kernels/attention.h"
 #include "kernels/batch_norm.h"
 #include "kernels/conv2d.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/embedding.h"
 #include "kernels/gemm.h"
 #include "kernels/lion.h"
 #include "kernels/pointwise_loss.h"
 #include "kernels/pool2d.h"
+#include "kernels/position.h"
 #include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
 #include "kernels/sgd.h"
@@ -76,6 +79,31 @@ struct tdbg_backend {
                                     float *y);
     void (*global_avg_pool_backward)(void *context, int64_t planes, int64_t elems, const float *dy,
                                      float *dx);
+    /* Tables of positions (rotary->cos and sin too) are the host's, and stay. */
+    void (*position_add)(void *context, int64_t rows, int64_t n, const float *x, const float *table,
+                         float *y);
+    void (*position_rotate)(void *context, const struct tdbg_rotary *rotary, bool inverse,
+                            const float *x, float *y);
+    size_t (*embedding_workspace_bytes)(void *context, const struct tdbg_embedding *embedding);
+    void (*embedding_forward)(void *context, const struct tdbg_embedding *embedding,
+                              const float *table, float *y);
+    void (*embedding_backward)(void *context, const struct tdbg_embedding *embedding,
+                               const float *dy, float *dtable, void *workspace);
+    size_t (*attention_workspace_bytes)(void *context, const struct tdbg_attention *attention);
+    void (*attention_scores)(void *context, const struct tdbg_attention *attention,
+                             const float *qkv, float *scores, void *workspace);
+    void (*attention_scores_backward)(void *context, const struct tdbg_attention *attention,
+                                      const float *qkv, const float *dscores, float *dqkv,
+                                      void *workspace);
+    void (*attention_softmax_forward)(void *context, const struct tdbg_attention *attention,
+                                      const float *scores, float *probs);
+    void (*attention_softmax_backward)(void *context, const struct tdbg_attention *attention,
+                                       const float *probs, const float *dprobs, float *dscores);
+    void (*attention_context)(void *context, const struct tdbg_attention *attention,
+                              const float *probs, const float *qkv, float *out, void *workspace);
+    void (*attention_context_backward)(void *context, const struct tdbg_attention *attention,
+                                       const float *probs, const float *qkv, const float *dcontext,
+                                       float *dprobs, float *dqkv, void *workspace);
     void (*cross_entropy_forward)(void *context, int64_t rows, int64_t classes, const float *logits,
                                   const int32_t *targets, int32_t ignore_index, float *loss);
     void (*cross_entropy_backward)(void *context, int64_t rows, int64_t classes,

@@ -193,6 +193,81 @@ static void cpu_global_avg_pool_backward(void *context, int64_t planes, int64_t 
     tdbg_global_avg_pool_backward(cpu_of(context), planes, elems, dy, dx);
 }
 
+static void cpu_position_add(void *context, int64_t rows, int64_t n, const float *x,
+                             const float *table, float *y)
+{
+    tdbg_position_add(cpu_of(context), rows, n, x, table, y);
+}
+
+static void cpu_position_rotate(void *context, const struct tdbg_rotary *rotary, bool inverse,
+                                const float *x, float *y)
+{
+    tdbg_position_rotate(cpu_of(context), rotary, inverse, x, y);
+}
+
+static size_t cpu_embedding_workspace_bytes(void *context, const struct tdbg_embedding *embedding)
+{
+    (void)context;
+    return tdbg_embedding_workspace_bytes(embedding);
+}
+
+static void cpu_embedding_forward(void *context, const struct tdbg_embedding *embedding,
+                                  const float *table, float *y)
+{
+    tdbg_embedding_forward(cpu_of(context), embedding, table, y);
+}
+
+static void cpu_embedding_backward(void *context, const struct tdbg_embedding *embedding,
+                                   const float *dy, float *dtable, void *workspace)
+{
+    tdbg_embedding_backward(cpu_of(context), embedding, dy, dtable, workspace);
+}
+
+static size_t cpu_attention_workspace_bytes(void *context, const struct tdbg_attention *attention)
+{
+    return tdbg_attention_workspace_bytes(cpu_of(context), attention);
+}
+
+static void cpu_attention_scores(void *context, const struct tdbg_attention *attention,
+                                 const float *qkv, float *scores, void *workspace)
+{
+    tdbg_attention_scores(cpu_of(context), attention, qkv, scores, workspace);
+}
+
+static void cpu_attention_scores_backward(void *context, const struct tdbg_attention *attention,
+                                          const float *qkv, const float *dscores, float *dqkv,
+                                          void *workspace)
+{
+    tdbg_attention_scores_backward(cpu_of(context), attention, qkv, dscores, dqkv, workspace);
+}
+
+static void cpu_attention_softmax_forward(void *context, const struct tdbg_attention *attention,
+                                          const float *scores, float *probs)
+{
+    tdbg_attention_softmax_forward(cpu_of(context), attention, scores, probs);
+}
+
+static void cpu_attention_softmax_backward(void *context, const struct tdbg_attention *attention,
+                                           const float *probs, const float *dprobs, float *dscores)
+{
+    tdbg_attention_softmax_backward(cpu_of(context), attention, probs, dprobs, dscores);
+}
+
+static void cpu_attention_context(void *context, const struct tdbg_attention *attention,
+                                  const float *probs, const float *qkv, float *out, void *workspace)
+{
+    tdbg_attention_context(cpu_of(context), attention, probs, qkv, out, workspace);
+}
+
+static void cpu_attention_context_backward(void *context, const struct tdbg_attention *attention,
+                                           const float *probs, const float *qkv,
+                                           const float *dcontext, float *dprobs, float *dqkv,
+                                           void *workspace)
+{
+    tdbg_attention_context_backward(cpu_of(context), attention, probs, qkv, dcontext, dprobs, dqkv,
+                                    workspace);
+}
+
 static void cpu_cross_entropy_forward(void *context, int64_t rows, int64_t classes,
                                       const float *logits, const int32_t *targets,
                                       int32_t ignore_index, float *loss)
@@ -462,6 +537,18 @@ static const struct tdbg_backend cpu_table = {
     .avg_pool2d_backward = cpu_avg_pool2d_backward,
     .global_avg_pool_forward = cpu_global_avg_pool_forward,
     .global_avg_pool_backward = cpu_global_avg_pool_backward,
+    .position_add = cpu_position_add,
+    .position_rotate = cpu_position_rotate,
+    .embedding_workspace_bytes = cpu_embedding_workspace_bytes,
+    .embedding_forward = cpu_embedding_forward,
+    .embedding_backward = cpu_embedding_backward,
+    .attention_workspace_bytes = cpu_attention_workspace_bytes,
+    .attention_scores = cpu_attention_scores,
+    .attention_scores_backward = cpu_attention_scores_backward,
+    .attention_softmax_forward = cpu_attention_softmax_forward,
+    .attention_softmax_backward = cpu_attention_softmax_backward,
+    .attention_context = cpu_attention_context,
+    .attention_context_backward = cpu_attention_context_backward,
     .cross_entropy_forward = cpu_cross_entropy_forward,
     .cross_entropy_backward = cpu_cross_entropy_backward,
     .count_correct = cpu_count_correct,

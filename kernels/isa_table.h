@@ -19,12 +19,15 @@
 #include "kernels/adagrad.h"
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
+#include "kernels/attention.h"
 #include "kernels/batch_norm.h"
 #include "kernels/conv2d_isa.h"
 #include "kernels/cpu.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/embedding.h"
 #include "kernels/lion.h"
 #include "kernels/pool2d.h"
+#include "kernels/position.h"
 #include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
 #include "kernels/sgd.h"
@@ -60,6 +63,24 @@
     /* columns lo..hi-1 */                                                                         \
     X(void, reduce_rows,                                                                           \
       (int64_t rows, int64_t cols, int64_t lo, int64_t hi, const float *x, float *out))            \
+    /* positions lo..hi-1; columns col..end-1 of the tokens first..last-1 */                       \
+    X(void, embedding_gather,                                                                      \
+      (const struct tdbg_embedding *e, int64_t lo, int64_t hi, const float *table, float *y))      \
+    X(void, embedding_sum,                                                                         \
+      (const struct tdbg_embedding *e, int64_t col, int64_t end, int64_t first, int64_t last,      \
+       const int32_t *start, const int32_t *order, const float *dy, float *dtable))                \
+    X(void, position_add, (int64_t n, const float *x, const float *table, float *y))               \
+    X(void, position_rotate,                                                                       \
+      (const struct tdbg_rotary *rotary, int64_t lo, int64_t hi, float sign, const float *x,       \
+       float *y))                                                                                  \
+    X(void, attention_finish,                                                                      \
+      (int64_t rows, int64_t keep, int64_t cols, int64_t width, float scale, int64_t ld,           \
+       float *c))                                                                                  \
+    X(void, attention_softmax,                                                                     \
+      (const struct tdbg_attention *a, int64_t lo, int64_t hi, const float *scores, float *probs)) \
+    X(void, attention_softmax_back,                                                                \
+      (const struct tdbg_attention *a, int64_t lo, int64_t hi, const float *probs,                 \
+       const float *dprobs, float *dscores))                                                       \
     X(void, cross_entropy_forward,                                                                 \
       (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
        int32_t ignore_index, float *loss))                                                         \

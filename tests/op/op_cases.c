@@ -184,6 +184,95 @@ const struct op_case op_cases[] = {
      .rows = 4,
      .torch = "y = F.adaptive_avg_pool2d(x, 1).flatten(1)",
      .golden = 0xfc69338054cbf059},
+    {.name = "embedding",
+     .model = "{ op = \"embedding\"; name = \"e\"; dim = 70; padding_idx = 3; }",
+     .ndim = 1,
+     .dims = {40},
+     .rows = 9,
+     .vocab = 11,
+     .torch = "y = F.embedding(x, p['e.weight'], padding_idx=3)",
+     .golden = 0xcf9bdc31d65a24e7},
+    {.name = "embedding_tied",
+     .model = "{ op = \"embedding\"; name = \"e\"; dim = 6; vocab = 13; }, { op = \"linear\"; name "
+              "= \"l\"; out = 13; tie = \"e\"; bias = false; }",
+     .ndim = 1,
+     .dims = {5},
+     .rows = 3,
+     .vocab = 12,
+     .torch = "y = F.linear(F.embedding(x, p['e.weight']), p['e.weight'])",
+     .golden = 0xbb335ff6b8b18c32},
+    {.name = "position_learned",
+     .model = "{ op = \"position\"; name = \"t\"; }",
+     .ndim = 2,
+     .dims = {17, 9},
+     .rows = 5,
+     .torch = "y = x + p['t.weight']",
+     .golden = 0x64a6c650c85ca8a2},
+    {.name = "position_sinusoidal",
+     .model = "{ op = \"position\"; kind = \"sinusoidal\"; }",
+     .ndim = 2,
+     .dims = {50, 12},
+     .rows = 2,
+     .torch = "f = 10000.0 ** (-torch.arange(0, 12, 2, dtype=torch.float64) / 12)\n"
+              "a = torch.arange(50, dtype=torch.float64)[:, None] * f\n"
+              "y = x + torch.stack((a.sin(), a.cos()), -1).reshape(50, 12).to(x.dtype)",
+     .golden = 0xb02344fca8816523},
+    {.name = "attention",
+     .model = "{ op = \"attention\"; name = \"a\"; heads = 3; }",
+     .ndim = 2,
+     .dims = {10, 12},
+     .rows = 3,
+     .torch = "z = x.transpose(0, 1)\n"
+              "y, _ = F.multi_head_attention_forward(z, z, z, 12, 3, p['a.in_proj_weight'], "
+              "p['a.in_proj_bias'], None, None, False, 0.0, p['a.out_proj.weight'], "
+              "p['a.out_proj.bias'])\n"
+              "y = y.transpose(0, 1)",
+     .golden = 0x2a411226cf3260ae},
+    {.name = "attention_causal",
+     .model = "{ op = \"attention\"; name = \"a\"; heads = 2; causal = true; bias = false; }",
+     .ndim = 2,
+     .dims = {80, 8},
+     .rows = 2,
+     .torch = "z = x.transpose(0, 1)\n"
+              "mask = torch.ones(80, 80).triu(1).bool()\n"
+              "y, _ = F.multi_head_attention_forward(z, z, z, 8, 2, p['a.in_proj_weight'], None, "
+              "None, None, False, 0.0, p['a.out_proj.weight'], None, attn_mask=mask)\n"
+              "y = y.transpose(0, 1)",
+     .golden = 0x2d89740600a7d1c5},
+    {.name = "attention_grouped",
+     .model = "{ op = \"attention\"; name = \"a\"; heads = 6; kv_heads = 2; causal = true; scale = "
+              "false; }",
+     .ndim = 2,
+     .dims = {13, 24},
+     .rows = 3,
+     .torch = "h = F.linear(x, p['a.in_proj_weight'], p['a.in_proj_bias'])\n"
+              "h = h.view(3, 13, 10, 4).transpose(1, 2)\n"
+              "q, k, v = h[:, :6], h[:, 6:8], h[:, 8:]\n"
+              "k, v = k.repeat_interleave(3, 1), v.repeat_interleave(3, 1)\n"
+              "s = q @ k.transpose(2, 3)\n"
+              "s = s.masked_fill(torch.ones(13, 13).triu(1).bool(), float('-inf'))\n"
+              "h = (s.softmax(-1) @ v).transpose(1, 2).reshape(3, 13, 24)\n"
+              "y = F.linear(h, p['a.out_proj.weight'], p['a.out_proj.bias'])",
+     .golden = 0xca0b0fab1a135f80},
+    {.name = "attention_rotary",
+     .model =
+         "{ op = \"attention\"; name = \"a\"; heads = 2; kv_heads = 1; causal = true; rotary = "
+         "true; rotary_base = 500.0; bias = false; }",
+     .ndim = 2,
+     .dims = {21, 16},
+     .rows = 2,
+     .torch = "h = F.linear(x, p['a.in_proj_weight']).view(2, 21, 4, 8).transpose(1, 2)\n"
+              "f = 500.0 ** (-torch.arange(0, 8, 2, dtype=torch.float64) / 8)\n"
+              "t = torch.arange(21, dtype=torch.float64)[:, None] * torch.cat((f, f))\n"
+              "z = h[:, :3]\n"
+              "z = z * t.cos().to(x.dtype) + torch.cat((-z[..., 4:], z[..., :4]), -1) * t.sin().to("
+              "x.dtype)\n"
+              "q, k, v = z[:, :2], z[:, 2:], h[:, 3:]\n"
+              "s = q @ k.transpose(2, 3) / 8 ** 0.5\n"
+              "s = s.masked_fill(torch.ones(21, 21).triu(1).bool(), float('-inf'))\n"
+              "h = (s.softmax(-1) @ v).transpose(1, 2).reshape(2, 21, 16)\n"
+              "y = F.linear(h, p['a.out_proj.weight'])",
+     .golden = 0xe9b5bd921edab375},
     {.name = "batch_norm_features",
      .model = "{ op = \"batch_norm\"; name = \"n\"; }",
      .ndim = 1,
