@@ -163,17 +163,15 @@ ALWAYS void apply_run(int64_t n, const float *x, const struct coefficients *of, 
                       bool scaled, bool shifted, bool stream)
 {
     const struct coefficients k = *of;
-    int64_t i = 0, head = stream ? tdbg_stream_head(y, n) : 0;
-    for (; i < head; i++)
-        y[i] = forward_element(x[i], &k, scaled, shifted);
-    for (; stream && i + TDBG_STREAM_ELEMS <= n; i += TDBG_STREAM_ELEMS) {
-        float tile[TDBG_STREAM_ELEMS];
-        for (int l = 0; l < TDBG_STREAM_ELEMS; l++)
-            tile[l] = forward_element(x[i + l], &k, scaled, shifted);
-        tdbg_stream_store(y + i, tile);
+    float piece[TDBG_STREAM_PIECE];
+    for (int64_t i = 0; i < n; i += TDBG_STREAM_PIECE) {
+        const int64_t end = tdbg_bn_least(i + TDBG_STREAM_PIECE, n);
+        float *to = stream ? piece : y + i;
+        for (int64_t j = i; j < end; j++)
+            to[j - i] = forward_element(x[j], &k, scaled, shifted);
+        if (stream)
+            tdbg_stream_copy(end - i, piece, y + i);
     }
-    for (; i < n; i++)
-        y[i] = forward_element(x[i], &k, scaled, shifted);
 }
 
 struct apply {
@@ -214,23 +212,18 @@ ALWAYS void apply_columns(const struct apply *a, const struct tdbg_bn_unit *unit
     const int64_t n = count_columns(unit), stride = a->channels * a->inner;
     const float *m = a->stats + unit->channel, *c = m + a->channels, *r = c + a->channels;
     struct column_coefficients k;
+    struct columns piece;
     set_columns(unit, m, 0, &k.m);
     set_columns(unit, c, 0, &k.c);
     set_columns(unit, r, 0, &k.r);
     set_columns(unit, scaled ? a->weight + unit->channel : NULL, 1, &k.weight);
     set_columns(unit, shifted ? a->bias + unit->channel : NULL, 0, &k.bias);
     for (int64_t s = 0; s < unit->samples; s++, x += stride, y += stride) {
-        int64_t j = 0, head = a->stream ? tdbg_stream_head(y, n) : 0;
-        for (; j < head; j++)
-            y[j] = forward_column(&k, x, j, scaled, shifted);
-        for (; a->stream && j + TDBG_STREAM_ELEMS <= n; j += TDBG_STREAM_ELEMS) {
-            float tile[TDBG_STREAM_ELEMS];
-            for (int l = 0; l < TDBG_STREAM_ELEMS; l++)
-                tile[l] = forward_column(&k, x, j + l, scaled, shifted);
-            tdbg_stream_store(y + j, tile);
-        }
-        for (; j < n; j++)
-            y[j] = forward_column(&k, x, j, scaled, shifted);
+        float *to = a->stream ? piece.of : y;
+        for (int64_t j = 0; j < n; j++)
+            to[j] = forward_column(&k, x, j, scaled, shifted);
+        if (a->stream)
+            tdbg_stream_copy(n, piece.of, y);
     }
 }
 
@@ -349,21 +342,19 @@ static struct slopes find_slopes(const struct tdbg_batch_norm *norm, int64_t cha
     return s;
 }
 
-ALWAYS void dx_run(int64_t n, const float *x, const float *dy, const struct slopes *of, float *dx,
+static void dx_run(int64_t n, const float *x, const float *dy, const struct slopes *of, float *dx,
                    bool stream)
 {
     const struct slopes k = *of;
-    int64_t i = 0, head = stream ? tdbg_stream_head(dx, n) : 0;
-    for (; i < head; i++)
-        dx[i] = gradient_element(x[i], dy[i], &k);
-    for (; stream && i + TDBG_STREAM_ELEMS <= n; i += TDBG_STREAM_ELEMS) {
-        float tile[TDBG_STREAM_ELEMS];
-        for (int l = 0; l < TDBG_STREAM_ELEMS; l++)
-            tile[l] = gradient_element(x[i + l], dy[i + l], &k);
-        tdbg_stream_store(dx + i, tile);
+    float piece[TDBG_STREAM_PIECE];
+    for (int64_t i = 0; i < n; i += TDBG_STREAM_PIECE) {
+        const int64_t end = tdbg_bn_least(i + TDBG_STREAM_PIECE, n);
+        float *to = stream ? piece : dx + i;
+        for (int64_t j = i; j < end; j++)
+            to[j - i] = gradient_element(x[j], dy[j], &k);
+        if (stream)
+            tdbg_stream_copy(end - i, piece, dx + i);
     }
-    for (; i < n; i++)
-        dx[i] = gradient_element(x[i], dy[i], &k);
 }
 
 struct column_slopes {
@@ -382,18 +373,13 @@ static void dx_columns(const struct tdbg_bn_unit *unit, int64_t stride, const fl
                        const float *dy, const struct column_slopes *k, float *dx, bool stream)
 {
     const int64_t n = count_columns(unit);
+    struct columns piece;
     for (int64_t s = 0; s < unit->samples; s++, x += stride, dy += stride, dx += stride) {
-        int64_t j = 0, head = stream ? tdbg_stream_head(dx, n) : 0;
-        for (; j < head; j++)
-            dx[j] = gradient_column(k, x, dy, j);
-        for (; stream && j + TDBG_STREAM_ELEMS <= n; j += TDBG_STREAM_ELEMS) {
-            float tile[TDBG_STREAM_ELEMS];
-            for (int l = 0; l < TDBG_STREAM_ELEMS; l++)
-                tile[l] = gradient_column(k, x, dy, j + l);
-            tdbg_stream_store(dx + j, tile);
-        }
-        for (; j < n; j++)
-            dx[j] = gradient_column(k, x, dy, j);
+        float *to = stream ? piece.of : dx;
+        for (int64_t j = 0; j < n; j++)
+            to[j] = gradient_column(k, x, dy, j);
+        if (stream)
+            tdbg_stream_copy(n, piece.of, dx);
     }
 }
 
