@@ -59,7 +59,7 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     X(void, cross_entropy_backward,                                                                \
       (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
        int32_t ignore_index, float *dlogits))                                                      \
-    /* units lo..hi-1 of batch_norm_blocks.h */                                                    \
+    /* units or, without sums, strips lo..hi-1 of batch_norm_blocks.h */                           \
     X(void, batch_norm_blocks,                                                                     \
       (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x, float *parts))  \
     X(void, batch_norm_apply,                                                                      \

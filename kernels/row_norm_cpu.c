@@ -141,13 +141,6 @@ ALWAYS float forward_element(const struct tdbg_norm_run *run, const float *bias,
     return tdbg_strict_canonical(h);
 }
 
-/* Asks for the n floats that will be read next, while there is something to compute. */
-static void fetch_ahead(int64_t n, const float *x)
-{
-    for (int64_t i = 0; i < n; i += 16)
-        __builtin_prefetch(x + i, 0, 2);
-}
-
 ALWAYS void write_row(const struct row *row, const float *bias, float *y, bool scaled, bool shifted,
                       bool stream, int64_t ahead)
 {
@@ -159,7 +152,7 @@ ALWAYS void write_row(const struct row *row, const float *bias, float *y, bool s
         for (int64_t j = i; j < end; j++)
             to[j - i] = forward_element(&run, bias, j, scaled, shifted);
         if (ahead > 0)
-            fetch_ahead(end - i, run.x + ahead + i);
+            tdbg_norm_fetch(end - i, run.x + ahead + i);
         if (stream)
             tdbg_stream_copy(end - i, piece, y + i);
     }
