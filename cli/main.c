@@ -64,9 +64,8 @@ static int unknown_command(const char *name)
     return 2;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    setlocale(LC_CTYPE, ""); /* numbers stay in the C locale */
     if (argc < 2) {
         print_help(stderr);
         return 2;
@@ -92,4 +91,11 @@ int main(int argc, char **argv)
     }
     const struct cli_command *command = find_command(word);
     return command ? command->run(command, argc - 1, argv + 1) : unknown_command(word);
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, ""); /* numbers stay in the C locale */
+    cli_prepare_process();
+    return cli_finish_process(run(argc, argv));
 }

@@ -13,24 +13,19 @@
 
 #include <stdint.h>
 
+#include "base/digest_block.h"
 #include "base/site.h"
+#include "kernels/adadelta.h"
+#include "kernels/adagrad.h"
+#include "kernels/adam.h"
 #include "kernels/adamw.h"
 #include "kernels/batch_norm.h"
 #include "kernels/cpu.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/lion.h"
+#include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
 #include "kernels/sgd.h"
-
-/* Digest and statistics of one block of TDBG_STATS_BLOCK_ELEMS elements, before the blocks are put
- * together. Counts and digest are sums; sum and square are added in block order. */
-struct tdbg_digest_part {
-    uint64_t digest; /* without the length term */
-    double sum, square;
-    double min, max; /* +Inf and -Inf where no element is finite */
-    uint64_t zeros, nans, infs;
-};
-
-/* What a block has to give; bits. */
-enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
 
 /* X(result, name, arguments) */
 #define TDBG_KERNEL_LIST(X)                                                                        \
@@ -59,6 +54,35 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     X(void, cross_entropy_backward,                                                                \
       (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
        int32_t ignore_index, float *dlogits))                                                      \
+    X(void, cross_entropy_weighted_forward,                                                        \
+      (const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes, const float *logits,   \
+       const int32_t *targets, int32_t ignore_index, float *loss))                                 \
+    X(void, cross_entropy_weighted_backward,                                                       \
+      (const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes, const float *logits,   \
+       const int32_t *targets, int32_t ignore_index, float *dlogits))                              \
+    X(void, pointwise_loss_forward,                                                                \
+      (int kind, float beta, int64_t rows, int64_t cols, const float *x, const float *target,      \
+       float *loss))                                                                               \
+    X(void, pointwise_loss_backward,                                                               \
+      (int kind, float beta, int64_t n, const float *x, const float *target, float *dx))           \
+    X(void, pointwise_loss_sum_rows, (int64_t rows, int64_t cols, const float *x, float *out))     \
+    X(void, clip_square_blocks, (int64_t n, int64_t lo, int64_t hi, const float *x, float *out))   \
+    X(void, clip_scale, (int64_t n, float factor, float *x))                                       \
+    X(void, clip_value, (int64_t n, float limit, float *x))                                        \
+    X(void, adam_step,                                                                             \
+      (int64_t n, const struct tdbg_adam *adam, const float *grad, float *param, float *exp_avg,   \
+       float *exp_avg_sq))                                                                         \
+    X(void, adadelta_step,                                                                         \
+      (int64_t n, const struct tdbg_adadelta *adadelta, const float *grad, float *param,           \
+       float *square_avg, float *acc_delta))                                                       \
+    X(void, adagrad_step,                                                                          \
+      (int64_t n, const struct tdbg_adagrad *adagrad, const float *grad, float *param,             \
+       float *sum))                                                                                \
+    X(void, rmsprop_step,                                                                          \
+      (int64_t n, const struct tdbg_rmsprop *rmsprop, const float *grad, float *param,             \
+       float *square_avg, float *buffer, float *grad_avg))                                         \
+    X(void, lion_step,                                                                             \
+      (int64_t n, const struct tdbg_lion *lion, const float *grad, float *param, float *exp_avg))  \
     /* units or, without sums, strips lo..hi-1 of batch_norm_blocks.h */                           \
     X(void, batch_norm_blocks,                                                                     \
       (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x, float *parts))  \
@@ -90,7 +114,7 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     X(void, adamw_step,                                                                            \
       (int64_t n, const struct tdbg_adamw *adamw, const float *grad, float *param, float *exp_avg, \
        float *exp_avg_sq))                                                                         \
-    /* one block: elements first..first+n-1 of data, first a multiple of the block length */       \
+    /* base/digest_block.h */                                                                      \
     X(void, digest_block,                                                                          \
       (const void *data, enum tdbg_dtype dtype, int64_t first, int64_t n, int want,                \
        struct tdbg_digest_part *out))                                                              \

@@ -4,19 +4,23 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/copy.h"
 #include "trace/chunked.h"
 #include "trace/file_lock.h"
 #include "trace/id_map.h"
 #include "trace/pipeline.h"
 #include "trace/ring.h"
+#include "trace/segment.h"
 #include "trace/spec_wire.h"
 #include "trace/writer_link.h"
 
@@ -37,7 +41,7 @@ struct tdbg_stream {
     int memory, socket, lock; /* descriptors; -1: none */
     pid_t process;            /* -1: a thread does it */
     pthread_t thread;
-    bool has_thread, open;
+    bool has_thread, open, ended;
     struct tdbg_trace_writer *writer; /* of the thread, and what it was created with */
     struct tdbg_trace_spec spec;
     const char *path;
@@ -52,6 +56,7 @@ struct tdbg_stream {
     struct tdbg_id_map seen[TDBG_SAMPLES_SETS];
     uint64_t *digests;        /* (n_sites) of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
+    int32_t *source;          /* (n_sites): whose values give the digest over there; -1: none */
     bool piece_is_open;
     int32_t n_dropped; /* values, in the current step */
 };
@@ -114,8 +119,10 @@ static void clear_step(struct tdbg_stream *s)
 {
     const struct tdbg_stats absent = {.min = NAN, .max = NAN, .mean = NAN, .rms = NAN};
     memset(s->digests, 0, (size_t)s->n_sites * sizeof *s->digests);
-    for (int32_t i = 0; i < s->n_sites; i++)
+    for (int32_t i = 0; i < s->n_sites; i++) {
         s->stats[i] = absent;
+        s->source[i] = -1;
+    }
     s->n_dropped = 0;
 }
 
@@ -133,6 +140,7 @@ static void copy_spec(struct tdbg_stream *s, const struct tdbg_trace_spec *spec)
         memcpy(s->items, spec->items, n_items * sizeof *s->items);
     s->digests = tdbg_arena_alloc(s->arena, n * sizeof *s->digests);
     s->stats = tdbg_arena_alloc(s->arena, n * sizeof *s->stats);
+    s->source = tdbg_arena_alloc(s->arena, n * sizeof *s->source);
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         const struct tdbg_samples_spec *p = &spec->samples[set];
         s->x_bytes[set] = shape_bytes(p->x_ndim, p->x_dims, p->x_dtype);
@@ -144,26 +152,83 @@ static void copy_spec(struct tdbg_stream *s, const struct tdbg_trace_spec *spec)
 static size_t step_bytes(const struct tdbg_stream *s)
 {
     return sizeof(struct tdbg_step_row) +
-           (size_t)s->n_sites * (sizeof *s->digests + sizeof *s->stats);
+           (size_t)s->n_sites * (sizeof *s->digests + sizeof *s->stats + sizeof *s->source);
 }
 
-/* Room for the default, and for four of the largest messages. */
-static size_t queue_bytes(const struct tdbg_stream *s)
+/* Room for four of the largest messages. */
+static size_t least_queue_bytes(const struct tdbg_stream *s)
 {
     size_t least = LEAST_QUEUE_BYTES, step = 4 * (step_bytes(s) + 4096);
-    size_t want =
-        s->options.queue_bytes > 0 ? (size_t)s->options.queue_bytes : (size_t)DEFAULT_QUEUE_BYTES;
     least = step > least ? step : least;
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         const size_t sample = 4 * (s->x_bytes[set] + s->y_bytes[set] + 4096);
         least = sample > least ? sample : least;
     }
-    return want > least ? want : least;
+    return least;
+}
+
+/* Memory that two processes share is a file, and has the largest size of one (ulimit -f); to go
+ * beyond it would be a signal. */
+static bool may_share(size_t bytes)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || bytes <= limit.rlim_cur;
+}
+
+static bool map_queue(struct tdbg_stream *s, size_t room_bytes)
+{
+    const size_t bytes = tdbg_ring_shared_bytes(room_bytes);
+    void *shared = MAP_FAILED;
+    if (s->process < 0)
+        shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    else if (may_share(bytes) && ftruncate(s->memory, (off_t)bytes) == 0)
+        shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->memory, 0);
+    if (shared == MAP_FAILED)
+        return false;
+    s->shared = shared;
+    s->shared_bytes = bytes;
+    return true;
+}
+
+static void end_process(struct tdbg_stream *s)
+{
+    if (s->socket >= 0)
+        close(s->socket);
+    if (s->process > 0)
+        waitpid(s->process, NULL, 0);
+    s->socket = -1;
+    s->process = -1;
+}
+
+/* A smaller queue where memory is scarce, and one for a thread where none can be shared. */
+static enum tdbg_status make_queue(struct tdbg_stream *s, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const size_t least = least_queue_bytes(s);
+    size_t want =
+        s->options.queue_bytes > 0 ? (size_t)s->options.queue_bytes : (size_t)DEFAULT_QUEUE_BYTES;
+    want = want > least ? want : least;
+    if (!map_queue(s, want) && !map_queue(s, least) && s->process > 0) {
+        TDBG_FAIL_IF(s->options.process_only, UNSUPPORTED,
+                     "no memory can be shared with a writer process");
+        end_process(s);
+        map_queue(s, least);
+    }
+    TDBG_FAIL_IF(!s->shared, NO_MEMORY, "no memory for the queue of a recording");
+    s->ring = tdbg_ring_create(s->shared, s->shared_bytes, s->socket);
+    TDBG_FAIL_IF(!s->ring, NO_MEMORY, "no memory for the queue of a recording");
+out:
+    return st;
 }
 
 static void *run_thread(void *self)
 {
     struct tdbg_stream *s = self;
+    sigset_t own; /* errors of writing, which are dealt with: no reason to end the program */
+    sigemptyset(&own);
+    sigaddset(&own, SIGXFSZ);
+    sigaddset(&own, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &own, NULL);
     const struct tdbg_pipeline_options options = {.workers = s->options.workers,
                                                   .announce_fd = s->options.announce_fd,
                                                   .segment_bytes = s->options.segment_bytes,
@@ -177,11 +242,6 @@ static enum tdbg_status open_in_thread(struct tdbg_stream *s, const char *path, 
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_strbuf bytes = {0};
-    s->shared =
-        mmap(NULL, s->shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    TDBG_FAIL_IF(s->shared == MAP_FAILED, NO_MEMORY, "no memory for the queue of a recording");
-    s->ring = tdbg_ring_create(s->shared, s->shared_bytes, -1);
-    TDBG_FAIL_IF(!s->ring, NO_MEMORY, "no memory for the queue of a recording");
     tdbg_spec_pack(spec, &bytes); /* the thread outlives what the caller has */
     TDBG_TRY(tdbg_spec_unpack(bytes.text, bytes.n_bytes, s->arena, &s->spec, err));
     s->path = tdbg_arena_strdup(s->arena, path);
@@ -210,12 +270,6 @@ static enum tdbg_status open_in_process(struct tdbg_stream *s, const char *path,
                                           .force = force,
                                           .workers = s->options.workers,
                                           .announces = s->options.announce_fd >= 0};
-    TDBG_FAIL_IF(ftruncate(s->memory, (off_t)s->shared_bytes) != 0, NO_MEMORY,
-                 "no memory for the queue of a recording");
-    s->shared = mmap(NULL, s->shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->memory, 0);
-    TDBG_FAIL_IF(s->shared == MAP_FAILED, NO_MEMORY, "no memory for the queue of a recording");
-    s->ring = tdbg_ring_create(s->shared, s->shared_bytes, s->socket);
-    TDBG_FAIL_IF(!s->ring, NO_MEMORY, "no memory for the queue of a recording");
     TDBG_FAIL_IF(!tdbg_link_send(s->socket, &hello, sizeof hello) ||
                      !tdbg_link_send(s->socket, path, hello.path_bytes) ||
                      !tdbg_link_send(s->socket, bytes.text, bytes.n_bytes),
@@ -227,13 +281,25 @@ out:
     return st;
 }
 
+/* Where an earlier recording went on in further files, these would be written over later. */
+static enum tdbg_status refuse_segments(const struct tdbg_stream *s, const char *path,
+                                        struct tdbg_err *err)
+{
+    const char *next = tdbg_segment_path(s->arena, path, "seg", 1);
+    if ((s->options.segment_bytes == 0 && s->options.window_steps == 0) || access(next, F_OK) != 0)
+        return TDBG_OK;
+    return TDBG_RAISE(err, USAGE, "%s exists already, and is what %s would go on in", next, path);
+}
+
 enum tdbg_status tdbg_stream_open(struct tdbg_stream *s, const char *path, bool force,
                                   const struct tdbg_trace_spec *spec, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_trace_spec told = *spec;
     copy_spec(s, spec);
-    s->shared_bytes = tdbg_ring_shared_bytes(queue_bytes(s));
+    if (!force)
+        TDBG_TRY(refuse_segments(s, path, err));
+    TDBG_TRY(make_queue(s, err));
     told.info.overflow = s->options.drop ? "drop" : "wait";
     told.info.memory_bytes = tdbg_stream_memory_bytes(s);
     if (s->process > 0)
@@ -251,6 +317,15 @@ void tdbg_stream_put_digest(struct tdbg_stream *s, int32_t site, uint64_t digest
     TDBG_ASSERT(site >= 0 && site < s->n_sites);
     s->digests[site] = digest;
     s->stats[site] = *stats;
+}
+
+bool tdbg_stream_leave_digest(struct tdbg_stream *s, int32_t site, int32_t from)
+{
+    TDBG_ASSERT(site >= 0 && site < s->n_sites && from >= 0 && from < s->n_sites);
+    if (s->options.drop || (from != site && s->source[from] < 0))
+        return false;
+    s->source[site] = from == site ? site : s->source[from];
+    return true;
 }
 
 /* What ended the other side. */
@@ -290,6 +365,7 @@ static enum tdbg_status open_piece(struct tdbg_stream *s, enum tdbg_stream_kind 
     m->first = first;
     m->count = count;
     m->total = total;
+    m->flags = kind == TDBG_STREAM_VALUES && s->source[id] == id ? TDBG_STREAM_DIGEST : 0;
     s->piece_is_open = true;
     *piece = (struct tdbg_stream_piece){first, count, tdbg_ring_data(m)};
     return TDBG_OK;
@@ -356,8 +432,8 @@ enum tdbg_status tdbg_stream_put_values(struct tdbg_stream *s, int32_t site, con
     do {
         TDBG_TRY(tdbg_stream_next_value(s, site, elems, &piece, err));
         if (piece.count > 0)
-            memcpy(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
-                   (size_t)piece.count * elem_bytes);
+            tdbg_copy_away(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
+                           (size_t)piece.count * elem_bytes);
     } while (piece.room);
 out:
     return st;
@@ -372,8 +448,8 @@ enum tdbg_status tdbg_stream_put_keyframe(struct tdbg_stream *s, int32_t item, c
     do {
         TDBG_TRY(tdbg_stream_next_keyframe(s, item, &piece, err));
         if (piece.room)
-            memcpy(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
-                   (size_t)piece.count * elem_bytes);
+            tdbg_copy_away(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
+                           (size_t)piece.count * elem_bytes);
     } while (piece.room);
 out:
     return st;
@@ -404,7 +480,7 @@ static enum tdbg_status send_samples(struct tdbg_stream *s, int set, int64_t n, 
     m->total = (int64_t)x_bytes;
     memcpy(data, ids, id_bytes);
     if (x) {
-        memcpy(data + id_bytes, x, x_bytes);
+        tdbg_copy_away(data + id_bytes, x, x_bytes);
         memcpy(data + id_bytes + x_bytes, y, y_bytes);
         for (int64_t i = 0; i < n; i++) {
             if (tdbg_id_map_find(&s->seen[set], ids[i]) < 0 &&
@@ -473,13 +549,17 @@ enum tdbg_status tdbg_stream_commit_step(struct tdbg_stream *s, struct tdbg_step
     if (st != TDBG_OK)
         return st;
     unsigned char *data = tdbg_ring_data(m);
-    const size_t digest_bytes = (size_t)s->n_sites * sizeof *s->digests;
+    const size_t n = (size_t)s->n_sites;
     row->dropped = s->n_dropped;
     m->kind = TDBG_STREAM_STEP;
     m->count = s->n_sites;
     memcpy(data, row, sizeof *row);
-    memcpy(data + sizeof *row, s->digests, digest_bytes);
-    memcpy(data + sizeof *row + digest_bytes, s->stats, (size_t)s->n_sites * sizeof *s->stats);
+    data += sizeof *row;
+    memcpy(data, s->digests, n * sizeof *s->digests);
+    data += n * sizeof *s->digests;
+    memcpy(data, s->stats, n * sizeof *s->stats);
+    data += n * sizeof *s->stats;
+    memcpy(data, s->source, n * sizeof *s->source);
     tdbg_ring_publish(s->ring);
     clear_step(s);
     return TDBG_OK;
@@ -500,11 +580,13 @@ int64_t tdbg_stream_memory_bytes(const struct tdbg_stream *s)
     return (int64_t)s->shared_bytes + (s->options.workers + 1) * (int64_t)WORKER_BYTES;
 }
 
-/* Ends the other side, in order where the recording is open. */
-static enum tdbg_status end_other_side(struct tdbg_stream *s, struct tdbg_err *err)
+enum tdbg_status tdbg_stream_end(struct tdbg_stream *s, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_ring_message *m;
+    if (s->ended)
+        return TDBG_OK;
+    s->ended = true;
     publish_piece(s);
     if (s->open && tdbg_ring_reserve(s->ring, 0, true, &m) == TDBG_OK) {
         m->kind = TDBG_STREAM_CLOSE;
@@ -525,14 +607,11 @@ enum tdbg_status tdbg_stream_close(struct tdbg_stream *s, struct tdbg_err *err)
 {
     if (!s)
         return TDBG_OK;
-    const enum tdbg_status st = end_other_side(s, err);
-    if (s->socket >= 0)
-        close(s->socket);
-    if (s->process > 0)
-        waitpid(s->process, NULL, 0);
+    const enum tdbg_status st = tdbg_stream_end(s, err);
+    end_process(s);
     tdbg_file_unlock(s->lock);
     tdbg_ring_destroy(s->ring);
-    if (s->shared && s->shared != MAP_FAILED)
+    if (s->shared)
         munmap(s->shared, s->shared_bytes);
     if (s->memory >= 0)
         close(s->memory);
