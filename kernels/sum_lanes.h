@@ -23,8 +23,8 @@ static inline __attribute__((always_inline)) tdbg_sum_quad tdbg_sum_quad_load(co
     return quad;
 }
 
-/* All lanes +0, by the widest stores there are: = {{0}} becomes `rep stos`, which takes as long as a
- * short row, and narrow stores are not forwarded to wide loads. */
+/* All lanes +0, by the widest stores there are: = {{0}} becomes `rep stos`, which takes as long as
+ * a short row, and narrow stores are not forwarded to wide loads. */
 static inline __attribute__((always_inline)) void tdbg_sum_lanes_clear(struct tdbg_sum_lanes *sum)
 {
     typedef float line __attribute__((vector_size(64)));
@@ -46,9 +46,10 @@ tdbg_sum_lanes_fold(const struct tdbg_sum_lanes *sum)
     return (eighth[0] + eighth[2]) + (eighth[1] + eighth[3]);
 }
 
-/* The sum of block results as they come, at most TDBG_SUM_BLOCK^2 of them: what tdbg_reduce_sum
- * does with them in rounds. A level with a single term passes it on as it is, so the number of
- * levels may be fixed. Starts as {0}. */
+/* The sum of block results as they come, at most TDBG_SUM_BLOCK^2 of them (2^36 terms: more than
+ * memory holds): what tdbg_reduce_sum does with them in rounds. A level with a single term passes
+ * it on as it is, since a block's result is never -0; so the number of levels may be fixed. Starts
+ * as {0}. */
 struct tdbg_sum_tree {
     struct tdbg_sum_lanes blocks, upper;
     int64_t n_blocks;
