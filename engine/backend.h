@@ -21,6 +21,7 @@
 #include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
 #include "kernels/sgd.h"
+#include "kernels/transform_image.h"
 
 struct tdbg_backend {
     void *context;
@@ -106,6 +107,10 @@ struct tdbg_backend {
     void (*scale)(void *context, int64_t n, const float *x, float by, float *y);
     void (*normalize)(void *context, int64_t outer, int64_t channels, int64_t inner, const float *x,
                       const float *mean, const float *std, float *y);
+    void (*resize)(void *context, const struct tdbg_resize *resize, const float *x, float *y);
+    void (*channels)(void *context, const struct tdbg_channels *channels, const float *x, float *y);
+    void (*crop)(void *context, const struct tdbg_crop *crop, const float *x, float *y);
+    void (*flip)(void *context, const struct tdbg_flip *flip, const float *x, float *y);
     void (*sgd)(void *context, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
                 float *param, float *momentum_buffer);
     void (*adam)(void *context, int64_t n, const struct tdbg_adam *adam, const float *grad,

@@ -305,6 +305,27 @@ static void cpu_normalize(void *context, int64_t outer, int64_t channels, int64_
     tdbg_transform_normalize(cpu_of(context), outer, channels, inner, x, mean, std, y);
 }
 
+static void cpu_resize(void *context, const struct tdbg_resize *resize, const float *x, float *y)
+{
+    tdbg_transform_resize(cpu_of(context), resize, x, y);
+}
+
+static void cpu_channels(void *context, const struct tdbg_channels *channels, const float *x,
+                         float *y)
+{
+    tdbg_transform_channels(cpu_of(context), channels, x, y);
+}
+
+static void cpu_crop(void *context, const struct tdbg_crop *crop, const float *x, float *y)
+{
+    tdbg_transform_crop(cpu_of(context), crop, x, y);
+}
+
+static void cpu_flip(void *context, const struct tdbg_flip *flip, const float *x, float *y)
+{
+    tdbg_transform_flip(cpu_of(context), flip, x, y);
+}
+
 static void cpu_sgd(void *context, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
                     float *param, float *momentum_buffer)
 {
@@ -391,6 +412,10 @@ static const struct tdbg_backend cpu_table = {
     .u8_to_f32 = cpu_u8_to_f32,
     .scale = cpu_scale,
     .normalize = cpu_normalize,
+    .resize = cpu_resize,
+    .channels = cpu_channels,
+    .crop = cpu_crop,
+    .flip = cpu_flip,
     .sgd = cpu_sgd,
     .adam = cpu_adam,
     .adadelta = cpu_adadelta,

@@ -26,6 +26,7 @@
 #include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
 #include "kernels/sgd.h"
+#include "kernels/transform_image.h"
 
 /* X(result, name, arguments) */
 #define TDBG_KERNEL_LIST(X)                                                                        \
@@ -43,6 +44,15 @@
     X(void, transform_normalize,                                                                   \
       (int64_t lo, int64_t hi, int64_t channels, int64_t inner, const float *x, const float *mean, \
        const float *std, float *y))                                                                \
+    /* rows lo..hi-1 of the output; of channels planes */                                          \
+    X(void, transform_resize,                                                                      \
+      (int64_t lo, int64_t hi, const struct tdbg_resize *resize, const float *x, float *y))        \
+    X(void, transform_channels,                                                                    \
+      (int64_t lo, int64_t hi, const struct tdbg_channels *channels, const float *x, float *y))    \
+    X(void, transform_crop,                                                                        \
+      (int64_t lo, int64_t hi, const struct tdbg_crop *crop, const float *x, float *y))            \
+    X(void, transform_flip,                                                                        \
+      (int64_t lo, int64_t hi, const struct tdbg_flip *flip, const float *x, float *y))            \
     /* out[b] = sum of block b of x (n) for b in lo..hi-1 */                                       \
     X(void, reduce_blocks, (int64_t n, int64_t lo, int64_t hi, const float *x, float *out))        \
     /* columns lo..hi-1 */                                                                         \
