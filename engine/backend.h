@@ -14,10 +14,12 @@
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
 #include "kernels/batch_norm.h"
+#include "kernels/conv2d.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/gemm.h"
 #include "kernels/lion.h"
 #include "kernels/pointwise_loss.h"
+#include "kernels/pool2d.h"
 #include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
 #include "kernels/sgd.h"
@@ -53,6 +55,27 @@ struct tdbg_backend {
     void (*reduce_sum)(void *context, int64_t n, const float *x, float *out, float *scratch);
     void (*relu_forward)(void *context, int64_t n, const float *x, float *y);
     void (*relu_backward)(void *context, int64_t n, const float *y, const float *dy, float *dx);
+    size_t (*conv2d_workspace_bytes)(void *context, const struct tdbg_conv2d *conv);
+    void (*conv2d_forward)(void *context, const struct tdbg_conv2d *conv, const float *x,
+                           const float *weight, const float *bias, float *y, void *workspace);
+    void (*conv2d_backward_input)(void *context, const struct tdbg_conv2d *conv, const float *dy,
+                                  const float *weight, float *dx, void *workspace);
+    void (*conv2d_backward_weight)(void *context, const struct tdbg_conv2d *conv, const float *x,
+                                   const float *dy, float *dweight, void *workspace);
+    void (*conv2d_backward_bias)(void *context, const struct tdbg_conv2d *conv, const float *dy,
+                                 float *dbias);
+    void (*max_pool2d_forward)(void *context, const struct tdbg_pool2d *pool, const float *x,
+                               float *y, int32_t *index);
+    void (*max_pool2d_backward)(void *context, const struct tdbg_pool2d *pool, const int32_t *index,
+                                const float *dy, float *dx);
+    void (*avg_pool2d_forward)(void *context, const struct tdbg_pool2d *pool, const float *x,
+                               float *y);
+    void (*avg_pool2d_backward)(void *context, const struct tdbg_pool2d *pool, const float *dy,
+                                float *dx);
+    void (*global_avg_pool_forward)(void *context, int64_t planes, int64_t elems, const float *x,
+                                    float *y);
+    void (*global_avg_pool_backward)(void *context, int64_t planes, int64_t elems, const float *dy,
+                                     float *dx);
     void (*cross_entropy_forward)(void *context, int64_t rows, int64_t classes, const float *logits,
                                   const int32_t *targets, int32_t ignore_index, float *loss);
     void (*cross_entropy_backward)(void *context, int64_t rows, int64_t classes,

@@ -20,9 +20,11 @@
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
 #include "kernels/batch_norm.h"
+#include "kernels/conv2d_isa.h"
 #include "kernels/cpu.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/lion.h"
+#include "kernels/pool2d.h"
 #include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
 #include "kernels/sgd.h"
@@ -64,6 +66,29 @@
     X(void, cross_entropy_backward,                                                                \
       (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
        int32_t ignore_index, float *dlogits))                                                      \
+    X(void, conv_gather, (const struct tdbg_conv_gather *gather))                                  \
+    X(void, conv_copy, (const struct tdbg_conv_copy *copy))                                        \
+    X(void, conv_direct, (const struct tdbg_conv_direct *direct))                                  \
+    X(void, conv_lanes, (const struct tdbg_conv_lanes *lanes))                                     \
+    /* out[c] = sum over x[:][c][:], x (samples, planes, elems), for c in lo..hi-1 */              \
+    X(void, conv_sum_planes,                                                                       \
+      (int64_t samples, int64_t planes, int64_t elems, int64_t lo, int64_t hi, const float *x,     \
+       float *out))                                                                                \
+    /* planes lo..hi-1 */                                                                          \
+    X(void, max_pool2d_forward,                                                                    \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const float *x, float *y,           \
+       int32_t *index))                                                                            \
+    X(void, max_pool2d_backward,                                                                   \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const int32_t *index,               \
+       const float *dy, float *dx))                                                                \
+    X(void, avg_pool2d_forward,                                                                    \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const float *x, float *y))          \
+    X(void, avg_pool2d_backward,                                                                   \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const float *dy, float *dx))        \
+    X(void, global_avg_pool_forward,                                                               \
+      (int64_t elems, int64_t lo, int64_t hi, const float *x, float *y))                           \
+    X(void, global_avg_pool_backward,                                                              \
+      (int64_t elems, int64_t lo, int64_t hi, const float *dy, float *dx))                         \
     X(void, cross_entropy_weighted_forward,                                                        \
       (const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes, const float *logits,   \
        const int32_t *targets, int32_t ignore_index, float *loss))                                 \
