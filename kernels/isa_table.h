@@ -139,7 +139,7 @@
        float *square_avg, float *buffer, float *grad_avg))                                         \
     X(void, lion_step,                                                                             \
       (int64_t n, const struct tdbg_lion *lion, const float *grad, float *param, float *exp_avg))  \
-    /* units lo..hi-1 of batch_norm_blocks.h */                                                    \
+    /* units or, without sums, strips lo..hi-1 of batch_norm_blocks.h */                           \
     X(void, batch_norm_blocks,                                                                     \
       (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x, float *parts))  \
     X(void, batch_norm_apply,                                                                      \
