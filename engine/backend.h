@@ -13,11 +13,13 @@
 #include "kernels/adagrad.h"
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
+#include "kernels/batch_norm.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/gemm.h"
 #include "kernels/lion.h"
 #include "kernels/pointwise_loss.h"
 #include "kernels/rmsprop.h"
+#include "kernels/row_norm.h"
 #include "kernels/sgd.h"
 #include "kernels/transform_image.h"
 
@@ -32,6 +34,9 @@ struct tdbg_backend {
     void (*free)(void *context, void *data);
     enum tdbg_status (*to_host)(void *context, void *host, const void *device, size_t bytes,
                                 struct tdbg_err *err);
+    /* The same into memory that another thread or process is going to read. */
+    enum tdbg_status (*to_queue)(void *context, void *host, const void *device, size_t bytes,
+                                 struct tdbg_err *err);
     enum tdbg_status (*to_device)(void *context, void *device, const void *host, size_t bytes,
                                   struct tdbg_err *err);
     void (*copy)(void *context, void *to, const void *from, size_t bytes); /* both on the device */
@@ -77,6 +82,21 @@ struct tdbg_backend {
     void (*clip_norm)(void *context, int64_t n, const float *squares, float limit, float *out);
     void (*clip_scale)(void *context, int64_t n, const float *factor, float *x);
     void (*clip_value)(void *context, int64_t n, float limit, float *x);
+    void (*row_norm_forward)(void *context, const struct tdbg_row_norm *norm, const float *x,
+                             const float *weight, const float *bias, float *y, float *stats);
+    void (*row_norm_backward)(void *context, const struct tdbg_row_norm *norm, const float *x,
+                              const float *weight, const float *stats, const float *dy, float *dx,
+                              float *dweight, float *dbias, void *workspace);
+    void (*batch_norm_forward)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                               const float *weight, const float *bias, float momentum,
+                               float *running_mean, float *running_var, float *y, float *stats,
+                               void *workspace);
+    void (*batch_norm_evaluate)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                const float *weight, const float *bias, const float *running_mean,
+                                const float *running_var, float *y, float *stats);
+    void (*batch_norm_backward)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                const float *weight, const float *stats, const float *dy, float *dx,
+                                float *dweight, float *dbias, void *workspace);
     void (*vector_add)(void *context, int64_t n, float *dst, const float *src);
     void (*vector_sum)(void *context, int64_t n, const float *x, const float *x2, float *y);
     void (*vector_divide)(void *context, int64_t n, const float *src, float divisor, float *dst);

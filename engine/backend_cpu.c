@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "kernels/bf16.h"
 #include "kernels/clip.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/fused_digest.h"
+#include "kernels/parallel.h"
 #include "kernels/reduce.h"
 #include "kernels/relu.h"
 #include "kernels/transform.h"
@@ -47,6 +49,29 @@ static enum tdbg_status cpu_transfer(void *context, void *to, const void *from, 
     (void)context;
     (void)err;
     memcpy(to, from, bytes);
+    return TDBG_OK;
+}
+
+enum { QUEUE_GRAIN_BYTES = 1 << 18 }; /* what a thread is worth waking for */
+
+struct queue_job {
+    char *to;
+    const char *from;
+};
+
+static void copy_range(void *ctx, int64_t lo, int64_t hi)
+{
+    const struct queue_job *job = ctx;
+    tdbg_copy_away(job->to + lo, job->from + lo, (size_t)(hi - lo));
+}
+
+static enum tdbg_status cpu_to_queue(void *context, void *to, const void *from, size_t bytes,
+                                     struct tdbg_err *err)
+{
+    (void)err;
+    struct queue_job job = {to, from};
+    tdbg_parallel_for(cpu_of(context)->threads, (int64_t)bytes, QUEUE_GRAIN_BYTES, copy_range,
+                      &job);
     return TDBG_OK;
 }
 
@@ -193,6 +218,47 @@ static void cpu_clip_value(void *context, int64_t n, float limit, float *x)
     tdbg_clip_value(cpu_of(context), n, limit, x);
 }
 
+static void cpu_row_norm_forward(void *context, const struct tdbg_row_norm *norm, const float *x,
+                                 const float *weight, const float *bias, float *y, float *stats)
+{
+    tdbg_row_norm_forward(cpu_of(context), norm, x, weight, bias, y, stats);
+}
+
+static void cpu_row_norm_backward(void *context, const struct tdbg_row_norm *norm, const float *x,
+                                  const float *weight, const float *stats, const float *dy,
+                                  float *dx, float *dweight, float *dbias, void *workspace)
+{
+    tdbg_row_norm_backward(cpu_of(context), norm, x, weight, stats, dy, dx, dweight, dbias,
+                           workspace);
+}
+
+static void cpu_batch_norm_forward(void *context, const struct tdbg_batch_norm *norm,
+                                   const float *x, const float *weight, const float *bias,
+                                   float momentum, float *running_mean, float *running_var,
+                                   float *y, float *stats, void *workspace)
+{
+    tdbg_batch_norm_forward(cpu_of(context), norm, x, weight, bias, momentum, running_mean,
+                            running_var, y, stats, workspace);
+}
+
+static void cpu_batch_norm_evaluate(void *context, const struct tdbg_batch_norm *norm,
+                                    const float *x, const float *weight, const float *bias,
+                                    const float *running_mean, const float *running_var, float *y,
+                                    float *stats)
+{
+    tdbg_batch_norm_evaluate(cpu_of(context), norm, x, weight, bias, running_mean, running_var, y,
+                             stats);
+}
+
+static void cpu_batch_norm_backward(void *context, const struct tdbg_batch_norm *norm,
+                                    const float *x, const float *weight, const float *stats,
+                                    const float *dy, float *dx, float *dweight, float *dbias,
+                                    void *workspace)
+{
+    tdbg_batch_norm_backward(cpu_of(context), norm, x, weight, stats, dy, dx, dweight, dbias,
+                             workspace);
+}
+
 static void cpu_vector_add(void *context, int64_t n, float *dst, const float *src)
 {
     tdbg_vector_add(cpu_of(context), n, dst, src);
@@ -307,6 +373,7 @@ static const struct tdbg_backend cpu_table = {
     .alloc = cpu_alloc,
     .free = cpu_free,
     .to_host = cpu_transfer,
+    .to_queue = cpu_to_queue,
     .to_device = cpu_transfer,
     .copy = cpu_copy,
     .fill_zero = cpu_fill_zero,
@@ -331,6 +398,11 @@ static const struct tdbg_backend cpu_table = {
     .clip_norm = cpu_clip_norm,
     .clip_scale = cpu_clip_scale,
     .clip_value = cpu_clip_value,
+    .row_norm_forward = cpu_row_norm_forward,
+    .row_norm_backward = cpu_row_norm_backward,
+    .batch_norm_forward = cpu_batch_norm_forward,
+    .batch_norm_evaluate = cpu_batch_norm_evaluate,
+    .batch_norm_backward = cpu_batch_norm_backward,
     .vector_add = cpu_vector_add,
     .vector_sum = cpu_vector_sum,
     .bf16_round = cpu_bf16_round,

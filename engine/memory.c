@@ -217,11 +217,11 @@ static enum tdbg_status take_workspace(struct tdbg_engine *e, struct tdbg_err *e
         const struct tdbg_node *node = &e->graph->nodes[i];
         if (!node->op->workspace_bytes)
             continue;
-        /* A product of fewer rows may be split in another way: ask for both ends. */
-        size_t full = node->op->workspace_bytes(e->backend, node, e->part_rows);
-        size_t one = node->op->workspace_bytes(e->backend, node, 1);
-        most = full > most ? full : most;
-        most = one > most ? one : most;
+        /* A product of fewer rows may be split in another way, and need more. */
+        for (int64_t rows = 1; rows <= e->part_rows; rows++) {
+            size_t bytes = node->op->workspace_bytes(e->backend, node, rows);
+            most = bytes > most ? bytes : most;
+        }
     }
     return take(e, &e->workspace, (int64_t)most, 1, "workspace", err);
 }

@@ -13,29 +13,20 @@
 
 #include <stdint.h>
 
+#include "base/digest_block.h"
 #include "base/site.h"
 #include "kernels/adadelta.h"
 #include "kernels/adagrad.h"
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
+#include "kernels/batch_norm.h"
 #include "kernels/cpu.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/lion.h"
 #include "kernels/rmsprop.h"
+#include "kernels/row_norm.h"
 #include "kernels/sgd.h"
 #include "kernels/transform_image.h"
-
-/* Digest and statistics of one block of TDBG_STATS_BLOCK_ELEMS elements, before the blocks are put
- * together. Counts and digest are sums; sum and square are added in block order. */
-struct tdbg_digest_part {
-    uint64_t digest; /* without the length term */
-    double sum, square;
-    double min, max; /* +Inf and -Inf where no element is finite */
-    uint64_t zeros, nans, infs;
-};
-
-/* What a block has to give; bits. */
-enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
 
 /* X(result, name, arguments) */
 #define TDBG_KERNEL_LIST(X)                                                                        \
@@ -102,12 +93,38 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
        float *square_avg, float *buffer, float *grad_avg))                                         \
     X(void, lion_step,                                                                             \
       (int64_t n, const struct tdbg_lion *lion, const float *grad, float *param, float *exp_avg))  \
+    /* units lo..hi-1 of batch_norm_blocks.h */                                                    \
+    X(void, batch_norm_blocks,                                                                     \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x, float *parts))  \
+    X(void, batch_norm_apply,                                                                      \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x,                 \
+       const float *stats, const float *weight, const float *bias, float *y))                      \
+    X(void, batch_norm_sums,                                                                       \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x,                 \
+       const float *stats, const float *dy, float *parts))                                         \
+    X(void, batch_norm_dx,                                                                         \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x,                 \
+       const float *stats, const float *weight, const float *dy, const float *sums, int64_t count, \
+       float *dx))                                                                                 \
+    /* rows lo..hi-1 */                                                                            \
+    X(void, row_norm_forward,                                                                      \
+      (const struct tdbg_row_norm *norm, int64_t lo, int64_t hi, const float *x,                   \
+       const float *weight, const float *bias, float *y, float *stats))                            \
+    /* rows lo..hi-1, whose terms are added to sum_h and sum_dy (width), both or neither NULL */   \
+    X(void, row_norm_backward,                                                                     \
+      (const struct tdbg_row_norm *norm, int64_t lo, int64_t hi, const float *x,                   \
+       const float *weight, const float *stats, const float *dy, float *dx, float *sum_h,          \
+       float *sum_dy))                                                                             \
+    /* the same sums alone: columns lo..hi-1 of rows first..end-1 */                               \
+    X(void, row_norm_columns,                                                                      \
+      (const struct tdbg_row_norm *norm, int64_t first, int64_t end, int64_t lo, int64_t hi,       \
+       const float *x, const float *stats, const float *dy, float *sum_h, float *sum_dy))          \
     X(void, sgd_step,                                                                              \
       (int64_t n, const struct tdbg_sgd *sgd, const float *grad, float *param, float *buffer))     \
     X(void, adamw_step,                                                                            \
       (int64_t n, const struct tdbg_adamw *adamw, const float *grad, float *param, float *exp_avg, \
        float *exp_avg_sq))                                                                         \
-    /* one block: elements first..first+n-1 of data, first a multiple of the block length */       \
+    /* base/digest_block.h */                                                                      \
     X(void, digest_block,                                                                          \
       (const void *data, enum tdbg_dtype dtype, int64_t first, int64_t n, int want,                \
        struct tdbg_digest_part *out))                                                              \
