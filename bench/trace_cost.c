@@ -61,7 +61,8 @@ static void start_training(struct training *t, const char *cfg, const char *cons
     check(tdbg_config_result(t->config, &err), "config", &err);
     check(tdbg_engine_init_state(t->engine, &err), "state", &err);
     if (trace) {
-        const struct tdbg_recorder_run run = {cfg, "{}", "{}"};
+        const struct tdbg_recorder_run run = {
+            .config_path = cfg, .environment = "{}", .dataset = "{}"};
         struct tdbg_tap tap;
         check(tdbg_recorder_open(t->recorder, trace, true, t->config, t->engine, &run, &tap, &err),
               "trace", &err);

@@ -28,6 +28,15 @@ struct findings {
     int64_t n;
 };
 
+static bool has_parent(const struct tdbg_run_info *info)
+{
+    for (int i = 0; i < TDBG_UUID_BYTES; i++) {
+        if (info->parent_uuid[i])
+            return true;
+    }
+    return false;
+}
+
 static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *last,
                        const struct tdbg_trace_sizes *sizes, const struct findings *findings)
 {
@@ -44,6 +53,9 @@ static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *las
         puts("recorded by another program");
     else
         printf("numerics version %d\n", (int)info->numerics_version);
+    if (has_parent(info))
+        printf("goes on from  run %s, at step %" PRId64 "\n",
+               cli_uuid_text(info->parent_uuid, uuid), tdbg_trace_first_step(trace));
     printf("config        %s%sas it took effect:\n", info->config_path,
            *info->config_path ? ", " : "");
     for (const char *line = info->config; *line;) {
@@ -139,6 +151,8 @@ static void print_json(struct tdbg_trace *trace, const struct tdbg_step_row *las
     tdbg_json_string(&json, "path", tdbg_trace_path(trace));
     tdbg_json_bool(&json, "closed", tdbg_trace_is_closed(trace));
     tdbg_json_string(&json, "uuid", cli_uuid_text(info->uuid, uuid));
+    tdbg_json_string(&json, "parent_uuid",
+                     has_parent(info) ? cli_uuid_text(info->parent_uuid, uuid) : NULL);
     tdbg_json_string(&json, "tdbg_version", info->tdbg_version);
     tdbg_json_int(&json, "numerics_version", info->numerics_version);
     tdbg_json_int(&json, "first_step", tdbg_trace_first_step(trace));

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,16 +18,19 @@
 #include "engine/source_live.h"
 #include "recorder/record_options.h"
 #include "recorder/recorder.h"
+#include "replay/resume.h"
 
 struct record {
     const char *config_path;
     const char *output; /* NULL: record.path of the config */
-    int64_t steps, threads, announce_fd;
+    const char *resume; /* a trace to go on from instead of a config; or NULL */
+    int64_t steps, threads, announce_fd, at_step;
     const char *isa;
     struct cli_list sets;
     bool force, quiet, print_config;
     bool failure_told; /* that recording had to stop */
 
+    struct tdbg_trace *parent; /* that of --resume */
     struct tdbg_config *config;
     struct tdbg_backend *backend;
     struct tdbg_source_live *live;
@@ -34,7 +38,7 @@ struct record {
     struct tdbg_engine *engine;
     char *path; /* of the trace */
     struct tdbg_step_info last;
-    int64_t steps_done;
+    int64_t first_step, steps_done; /* steps_done counts from 0, also in a run that goes on */
 };
 
 /* --steps and --threads are short for --set; what stands later on the command line wins. */
@@ -53,11 +57,33 @@ static enum tdbg_status load_config(struct record *r, struct tdbg_err *err)
         snprintf(threads, sizeof threads, "engine.threads=%" PRId64, r->threads);
         sets[n++] = threads;
     }
-    TDBG_TRY(tdbg_config_load(r->config_path, sets, n, &r->config, err));
+    if (r->resume) {
+        TDBG_TRY(tdbg_trace_open(r->resume, &r->parent, err));
+        TDBG_TRY(tdbg_resume_config(r->parent, sets, n, &r->config, err));
+        TDBG_TRY(tdbg_resume_step(r->parent, r->at_step, &r->first_step, err));
+        r->config_path = tdbg_trace_info(r->parent)->config_path;
+    } else {
+        TDBG_TRY(tdbg_config_load(r->config_path, sets, n, &r->config, err));
+    }
     tdbg_engine_check_options(r->config, &tdbg_recorder_options, 1);
     tdbg_recorder_check_options(r->config);
     tdbg_source_live_check_files(r->config);
     TDBG_TRY(tdbg_config_result(r->config, err));
+out:
+    return st;
+}
+
+/* Sets the state to that of the trace, and checks that the rest of the run can follow it. */
+static enum tdbg_status go_on(struct record *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t total = tdbg_engine_info(r->engine)->total_steps;
+    TDBG_FAIL_IF(r->first_step >= total, USAGE,
+                 "the run has %" PRId64 " steps, and the keyframe is that before step %" PRId64
+                 "\nhint: --steps N makes the run longer, --at-step K begins earlier",
+                 total, r->first_step);
+    TDBG_TRY(tdbg_resume_state(r->parent, r->engine, r->first_step, err));
+    r->steps_done = r->first_step;
 out:
     return st;
 }
@@ -86,7 +112,33 @@ static enum tdbg_status build_engine(struct record *r, struct tdbg_err *err)
     TDBG_TRY(tdbg_engine_create(r->config, r->backend, tdbg_recorder_source(r->recorder),
                                 &r->engine, err));
     TDBG_TRY(tdbg_config_result(r->config, err));
-    TDBG_TRY(tdbg_engine_init_state(r->engine, err));
+    if (!r->resume)
+        TDBG_TRY(tdbg_engine_init_state(r->engine, err));
+    else
+        TDBG_TRY(go_on(r, err));
+out:
+    return st;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The trace to go on from, for the new one; chain is memory for it. */
+static enum tdbg_status describe_parent(const struct record *r, const char *dataset,
+                                        struct tdbg_recorder_parent *out, uint64_t *chain,
+                                        struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(tdbg_resume_check_dataset(r->parent, dataset, err));
+    TDBG_FAIL_IF(same_file(r->path, r->resume), USAGE, "%s is the trace to go on from", r->path);
+    TDBG_TRY(tdbg_trace_read_chain_before(r->parent, r->first_step, chain, err));
+    *out = (struct tdbg_recorder_parent){.uuid = tdbg_trace_info(r->parent)->uuid,
+                                         .chain = chain,
+                                         .plans = tdbg_trace_plans(r->parent)};
+    out->sites = tdbg_trace_sites(r->parent, &out->n_sites);
 out:
     return st;
 }
@@ -100,13 +152,19 @@ static enum tdbg_status open_trace(struct record *r, struct tdbg_err *err)
     FILE *out = open_memstream(&dataset, &dataset_bytes);
     struct tdbg_json json;
     struct tdbg_tap tap;
+    struct tdbg_recorder_parent parent;
+    uint64_t chain[TDBG_CHAIN_COUNT];
     TDBG_FAIL_IF(!environment || !out, NO_MEMORY, "no memory to describe the run");
     tdbg_json_init(&json, out, false);
     tdbg_source_live_print_json(r->live, &json);
     fclose(out);
     TDBG_FAIL_IF(!dataset, NO_MEMORY, "no memory to describe the run");
-    const struct tdbg_recorder_run run = {
-        .config_path = r->config_path, .environment = environment, .dataset = dataset};
+    const struct tdbg_recorder_run run = {.config_path = r->config_path,
+                                          .environment = environment,
+                                          .dataset = dataset,
+                                          .parent = r->parent ? &parent : NULL};
+    if (r->parent)
+        TDBG_TRY(describe_parent(r, dataset, &parent, chain, err));
     TDBG_TRY(
         tdbg_recorder_open(r->recorder, r->path, r->force, r->config, r->engine, &run, &tap, err));
     TDBG_TRY(tdbg_engine_set_taps(r->engine, &tap, 1, err));
@@ -125,10 +183,11 @@ static void announce(const struct record *r)
     fprintf(stderr,
             "tdbg: recording %s into %s: %" PRId64 " steps of %" PRId64 " samples, %" PRId64
             " parameters, %d sites, at most %s; cpu %s, %d thread%s\n",
-            r->config_path, r->path, info->total_steps, info->batch, info->param_elems,
-            (int)n_sites,
-            tdbg_convert_bytes_text(tdbg_recorder_estimate_bytes(r->recorder, info->total_steps),
-                                    size, sizeof size),
+            r->config_path, r->path, info->total_steps - r->first_step, info->batch,
+            info->param_elems, (int)n_sites,
+            tdbg_convert_bytes_text(
+                tdbg_recorder_estimate_bytes(r->recorder, info->total_steps - r->first_step), size,
+                sizeof size),
             r->backend->isa, r->backend->threads, r->backend->threads == 1 ? "" : "s");
 }
 
@@ -186,7 +245,7 @@ static void conclude(const struct record *r)
         return;
     }
     fprintf(stderr, "tdbg: %s has %" PRId64 " of %" PRId64 " steps, %s, last loss %.4g\n", r->path,
-            r->steps_done, tdbg_engine_info(r->engine)->total_steps,
+            r->steps_done - r->first_step, tdbg_engine_info(r->engine)->total_steps,
             tdbg_convert_bytes_text(tdbg_recorder_bytes(r->recorder), size, sizeof size),
             (double)r->last.loss);
 }
@@ -222,6 +281,7 @@ static void release(struct record *r)
     tdbg_recorder_destroy(r->recorder);
     tdbg_backend_cpu_destroy(r->backend);
     tdbg_source_live_destroy(r->live);
+    tdbg_trace_close(r->parent);
     tdbg_config_destroy(r->config);
     free(r->path);
 }
@@ -236,17 +296,31 @@ static enum tdbg_status print_config(const struct record *r, struct tdbg_err *er
     return TDBG_OK;
 }
 
+/* Who goes on with a trace gives no config. */
+static bool resumes(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--resume", 8) == 0 && (argv[i][8] == '\0' || argv[i][8] == '='))
+            return true;
+    }
+    return false;
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct record r = {.steps = -1, .threads = -1, .announce_fd = -1, .isa = "auto"};
+    struct record r = {.steps = -1, .threads = -1, .announce_fd = -1, .at_step = -1, .isa = "auto"};
     bool helped, failed;
     int n_words;
     const struct cli_option options[] = {
         {"--output", 'o', CLI_STRING, "FILE", &r.output, 0, 0,
          "The trace (default: record.path of the config)."},
         {"--steps", 0, CLI_INT, "N", &r.steps, 1, INT32_MAX, "Length of the run."},
+        {"--resume", 0, CLI_STRING, "TRACE", &r.resume, 0, 0,
+         "Go on with a recorded run, with its own config, from its last keyframe."},
+        {"--at-step", 0, CLI_INT, "K", &r.at_step, 0, INT64_MAX,
+         "With --resume: go on from the keyframe before step K."},
         {"--set", 0, CLI_LIST, "KEY=VALUE", &r.sets, 0, 0,
          "Set a key of the config; may be given several times."},
         {"--threads", 0, CLI_INT, "N", &r.threads, 0, 4096,
@@ -261,9 +335,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
          "Print the whole effective config with the origin of every value, and stop."},
     };
     TDBG_TRY(cli_parse_args(command, options, (int)(sizeof options / sizeof options[0]), argc, argv,
-                            &r.config_path, 1, &n_words, &helped, err));
+                            &r.config_path, resumes(argc, argv) ? 0 : 1, &n_words, &helped, err));
     if (helped)
         return 0;
+    TDBG_FAIL_IF(r.at_step >= 0 && !r.resume, USAGE, "--at-step goes with --resume TRACE");
     TDBG_FAIL_IF(r.announce_fd >= 0 && fcntl((int)r.announce_fd, F_GETFD) < 0, USAGE,
                  "'--announce-fd %" PRId64 "': no such descriptor is open", r.announce_fd);
     TDBG_TRY(load_config(&r, err));
@@ -287,6 +362,7 @@ const struct cli_command cli_record = {
     .usage = "CFG [-o FILE] [--steps N] [--set KEY=VALUE]...",
     .examples = "  tdbg record examples/fashion_mlp.cfg -o a.h5\n"
                 "  tdbg record train.cfg --steps 100 --set optimizer.lr=0.001 -o b.h5\n"
+                "  tdbg record --resume a.h5 --steps 800 -o more.h5\n"
                 "  tdbg record train.cfg --print-config\n",
     .run = run,
 };

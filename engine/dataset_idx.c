@@ -110,6 +110,7 @@ static enum tdbg_status load_file(struct tdbg_config *config, const char *key, s
 static void take_images(struct tdbg_dataset *out, struct idx_file *images)
 {
     out->shape.x_dtype = TDBG_DTYPE_U8;
+    out->shape.y_dtype = TDBG_DTYPE_I64;
     out->shape.x_ndim = images->ndim - 1;
     memcpy(out->shape.x_dims, images->dims + 1, (size_t)(images->ndim - 1) * sizeof(int64_t));
     out->shape.count = images->dims[0];

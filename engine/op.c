@@ -5,11 +5,9 @@
 #include <string.h>
 
 static const struct tdbg_op_class *const classes[] = {
-    &tdbg_op_linear,
-    &tdbg_op_relu,
-    &tdbg_op_flatten,
+    &tdbg_op_linear, &tdbg_op_relu, &tdbg_op_flatten, &tdbg_op_block, &tdbg_op_residual,
 };
-enum { N_CLASSES = sizeof classes / sizeof classes[0], MAX_MODEL_OPS = 4096 };
+enum { N_CLASSES = sizeof classes / sizeof classes[0], MAX_LIST_OPS = 4096, MAX_DEPTH = 16 };
 
 static const struct tdbg_option common_options[] = {
     {"name", TDBG_OPT_STRING, "", 0, 0, NULL, NULL, 0,
@@ -31,6 +29,55 @@ static bool is_name(const char *text)
            !strstr(text, "..");
 }
 
+/* The lists of ops that an item may hold. */
+static const char *const list_keys[] = {"body", "shortcut"};
+
+static void check_list(struct tdbg_config *config, const struct tdbg_cfg_node *list,
+                       const char *context, int depth);
+
+static void check_item(struct tdbg_config *config, const struct tdbg_cfg_node *item,
+                       const char *context, int depth)
+{
+    struct tdbg_kind kinds[N_CLASSES];
+    copy_kinds(kinds);
+    const int kind = tdbg_kind_check(config, item, "op", kinds, N_CLASSES, &common, context);
+    const struct tdbg_cfg_node *name = tdbg_cfg_find(item, "name");
+    if (name && name->type == TDBG_CFG_STRING && !is_name(name->s))
+        tdbg_config_report(config, name, "use letters, digits, '_', '-' and '.'",
+                           "\"%s\" cannot be the name of an op", name->s);
+    if (kind < 0)
+        return;
+    if (classes[kind]->check)
+        classes[kind]->check(config, item);
+    for (size_t i = 0; i < sizeof list_keys / sizeof list_keys[0]; i++) {
+        const struct tdbg_cfg_node *inner = tdbg_cfg_find(item, list_keys[i]);
+        char text[144];
+        if (!classes[kind]->expand || !inner || inner->type != TDBG_CFG_LIST)
+            continue;
+        if (inner->n_child == 0 && i == 0)
+            tdbg_config_report(config, inner, NULL, "'%s' of %s is empty", list_keys[i], context);
+        snprintf(text, sizeof text, "%.120s.%s", context, list_keys[i]);
+        check_list(config, inner, text, depth + 1);
+    }
+}
+
+static void check_list(struct tdbg_config *config, const struct tdbg_cfg_node *list,
+                       const char *context, int depth)
+{
+    if (list->n_child > MAX_LIST_OPS || depth > MAX_DEPTH) {
+        tdbg_config_report(config, list, NULL,
+                           depth > MAX_DEPTH ? "'%s': more than %d blocks inside of each other"
+                                             : "'%s' has more than %d ops",
+                           context, depth > MAX_DEPTH ? (int)MAX_DEPTH : (int)MAX_LIST_OPS);
+        return;
+    }
+    for (int i = 0; i < list->n_child; i++) {
+        char text[176];
+        snprintf(text, sizeof text, "%.144s[%d]", context, i);
+        check_item(config, list->child[i], text, depth);
+    }
+}
+
 void tdbg_op_check_options(struct tdbg_config *config, const struct tdbg_cfg_node *model)
 {
     if (!model || model->type != TDBG_CFG_LIST)
@@ -39,22 +86,7 @@ void tdbg_op_check_options(struct tdbg_config *config, const struct tdbg_cfg_nod
         tdbg_config_report(config, model,
                            "for example: model = ( { op = \"linear\"; out = 10; } );",
                            "'model' is empty");
-    if (model->n_child > MAX_MODEL_OPS) {
-        tdbg_config_report(config, model, NULL, "'model' has %d ops; at most %d are supported",
-                           model->n_child, MAX_MODEL_OPS);
-        return;
-    }
-    struct tdbg_kind kinds[N_CLASSES];
-    copy_kinds(kinds);
-    for (int i = 0; i < model->n_child; i++) {
-        char context[64];
-        snprintf(context, sizeof context, "model[%d]", i);
-        tdbg_kind_check(config, model->child[i], "op", kinds, N_CLASSES, &common, context);
-        const struct tdbg_cfg_node *name = tdbg_cfg_find(model->child[i], "name");
-        if (name && name->type == TDBG_CFG_STRING && !is_name(name->s))
-            tdbg_config_report(config, name, "use letters, digits, '_', '-' and '.'",
-                               "\"%s\" cannot be the name of an op", name->s);
-    }
+    check_list(config, model, "model", 0);
 }
 
 void tdbg_op_print_options(FILE *out)

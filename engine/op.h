@@ -1,5 +1,6 @@
 /* What an op is: a kind with its config keys, a shape rule, and forward and backward over a
- * backend. One op, one op_*.c; op.c holds the table of all of them. */
+ * backend. One op, one op_*.c; op.c holds the table of all of them. A kind may also stand for
+ * several nodes ("residual", "attention"): its expand() adds them. */
 #ifndef TDBG_ENGINE_OP_H
 #define TDBG_ENGINE_OP_H
 
@@ -12,31 +13,60 @@ struct tdbg_op_run {
     const struct tdbg_backend *backend;
     const struct tdbg_node *node;
     int64_t rows;
-    const float *x;  /* (rows, input shape) */
-    float *y;        /* (rows, output shape) */
-    const float *dy; /* (rows, output shape); backward */
-    float *dx;       /* (rows, input shape), overwritten; NULL: nobody needs it; backward */
+    const float *x;       /* (rows, shape of input 0) */
+    const float *x2;      /* (rows, shape of input 1), or NULL */
+    const int32_t *index; /* input 0 where it holds token numbers instead of values; x is NULL */
+    float *y;             /* (rows, output shape) */
+    const float *dy;      /* (rows, output shape); backward */
+    float *dx, *dx2;      /* as x and x2, overwritten; NULL: nobody needs it; backward */
     const float *const *param; /* (n_params) */
     float *const *grad;        /* (n_params), overwritten; backward */
+    float *const *buffer;      /* (n_buffers): this lane's; a training forward may update them */
+    float *saved;              /* (saved_elems()): kept from forward to backward of one part */
     void *workspace;           /* workspace_bytes() bytes */
+    bool training;             /* false: evaluation */
+    uint64_t seed;             /* of the run */
+    int64_t step;
+    int64_t first_sample; /* position of row 0 in the step's global batch */
 };
 
 struct tdbg_op_class {
     struct tdbg_kind kind; /* name and config keys, besides `op` and `name` */
     bool is_view;          /* the output is the input's memory with another shape */
-    /* Sets node->ndim, dims and, through tdbg_graph_add_param, parameters, from the input's shape.
-     * Returns false after a diagnostic. */
-    bool (*shape)(struct tdbg_graph_build *build, struct tdbg_node *node,
-                  const struct tdbg_shape *input);
+    bool takes_index;      /* reads token numbers: run->index, not run->x */
+    bool is_hidden; /* not a kind of the config: only other kinds' expand() makes such nodes */
+    /* Checks what the option table cannot; NULL: nothing. */
+    void (*check)(struct tdbg_config *config, const struct tdbg_cfg_node *cfg);
+    /* The checked config keys as a struct of the op's own in the graph's arena, which becomes
+     * node->settings; NULL: there is nothing to read. */
+    const void *(*read)(struct tdbg_graph_build *build, const struct tdbg_cfg_node *cfg);
+    /* Sets node->shape and, through tdbg_graph_add_param and _add_buffer, what it has, from its
+     * inputs' shapes (node->in_shape, n_inputs). Returns false after a diagnostic. */
+    bool (*shape)(struct tdbg_graph_build *build, struct tdbg_node *node);
+    /* For kinds that stand for several nodes: adds them (tdbg_graph_add_node), reading node *at,
+     * and sets *at to the last one. Returns false after a diagnostic. All below is unused then. */
+    bool (*expand)(struct tdbg_graph_build *build, const struct tdbg_cfg_node *cfg,
+                   const char *name, int32_t *at);
     size_t (*workspace_bytes)(const struct tdbg_backend *backend, const struct tdbg_node *node,
-                              int64_t rows); /* NULL: none */
+                              int64_t rows);                            /* NULL: none */
+    int64_t (*saved_elems)(const struct tdbg_node *node, int64_t rows); /* NULL: none */
     void (*forward)(const struct tdbg_op_run *run);
     void (*backward)(const struct tdbg_op_run *run);
 };
 
-extern const struct tdbg_op_class tdbg_op_linear, tdbg_op_relu, tdbg_op_flatten;
+extern const struct tdbg_op_class tdbg_op_linear, tdbg_op_relu, tdbg_op_flatten, tdbg_op_add,
+    tdbg_op_block, tdbg_op_residual;
 
-/* Checks the items of a `model` list: kinds, keys, names. */
+/* Settings of linear, for kinds that expand to one. */
+struct tdbg_linear {
+    int64_t out;
+    bool bias;
+    struct tdbg_init_choice init;
+    const char *weight_name, *bias_name; /* of the parameters; NULL: "<name>.weight", ".bias" */
+    const char *tie;                     /* op whose first parameter is the weight, or NULL */
+};
+
+/* Checks the items of a `model` list and of the lists inside of it: kinds, keys, names. */
 void tdbg_op_check_options(struct tdbg_config *config, const struct tdbg_cfg_node *model);
 void tdbg_op_print_options(FILE *out);
 

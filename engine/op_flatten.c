@@ -1,11 +1,10 @@
 /* flatten: a sample of any shape as one row; the same memory with another shape. */
 #include "engine/op.h"
 
-static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node,
-                  const struct tdbg_shape *input)
+static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
 {
     (void)build;
-    node->shape = (struct tdbg_shape){.ndim = 1, .dims = {tdbg_shape_elems(input)}};
+    node->shape = (struct tdbg_shape){.ndim = 1, .dims = {node->in_elems[0]}};
     return true;
 }
 

@@ -7,65 +7,120 @@ static const struct tdbg_option options[] = {
     {"out", TDBG_OPT_INT, "features", 1, 1 << 24, NULL, NULL, TDBG_OPT_REQUIRED,
      "Features of the output."},
     {"bias", TDBG_OPT_BOOL, "", 0, 0, NULL, "true", 0, "Add a learned bias."},
-    {"init", TDBG_OPT_ENUM, "", 0, 0, "default|zeros", "\"default\"", 0,
-     "Initial values; default is uniform in +-1/sqrt(in), as in PyTorch."},
+    TDBG_INIT_OPTIONS("default is uniform in +-1/sqrt(in)"),
+    {"tie", TDBG_OPT_STRING, "", 0, 0, NULL, NULL, 0,
+     "Name of an earlier op, usually an embedding, whose weight (out, in) this op uses as its "
+     "own."},
 };
 
-static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node,
-                  const struct tdbg_shape *input)
+static const void *read_settings(struct tdbg_graph_build *build, const struct tdbg_cfg_node *cfg)
 {
-    if (input->ndim != 1) {
-        char text[128];
-        tdbg_config_report(build->config, node->cfg, "put { op = \"flatten\"; } in front of it",
-                           "linear '%s' wants samples of shape (features), not %s", node->name,
-                           tdbg_shape_text(input, text, sizeof text));
-        return false;
-    }
-    int64_t in = input->dims[0], out = tdbg_cfg_int(node->cfg, "out");
-    if (in > TDBG_MAX_PARAM_ELEMS / out) {
+    struct tdbg_linear *s = tdbg_arena_alloc(build->graph->arena, sizeof *s);
+    const struct tdbg_cfg_node *tie = tdbg_cfg_find(cfg, "tie");
+    *s = (struct tdbg_linear){.out = tdbg_cfg_int(cfg, "out"),
+                              .bias = tdbg_cfg_bool(cfg, "bias"),
+                              .init = tdbg_init_read(cfg),
+                              .tie = tie ? tie->s : NULL};
+    return s;
+}
+
+static bool check_input(struct tdbg_graph_build *build, const struct tdbg_node *node)
+{
+    char text[128];
+    const struct tdbg_shape *in = &node->in_shape[0];
+    const int64_t features = in->ndim > 0 ? in->dims[in->ndim - 1] : 0;
+    const struct tdbg_linear *s = node->settings;
+    /* rows of a picture are hardly meant as the positions of a sequence */
+    const bool picture = node->input[0] == TDBG_NODE_INPUT_X &&
+                         build->graph->data[TDBG_SET_TRAIN].x_dtype == TDBG_DTYPE_U8;
+    if (in->ndim == 1 || (in->ndim == 2 && !picture)) {
+        if (features <= TDBG_MAX_PARAM_ELEMS / s->out)
+            return true;
         tdbg_config_report(build->config, node->cfg, NULL,
                            "linear '%s' would have a weight of %lld x %lld elements; at most 2^31 "
                            "are supported",
-                           node->name, (long long)out, (long long)in);
+                           node->name, (long long)s->out, (long long)features);
         return false;
     }
-    node->shape = (struct tdbg_shape){.ndim = 1, .dims = {out}};
-    bool zeros = strcmp(tdbg_cfg_string(node->cfg, "init"), "zeros") == 0;
+    tdbg_config_report(build->config, node->cfg, "put { op = \"flatten\"; } in front of it",
+                       "linear '%s' wants samples of shape (features), not %s", node->name,
+                       tdbg_shape_text(in, text, sizeof text));
+    return false;
+}
+
+static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
+{
+    const struct tdbg_linear *s = node->settings;
+    if (!check_input(build, node))
+        return false;
+    node->shape = node->in_shape[0];
+    int64_t *last = &node->shape.dims[node->shape.ndim - 1];
+    const int64_t in = *last;
+    *last = s->out;
     /* kaiming_uniform(a = sqrt(5)) has the bound sqrt(6 / ((1 + 5) in)) = 1 / sqrt(in). */
-    double bound = zeros ? 0 : 1 / sqrt((double)in);
-    tdbg_graph_add_param(build, node, "weight", (struct tdbg_shape){2, {out, in}}, bound);
-    if (tdbg_cfg_bool(node->cfg, "bias"))
-        tdbg_graph_add_param(build, node, "bias", (struct tdbg_shape){1, {out}}, bound);
+    const struct tdbg_init standard = {TDBG_INIT_UNIFORM, 1 / sqrt((double)in)};
+    const struct tdbg_init init = tdbg_init_weight(&s->init, in, s->out, standard);
+    const bool is_standard = init.kind == standard.kind && init.scale == standard.scale;
+    const struct tdbg_shape weight = {2, {s->out, in}};
+    if (!s->tie)
+        tdbg_graph_add_param(build, node, "weight", s->weight_name, weight, init);
+    else if (!tdbg_graph_share_param(build, node, s->tie, weight))
+        return false;
+    if (s->bias) /* any other choice is one for weights, beside which biases begin with zero */
+        tdbg_graph_add_param(build, node, "bias", s->bias_name, (struct tdbg_shape){1, {s->out}},
+                             is_standard ? standard : (struct tdbg_init){TDBG_INIT_ZEROS, 0});
     return true;
 }
 
-static struct tdbg_gemm forward_product(const struct tdbg_node *node, int64_t rows)
+/* Features in and out, and rows of the product: one per sample and position. */
+struct sizes {
+    int64_t in, out, rows;
+};
+
+static struct sizes sizes_of(const struct tdbg_node *node, int64_t rows)
 {
-    int64_t in = node->in_elems, out = node->elems;
-    return (struct tdbg_gemm){
-        .m = rows, .n = out, .k = in, .lda = in, .ldb = in, .trans_b = true, .ldc = out};
+    const struct tdbg_shape *in = &node->in_shape[0];
+    const int64_t features = in->dims[in->ndim - 1];
+    return (struct sizes){.in = features,
+                          .out = node->shape.dims[node->shape.ndim - 1],
+                          .rows = rows * (features > 0 ? node->in_elems[0] / features : 0)};
+}
+
+static struct tdbg_gemm forward_product(struct sizes s)
+{
+    return (struct tdbg_gemm){.m = s.rows,
+                              .n = s.out,
+                              .k = s.in,
+                              .lda = s.in,
+                              .ldb = s.in,
+                              .trans_b = true,
+                              .ldc = s.out};
 }
 
 /* dW (out, in) = dy^T (out, rows) x (rows, in) */
-static struct tdbg_gemm weight_product(const struct tdbg_node *node, int64_t rows)
+static struct tdbg_gemm weight_product(struct sizes s)
 {
-    int64_t in = node->in_elems, out = node->elems;
-    return (struct tdbg_gemm){
-        .m = out, .n = in, .k = rows, .lda = out, .trans_a = true, .ldb = in, .ldc = in};
+    return (struct tdbg_gemm){.m = s.out,
+                              .n = s.in,
+                              .k = s.rows,
+                              .lda = s.out,
+                              .trans_a = true,
+                              .ldb = s.in,
+                              .ldc = s.in};
 }
 
 /* dx (rows, in) = dy (rows, out) W (out, in) */
-static struct tdbg_gemm input_product(const struct tdbg_node *node, int64_t rows)
+static struct tdbg_gemm input_product(struct sizes s)
 {
-    int64_t in = node->in_elems, out = node->elems;
-    return (struct tdbg_gemm){.m = rows, .n = in, .k = out, .lda = out, .ldb = in, .ldc = in};
+    return (struct tdbg_gemm){
+        .m = s.rows, .n = s.in, .k = s.out, .lda = s.out, .ldb = s.in, .ldc = s.in};
 }
 
 static size_t workspace_bytes(const struct tdbg_backend *backend, const struct tdbg_node *node,
                               int64_t rows)
 {
-    const struct tdbg_gemm products[] = {forward_product(node, rows), weight_product(node, rows),
-                                         input_product(node, rows)};
+    const struct sizes s = sizes_of(node, rows);
+    const struct tdbg_gemm products[] = {forward_product(s), weight_product(s), input_product(s)};
     size_t most = 0;
     for (int i = 0; i < 3; i++) {
         size_t bytes = backend->gemm_workspace_bytes(backend->context, &products[i]);
@@ -76,7 +131,7 @@ static size_t workspace_bytes(const struct tdbg_backend *backend, const struct t
 
 static void forward(const struct tdbg_op_run *run)
 {
-    struct tdbg_gemm y = forward_product(run->node, run->rows);
+    struct tdbg_gemm y = forward_product(sizes_of(run->node, run->rows));
     y.a = run->x;
     y.b = run->param[0];
     y.c = run->y;
@@ -87,15 +142,16 @@ static void forward(const struct tdbg_op_run *run)
 static void backward(const struct tdbg_op_run *run)
 {
     const struct tdbg_backend *be = run->backend;
-    struct tdbg_gemm dw = weight_product(run->node, run->rows);
+    const struct sizes s = sizes_of(run->node, run->rows);
+    struct tdbg_gemm dw = weight_product(s);
     dw.a = run->dy;
     dw.b = run->x;
     dw.c = run->grad[0];
     be->gemm(be->context, &dw, run->workspace);
     if (run->node->n_params > 1)
-        be->reduce_rows(be->context, run->rows, run->node->elems, run->dy, run->grad[1]);
+        be->reduce_rows(be->context, s.rows, s.out, run->dy, run->grad[1]);
     if (run->dx) {
-        struct tdbg_gemm dx = input_product(run->node, run->rows);
+        struct tdbg_gemm dx = input_product(s);
         dx.a = run->dy;
         dx.b = run->param[0];
         dx.c = run->dx;
@@ -105,6 +161,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_linear = {
     .kind = {"linear", {options, sizeof options / sizeof options[0]}},
+    .read = read_settings,
     .shape = shape,
     .workspace_bytes = workspace_bytes,
     .forward = forward,

@@ -1,11 +1,10 @@
 /* relu: y = max(x, 0), element by element. */
 #include "engine/op.h"
 
-static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node,
-                  const struct tdbg_shape *input)
+static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
 {
     (void)build;
-    node->shape = *input;
+    node->shape = node->in_shape[0];
     return true;
 }
 

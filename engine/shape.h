@@ -2,9 +2,11 @@
 #ifndef TDBG_ENGINE_SHAPE_H
 #define TDBG_ENGINE_SHAPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { TDBG_MAX_SHAPE = 6 };
 #define TDBG_MAX_PARAM_ELEMS (INT64_C(1) << 31)
@@ -20,6 +22,11 @@ static inline int64_t tdbg_shape_elems(const struct tdbg_shape *shape)
     for (int32_t d = 0; d < shape->ndim; d++)
         n *= shape->dims[d];
     return n;
+}
+
+static inline bool tdbg_shape_equal(const struct tdbg_shape *a, const struct tdbg_shape *b)
+{
+    return a->ndim == b->ndim && memcmp(a->dims, b->dims, (size_t)a->ndim * sizeof a->dims[0]) == 0;
 }
 
 /* "(28, 28)" into buf; returns buf. */

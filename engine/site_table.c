@@ -10,6 +10,7 @@ struct layout {
     int32_t n;
     int32_t lanes, accumulate;
     int64_t rows; /* of the largest part */
+    enum tdbg_dtype activations;
 };
 
 enum where { OF_STEP, OF_LANE, OF_PART };
@@ -68,17 +69,20 @@ static void put_samples(struct layout *l, const struct tdbg_graph *g, struct tdb
     s.dtype = train->x_dtype;
     t->samples_x = put(l, OF_PART, batched(l, s, &g->sample));
     s.name = "samples/y";
-    s.dtype = TDBG_DTYPE_I64;
-    t->samples_y = put(l, OF_PART, batched(l, s, &scalar));
+    s.dtype = train->y_dtype;
+    struct tdbg_shape target = {.ndim = train->y_ndim};
+    memcpy(target.dims, train->y_dims, (size_t)train->y_ndim * sizeof target.dims[0]);
+    t->samples_y = put(l, OF_PART, batched(l, s, &target));
 }
 
 static void put_input(struct layout *l, const struct tdbg_graph *g, struct tdbg_site_table *t)
 {
+    const bool tokens = g->data[TDBG_SET_TRAIN].vocab > 0;
     struct tdbg_site s = {.name = "input/x",
-                          .op = "to_f32",
+                          .op = tokens ? "tokens" : "to_f32",
                           .unit = "",
                           .stage = TDBG_STAGE_INPUT,
-                          .dtype = TDBG_DTYPE_F32};
+                          .dtype = tokens ? TDBG_DTYPE_I32 : l->activations};
     t->input[0] = -1;
     if (g->n_transforms == 0)
         t->input[0] = put(l, OF_PART, batched(l, s, &g->sample));
@@ -93,7 +97,7 @@ static void put_input(struct layout *l, const struct tdbg_graph *g, struct tdbg_
 
 static void put_forward(struct layout *l, const struct tdbg_graph *g, struct tdbg_site_table *t)
 {
-    struct tdbg_site s = {.unit = "", .stage = TDBG_STAGE_FWD, .dtype = TDBG_DTYPE_F32};
+    struct tdbg_site s = {.unit = "", .stage = TDBG_STAGE_FWD, .dtype = l->activations};
     for (int32_t i = 0; i < g->n_nodes; i++) {
         s.name = site_name(l, "fwd", g->nodes[i].name, "");
         s.op = g->nodes[i].op->kind.name;
@@ -101,31 +105,33 @@ static void put_forward(struct layout *l, const struct tdbg_graph *g, struct tdb
     }
     const struct tdbg_shape scalar = {0};
     s.stage = TDBG_STAGE_LOSS;
-    s.unit = "nat";
-    s.op = "cross_entropy";
+    s.dtype = TDBG_DTYPE_F32;
+    s.unit = tdbg_loss_unit(&g->loss);
+    s.op = tdbg_loss_kind(&g->loss);
     s.name = "loss/sample";
     t->loss_sample = put(l, OF_PART, batched(l, s, &scalar));
     s.op = "sum";
     s.name = "loss/sum";
     t->loss_sum = put(l, OF_PART, s);
-    s.op = g->loss_mean ? "mean" : "sum";
+    s.op = g->loss.mean ? "mean" : "sum";
     s.name = "loss";
     t->loss = put(l, OF_STEP, s);
 }
 
 static void put_backward(struct layout *l, const struct tdbg_graph *g, struct tdbg_site_table *t)
 {
-    struct tdbg_site s = {.unit = "", .stage = TDBG_STAGE_BWD, .dtype = TDBG_DTYPE_F32};
+    struct tdbg_site s = {.unit = "", .stage = TDBG_STAGE_BWD, .dtype = l->activations};
     for (int32_t i = g->n_nodes - 1; i >= 0; i--) {
         t->bwd[i] = -1;
         if (!g->nodes[i].needs_grad)
             continue;
         s.name = site_name(l, "bwd", g->nodes[i].name, "");
-        /* the gradient of a node's output is made by the backward of the op that reads it */
+        /* the gradient of a node's output is made by the backward of the ops that read it */
+        const int32_t reader = g->nodes[i].last_reader;
         if (l->sites)
             s.op = tdbg_arena_printf(l->arena, "%s_backward",
-                                     i + 1 < g->n_nodes ? g->nodes[i + 1].op->kind.name
-                                                        : "cross_entropy");
+                                     reader >= 0 ? g->nodes[reader].op->kind.name
+                                                 : tdbg_loss_kind(&g->loss));
         t->bwd[i] = put(l, OF_PART, batched(l, s, &g->nodes[i].shape));
     }
 }
@@ -137,7 +143,10 @@ static void put_gradients(struct layout *l, const struct tdbg_graph *g, enum tdb
     struct tdbg_site s = {.unit = "", .stage = stage, .dtype = TDBG_DTYPE_F32, .op = op};
     for (int32_t i = g->n_nodes - 1; i >= 0; i--) {
         const struct tdbg_node *node = &g->nodes[i];
-        for (int32_t p = node->first_param; p < node->first_param + node->n_params; p++) {
+        for (int32_t k = 0; k < node->n_params; k++) {
+            const int32_t p = node->param[k];
+            if (g->params[p].node != i) /* shared: its gradient is whole when its owner has run */
+                continue;
             s.name = site_name(l, tdbg_stage_text(stage), g->params[p].name, "");
             out[p] = put(l, where, with_shape(s, &g->params[p].shape));
         }
@@ -146,18 +155,44 @@ static void put_gradients(struct layout *l, const struct tdbg_graph *g, enum tdb
 
 static void put_reduction(struct layout *l, const struct tdbg_graph *g, struct tdbg_site_table *t)
 {
-    struct tdbg_site s = {.unit = "nat", .dtype = TDBG_DTYPE_F32};
+    const bool varies = tdbg_loss_divisor_varies(&g->loss);
+    struct tdbg_site s = {.unit = tdbg_loss_unit(&g->loss), .dtype = TDBG_DTYPE_F32};
+    struct tdbg_site divisor = {.unit = "", .dtype = TDBG_DTYPE_F32};
     put_gradients(l, g, TDBG_STAGE_REDUCE_IN, "accumulate", OF_LANE, t->reduce_in);
     s.stage = TDBG_STAGE_REDUCE_IN;
     s.op = "accumulate";
     s.name = "reduce_in/loss";
     t->reduce_in_loss = put(l, OF_LANE, s);
+    divisor.stage = TDBG_STAGE_REDUCE_IN;
+    divisor.op = "accumulate";
+    divisor.name = "reduce_in/divisor";
+    t->reduce_in_divisor = varies ? put(l, OF_LANE, divisor) : -1;
     put_gradients(l, g, TDBG_STAGE_REDUCE_OUT, "all_reduce", OF_STEP, t->reduce_out);
     s.stage = TDBG_STAGE_REDUCE_OUT;
     s.op = "all_reduce";
     s.name = "reduce_out/loss";
     t->reduce_out_loss = put(l, OF_STEP, s);
+    divisor.stage = TDBG_STAGE_REDUCE_OUT;
+    divisor.op = "all_reduce";
+    divisor.name = "reduce_out/divisor";
+    t->reduce_out_divisor = varies ? put(l, OF_STEP, divisor) : -1;
     put_gradients(l, g, TDBG_STAGE_GRAD, "divide", OF_STEP, t->grad);
+}
+
+static void put_clip(struct layout *l, const struct tdbg_graph *g, const struct tdbg_clip *clip,
+                     const struct tdbg_param_setting *settings, struct tdbg_site_table *t)
+{
+    struct tdbg_site s = {.name = "clip/norm",
+                          .op = "norm",
+                          .unit = "",
+                          .stage = TDBG_STAGE_CLIP,
+                          .dtype = TDBG_DTYPE_F32};
+    t->clip_norm = clip->norm > 0 ? put(l, OF_STEP, s) : -1;
+    s.op = "clip";
+    for (int32_t p = g->n_params - 1; tdbg_clip_is_on(clip) && p >= 0; p--) {
+        s.name = site_name(l, "clip", g->params[p].name, "");
+        t->clip[p] = settings[p].frozen ? -1 : put(l, OF_STEP, with_shape(s, &g->params[p].shape));
+    }
 }
 
 static void put_items(struct layout *l, const struct tdbg_graph *g,
@@ -166,12 +201,19 @@ static void put_items(struct layout *l, const struct tdbg_graph *g,
 {
     struct tdbg_site s = {.unit = "", .stage = stage, .dtype = TDBG_DTYPE_F32};
     for (int32_t i = 0; i < n_items; i++) {
-        bool is_param = items[i].state < 0;
-        if ((stage == TDBG_STAGE_OPTIM && is_param) || (stage == TDBG_STAGE_PARAM && !is_param))
+        const struct tdbg_state_item *item = &items[i];
+        const bool is_optim = item->state >= 0;
+        if ((stage == TDBG_STAGE_OPTIM && !is_optim) || (stage == TDBG_STAGE_PARAM && is_optim))
             continue;
-        s.op = stage == TDBG_STAGE_STATE ? "state" : tdbg_optimizer_kind(optimizer);
-        s.name = site_name(l, tdbg_stage_text(stage), items[i].name, "");
-        out[i] = put(l, OF_STEP, with_shape(s, &g->params[items[i].param].shape));
+        const bool buffer = item->buffer >= 0;
+        s.op = stage == TDBG_STAGE_STATE ? "state"
+               : buffer                  ? g->nodes[g->buffers[item->buffer].node].op->kind.name
+                                         : tdbg_optimizer_kind(optimizer);
+        s.name = site_name(l, tdbg_stage_text(stage),
+                           buffer ? g->buffers[item->buffer].name : item->name, "");
+        out[i] = put(l, OF_STEP, with_shape(s, tdbg_state_item_shape(g, item)));
+        if (buffer && l->sites)
+            l->sites[out[i]].lane = item->lane;
     }
 }
 
@@ -182,37 +224,58 @@ static void put_eval(struct layout *l, const struct tdbg_graph *g, struct tdbg_s
         return;
     struct tdbg_site s = {.stage = TDBG_STAGE_EVAL, .dtype = TDBG_DTYPE_F32};
     s.name = "eval/loss";
-    s.op = "cross_entropy";
-    s.unit = "nat";
+    s.op = tdbg_loss_kind(&g->loss);
+    s.unit = tdbg_loss_unit(&g->loss);
     t->eval_loss = put(l, OF_STEP, s);
+    if (!tdbg_loss_has_accuracy(&g->loss))
+        return;
     s.name = "eval/accuracy";
     s.op = "accuracy";
     s.unit = "";
     t->eval_accuracy = put(l, OF_STEP, s);
 }
 
-struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *g,
-                                              const struct tdbg_optimizer *optimizer, int32_t *n)
+const struct tdbg_shape *tdbg_state_item_shape(const struct tdbg_graph *graph,
+                                               const struct tdbg_state_item *item)
 {
-    int32_t total = g->n_params * (1 + optimizer->n_states), k = 0;
+    return item->buffer >= 0 ? &graph->buffers[item->buffer].shape
+                             : &graph->params[item->param].shape;
+}
+
+static const char *buffer_name(struct tdbg_graph *g, int32_t buffer, int32_t lane)
+{
+    const char *name = g->buffers[buffer].name;
+    return lane == 0 ? name : tdbg_arena_printf(g->arena, "%s.lane%d", name, (int)lane);
+}
+
+struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *g,
+                                              const struct tdbg_optimizer *optimizer, int32_t lanes,
+                                              int32_t *n)
+{
+    int32_t total = g->n_params * (1 + optimizer->n_states) + g->n_buffers * lanes, k = 0;
     struct tdbg_state_item *items = tdbg_arena_alloc(g->arena, (size_t)total * sizeof *items);
     for (int32_t p = 0; p < g->n_params; p++)
-        items[k++] = (struct tdbg_state_item){g->params[p].name, p, -1};
+        items[k++] = (struct tdbg_state_item){g->params[p].name, p, -1, -1, TDBG_LANE_ALL};
     for (int32_t p = 0; p < g->n_params; p++) {
         for (int32_t s = 0; s < optimizer->n_states; s++)
             items[k++] =
                 (struct tdbg_state_item){tdbg_arena_printf(g->arena, "%s.%s", g->params[p].name,
                                                            tdbg_optimizer_state_name(optimizer, s)),
-                                         p, s};
+                                         p, s, -1, TDBG_LANE_ALL};
+    }
+    for (int32_t b = 0; b < g->n_buffers; b++) {
+        for (int32_t lane = 0; lane < lanes; lane++)
+            items[k++] = (struct tdbg_state_item){buffer_name(g, b, lane), -1, -1, b, lane};
     }
     *n = total;
     return items;
 }
 
-struct tdbg_site_table tdbg_site_table_build(struct tdbg_graph *g,
-                                             const struct tdbg_optimizer *optimizer,
-                                             const struct tdbg_state_item *items, int32_t n_items,
-                                             int64_t batch, int32_t lanes, int32_t accumulate)
+struct tdbg_site_table
+tdbg_site_table_build(struct tdbg_graph *g, const struct tdbg_optimizer *optimizer,
+                      const struct tdbg_state_item *items, int32_t n_items, int64_t batch,
+                      int32_t lanes, int32_t accumulate, enum tdbg_dtype activations,
+                      const struct tdbg_clip *clip, const struct tdbg_param_setting *settings)
 {
     struct tdbg_site_table t = {0};
     size_t word = sizeof(int32_t), n_params = (size_t)g->n_params;
@@ -224,10 +287,12 @@ struct tdbg_site_table tdbg_site_table_build(struct tdbg_graph *g,
     t.reduce_in = tdbg_arena_alloc(g->arena, n_params * word);
     t.reduce_out = tdbg_arena_alloc(g->arena, n_params * word);
     t.grad = tdbg_arena_alloc(g->arena, n_params * word);
+    t.clip = tdbg_arena_alloc(g->arena, n_params * word);
     struct layout l = {.arena = g->arena,
                        .lanes = lanes,
                        .accumulate = accumulate,
-                       .rows = tdbg_site_part_rows(batch, lanes, accumulate)};
+                       .rows = tdbg_site_part_rows(batch, lanes, accumulate),
+                       .activations = activations};
     for (int pass = 0; pass < 2; pass++) {
         struct tdbg_site lr = {.name = "hyper/lr",
                                .op = "schedule",
@@ -242,6 +307,7 @@ struct tdbg_site_table tdbg_site_table_build(struct tdbg_graph *g,
         put_forward(&l, g, &t);
         put_backward(&l, g, &t);
         put_reduction(&l, g, &t);
+        put_clip(&l, g, clip, settings, &t);
         put_items(&l, g, optimizer, items, n_items, TDBG_STAGE_OPTIM, t.after);
         put_items(&l, g, optimizer, items, n_items, TDBG_STAGE_PARAM, t.after);
         put_eval(&l, g, &t);

@@ -7,6 +7,7 @@
 #define TDBG_ENGINE_SITE_TABLE_H
 
 #include "base/site.h"
+#include "engine/gradient_clip.h"
 #include "engine/graph.h"
 #include "engine/optimizer.h"
 
@@ -25,27 +26,41 @@ struct tdbg_site_table {
     int32_t *reduce_in; /* (n_params), per lane */
     int32_t reduce_in_loss;
     int32_t *reduce_out, reduce_out_loss;
+    int32_t reduce_in_divisor, reduce_out_divisor; /* where the divisor varies */
     int32_t *grad;
-    int32_t *after; /* (n_items): optimizer state and parameters after the step */
+    int32_t clip_norm, *clip; /* (n_params) */
+    int32_t *after;           /* (n_items): optimizer state and parameters after the step */
     int32_t eval_loss, eval_accuracy;
 };
 
-/* State items: all parameters, then for each parameter its optimizer states. */
+/* State items: all parameters, then for each parameter its optimizer states, then every buffer,
+ * each with all its lanes. */
 struct tdbg_state_item {
-    const char *name; /* "fc1.weight", "fc1.weight.exp_avg" */
-    int32_t param;
-    int32_t state; /* -1: the parameter itself */
+    /* "fc1.weight", "fc1.weight.exp_avg", "bn1.running_mean"; lane k > 0 of a buffer ends in
+     * ".lane<k>" */
+    const char *name;
+    int32_t param;  /* -1: a buffer */
+    int32_t state;  /* -1: the parameter itself */
+    int32_t buffer; /* -1: none */
+    int32_t lane;   /* of a buffer; else TDBG_LANE_ALL */
 };
 
 /* Number of items of a graph under an optimizer, and the list in the graph's arena. */
 struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *graph,
-                                              const struct tdbg_optimizer *optimizer, int32_t *n);
+                                              const struct tdbg_optimizer *optimizer, int32_t lanes,
+                                              int32_t *n);
 
-/* Lays the table out in the graph's arena. batch: samples per step, global. */
-struct tdbg_site_table tdbg_site_table_build(struct tdbg_graph *graph,
-                                             const struct tdbg_optimizer *optimizer,
-                                             const struct tdbg_state_item *items, int32_t n_items,
-                                             int64_t batch, int32_t lanes, int32_t accumulate);
+/* Shape of an item. */
+const struct tdbg_shape *tdbg_state_item_shape(const struct tdbg_graph *graph,
+                                               const struct tdbg_state_item *item);
+
+/* Lays the table out in the graph's arena. batch: samples per step, global; activations: dtype of
+ * what ops give and of its gradients; settings (n_params). */
+struct tdbg_site_table
+tdbg_site_table_build(struct tdbg_graph *graph, const struct tdbg_optimizer *optimizer,
+                      const struct tdbg_state_item *items, int32_t n_items, int64_t batch,
+                      int32_t lanes, int32_t accumulate, enum tdbg_dtype activations,
+                      const struct tdbg_clip *clip, const struct tdbg_param_setting *settings);
 
 /* Samples [*lo, *hi) of a global batch of n belong to micro-batch `micro` of lane `lane`. */
 void tdbg_site_part_range(int64_t n, int32_t lanes, int32_t accumulate, int32_t lane, int32_t micro,

@@ -11,26 +11,46 @@
 
 enum { TDBG_SET_TRAIN, TDBG_SET_EVAL, TDBG_SET_COUNT };
 
-/* What a set of samples holds. Targets (y) are one i64 class index per sample. */
+/* What a set of samples holds; shapes are per sample.
+ *   x: u8 or f32 of any shape (images are (C, H, W) or (H, W)), or i32 tokens (T)
+ *   y: i64 class indices, () one per sample or (T) one per token; or f32 targets of any shape */
 struct tdbg_data_shape {
-    enum tdbg_dtype x_dtype;
-    int32_t x_ndim; /* per sample */
-    int64_t x_dims[TDBG_MAX_DIMS];
+    enum tdbg_dtype x_dtype, y_dtype;
+    int32_t x_ndim, y_ndim;
+    int64_t x_dims[TDBG_MAX_DIMS], y_dims[TDBG_MAX_DIMS];
     int64_t count;   /* samples in the set; 0: there is no such set */
-    int64_t classes; /* largest class index + 1 */
+    int64_t classes; /* largest class index + 1; 0: y are no classes, or it is not known */
+    int64_t vocab;   /* tokens are 0 .. vocab - 1; 0: x are no tokens */
 };
+
+/* Elements of one sample's x or y. */
+static inline int64_t tdbg_data_x_elems(const struct tdbg_data_shape *shape)
+{
+    int64_t n = 1;
+    for (int32_t d = 0; d < shape->x_ndim; d++)
+        n *= shape->x_dims[d];
+    return n;
+}
+
+static inline int64_t tdbg_data_y_elems(const struct tdbg_data_shape *shape)
+{
+    int64_t n = 1;
+    for (int32_t d = 0; d < shape->y_ndim; d++)
+        n *= shape->y_dims[d];
+    return n;
+}
 
 struct tdbg_source_ops {
     /* Shapes of both sets (TDBG_SET_COUNT), known before the graph is built. */
     enum tdbg_status (*describe)(void *self, struct tdbg_data_shape *shapes, struct tdbg_err *err);
 
     /* Raw samples of a training step: *n <= batch samples in global order: ids (n), x (n, x_dims)
-     * in x_dtype, y (n). */
+     * in x_dtype, y (n, y_dims) in y_dtype. */
     enum tdbg_status (*train_batch)(void *self, int64_t step, int64_t batch, int64_t *n,
-                                    int64_t *ids, void *x, int64_t *y, struct tdbg_err *err);
+                                    int64_t *ids, void *x, void *y, struct tdbg_err *err);
 
-    /* Samples first .. first + n - 1 of the evaluation set: x (n, x_dims), y (n). */
-    enum tdbg_status (*eval_batch)(void *self, int64_t first, int64_t n, void *x, int64_t *y,
+    /* Samples first .. first + n - 1 of the evaluation set: x (n, x_dims), y (n, y_dims). */
+    enum tdbg_status (*eval_batch)(void *self, int64_t first, int64_t n, void *x, void *y,
                                    struct tdbg_err *err);
 
     /* What the other ranks contribute: on entry data (n) holds the fold over this rank's lanes of

@@ -114,15 +114,15 @@ static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, str
     return TDBG_OK;
 }
 
-static void copy_sample(const struct tdbg_dataset *set, int64_t id, int64_t to, void *x, int64_t *y)
+static void copy_sample(const struct tdbg_dataset *set, int64_t id, int64_t to, void *x, void *y)
 {
     memcpy((unsigned char *)x + (size_t)to * set->sample_bytes,
            set->x + (size_t)id * set->sample_bytes, set->sample_bytes);
-    y[to] = set->y[id];
+    ((int64_t *)y)[to] = set->y[id];
 }
 
 static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int64_t *n,
-                                    int64_t *ids, void *x, int64_t *y, struct tdbg_err *err)
+                                    int64_t *ids, void *x, void *y, struct tdbg_err *err)
 {
     (void)err;
     struct tdbg_source_live *live = self;
@@ -133,7 +133,7 @@ static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int
     return TDBG_OK;
 }
 
-static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, int64_t *y,
+static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, void *y,
                                    struct tdbg_err *err)
 {
     (void)err;

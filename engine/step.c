@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-/* Shows a tensor to the taps that want it at this step. */
-static enum tdbg_status show(struct tdbg_engine *e, int64_t step, int32_t site, const void *data,
-                             int64_t elems, int32_t same_as, struct tdbg_err *err)
+enum tdbg_status tdbg_engine_show(struct tdbg_engine *e, int64_t step, int32_t site,
+                                  const void *data, int64_t elems, int32_t same_as,
+                                  struct tdbg_err *err)
 {
     if (!e->wanted[site])
         return TDBG_OK;
@@ -26,54 +26,30 @@ static enum tdbg_status show(struct tdbg_engine *e, int64_t step, int32_t site, 
     return TDBG_OK;
 }
 
-enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *e, int64_t n, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const struct tdbg_backend *be = e->backend;
-    for (int64_t i = 0; i < n; i++) {
-        TDBG_FAIL_IF(e->host_y[i] < 0 || e->host_y[i] >= e->graph->classes, DATA,
-                     "sample %lld has class index %lld, but the model has %lld classes",
-                     (long long)e->host_id[i], (long long)e->host_y[i],
-                     (long long)e->graph->classes);
-        e->host_target[i] = (int32_t)e->host_y[i];
-    }
-    size_t count = (size_t)n;
-    size_t x_bytes = count * (size_t)e->graph->sample_elems *
-                     tdbg_dtype_bytes(e->graph->data[TDBG_SET_TRAIN].x_dtype);
-    TDBG_TRY(be->to_device(be->context, e->raw_x, e->host_x, x_bytes, err));
-    TDBG_TRY(be->to_device(be->context, e->raw_id, e->host_id, count * sizeof(int64_t), err));
-    TDBG_TRY(be->to_device(be->context, e->raw_y, e->host_y, count * sizeof(int64_t), err));
-    TDBG_TRY(be->to_device(be->context, e->target, e->host_target, count * sizeof(int32_t), err));
-out:
-    return st;
-}
-
 static enum tdbg_status show_samples(struct tdbg_engine *e, int64_t step, int64_t n,
                                      struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    int64_t elems = e->graph->sample_elems;
-    size_t width = tdbg_dtype_bytes(e->graph->data[TDBG_SET_TRAIN].x_dtype);
+    const struct tdbg_data_shape *data = &e->graph->data[TDBG_SET_TRAIN];
+    const int64_t elems = e->graph->sample_elems, targets = e->graph->loss.targets;
+    const size_t width = tdbg_dtype_bytes(data->x_dtype), y_width = tdbg_dtype_bytes(data->y_dtype);
     int32_t part = 0;
     for (int32_t lane = 0; lane < e->info.lanes; lane++) {
         for (int32_t micro = 0; micro < e->info.accumulate; micro++, part++) {
             int64_t lo, hi;
             tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &lo, &hi);
-            TDBG_TRY(show(e, step, e->table.samples_id + part, e->raw_id + lo, hi - lo, -1, err));
-            TDBG_TRY(show(e, step, e->table.samples_x + part,
-                          e->raw_x + (size_t)(lo * elems) * width, (hi - lo) * elems, -1, err));
-            TDBG_TRY(show(e, step, e->table.samples_y + part, e->raw_y + lo, hi - lo, -1, err));
+            TDBG_TRY(tdbg_engine_show(e, step, e->table.samples_id + part, e->raw_id + lo, hi - lo,
+                                      -1, err));
+            TDBG_TRY(tdbg_engine_show(e, step, e->table.samples_x + part,
+                                      e->raw_x + (size_t)(lo * elems) * width, (hi - lo) * elems,
+                                      -1, err));
+            TDBG_TRY(tdbg_engine_show(e, step, e->table.samples_y + part,
+                                      e->raw_y + (size_t)(lo * targets) * y_width,
+                                      (hi - lo) * targets, -1, err));
         }
     }
 out:
     return st;
-}
-
-static float *item_data(const struct tdbg_engine *e, int32_t i)
-{
-    const struct tdbg_state_item *item = &e->state_items[i];
-    float *flat = item->state < 0 ? e->param : e->optim[item->state];
-    return flat + e->graph->params[item->param].offset;
 }
 
 /* What the step starts from: learning rate and state. */
@@ -83,122 +59,10 @@ static enum tdbg_status show_start(struct tdbg_engine *e, int64_t step, float lr
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
     TDBG_TRY(be->to_device(be->context, &e->scalar[SCALAR_LR], &lr, sizeof lr, err));
-    TDBG_TRY(show(e, step, e->table.lr, &e->scalar[SCALAR_LR], 1, -1, err));
+    TDBG_TRY(tdbg_engine_show(e, step, e->table.lr, &e->scalar[SCALAR_LR], 1, -1, err));
     for (int32_t i = 0; i < e->info.n_items; i++)
-        TDBG_TRY(show(e, step, e->table.state[i], item_data(e, i), e->items[i].elems, -1, err));
-out:
-    return st;
-}
-
-/* Raw samples to input/x: to f32 first, then every transform with a buffer of its own. */
-static enum tdbg_status run_transforms(struct tdbg_engine *e, int64_t step, int32_t part,
-                                       int64_t lo, int64_t rows, tdbg_engine_show_fn show_fn,
-                                       struct tdbg_err *err)
-{
-    const struct tdbg_graph *g = e->graph;
-    const struct tdbg_backend *be = e->backend;
-    int64_t elems = g->sample_elems, n = rows * elems;
-    enum tdbg_status st = TDBG_OK;
-    be->u8_to_f32(be->context, n, e->raw_x + lo * elems, e->input[0]);
-    if (g->n_transforms == 0 && show_fn)
-        TDBG_TRY(show_fn(e, step, e->table.input[0] + part, e->input[0], n, -1, err));
-    const float *x = e->input[0];
-    for (int32_t i = 0; i < g->n_transforms; i++) {
-        tdbg_transform_apply(&g->transforms[i], be, rows, elems, x, e->input[i]);
-        x = e->input[i];
-        if (show_fn)
-            TDBG_TRY(show_fn(e, step, e->table.input[i] + part, x, n, -1, err));
-    }
-out:
-    return st;
-}
-
-static const float *node_input(const struct tdbg_engine *e, const struct tdbg_node *node)
-{
-    int32_t last = e->graph->n_transforms > 0 ? e->graph->n_transforms - 1 : 0;
-    return node->input < 0 ? e->input[last] : e->act[node->input];
-}
-
-static struct tdbg_op_run op_run(struct tdbg_engine *e, int32_t i, int64_t rows,
-                                 const float **params, float **grads, float *flat_grad)
-{
-    const struct tdbg_node *node = &e->graph->nodes[i];
-    for (int32_t p = 0; p < node->n_params; p++) {
-        int64_t offset = e->graph->params[node->first_param + p].offset;
-        params[p] = e->param + offset;
-        grads[p] = flat_grad ? flat_grad + offset : NULL;
-    }
-    return (struct tdbg_op_run){.backend = e->backend,
-                                .node = node,
-                                .rows = rows,
-                                .x = node_input(e, node),
-                                .y = e->act[i],
-                                .param = params,
-                                .grad = grads,
-                                .workspace = e->workspace};
-}
-
-enum { MAX_NODE_PARAMS = 8 };
-
-/* The site whose bits a view shares. */
-static int32_t view_source(const struct tdbg_engine *e, const struct tdbg_node *node, int32_t part)
-{
-    int32_t last = e->graph->n_transforms > 0 ? e->graph->n_transforms - 1 : 0;
-    return part + (node->input < 0 ? e->table.input[last] : e->table.fwd[node->input]);
-}
-
-enum tdbg_status tdbg_engine_forward(struct tdbg_engine *e, int64_t step, int32_t part, int64_t lo,
-                                     int64_t hi, tdbg_engine_show_fn show_fn, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const struct tdbg_graph *g = e->graph;
-    int64_t rows = hi - lo;
-    TDBG_TRY(run_transforms(e, step, part, lo, rows, show_fn, err));
-    for (int32_t i = 0; i < g->n_nodes; i++) {
-        const struct tdbg_node *node = &g->nodes[i];
-        const float *params[MAX_NODE_PARAMS];
-        float *grads[MAX_NODE_PARAMS];
-        struct tdbg_op_run run = op_run(e, i, rows, params, grads, NULL);
-        if (!node->op->is_view)
-            node->op->forward(&run);
-        int32_t same_as = node->op->is_view ? view_source(e, node, part) : -1;
-        if (show_fn)
-            TDBG_TRY(show_fn(e, step, e->table.fwd[i] + part, e->act[i], rows * node->elems,
-                             same_as, err));
-    }
-    const struct tdbg_backend *be = e->backend;
-    be->cross_entropy_forward(be->context, rows, g->classes, e->act[g->n_nodes - 1], e->target + lo,
-                              INT32_MIN, e->loss_sample);
-    if (show_fn)
-        TDBG_TRY(show_fn(e, step, e->table.loss_sample + part, e->loss_sample, rows, -1, err));
-out:
-    return st;
-}
-
-/* Backward of one part into flat_grad; every gradient of it is overwritten. */
-static enum tdbg_status run_backward(struct tdbg_engine *e, int64_t step, int32_t part, int64_t lo,
-                                     int64_t rows, float *flat_grad, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const struct tdbg_graph *g = e->graph;
-    const struct tdbg_backend *be = e->backend;
-    int32_t last = g->n_nodes - 1;
-    be->cross_entropy_backward(be->context, rows, g->classes, e->act[last], e->target + lo,
-                               INT32_MIN, e->dact[last]);
-    for (int32_t i = last; i >= 0 && g->nodes[i].needs_grad; i--) {
-        const struct tdbg_node *node = &g->nodes[i];
-        const float *params[MAX_NODE_PARAMS];
-        float *grads[MAX_NODE_PARAMS];
-        struct tdbg_op_run run = op_run(e, i, rows, params, grads, flat_grad);
-        bool after_view = i < last && g->nodes[i + 1].op->is_view;
-        TDBG_TRY(show(e, step, e->table.bwd[i] + part, e->dact[i], rows * node->elems,
-                      after_view ? e->table.bwd[i + 1] + part : -1, err));
-        if (node->op->is_view)
-            continue;
-        run.dy = e->dact[i];
-        run.dx = node->input >= 0 && g->nodes[node->input].needs_grad ? e->dact[node->input] : NULL;
-        node->op->backward(&run);
-    }
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.state[i], tdbg_engine_item_data(e, i),
+                                  e->items[i].elems, -1, err));
 out:
     return st;
 }
@@ -209,14 +73,20 @@ static enum tdbg_status run_part(struct tdbg_engine *e, int64_t step, int64_t n,
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
-    int32_t part = lane * e->info.accumulate + micro;
+    struct tdbg_pass pass = {
+        .step = step, .lane = lane, .part = lane * e->info.accumulate + micro, .training = true};
     float *into = micro == 0 ? sums : e->micro_grad;
-    int64_t lo, hi;
-    tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &lo, &hi);
-    TDBG_TRY(tdbg_engine_forward(e, step, part, lo, hi, show, err));
-    be->reduce_sum(be->context, hi - lo, e->loss_sample, into + e->loss_offset, e->sum_scratch);
-    TDBG_TRY(show(e, step, e->table.loss_sum + part, into + e->loss_offset, 1, -1, err));
-    TDBG_TRY(run_backward(e, step, part, lo, hi - lo, into, err));
+    tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &pass.lo, &pass.hi);
+    TDBG_TRY(tdbg_engine_forward(e, &pass, err));
+    be->reduce_sum(be->context, pass.hi - pass.lo, e->loss_sample, into + e->loss_offset,
+                   e->sum_scratch);
+    TDBG_TRY(tdbg_engine_show(e, step, e->table.loss_sum + pass.part, into + e->loss_offset, 1, -1,
+                              err));
+    if (tdbg_loss_divisor_varies(&e->graph->loss))
+        tdbg_loss_divisor_share(&e->graph->loss, be, pass.hi - pass.lo,
+                                tdbg_engine_targets(e, pass.lo), into + e->loss_offset + 1,
+                                e->loss_workspace);
+    TDBG_TRY(tdbg_engine_backward(e, &pass, into, err));
     if (micro > 0)
         be->vector_add(be->context, e->flat_elems, sums, into);
 out:
@@ -229,11 +99,15 @@ static enum tdbg_status show_lane(struct tdbg_engine *e, int64_t step, int32_t l
     enum tdbg_status st = TDBG_OK;
     for (int32_t p = e->graph->n_params - 1; p >= 0; p--) {
         const struct tdbg_param *param = &e->graph->params[p];
-        TDBG_TRY(show(e, step, e->table.reduce_in[p] + lane, sums + param->offset, param->elems, -1,
-                      err));
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.reduce_in[p] + lane, sums + param->offset,
+                                  param->elems, -1, err));
     }
     int32_t only = e->info.lanes * e->info.accumulate == 1 ? e->table.loss_sum : -1;
-    TDBG_TRY(show(e, step, e->table.reduce_in_loss + lane, sums + e->loss_offset, 1, only, err));
+    TDBG_TRY(tdbg_engine_show(e, step, e->table.reduce_in_loss + lane, sums + e->loss_offset, 1,
+                              only, err));
+    if (e->table.reduce_in_divisor >= 0)
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.reduce_in_divisor + lane,
+                                  sums + e->loss_offset + 1, 1, -1, err));
 out:
     return st;
 }
@@ -249,6 +123,7 @@ static enum tdbg_status run_lanes(struct tdbg_engine *e, int64_t step, int64_t n
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
+    tdbg_engine_round_params(e);
     float *level[TDBG_MAX_FOLD_LEVELS] = {0}, *spare[TDBG_MAX_FOLD_LEVELS];
     int n_spare = e->n_flat_pool;
     memcpy(spare, e->flat_pool, (size_t)n_spare * sizeof spare[0]);
@@ -277,24 +152,35 @@ out:
     return st;
 }
 
-/* The other ranks' share, then what came out. */
+/* The other ranks' share of one tensor, then what came out. lane_site: its first row per lane. */
+static enum tdbg_status reduce_one(struct tdbg_engine *e, int64_t step, int32_t site,
+                                   int32_t lane_site, float *data, int64_t elems,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const bool alone =
+        e->info.lanes == 1 && !e->source.ops->reduce; /* the fold of one lane is the lane */
+    if (e->source.ops->reduce)
+        TDBG_TRY(
+            e->source.ops->reduce(e->source.self, step, &e->table.sites[site], data, elems, err));
+    TDBG_TRY(tdbg_engine_show(e, step, site, data, elems, alone ? lane_site : -1, err));
+out:
+    return st;
+}
+
 static enum tdbg_status reduce(struct tdbg_engine *e, int64_t step, float *sums,
                                struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    bool alone =
-        e->info.lanes == 1 && !e->source.ops->reduce; /* the fold of one lane is the lane */
-    for (int32_t p = e->graph->n_params; p >= 0; p--) {
-        bool loss = p == e->graph->n_params;
-        int32_t site = loss ? e->table.reduce_out_loss : e->table.reduce_out[p];
-        int32_t lane_site = loss ? e->table.reduce_in_loss : e->table.reduce_in[p];
-        float *data = sums + (loss ? e->loss_offset : e->graph->params[p].offset);
-        int64_t elems = loss ? 1 : e->graph->params[p].elems;
-        if (e->source.ops->reduce)
-            TDBG_TRY(e->source.ops->reduce(e->source.self, step, &e->table.sites[site], data, elems,
-                                           err));
-        TDBG_TRY(show(e, step, site, data, elems, alone ? lane_site : -1, err));
-    }
+    const struct tdbg_site_table *t = &e->table;
+    TDBG_TRY(
+        reduce_one(e, step, t->reduce_out_loss, t->reduce_in_loss, sums + e->loss_offset, 1, err));
+    if (t->reduce_out_divisor >= 0)
+        TDBG_TRY(reduce_one(e, step, t->reduce_out_divisor, t->reduce_in_divisor,
+                            sums + e->loss_offset + 1, 1, err));
+    for (int32_t p = e->graph->n_params - 1; p >= 0; p--)
+        TDBG_TRY(reduce_one(e, step, t->reduce_out[p], t->reduce_in[p],
+                            sums + e->graph->params[p].offset, e->graph->params[p].elems, err));
 out:
     return st;
 }
@@ -304,15 +190,37 @@ static enum tdbg_status divide(struct tdbg_engine *e, int64_t step, int64_t n, c
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
-    float divisor = e->graph->loss_mean ? (float)n : 1.0f;
+    float divisor = tdbg_loss_fixed_divisor(&e->graph->loss, n);
+    if (tdbg_loss_divisor_varies(&e->graph->loss))
+        TDBG_TRY(
+            be->to_host(be->context, &divisor, sums + e->loss_offset + 1, sizeof divisor, err));
     be->vector_divide(be->context, e->flat_elems, sums, divisor, e->grad);
     be->copy(be->context, &e->scalar[SCALAR_LOSS], e->grad + e->loss_offset, sizeof(float));
-    TDBG_TRY(show(e, step, e->table.loss, &e->scalar[SCALAR_LOSS], 1, -1, err));
+    TDBG_TRY(tdbg_engine_show(e, step, e->table.loss, &e->scalar[SCALAR_LOSS], 1, -1, err));
     TDBG_TRY(be->to_host(be->context, loss, &e->scalar[SCALAR_LOSS], sizeof *loss, err));
     for (int32_t p = e->graph->n_params - 1; p >= 0; p--) {
         const struct tdbg_param *param = &e->graph->params[p];
-        TDBG_TRY(show(e, step, e->table.grad[p], e->grad + param->offset, param->elems, -1, err));
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.grad[p], e->grad + param->offset, param->elems,
+                                  -1, err));
     }
+out:
+    return st;
+}
+
+/* Frozen parameters are not clipped and do not count in the norm. */
+static enum tdbg_status clip(struct tdbg_engine *e, int64_t step, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (!tdbg_clip_is_on(&e->clip))
+        return TDBG_OK;
+    const struct tdbg_clip_memory memory = {e->clip_squares, e->clip_norm, e->clip_scratch};
+    tdbg_clip_measure(&e->clip, e->backend, e->n_clipped, e->clip_elems, e->clip_grad, &memory);
+    if (e->table.clip_norm >= 0)
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.clip_norm, e->clip_norm, 1, -1, err));
+    tdbg_clip_scale_all(&e->clip, e->backend, e->n_clipped, e->clip_elems, e->clip_grad, &memory);
+    for (int32_t i = 0; i < e->n_clipped; i++)
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.clip[e->clip_param[i]], e->clip_grad[i],
+                                  e->clip_elems[i], -1, err));
 out:
     return st;
 }
@@ -325,14 +233,15 @@ static enum tdbg_status update(struct tdbg_engine *e, int64_t step, double lr, s
         float *state[TDBG_MAX_OPTIM_STATES] = {0};
         for (int s = 0; s < e->optimizer.n_states; s++)
             state[s] = e->optim[s] + param->offset;
-        tdbg_optimizer_apply(&e->optimizer, e->backend, step, lr, param->elems,
+        tdbg_optimizer_apply(&e->optimizer, &e->settings[p], e->backend, step, lr, param->elems,
                              e->grad + param->offset, e->param + param->offset, state);
     }
     for (int pass = 0; pass < 2; pass++) { /* optimizer state, then parameters: dataflow order */
         for (int32_t i = 0; i < e->info.n_items; i++) {
             if ((e->state_items[i].state >= 0) != (pass == 0))
                 continue;
-            TDBG_TRY(show(e, step, e->table.after[i], item_data(e, i), e->items[i].elems, -1, err));
+            TDBG_TRY(tdbg_engine_show(e, step, e->table.after[i], tdbg_engine_item_data(e, i),
+                                      e->items[i].elems, -1, err));
         }
     }
 out:
@@ -343,8 +252,11 @@ static enum tdbg_status evaluate(struct tdbg_engine *e, int64_t step, struct tdb
 {
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(tdbg_engine_evaluate(e, err));
-    TDBG_TRY(show(e, step, e->table.eval_loss, &e->scalar[SCALAR_EVAL_LOSS], 1, -1, err));
-    TDBG_TRY(show(e, step, e->table.eval_accuracy, &e->scalar[SCALAR_EVAL_ACCURACY], 1, -1, err));
+    TDBG_TRY(
+        tdbg_engine_show(e, step, e->table.eval_loss, &e->scalar[SCALAR_EVAL_LOSS], 1, -1, err));
+    if (e->table.eval_accuracy >= 0)
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.eval_accuracy, &e->scalar[SCALAR_EVAL_ACCURACY],
+                                  1, -1, err));
 out:
     return st;
 }
@@ -369,12 +281,13 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     TDBG_TRY(e->source.ops->train_batch(e->source.self, step, e->info.batch, &done.samples,
                                         e->host_id, e->host_x, e->host_y, err));
     TDBG_ASSERT(done.samples > 0 && done.samples <= e->info.batch);
-    TDBG_TRY(tdbg_engine_upload_batch(e, done.samples, err));
+    TDBG_TRY(tdbg_engine_upload_batch(e, done.samples, NULL, err));
     TDBG_TRY(show_samples(e, step, done.samples, err));
     TDBG_TRY(show_start(e, step, done.lr, err));
     TDBG_TRY(run_lanes(e, step, done.samples, &sums, err));
     TDBG_TRY(reduce(e, step, sums, err));
     TDBG_TRY(divide(e, step, done.samples, sums, &done.loss, err));
+    TDBG_TRY(clip(e, step, err));
     TDBG_TRY(update(e, step, (double)done.lr, err));
     done.evaluated = tdbg_engine_evaluates(e, step);
     if (done.evaluated)

@@ -14,8 +14,14 @@
 #include <stdint.h>
 
 #include "base/site.h"
+#include "kernels/adadelta.h"
+#include "kernels/adagrad.h"
+#include "kernels/adam.h"
 #include "kernels/adamw.h"
 #include "kernels/cpu.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/lion.h"
+#include "kernels/rmsprop.h"
 #include "kernels/sgd.h"
 
 /* Digest and statistics of one block of TDBG_STATS_BLOCK_ELEMS elements, before the blocks are put
@@ -35,7 +41,11 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     X(void, relu_forward, (int64_t n, const float *x, float *y))                                   \
     X(void, relu_backward, (int64_t n, const float *y, const float *dy, float *dx))                \
     X(void, vector_add, (int64_t n, float *dst, const float *src))                                 \
+    X(void, vector_sum, (int64_t n, const float *x, const float *x2, float *y))                    \
     X(void, vector_divide, (int64_t n, const float *src, float divisor, float *dst))               \
+    X(void, bf16_round, (int64_t n, const float *x, float *y))                                     \
+    X(void, bf16_pack, (int64_t n, const float *x, uint16_t *y))                                   \
+    X(void, bf16_unpack, (int64_t n, const uint16_t *x, float *y))                                 \
     X(void, transform_u8_to_f32, (int64_t n, const uint8_t *x, float *y))                          \
     X(void, transform_scale, (int64_t n, const float *x, float by, float *y))                      \
     /* elements lo..hi-1 of the flat (outer, channels, inner) tensor */                            \
@@ -53,6 +63,35 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     X(void, cross_entropy_backward,                                                                \
       (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
        int32_t ignore_index, float *dlogits))                                                      \
+    X(void, cross_entropy_weighted_forward,                                                        \
+      (const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes, const float *logits,   \
+       const int32_t *targets, int32_t ignore_index, float *loss))                                 \
+    X(void, cross_entropy_weighted_backward,                                                       \
+      (const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes, const float *logits,   \
+       const int32_t *targets, int32_t ignore_index, float *dlogits))                              \
+    X(void, pointwise_loss_forward,                                                                \
+      (int kind, float beta, int64_t rows, int64_t cols, const float *x, const float *target,      \
+       float *loss))                                                                               \
+    X(void, pointwise_loss_backward,                                                               \
+      (int kind, float beta, int64_t n, const float *x, const float *target, float *dx))           \
+    X(void, pointwise_loss_sum_rows, (int64_t rows, int64_t cols, const float *x, float *out))     \
+    X(void, clip_square_blocks, (int64_t n, int64_t lo, int64_t hi, const float *x, float *out))   \
+    X(void, clip_scale, (int64_t n, float factor, float *x))                                       \
+    X(void, clip_value, (int64_t n, float limit, float *x))                                        \
+    X(void, adam_step,                                                                             \
+      (int64_t n, const struct tdbg_adam *adam, const float *grad, float *param, float *exp_avg,   \
+       float *exp_avg_sq))                                                                         \
+    X(void, adadelta_step,                                                                         \
+      (int64_t n, const struct tdbg_adadelta *adadelta, const float *grad, float *param,           \
+       float *square_avg, float *acc_delta))                                                       \
+    X(void, adagrad_step,                                                                          \
+      (int64_t n, const struct tdbg_adagrad *adagrad, const float *grad, float *param,             \
+       float *sum))                                                                                \
+    X(void, rmsprop_step,                                                                          \
+      (int64_t n, const struct tdbg_rmsprop *rmsprop, const float *grad, float *param,             \
+       float *square_avg, float *buffer, float *grad_avg))                                         \
+    X(void, lion_step,                                                                             \
+      (int64_t n, const struct tdbg_lion *lion, const float *grad, float *param, float *exp_avg))  \
     X(void, sgd_step,                                                                              \
       (int64_t n, const struct tdbg_sgd *sgd, const float *grad, float *param, float *buffer))     \
     X(void, adamw_step,                                                                            \

@@ -9,6 +9,10 @@
 /* dst (n) = dst + src */
 void tdbg_vector_add(const struct tdbg_cpu *cpu, int64_t n, float *dst, const float *src);
 
+/* y (n) = x + x2; y may be either of them */
+void tdbg_vector_sum(const struct tdbg_cpu *cpu, int64_t n, const float *x, const float *x2,
+                     float *y);
+
 /* dst (n) = src / divisor; dst may be src. Division, not multiplication by a reciprocal. */
 void tdbg_vector_divide(const struct tdbg_cpu *cpu, int64_t n, const float *src, float divisor,
                         float *dst);

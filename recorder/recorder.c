@@ -59,7 +59,7 @@ static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, str
 }
 
 static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int64_t *n,
-                                    int64_t *ids, void *x, int64_t *y, struct tdbg_err *err)
+                                    int64_t *ids, void *x, void *y, struct tdbg_err *err)
 {
     struct tdbg_recorder *r = self;
     enum tdbg_status st = TDBG_OK;
@@ -72,7 +72,7 @@ out:
     return st;
 }
 
-static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, int64_t *y,
+static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, void *y,
                                    struct tdbg_err *err)
 {
     struct tdbg_recorder *r = self;
@@ -333,9 +333,13 @@ static void describe_samples(const struct tdbg_data_shape *shape, struct tdbg_sa
 {
     *out = (struct tdbg_samples_spec){.x_dtype = shape->x_dtype,
                                       .x_ndim = shape->x_ndim,
-                                      .y_dtype = TDBG_DTYPE_I64,
-                                      .total = shape->count};
+                                      .y_dtype = shape->y_dtype,
+                                      .y_ndim = shape->y_ndim,
+                                      .total = shape->count,
+                                      .classes = shape->classes,
+                                      .vocab = shape->vocab};
     memcpy(out->x_dims, shape->x_dims, sizeof out->x_dims);
+    memcpy(out->y_dims, shape->y_dims, sizeof out->y_dims);
 }
 
 /* Config without `inject`, graph and seeds as the trace keeps them. *config_text and *graph_text
@@ -390,6 +394,18 @@ static struct tdbg_keyframe_item *list_items(const struct tdbg_engine *engine, i
     return out;
 }
 
+static bool same_cadence(const struct tdbg_recorder *r, const struct tdbg_recorder_parent *parent)
+{
+    if (r->n_sites != parent->n_sites)
+        return false;
+    for (int32_t i = 0; i < r->n_sites; i++) {
+        if (r->plans[i].digest_every != parent->plans[i].digest_every ||
+            strcmp(r->sites[i].name, parent->sites[i].name) != 0)
+            return false;
+    }
+    return true;
+}
+
 enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, bool force,
                                     struct tdbg_config *config, const struct tdbg_engine *engine,
                                     const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
@@ -413,6 +429,10 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     spec.info.config_path = run->config_path;
     spec.info.environment = run->environment;
     spec.info.dataset = run->dataset;
+    if (run->parent) {
+        memcpy(spec.info.parent_uuid, run->parent->uuid, sizeof spec.info.parent_uuid);
+        spec.chain_before = same_cadence(r, run->parent) ? run->parent->chain : NULL;
+    }
     describe_samples(&r->shapes[TDBG_SET_TRAIN], &spec.samples[TDBG_SAMPLES_TRAIN]);
     describe_samples(&r->shapes[TDBG_SET_EVAL], &spec.samples[TDBG_SAMPLES_EVAL]);
     spec.info.keyframe_every = r->keyframe_every;
@@ -456,11 +476,9 @@ const char *tdbg_recorder_failure(const struct tdbg_recorder *recorder)
 
 static int64_t samples_bytes(const struct tdbg_data_shape *shape, int64_t n)
 {
-    int64_t elems = 1;
-    for (int32_t d = 0; d < shape->x_ndim; d++)
-        elems *= shape->x_dims[d];
-    return (n < shape->count ? n : shape->count) *
-           (elems * (int64_t)tdbg_dtype_bytes(shape->x_dtype) + 16);
+    const int64_t x = tdbg_data_x_elems(shape) * (int64_t)tdbg_dtype_bytes(shape->x_dtype);
+    const int64_t y = tdbg_data_y_elems(shape) * (int64_t)tdbg_dtype_bytes(shape->y_dtype);
+    return (n < shape->count ? n : shape->count) * (x + y + (int64_t)sizeof(int64_t));
 }
 
 int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *r, int64_t n_steps)

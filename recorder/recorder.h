@@ -21,9 +21,20 @@ enum tdbg_status tdbg_recorder_create(struct tdbg_source source, const struct td
 /* The source to give to the engine instead of the wrapped one. */
 struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder);
 
+/* The run that this one goes on from. Its hash chains go on too, where the same sites are recorded
+ * at the same steps: then the chains of the whole are those of a run that was never interrupted. */
+struct tdbg_recorder_parent {
+    const uint8_t *uuid;   /* (TDBG_UUID_BYTES) */
+    const uint64_t *chain; /* (TDBG_CHAIN_COUNT): before the first step that is recorded now */
+    const struct tdbg_site *sites;
+    const struct tdbg_site_plan *plans;
+    int32_t n_sites;
+};
+
 /* Texts of the run that the engine does not know. Borrowed for the call of open. */
 struct tdbg_recorder_run {
     const char *config_path, *environment, *dataset;
+    const struct tdbg_recorder_parent *parent; /* NULL: none */
 };
 
 /* Creates the file for an engine that uses the source above, and returns the tap for it. */

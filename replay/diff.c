@@ -103,20 +103,6 @@ out:
     return st;
 }
 
-/* The fingerprints stand in the data set's JSON, in the same order in every trace. */
-static bool same_fingerprints(const char *a, const char *b)
-{
-    static const char key[] = "\"fingerprint\"";
-    while ((a = strstr(a, key)) && (b = strstr(b, key))) {
-        const char *end_a = a + strcspn(a, ",}"), *end_b = b + strcspn(b, ",}");
-        if (end_a - a != end_b - b || memcmp(a, b, (size_t)(end_a - a)) != 0)
-            return false;
-        a = end_a;
-        b = end_b;
-    }
-    return true;
-}
-
 /* --- where they part --- */
 
 static enum tdbg_status chain_differs(struct diff *d, int chain, int64_t step, bool *differs,
@@ -201,13 +187,33 @@ out:
     return st;
 }
 
+/* Traces that begin at different steps, or with a part of a run: is what a chain says of the steps
+ * before the first common one the same? Else its later values differ whatever the steps do. */
+static enum tdbg_status compare_bases(struct diff *d, bool same[TDBG_CHAIN_COUNT],
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    uint64_t a[TDBG_CHAIN_COUNT], b[TDBG_CHAIN_COUNT];
+    TDBG_TRY(tdbg_trace_read_chain_before(d->a, d->report->first_step, a, err));
+    TDBG_TRY(tdbg_trace_read_chain_before(d->b, d->report->first_step, b, err));
+    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
+        same[c] = a[c] == b[c];
+out:
+    return st;
+}
+
 static enum tdbg_status find_step(struct diff *d, int64_t *first, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_diff_report *r = d->report;
     int64_t end = r->first_step + r->n_steps;
-    if (!is_comparable(d, TDBG_CHAIN_MAIN))
-        return scan_steps(d, first, err);
+    bool same_base[TDBG_CHAIN_COUNT];
+    TDBG_TRY(compare_bases(d, same_base, err));
+    for (int c = 0; c < TDBG_CHAIN_COUNT; c++) {
+        const bool matters = c == TDBG_CHAIN_MAIN || is_comparable(d, c);
+        if (matters && (!same_base[c] || !is_comparable(d, c)))
+            return scan_steps(d, first, err);
+    }
     *first = end;
     for (int c = 0; c < TDBG_CHAIN_COUNT; c++) {
         int64_t at;
@@ -279,7 +285,7 @@ static enum tdbg_status judge(struct diff *d, struct tdbg_err *err)
     int64_t first;
     TDBG_TRY(align_sites(d, err));
     TDBG_TRY(compare_configs(d, err));
-    r->data_differs = !same_fingerprints(a->dataset, b->dataset);
+    r->data_differs = !tdbg_dataset_same(a->dataset, b->dataset);
     TDBG_TRY(common_steps(d, err));
     TDBG_FAIL_IF(r->n_common == 0, CANNOT_JUDGE, "%s and %s have no site in common",
                  tdbg_trace_path(d->a), tdbg_trace_path(d->b));

@@ -181,7 +181,6 @@ static enum tdbg_status create_writer(struct pack *p, const char *path, bool for
                                       struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_step_row row;
     uint64_t chain[TDBG_CHAIN_COUNT];
     struct tdbg_trace_spec spec = {.info = *p->info,
                                    .sites = p->sites,
@@ -193,12 +192,7 @@ static enum tdbg_status create_writer(struct pack *p, const char *path, bool for
                                    .named_at_close = true};
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++)
         spec.samples[set] = *tdbg_trace_samples(p->trace, set);
-    if (p->from == tdbg_trace_first_step(p->trace)) {
-        tdbg_trace_chain_before(p->trace, chain);
-    } else {
-        TDBG_TRY(tdbg_trace_read_steps(p->trace, p->from - 1, 1, &row, err));
-        memcpy(chain, row.chain, sizeof chain);
-    }
+    TDBG_TRY(tdbg_trace_read_chain_before(p->trace, p->from, chain, err));
     TDBG_TRY(tdbg_trace_writer_create(path, force, &spec, &p->writer, err));
 out:
     return st;

@@ -6,6 +6,7 @@
 
 #include "engine/engine_options.h"
 #include "recorder/record_options.h"
+#include "replay/keyframe.h"
 #include "replay/source_recorded.h"
 
 struct tdbg_session {
@@ -66,25 +67,30 @@ out:
 static enum tdbg_status check_items(struct tdbg_session *s, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    int32_t n, n_trace;
-    int64_t largest = 1;
-    const struct tdbg_engine_item *items = tdbg_engine_items(s->engine, &n);
-    const struct tdbg_keyframe_item *recorded = tdbg_trace_keyframe_items(s->trace, &n_trace);
-    TDBG_FAIL_IF(n != n_trace, DAMAGED, "keyframes of %s hold %d tensors, but its config needs %d",
-                 tdbg_trace_path(s->trace), (int)n_trace, (int)n);
-    for (int32_t i = 0; i < n; i++) {
-        TDBG_FAIL_IF(strcmp(items[i].name, recorded[i].name) != 0 ||
-                         items[i].dtype != recorded[i].dtype || items[i].ndim != recorded[i].ndim ||
-                         memcmp(items[i].dims, recorded[i].dims,
-                                (size_t)items[i].ndim * sizeof items[i].dims[0]) != 0,
-                     DAMAGED, "keyframe item %s of %s does not fit the config", recorded[i].name,
-                     tdbg_trace_path(s->trace));
-        largest = items[i].elems > largest ? items[i].elems : largest;
-    }
+    int64_t largest = 0;
+    TDBG_TRY(tdbg_keyframe_check(s->trace, s->engine, &largest, err));
     s->item_buffer = malloc((size_t)largest * sizeof(float));
     TDBG_FAIL_IF(!s->item_buffer, NO_MEMORY, "no memory for a keyframe");
 out:
     return st;
+}
+
+/* Are samples of this kind what an engine can be given? */
+static bool samples_are_ours(const struct tdbg_samples_spec *s)
+{
+    return (s->x_dtype == TDBG_DTYPE_U8 || s->x_dtype == TDBG_DTYPE_F32 ||
+            s->x_dtype == TDBG_DTYPE_I32) &&
+           (s->y_dtype == TDBG_DTYPE_I64 || s->y_dtype == TDBG_DTYPE_F32) && s->x_ndim >= 1 &&
+           s->x_ndim <= TDBG_MAX_DIMS - 2 && s->y_ndim <= TDBG_MAX_DIMS - 2;
+}
+
+/* The engine has one buffer for the samples of both sets. */
+static bool same_kind(const struct tdbg_samples_spec *a, const struct tdbg_samples_spec *b)
+{
+    return a->x_dtype == b->x_dtype && a->y_dtype == b->y_dtype && a->x_ndim == b->x_ndim &&
+           a->y_ndim == b->y_ndim &&
+           memcmp(a->x_dims, b->x_dims, (size_t)a->x_ndim * sizeof *a->x_dims) == 0 &&
+           memcmp(a->y_dims, b->y_dims, (size_t)a->y_ndim * sizeof *a->y_dims) == 0;
 }
 
 static enum tdbg_status create_engine(struct tdbg_session *s, struct tdbg_err *err)
@@ -93,9 +99,10 @@ static enum tdbg_status create_engine(struct tdbg_session *s, struct tdbg_err *e
     struct tdbg_err fault = {0};
     const struct tdbg_run_info *info = tdbg_trace_info(s->trace);
     const struct tdbg_samples_spec *train = tdbg_trace_samples(s->trace, TDBG_SAMPLES_TRAIN);
+    const struct tdbg_samples_spec *eval = tdbg_trace_samples(s->trace, TDBG_SAMPLES_EVAL);
     const char *path = tdbg_trace_path(s->trace);
-    TDBG_FAIL_IF(train->x_dtype != TDBG_DTYPE_U8 || train->x_ndim > TDBG_MAX_DIMS - 2 ||
-                     train->x_ndim < 1 || train->total < 1,
+    TDBG_FAIL_IF(!samples_are_ours(train) || train->total < 1 ||
+                     (eval->total > 0 && !same_kind(train, eval)),
                  DAMAGED, "samples of %s are of a kind that this version does not read", path);
     TDBG_FAIL_IF(tdbg_cfg_int(tdbg_config_root(s->config), "data.batch") != info->batch, DAMAGED,
                  "%s was recorded with a batch of %lld, but its config says otherwise", path,
@@ -172,16 +179,10 @@ int64_t tdbg_session_steps_executed(const struct tdbg_session *session)
 
 static enum tdbg_status load_keyframe(struct tdbg_session *s, int64_t step, struct tdbg_err *err)
 {
-    enum tdbg_status st = TDBG_OK;
-    int32_t n;
-    tdbg_engine_items(s->engine, &n);
     s->at = -1;
-    for (int32_t i = 0; i < n; i++) {
-        TDBG_TRY(tdbg_trace_read_keyframe(s->trace, step, i, s->item_buffer, err));
-        TDBG_TRY(tdbg_engine_set_item(s->engine, i, s->item_buffer, err));
-    }
-    s->at = step;
-out:
+    enum tdbg_status st = tdbg_keyframe_load(s->trace, s->engine, step, s->item_buffer, err);
+    if (st == TDBG_OK)
+        s->at = step;
     return st;
 }
 

@@ -14,14 +14,22 @@ static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, str
     for (int i = 0; i < TDBG_SET_COUNT; i++) {
         const struct tdbg_samples_spec *spec = tdbg_trace_samples(self, sets[i]);
         shapes[i] = (struct tdbg_data_shape){
-            .x_dtype = spec->x_dtype, .x_ndim = spec->x_ndim, .count = spec->total};
+            .x_dtype = spec->x_dtype,
+            .y_dtype = spec->y_dtype,
+            .x_ndim = spec->x_ndim,
+            .y_ndim = spec->y_ndim,
+            .count = spec->total,
+            .classes = spec->classes,
+            .vocab = spec->vocab,
+        };
         memcpy(shapes[i].x_dims, spec->x_dims, sizeof shapes[i].x_dims);
+        memcpy(shapes[i].y_dims, spec->y_dims, sizeof shapes[i].y_dims);
     }
     return TDBG_OK;
 }
 
 static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int64_t *n,
-                                    int64_t *ids, void *x, int64_t *y, struct tdbg_err *err)
+                                    int64_t *ids, void *x, void *y, struct tdbg_err *err)
 {
     struct tdbg_trace *trace = self;
     enum tdbg_status st = TDBG_OK;
@@ -34,7 +42,7 @@ out:
     return st;
 }
 
-static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, int64_t *y,
+static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, void *y,
                                    struct tdbg_err *err)
 {
     int64_t *ids = malloc((size_t)n * sizeof *ids);

@@ -164,20 +164,6 @@ static enum tdbg_status make_buffers(struct verify *v, struct tdbg_err *err)
     return TDBG_OK;
 }
 
-/* h before step `from`. */
-static enum tdbg_status begin_chains(struct verify *v, int64_t from, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    if (from == tdbg_trace_first_step(v->trace)) {
-        tdbg_trace_chain_before(v->trace, v->chain);
-        return TDBG_OK;
-    }
-    TDBG_TRY(tdbg_trace_read_steps(v->trace, from - 1, 1, &v->row, err));
-    memcpy(v->chain, v->row.chain, sizeof v->chain);
-out:
-    return st;
-}
-
 static enum tdbg_status check_range(const struct tdbg_trace *trace, int64_t *from, int64_t *to,
                                     struct tdbg_err *err)
 {
@@ -198,7 +184,7 @@ static enum tdbg_status run(struct verify *v, struct tdbg_session *session,
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_tap tap = {&verify_ops, v};
     TDBG_TRY(tdbg_session_seek(session, from, err));
-    TDBG_TRY(begin_chains(v, from, err));
+    TDBG_TRY(tdbg_trace_read_chain_before(v->trace, from, v->chain, err));
     for (int64_t step = from; step <= to; step++) {
         struct tdbg_step_info info;
         TDBG_TRY(tdbg_session_run_step(session, &tap, 1, &info, err));

@@ -1,6 +1,7 @@
 /* Layout: checks of sites, and their grouping into datasets. See layout.h. */
 #include "trace/layout.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -363,7 +364,11 @@ enum tdbg_status tdbg_layout_check_stores(struct tdbg_arena *arena, const struct
             REFUSE("site %s does not match the samples' dtype and shape", s->name);
         if (plans[i].store != TDBG_STORE_KEYFRAME)
             continue;
-        int32_t k = find_item(items, order, n_items, tdbg_site_tensor(s));
+        char name[TDBG_MAX_SITE_NAME + 24];
+        const char *tensor = tdbg_site_tensor(s);
+        if (s->lane > 0) /* lane 0 has the name itself */
+            snprintf(name, sizeof name, "%s.lane%d", tensor, (int)s->lane);
+        int32_t k = find_item(items, order, n_items, s->lane > 0 ? name : tensor);
         if (k < 0 || items[k].dtype != s->dtype ||
             !same_shape(s->ndim, s->dims, items[k].ndim, items[k].dims))
             REFUSE("site %s has no keyframe item of its dtype and shape", s->name);

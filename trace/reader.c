@@ -191,6 +191,21 @@ void tdbg_trace_chain_before(const struct tdbg_trace *trace, uint64_t out[TDBG_C
     memcpy(out, trace->chain_before, sizeof trace->chain_before);
 }
 
+enum tdbg_status tdbg_trace_read_chain_before(struct tdbg_trace *trace, int64_t step,
+                                              uint64_t out[TDBG_CHAIN_COUNT], struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_step_row row;
+    if (step == trace->first_step) {
+        tdbg_trace_chain_before(trace, out);
+        return TDBG_OK;
+    }
+    TDBG_TRY(tdbg_trace_read_steps(trace, step - 1, 1, &row, err));
+    memcpy(out, row.chain, sizeof row.chain);
+out:
+    return st;
+}
+
 int32_t tdbg_trace_find_site(const struct tdbg_trace *trace, const char *name, int32_t lane,
                              int32_t micro)
 {

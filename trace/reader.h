@@ -42,8 +42,10 @@ const char *tdbg_trace_note(const struct tdbg_trace *trace);
 int64_t tdbg_trace_first_step(const struct tdbg_trace *trace);
 int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace);
 
-/* h of every chain before the first recorded step. */
+/* h of every chain before the first recorded step, and before any recorded one. */
 void tdbg_trace_chain_before(const struct tdbg_trace *trace, uint64_t out[TDBG_CHAIN_COUNT]);
+enum tdbg_status tdbg_trace_read_chain_before(struct tdbg_trace *trace, int64_t step,
+                                              uint64_t out[TDBG_CHAIN_COUNT], struct tdbg_err *err);
 
 /* In a file that was closed no table has more rows than there are steps: TDBG_DAMAGED names one
  * that has. */

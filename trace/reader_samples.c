@@ -40,6 +40,19 @@ out:
     return st;
 }
 
+/* Since schema 1.2. */
+static enum tdbg_status load_counts(hid_t group, const char *path, struct tdbg_samples_spec *spec,
+                                    struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (H5Aexists(group, "classes") > 0)
+        TDBG_TRY(tdbg_h5_get_int(group, path, "classes", 0, INT32_MAX, &spec->classes, err));
+    if (H5Aexists(group, "vocab") > 0)
+        TDBG_TRY(tdbg_h5_get_int(group, path, "vocab", 0, INT32_MAX, &spec->vocab, err));
+out:
+    return st;
+}
+
 static enum tdbg_status load_set(struct tdbg_trace *t, int set, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -51,6 +64,7 @@ static enum tdbg_status load_set(struct tdbg_trace *t, int set, struct tdbg_err 
         return TDBG_OK;
     TDBG_TRY(tdbg_h5_open_object(t->file, path, H5I_GROUP, &group, err));
     TDBG_TRY(tdbg_h5_get_int(group, path, "total", 1, TDBG_MAX_ELEMS, &spec->total, err));
+    TDBG_TRY(load_counts(group, path, spec, err));
     TDBG_TRY(open_array(t, tdbg_arena_printf(t->arena, "%s/x", path), &r->x, &spec->x_dtype,
                         &spec->x_ndim, spec->x_dims, err));
     TDBG_TRY(open_array(t, tdbg_arena_printf(t->arena, "%s/y", path), &r->y, &spec->y_dtype,

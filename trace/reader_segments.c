@@ -38,8 +38,9 @@ const char *tdbg_reader_next_path(const struct tdbg_trace *t)
 
 static bool same_samples(const struct tdbg_samples_spec *a, const struct tdbg_samples_spec *b)
 {
-    return a->total == b->total && a->x_dtype == b->x_dtype && a->y_dtype == b->y_dtype &&
-           a->x_ndim == b->x_ndim && a->y_ndim == b->y_ndim &&
+    return a->total == b->total && a->classes == b->classes && a->vocab == b->vocab &&
+           a->x_dtype == b->x_dtype && a->y_dtype == b->y_dtype && a->x_ndim == b->x_ndim &&
+           a->y_ndim == b->y_ndim &&
            memcmp(a->x_dims, b->x_dims, (size_t)a->x_ndim * sizeof *a->x_dims) == 0 &&
            memcmp(a->y_dims, b->y_dims, (size_t)a->y_ndim * sizeof *a->y_dims) == 0;
 }

@@ -12,7 +12,7 @@
 
 enum {
     TDBG_SCHEMA_MAJOR = 1,
-    TDBG_SCHEMA_MINOR = 1,
+    TDBG_SCHEMA_MINOR = 2,
     TDBG_ZSTD_FILTER_ID = 32015, /* registered with The HDF Group */
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */
@@ -64,14 +64,15 @@ struct tdbg_keyframe_item {
     int64_t dims[TDBG_MAX_DIMS];
 };
 
-/* A set of raw samples: "train" or "eval". x has any shape per sample, y is one i64 class index
- * or, later, any shape. */
+/* A set of raw samples: "train" or "eval". x and y have any shape per sample. */
 enum { TDBG_SAMPLES_TRAIN, TDBG_SAMPLES_EVAL, TDBG_SAMPLES_SETS };
 struct tdbg_samples_spec {
     enum tdbg_dtype x_dtype, y_dtype;
     int32_t x_ndim, y_ndim; /* per sample */
     int64_t x_dims[TDBG_MAX_DIMS], y_dims[TDBG_MAX_DIMS];
-    int64_t total; /* samples that the data set holds in this set (ids are 0 .. total-1) */
+    int64_t total;   /* samples that the data set holds in this set (ids are 0 .. total-1) */
+    int64_t classes; /* class indices in y are below this; 0: none, or not known. Since 1.2 */
+    int64_t vocab;   /* tokens in x are below this; 0: none, or not known. Since 1.2 */
 };
 
 /* One row of /findings: what was noticed while recording. Texts are printable ASCII. */

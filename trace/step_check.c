@@ -276,19 +276,13 @@ static enum tdbg_status check_chains(struct tdbg_step_checker *c, int64_t step,
                                      struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_step_row before;
     uint64_t h[TDBG_CHAIN_COUNT];
     if (!c->has_digests)
         return TDBG_OK;
-    if (step == tdbg_trace_first_step(c->trace)) {
-        tdbg_trace_chain_before(c->trace, h);
-    } else {
-        st = tdbg_trace_read_steps(c->trace, step - 1, 1, &before, NULL);
-        if (st == TDBG_DAMAGED)
-            return TDBG_OK; /* a fault of the step before */
-        TDBG_FAIL_IF(st != TDBG_OK, NO_MEMORY, "cannot read step %lld", (long long)step - 1);
-        memcpy(h, before.chain, sizeof h);
-    }
+    st = tdbg_trace_read_chain_before(c->trace, step, h, NULL);
+    if (st == TDBG_DAMAGED)
+        return TDBG_OK; /* a fault of the step before */
+    TDBG_FAIL_IF(st != TDBG_OK, NO_MEMORY, "cannot read step %lld", (long long)step - 1);
     tdbg_chain_step_all(h, c->sites, c->plans, c->n_sites, step, c->row.evaluated, c->digests);
     for (int chain = 0; chain < TDBG_CHAIN_COUNT; chain++) {
         char reason[96];

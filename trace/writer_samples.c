@@ -40,7 +40,8 @@ static enum tdbg_status create_set(struct tdbg_trace_writer *w, int set,
     struct sample_writer *s = &w->samples[set];
     hid_t group = -1;
     const char *path = tdbg_arena_printf(w->arena, "samples/%s", set_name[set]);
-    TDBG_FAIL_IF(spec->total < 0 || spec->total > TDBG_MAX_ELEMS ||
+    TDBG_FAIL_IF(spec->total < 0 || spec->total > TDBG_MAX_ELEMS || spec->classes < 0 ||
+                     spec->vocab < 0 ||
                      !shape_is_valid(spec->x_ndim, spec->x_dims, spec->x_dtype, &s->x_bytes) ||
                      !shape_is_valid(spec->y_ndim, spec->y_dims, spec->y_dtype, &s->y_bytes),
                  USAGE, "%s: no valid shape of a sample", path);
@@ -51,6 +52,8 @@ static enum tdbg_status create_set(struct tdbg_trace_writer *w, int set,
     s->total = spec->total;
     TDBG_TRY(tdbg_h5_create_group(w->file, path, &group, err));
     TDBG_TRY(tdbg_h5_put_int(group, "total", s->total, err));
+    TDBG_TRY(tdbg_h5_put_int(group, "classes", spec->classes, err));
+    TDBG_TRY(tdbg_h5_put_int(group, "vocab", spec->vocab, err));
     TDBG_TRY(create_array(w, tdbg_arena_printf(w->arena, "%s/x", path), spec->x_dtype, spec->x_ndim,
                           spec->x_dims, s->rows_per_chunk, &s->x, err));
     TDBG_TRY(create_array(w, tdbg_arena_printf(w->arena, "%s/y", path), spec->y_dtype, spec->y_ndim,

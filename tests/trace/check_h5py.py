@@ -101,12 +101,20 @@ def part(batch, lanes, accumulate, lane, micro):
     return first, end - first
 
 
+def check_counts(group):
+    """Attributes since 1.2: class indexes and tokens are below them."""
+    for attribute, name in (("classes", "y"), ("vocab", "x")):
+        limit = int(group.attrs.get(attribute, 0))
+        assert limit == 0 or len(group[name]) == 0 or \
+            (group[name][:].min() >= 0 and group[name][:].max() < limit), attribute
+
+
 class Trace:
     def __init__(self, path):
         self.f = h5py.File(path, "r")
         f = self.f
         assert text(f.attrs["format"]) == "tdbg trace"
-        assert tuple(f.attrs["schema"]) == (1, 1) and f.attrs["closed"] in (0, 1)
+        assert tuple(f.attrs["schema"]) in ((1, 0), (1, 1), (1, 2)) and f.attrs["closed"] in (0, 1)
         self.sites = f["sites"][:]
         self.steps = f["steps"][:]
         self.first = int(self.steps["step"][0])
@@ -118,6 +126,8 @@ class Trace:
             assert digest(raw, "u8") == int(f["run"][name].attrs["digest"]), name
         self.rows = {s: {int(i): r for r, i in enumerate(f[f"samples/{s}/id"][:])}
                      for s in ("train", "eval") if s in f["samples"]}
+        for name in self.rows:
+            check_counts(f["samples"][name])
 
     def due(self, site, row):
         every = int(site["digest_every"])

@@ -72,26 +72,29 @@ static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, str
 {
     (void)self;
     (void)err;
-    const struct tdbg_data_shape shape = {
-        .x_dtype = TDBG_DTYPE_U8, .x_ndim = 2, .x_dims = {3, 3}, .classes = CLASSES};
+    const struct tdbg_data_shape shape = {.x_dtype = TDBG_DTYPE_U8,
+                                          .x_ndim = 2,
+                                          .x_dims = {3, 3},
+                                          .y_dtype = TDBG_DTYPE_I64,
+                                          .classes = CLASSES};
     shapes[TDBG_SET_TRAIN] = shapes[TDBG_SET_EVAL] = shape;
     shapes[TDBG_SET_TRAIN].count = N_TRAIN;
     shapes[TDBG_SET_EVAL].count = N_EVAL;
     return TDBG_OK;
 }
 
-static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, int64_t *y,
+static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, void *y,
                                    struct tdbg_err *err)
 {
     (void)self;
     (void)err;
     memcpy(x, pixels[first], (size_t)n * PIXELS);
-    memcpy(y, labels + first, (size_t)n * sizeof *y);
+    memcpy(y, labels + first, (size_t)n * sizeof *labels);
     return TDBG_OK;
 }
 
 static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int64_t *n,
-                                    int64_t *ids, void *x, int64_t *y, struct tdbg_err *err)
+                                    int64_t *ids, void *x, void *y, struct tdbg_err *err)
 {
     int64_t first = step * 7 % (N_TRAIN - batch);
     for (int64_t i = 0; i < batch; i++)
@@ -388,6 +391,7 @@ static void test_schedules(void **state)
     struct tdbg_schedule s = {.kind = TDBG_SCHEDULE_COSINE,
                               .warmup_steps = 4,
                               .total_steps = 104,
+                              .length = 100,
                               .lr = 0.5,
                               .lr_min = 0.1};
     assert_true(tdbg_schedule_lr(&s, 0) == 0.125 && tdbg_schedule_lr(&s, 3) == 0.5);

@@ -1,0 +1,229 @@
+/* All memory of an engine, taken once when it is created. See engine_state.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine_state.h"
+
+/* A zeroed block on the device that destroy frees; says what it is for when there is no memory. */
+static enum tdbg_status take(struct tdbg_engine *e, void *out, int64_t elems, size_t width,
+                             const char *what, struct tdbg_err *err)
+{
+    size_t bytes = (size_t)elems * width;
+    if (e->n_blocks == e->blocks_room) {
+        int room = e->blocks_room ? e->blocks_room * 2 : 64;
+        void **blocks = realloc(e->blocks, (size_t)room * sizeof *blocks);
+        if (!blocks)
+            return TDBG_RAISE(err, NO_MEMORY, "no memory for the engine");
+        e->blocks = blocks;
+        e->blocks_room = room;
+    }
+    void *p = e->backend->alloc(e->backend->context, bytes ? bytes : 1);
+    if (!p)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for %s: %.1f MiB on %s", what,
+                          (double)bytes / 1048576, e->backend->name);
+    e->blocks[e->n_blocks++] = p;
+    memcpy(out, &p, sizeof p);
+    return TDBG_OK;
+}
+
+/* Buffers that hold the fold: one per level of the lane tree and one for the lane at work. */
+static int fold_buffers(int32_t lanes)
+{
+    int n = 1;
+    while ((INT32_C(1) << (n - 1)) < lanes)
+        n++;
+    return n;
+}
+
+static enum tdbg_status take_flat(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    int64_t n = e->flat_elems;
+    TDBG_TRY(take(e, &e->param, n, sizeof(float), "parameters", err));
+    TDBG_TRY(take(e, &e->grad, n, sizeof(float), "gradients", err));
+    for (int s = 0; s < e->optimizer.n_states; s++)
+        TDBG_TRY(take(e, &e->optim[s], n, sizeof(float), "optimizer state", err));
+    e->n_flat_pool = fold_buffers(e->info.lanes);
+    for (int i = 0; i < e->n_flat_pool; i++)
+        TDBG_TRY(take(e, &e->flat_pool[i], n, sizeof(float), "lane gradients", err));
+    if (e->info.accumulate > 1)
+        TDBG_TRY(take(e, &e->micro_grad, n, sizeof(float), "micro-batch gradients", err));
+    e->param_low = e->param;
+    if (e->low_precision)
+        TDBG_TRY(take(e, &e->param_low, n, sizeof(float), "rounded parameters", err));
+    int64_t shared = 0;
+    for (int32_t p = 0; p < e->graph->n_params; p++) {
+        const struct tdbg_param *param = &e->graph->params[p];
+        if (param->node != param->last_node && param->elems > shared)
+            shared = param->elems;
+    }
+    TDBG_TRY(take(e, &e->shared_grad, shared, sizeof(float), "gradients", err));
+    TDBG_TRY(take(e, &e->buffer, e->graph->buffer_elems * e->info.lanes, sizeof(float),
+                  "running statistics", err));
+out:
+    return st;
+}
+
+static enum tdbg_status take_batch(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    int64_t n = e->info.batch;
+    size_t sample_bytes =
+        (size_t)e->graph->sample_elems * tdbg_dtype_bytes(e->graph->data[TDBG_SET_TRAIN].x_dtype);
+    TDBG_TRY(take(e, &e->raw_x, n, sample_bytes, "samples", err));
+    TDBG_TRY(take(e, &e->raw_id, n, sizeof(int64_t), "sample ids", err));
+    const size_t targets = (size_t)e->graph->loss.targets;
+    const size_t y_bytes = targets * tdbg_dtype_bytes(e->graph->data[TDBG_SET_TRAIN].y_dtype);
+    TDBG_TRY(take(e, &e->raw_y, n, y_bytes, "targets", err));
+    TDBG_TRY(take(e, &e->target, n, targets * sizeof(float), "targets", err));
+    e->host_x = malloc((size_t)n * sample_bytes);
+    e->host_id = malloc((size_t)n * sizeof(int64_t));
+    e->host_y = malloc((size_t)n * y_bytes);
+    e->host_target = malloc((size_t)n * targets * sizeof(float));
+    TDBG_FAIL_IF(!e->host_x || !e->host_id || !e->host_y || !e->host_target, NO_MEMORY,
+                 "no memory for a batch of %lld samples", (long long)n);
+out:
+    return st;
+}
+
+/* Does node i's gradient have the same bits as that of its input 0, which then can be in the same
+ * place? So it is for views and sums, where nobody else reads the input. */
+static bool shares_gradient(const struct tdbg_graph *g, int32_t i)
+{
+    const struct tdbg_node *node = &g->nodes[i];
+    const int32_t from = node->input[0];
+    return (node->op->is_view || node->op == &tdbg_op_add) && from != TDBG_NODE_INPUT_X &&
+           g->nodes[from].needs_grad && g->nodes[from].n_readers == 1;
+}
+
+/* A view has its input's memory. */
+static enum tdbg_status take_node(struct tdbg_engine *e, int32_t i, float *x, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_node *node = &e->graph->nodes[i];
+    const int64_t n = e->part_rows * node->elems;
+    if (node->op->is_view)
+        e->act[i] = node->input[0] == TDBG_NODE_INPUT_X ? x : e->act[node->input[0]];
+    else
+        TDBG_TRY(take(e, &e->act[i], n, sizeof(float), node->name, err));
+    if (shares_gradient(e->graph, i))
+        e->dact[i] = e->dact[node->input[0]];
+    else if (node->needs_grad)
+        TDBG_TRY(take(e, &e->dact[i], n, sizeof(float), node->name, err));
+    if (node->op->saved_elems)
+        TDBG_TRY(take(e, &e->saved[i], node->op->saved_elems(node, e->part_rows), sizeof(float),
+                      node->name, err));
+out:
+    return st;
+}
+
+static enum tdbg_status take_input(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_graph *g = e->graph;
+    const int32_t n = g->n_transforms > 0 ? g->n_transforms : 1;
+    const int64_t elems = e->part_rows * g->sample_elems;
+    e->input = tdbg_arena_alloc(g->arena, (size_t)n * sizeof *e->input);
+    if (g->data[TDBG_SET_TRAIN].vocab > 0)
+        return take(e, &e->index, elems, sizeof *e->index, "input/x", err);
+    for (int32_t i = 0; i < n; i++)
+        TDBG_TRY(take(e, &e->input[i], elems, sizeof(float), "input/x", err));
+out:
+    return st;
+}
+
+static enum tdbg_status take_activations(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_graph *g = e->graph;
+    size_t pointer = sizeof(float *), nodes = (size_t)g->n_nodes;
+    int64_t most = g->sample_elems, most_shared = 0;
+    e->act = tdbg_arena_alloc(g->arena, nodes * pointer);
+    e->dact = tdbg_arena_alloc(g->arena, nodes * pointer);
+    e->saved = tdbg_arena_alloc(g->arena, nodes * pointer);
+    e->grad_from = tdbg_arena_alloc(g->arena, nodes * sizeof *e->grad_from);
+    TDBG_TRY(take_input(e, err));
+    for (int32_t i = 0; i < g->n_nodes; i++) {
+        const struct tdbg_node *node = &g->nodes[i];
+        TDBG_TRY(take_node(e, i, e->input[g->n_transforms > 0 ? g->n_transforms - 1 : 0], err));
+        most = node->elems > most ? node->elems : most;
+        if (node->n_readers > 1 && node->elems > most_shared)
+            most_shared = node->elems;
+    }
+    TDBG_TRY(take(e, &e->more_grad, e->part_rows * most_shared, sizeof(float), "gradients", err));
+    if (e->low_precision)
+        TDBG_TRY(take(e, &e->packed, e->part_rows * most, sizeof *e->packed, "bf16 values", err));
+    TDBG_TRY(take(e, &e->loss_sample, e->part_rows, sizeof(float), "loss/sample", err));
+    TDBG_TRY(take(e, &e->sum_scratch, e->part_rows, sizeof(float), "sums", err));
+    TDBG_TRY(take(e, &e->scalar, SCALAR_COUNT, sizeof(float), "scalars", err));
+out:
+    return st;
+}
+
+static enum tdbg_status take_loss(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_loss *loss = &e->graph->loss;
+    float *weights;
+    TDBG_TRY(take(e, &e->loss_workspace, tdbg_loss_workspace_elems(loss, e->part_rows),
+                  sizeof(float), "losses", err));
+    TDBG_TRY(take(e, &weights, tdbg_loss_n_weights(loss), sizeof *weights, "class weights", err));
+    TDBG_TRY(tdbg_loss_place_weights(loss, e->backend, weights, err));
+out:
+    return st;
+}
+
+/* Gradients are clipped in the order in which backward makes them. */
+static enum tdbg_status take_clip(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_graph *g = e->graph;
+    const size_t n = (size_t)g->n_params;
+    int64_t most = 0;
+    e->clip_elems = tdbg_arena_alloc(g->arena, n * sizeof *e->clip_elems);
+    e->clip_grad = tdbg_arena_alloc(g->arena, n * sizeof *e->clip_grad);
+    e->clip_param = tdbg_arena_alloc(g->arena, n * sizeof *e->clip_param);
+    for (int32_t p = g->n_params - 1; p >= 0; p--) {
+        const int64_t scratch = tdbg_clip_scratch_elems(g->params[p].elems);
+        if (e->settings[p].frozen)
+            continue;
+        e->clip_elems[e->n_clipped] = g->params[p].elems;
+        e->clip_grad[e->n_clipped] = e->grad + g->params[p].offset;
+        e->clip_param[e->n_clipped++] = p;
+        most = scratch > most ? scratch : most;
+    }
+    TDBG_TRY(take(e, &e->clip_norm, 2, sizeof(float), "clipping", err));
+    TDBG_TRY(take(e, &e->clip_squares, g->n_params, sizeof(float), "clipping", err));
+    TDBG_TRY(take(e, &e->clip_scratch, most, sizeof(float), "clipping", err));
+out:
+    return st;
+}
+
+static enum tdbg_status take_workspace(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    size_t most = 0;
+    for (int32_t i = 0; i < e->graph->n_nodes; i++) {
+        const struct tdbg_node *node = &e->graph->nodes[i];
+        if (!node->op->workspace_bytes)
+            continue;
+        /* A product of fewer rows may be split in another way: ask for both ends. */
+        size_t full = node->op->workspace_bytes(e->backend, node, e->part_rows);
+        size_t one = node->op->workspace_bytes(e->backend, node, 1);
+        most = full > most ? full : most;
+        most = one > most ? one : most;
+    }
+    return take(e, &e->workspace, (int64_t)most, 1, "workspace", err);
+}
+
+enum tdbg_status tdbg_engine_take_memory(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(take_flat(e, err));
+    TDBG_TRY(take_batch(e, err));
+    TDBG_TRY(take_activations(e, err));
+    TDBG_TRY(take_loss(e, err));
+    TDBG_TRY(take_clip(e, err));
+    TDBG_TRY(take_workspace(e, err));
+out:
+    return st;
+}

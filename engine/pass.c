@@ -1,0 +1,255 @@
+/* Forward and backward of one part: one lane's micro-batch, or a slice of the evaluation set.
+ *
+ * Gradients run from the last node to the first. A node that several others read gets the sum of
+ * what they give, added in the order in which they run backward: the highest node first. */
+#include "engine/engine_state.h"
+
+static enum tdbg_status show(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t site,
+                             const void *data, int64_t elems, int32_t same_as, struct tdbg_err *err)
+{
+    if (!pass->training)
+        return TDBG_OK;
+    return tdbg_engine_show(e, pass->step, site + pass->part, data, elems,
+                            same_as < 0 ? -1 : same_as + pass->part, err);
+}
+
+/* The same for what ops give: in low precision taps see the 16-bit values. */
+static enum tdbg_status show_activation(struct tdbg_engine *e, const struct tdbg_pass *pass,
+                                        int32_t site, float *data, int64_t elems, int32_t same_as,
+                                        struct tdbg_err *err)
+{
+    const struct tdbg_backend *be = e->backend;
+    if (!e->low_precision || !pass->training || !e->wanted[site + pass->part])
+        return show(e, pass, site, data, elems, same_as, err);
+    be->bf16_pack(be->context, elems, data, e->packed);
+    enum tdbg_status st = show(e, pass, site, e->packed, elems, same_as, err);
+    if (e->wanted[site + pass->part] & TDBG_WANT_CHANGE)
+        be->bf16_unpack(be->context, elems, e->packed, data);
+    return st;
+}
+
+static void round_values(struct tdbg_engine *e, float *data, int64_t elems)
+{
+    if (e->low_precision)
+        e->backend->bf16_round(e->backend->context, elems, data, data);
+}
+
+void tdbg_engine_round_params(struct tdbg_engine *e)
+{
+    if (e->low_precision)
+        e->backend->bf16_round(e->backend->context, e->flat_elems, e->param, e->param_low);
+}
+
+/* Raw samples to input/x: to f32 first, then every transform with a buffer of its own. */
+static enum tdbg_status run_transforms(struct tdbg_engine *e, const struct tdbg_pass *pass,
+                                       struct tdbg_err *err)
+{
+    const struct tdbg_graph *g = e->graph;
+    const struct tdbg_backend *be = e->backend;
+    int64_t elems = g->sample_elems, rows = pass->hi - pass->lo, n = rows * elems;
+    enum tdbg_status st = TDBG_OK;
+    be->u8_to_f32(be->context, n, e->raw_x + pass->lo * elems, e->input[0]);
+    if (g->n_transforms == 0) {
+        round_values(e, e->input[0], n);
+        TDBG_TRY(show_activation(e, pass, e->table.input[0], e->input[0], n, -1, err));
+    }
+    const float *x = e->input[0];
+    for (int32_t i = 0; i < g->n_transforms; i++) {
+        tdbg_transform_apply(&g->transforms[i], be, rows, elems, x, e->input[i]);
+        x = e->input[i];
+        round_values(e, e->input[i], n);
+        TDBG_TRY(show_activation(e, pass, e->table.input[i], e->input[i], n, -1, err));
+    }
+out:
+    return st;
+}
+
+static int32_t last_input(const struct tdbg_graph *g)
+{
+    return g->n_transforms > 0 ? g->n_transforms - 1 : 0;
+}
+
+static const float *read_node(const struct tdbg_engine *e, int32_t at)
+{
+    return at == TDBG_NODE_INPUT_X ? e->input[last_input(e->graph)] : e->act[at];
+}
+
+/* What one call of an op is told, and the arrays that it points to. */
+struct call {
+    struct tdbg_op_run run;
+    const float *param[TDBG_MAX_NODE_PARAMS];
+    float *grad[TDBG_MAX_NODE_PARAMS];
+    float *buffer[TDBG_MAX_NODE_BUFFERS];
+};
+
+static void fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t i,
+                      float *flat_grad, struct call *call)
+{
+    const struct tdbg_graph *g = e->graph;
+    const struct tdbg_node *node = &g->nodes[i];
+    for (int32_t k = 0; k < node->n_params; k++) {
+        const struct tdbg_param *p = &g->params[node->param[k]];
+        call->param[k] = e->param_low + p->offset;
+        call->grad[k] = !flat_grad          ? NULL
+                        : p->last_node == i ? flat_grad + p->offset
+                                            : e->shared_grad;
+    }
+    for (int32_t k = 0; k < node->n_buffers; k++)
+        call->buffer[k] =
+            e->buffer + pass->lane * g->buffer_elems + g->buffers[node->buffer[k]].offset;
+    const bool index = node->op->takes_index;
+    call->run = (struct tdbg_op_run){.backend = e->backend,
+                                     .node = node,
+                                     .rows = pass->hi - pass->lo,
+                                     .x = index ? NULL : read_node(e, node->input[0]),
+                                     .x2 = node->n_inputs > 1 ? read_node(e, node->input[1]) : NULL,
+                                     .index = index ? e->index : NULL,
+                                     .y = e->act[i],
+                                     .param = call->param,
+                                     .grad = call->grad,
+                                     .buffer = call->buffer,
+                                     .saved = e->saved[i],
+                                     .workspace = e->workspace,
+                                     .training = pass->training,
+                                     .seed = e->info.seed,
+                                     .step = pass->step,
+                                     .first_sample = pass->lo};
+}
+
+static enum tdbg_status run_node(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t i,
+                                 struct tdbg_err *err)
+{
+    const struct tdbg_graph *g = e->graph;
+    const struct tdbg_node *node = &g->nodes[i];
+    const int64_t n = (pass->hi - pass->lo) * node->elems;
+    int32_t same_as = -1;
+    if (node->op->is_view) {
+        const int32_t from = node->input[0];
+        same_as = from == TDBG_NODE_INPUT_X ? e->table.input[last_input(g)] : e->table.fwd[from];
+    } else {
+        struct call call;
+        fill_call(e, pass, i, NULL, &call);
+        node->op->forward(&call.run);
+        round_values(e, e->act[i], n);
+    }
+    return show_activation(e, pass, e->table.fwd[i], e->act[i], n, same_as, err);
+}
+
+enum tdbg_status tdbg_engine_forward(struct tdbg_engine *e, const struct tdbg_pass *pass,
+                                     struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_graph *g = e->graph;
+    const int64_t rows = pass->hi - pass->lo;
+    TDBG_TRY(run_transforms(e, pass, err));
+    for (int32_t i = 0; i < g->n_nodes; i++)
+        TDBG_TRY(run_node(e, pass, i, err));
+    tdbg_loss_forward(&g->loss, e->backend, rows, e->act[g->n_nodes - 1],
+                      tdbg_engine_targets(e, pass->lo), e->loss_sample, e->loss_workspace);
+    TDBG_TRY(show(e, pass, e->table.loss_sample, e->loss_sample, rows, -1, err));
+out:
+    return st;
+}
+
+/* Where an input's gradient is at the moment. */
+enum { GRAD_NONE = -2, GRAD_OWN = -1 /* >= 0: the same bits as that node's gradient */ };
+
+/* Where a node's backward puts the gradient of its input: its place if it is the first to give one,
+ * else a spare block that is added afterwards. NULL: nobody needs it. */
+static float *place_gradient(struct tdbg_engine *e, int32_t from)
+{
+    if (from == TDBG_NODE_INPUT_X || !e->graph->nodes[from].needs_grad)
+        return NULL;
+    return e->grad_from[from] == GRAD_NONE ? e->dact[from] : e->more_grad;
+}
+
+/* After a node's backward: rounds what it gave, and adds it to what others gave before. */
+static void settle_gradient(struct tdbg_engine *e, int32_t i, int32_t from, float *given,
+                            int64_t rows)
+{
+    if (!given)
+        return;
+    const int64_t n = rows * e->graph->nodes[from].elems;
+    if (given == e->dact[i]) {
+        e->grad_from[from] = i;
+        return;
+    }
+    round_values(e, given, n);
+    if (e->grad_from[from] != GRAD_NONE) {
+        e->backend->vector_add(e->backend->context, n, e->dact[from], given);
+        round_values(e, e->dact[from], n);
+    }
+    e->grad_from[from] = GRAD_OWN;
+}
+
+/* Backward of the ops that only hand their gradient on. */
+static void pass_view_back(struct tdbg_engine *e, int32_t i, int64_t rows)
+{
+    const struct tdbg_backend *be = e->backend;
+    const int32_t from = e->graph->nodes[i].input[0];
+    float *dx = place_gradient(e, from);
+    if (dx && dx != e->dact[i])
+        be->copy(be->context, dx, e->dact[i],
+                 (size_t)(rows * e->graph->nodes[i].elems) * sizeof(float));
+    settle_gradient(e, i, from, dx, rows);
+}
+
+static void settle_params(struct tdbg_engine *e, int32_t i, const struct call *call,
+                          float *flat_grad)
+{
+    const struct tdbg_node *node = &e->graph->nodes[i];
+    for (int32_t k = 0; k < node->n_params; k++) {
+        const struct tdbg_param *p = &e->graph->params[node->param[k]];
+        round_values(e, call->grad[k], p->elems);
+        if (p->last_node != i) /* shared: the last node that reads it ran backward before */
+            e->backend->vector_add(e->backend->context, p->elems, flat_grad + p->offset,
+                                   call->grad[k]);
+    }
+}
+
+static void run_node_back(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t i,
+                          float *flat_grad)
+{
+    const struct tdbg_node *node = &e->graph->nodes[i];
+    const int64_t rows = pass->hi - pass->lo;
+    if (node->op->is_view) {
+        pass_view_back(e, i, rows);
+        return;
+    }
+    struct call call;
+    fill_call(e, pass, i, flat_grad, &call);
+    call.run.dy = e->dact[i];
+    call.run.dx = place_gradient(e, node->input[0]);
+    if (node->n_inputs > 1)
+        call.run.dx2 = place_gradient(e, node->input[1]);
+    node->op->backward(&call.run);
+    settle_gradient(e, i, node->input[0], call.run.dx, rows);
+    if (node->n_inputs > 1)
+        settle_gradient(e, i, node->input[1], call.run.dx2, rows);
+    settle_params(e, i, &call, flat_grad);
+}
+
+enum tdbg_status tdbg_engine_backward(struct tdbg_engine *e, const struct tdbg_pass *pass,
+                                      float *flat_grad, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_graph *g = e->graph;
+    const int32_t last = g->n_nodes - 1;
+    const int64_t rows = pass->hi - pass->lo;
+    for (int32_t i = 0; i <= last; i++)
+        e->grad_from[i] = GRAD_NONE;
+    tdbg_loss_backward(&g->loss, e->backend, rows, e->act[last], tdbg_engine_targets(e, pass->lo),
+                       e->dact[last]);
+    round_values(e, e->dact[last], rows * g->nodes[last].elems);
+    e->grad_from[last] = GRAD_OWN;
+    for (int32_t i = last; i >= 0; i--) {
+        if (!g->nodes[i].needs_grad)
+            continue;
+        const int32_t same = e->grad_from[i];
+        TDBG_TRY(show_activation(e, pass, e->table.bwd[i], e->dact[i], rows * g->nodes[i].elems,
+                                 same >= 0 ? e->table.bwd[same] : -1, err));
+        run_node_back(e, pass, i, flat_grad);
+    }
+out:
+    return st;
+}

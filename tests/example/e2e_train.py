@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""End-to-end tests of training: resuming, blocks, precision.
+
+    e2e_train.py CASE       runs one case (tests/meson.build lists them)
+"""
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import e2e
+from e2e import check, info, record, run, small_config, verified
+
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def same(a, b):
+    """diff of two traces says that all steps which both have are the same."""
+    out = run("diff", a, b).stdout
+    check(re.search(r"^same: ", out, re.M), out)
+
+
+BLOCKS = ('model=({op="flatten";}, {op="linear"; name="in"; out=8;}, {op="residual"; name="block"; '
+          'repeat=2; body=({op="linear"; name="a"; out=6; init="kaiming_normal";}, {op="relu";}, '
+          '{op="linear"; name="b"; out=8;});}, {op="linear"; name="w"; out=8; bias=false;}, '
+          '{op="linear"; name="v"; out=8; tie="w";}, {op="linear"; name="out"; out=5;})')
+
+
+@case
+def resume_equals_the_uninterrupted_run(folder):
+    """From every keyframe, with lanes and micro-batches, and with the chain of the whole run."""
+    config, whole = small_config(folder, steps=23), f"{folder}/whole.h5"
+    sets = ["--set", "engine.lanes=3", "--set", "engine.accumulate=2", "--set", BLOCKS]
+    record(config, whole, *sets)
+    record(config, f"{folder}/part.h5", *sets)
+    for k in range(0, 23, 5):
+        more = f"{folder}/more{k}.h5"
+        run("record", "--resume", f"{folder}/part.h5", "--at-step", k, "-o", more, "-q")
+        check(f"{23 - k} of {23 - k} steps" in verified(more), "a resumed run verifies")
+        same(whole, more)
+        check(info(more)["chain"] == info(whole)["chain"], "the chain goes on")
+        check(info(more)["parent_uuid"] == info(f"{folder}/part.h5")["uuid"], "the parent is named")
+        check("sound" in run("fsck", more).stdout, "fsck of a resumed run")
+
+
+@case
+def resume_after_kill(folder):
+    """A killed recording goes on from its last keyframe, and that one may be killed as well."""
+    config, whole = small_config(folder, steps=400), f"{folder}/whole.h5"
+    record(config, whole)
+    trace = f"{folder}/part0.h5"
+    process = subprocess.Popen([e2e.TDBG, "record", config, "-o", trace, "--steps", "1000000", "-q"])
+    while process.poll() is None:
+        time.sleep(0.05)
+        if run("info", trace, code=None).returncode == 0:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    more = f"{folder}/more.h5"
+    last = info(trace)["steps"] - 1
+    steps = max(400, last // 5 * 5 + 20)
+    run("record", "--resume", trace, "--steps", steps, "-o", more, "-q")
+    check("0 differ" in verified(more), "verifies")
+    if info(more)["first_step"] < 400:
+        same(whole, more)
+
+
+@case
+def resume_refuses(folder):
+    config, trace = small_config(folder), f"{folder}/a.h5"
+    record(config, trace)
+    err = run("record", "--resume", trace, "--at-step", 7, "-o", f"{folder}/b.h5", code=2).stderr
+    check("no keyframe before step 7" in err and "before step 5" in err, err)
+    err = run("record", "--resume", trace, "--steps", 5, "-o", f"{folder}/b.h5", code=2).stderr
+    check("--steps N makes the run longer" in err, err)
+    err = run("record", "--resume", trace, "-o", trace, "--force", code=2).stderr
+    check("is the trace to go on from" in err, err)
+    err = run("record", config, "--at-step", 5, "-o", f"{folder}/b.h5", code=2).stderr
+    check("--resume" in err, err)
+    err = run("record", "--resume", trace, "--set", "optimizer={kind=\"sgd\"; lr=0.1; momentum=0.9;}",
+              "-o", f"{folder}/b.h5", code=None)
+    check(err.returncode != 0 and "does not fit" in err.stderr or "tensors" in err.stderr, err.stderr)
+    e2e.write_idx(f"{folder}/train-y.gz", bytes(i % 5 for i in range(95)), (95,))
+    err = run("record", "--resume", trace, "-o", f"{folder}/b.h5", code=None)
+    check(err.returncode != 0 and "fingerprint" in err.stderr, err.stderr)
+
+
+@case
+def a_fork_names_its_parent_and_its_change(folder):
+    config, a, b = small_config(folder), f"{folder}/a.h5", f"{folder}/b.h5"
+    record(config, a)
+    run("record", "--resume", a, "--at-step", 5, "--set", "optimizer.lr=0.02", "-o", b, "-q")
+    check("0 differ" in verified(b), "a fork verifies")
+    out = run("diff", a, b, code=1).stdout
+    check("optimizer.lr: 0.01 -> 0.02" in out and "first difference: step 5, site hyper/lr" in out,
+          out)
+
+
+@case
+def blocks_and_bf16_verify(folder):
+    config = small_config(folder)
+    record(config, f"{folder}/f32.h5", "--set", BLOCKS, "--set", "record.preset=full")
+    record(config, f"{folder}/bf16.h5", "--set", BLOCKS, "--set", "record.preset=full", "--set",
+           "engine.precision=bf16")
+    for name in ("f32", "bf16"):
+        check("12 of 12 steps" in verified(f"{folder}/{name}.h5"), name)
+        for isa in ("portable", "avx2"):
+            for threads in (1, 3):
+                other = f"{folder}/{name}-{isa}-{threads}.h5"
+                record(config, other, "--set", BLOCKS, "--set", f"engine.precision={name}", "--isa",
+                       isa, "--threads", threads, "--set", "record.preset=full")
+                same(f"{folder}/{name}.h5", other)
+    losses = [info(f"{folder}/{name}.h5")["loss"] for name in ("f32", "bf16")]
+    check(losses[0] != losses[1] and abs(losses[0] - losses[1]) < 0.1, f"losses {losses}")
+    shown = run("show", f"{folder}/bf16.h5", "fwd/block1.a", "--step", 3).stdout
+    check("bf16" in shown, shown)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as work:
+        CASES[sys.argv[1]](work)
+    print(f"{sys.argv[1]}: ok")
