@@ -31,6 +31,9 @@ struct tdbg_backend {
     void (*free)(void *context, void *data);
     enum tdbg_status (*to_host)(void *context, void *host, const void *device, size_t bytes,
                                 struct tdbg_err *err);
+    /* The same into memory that another thread or process is going to read. */
+    enum tdbg_status (*to_queue)(void *context, void *host, const void *device, size_t bytes,
+                                 struct tdbg_err *err);
     enum tdbg_status (*to_device)(void *context, void *device, const void *host, size_t bytes,
                                   struct tdbg_err *err);
     void (*copy)(void *context, void *to, const void *from, size_t bytes); /* both on the device */

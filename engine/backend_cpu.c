@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "kernels/bf16.h"
 #include "kernels/clip.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/fused_digest.h"
+#include "kernels/parallel.h"
 #include "kernels/reduce.h"
 #include "kernels/relu.h"
 #include "kernels/transform.h"
@@ -47,6 +49,29 @@ static enum tdbg_status cpu_transfer(void *context, void *to, const void *from, 
     (void)context;
     (void)err;
     memcpy(to, from, bytes);
+    return TDBG_OK;
+}
+
+enum { QUEUE_GRAIN_BYTES = 1 << 18 }; /* what a thread is worth waking for */
+
+struct queue_job {
+    char *to;
+    const char *from;
+};
+
+static void copy_range(void *ctx, int64_t lo, int64_t hi)
+{
+    const struct queue_job *job = ctx;
+    tdbg_copy_away(job->to + lo, job->from + lo, (size_t)(hi - lo));
+}
+
+static enum tdbg_status cpu_to_queue(void *context, void *to, const void *from, size_t bytes,
+                                     struct tdbg_err *err)
+{
+    (void)err;
+    struct queue_job job = {to, from};
+    tdbg_parallel_for(cpu_of(context)->threads, (int64_t)bytes, QUEUE_GRAIN_BYTES, copy_range,
+                      &job);
     return TDBG_OK;
 }
 
@@ -286,6 +311,7 @@ static const struct tdbg_backend cpu_table = {
     .alloc = cpu_alloc,
     .free = cpu_free,
     .to_host = cpu_transfer,
+    .to_queue = cpu_to_queue,
     .to_device = cpu_transfer,
     .copy = cpu_copy,
     .fill_zero = cpu_fill_zero,
