@@ -54,7 +54,7 @@ class Running:
 
     def silent(self, seconds):
         """No announcement comes for so long."""
-        for _ in range(1000):
+        for _ in range(1000000):  # steps that were in the queue
             if not select.select([self.pipe], [], [], seconds)[0]:
                 return True
             os.read(self.pipe, 1 << 20)
