@@ -91,10 +91,13 @@ static void admit(struct pipeline *p, struct tdbg_ring_message *m, uint64_t end)
     *e = (struct entry){.message = m, .end = end};
     const void *data = tdbg_ring_data(m);
     struct tdbg_encode_job *job = tdbg_workers_next(p->workers);
+    job->has_chunk = true;
     job->n_elems = -1;
     if (m->kind == TDBG_STREAM_VALUES) {
-        e->has_job = tdbg_trace_writer_cut_value(p->writer, &p->ahead, m->id, m->first, m->count,
-                                                 m->total, data, &job->chunk);
+        job->has_chunk = !(m->flags & TDBG_STREAM_UNSTORED) &&
+                         tdbg_trace_writer_cut_value(p->writer, &p->ahead, m->id, m->first,
+                                                     m->count, m->total, data, &job->chunk);
+        e->has_job = job->has_chunk || (m->flags & TDBG_STREAM_UNSTORED && m->count == m->total);
         if (is_left(m) && m->count == m->total) {
             job->data = data;
             job->dtype = p->spec->sites[m->id].dtype;
@@ -209,8 +212,8 @@ static enum tdbg_status write_step(struct pipeline *p, struct tdbg_ring_message 
     return tdbg_trace_writer_commit_step(p->writer, &row, err);
 }
 
-static enum tdbg_status write_chunk(struct pipeline *p, struct tdbg_ring_message *m,
-                                    struct tdbg_err *err)
+static enum tdbg_status write_job(struct pipeline *p, struct tdbg_ring_message *m,
+                                  struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_encode_job *job;
@@ -221,7 +224,7 @@ static enum tdbg_status write_chunk(struct pipeline *p, struct tdbg_ring_message
     st = job->err.status;
     if (st != TDBG_OK)
         tdbg_err_set(err, st, job->err.file, job->err.line, "%s", job->err.message);
-    else
+    else if (job->has_chunk)
         st = tdbg_trace_writer_put_chunk(p->writer, &job->chunk, keyframe ? m->id : -1,
                                          m->first + m->count == m->total, err);
     tdbg_err_clear(&job->err);
@@ -234,6 +237,8 @@ static enum tdbg_status write_whole(struct pipeline *p, struct tdbg_ring_message
 {
     if (is_left(m))
         digest_values(p, m, NULL);
+    if (m->flags & TDBG_STREAM_UNSTORED)
+        return TDBG_OK;
     const void *data = m->total > 0 ? assemble(p, m, err) : tdbg_ring_data(m);
     if (!data)
         return err->status;
@@ -261,7 +266,7 @@ static enum tdbg_status write_front(struct pipeline *p, struct tdbg_err *err)
     struct tdbg_ring_message *m = e->message;
     enum tdbg_status st = TDBG_OK;
     if (e->has_job)
-        st = write_chunk(p, m, err);
+        st = write_job(p, m, err);
     else if (m->kind == TDBG_STREAM_VALUES || m->kind == TDBG_STREAM_KEYFRAME)
         st = write_whole(p, m, err);
     else if (m->kind == TDBG_STREAM_SAMPLES)

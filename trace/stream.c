@@ -25,6 +25,7 @@ enum {
     DEFAULT_QUEUE_BYTES = 64 << 20,
     LEAST_QUEUE_BYTES = 4 * TDBG_PIECE_BYTES,
     MOST_WORKERS = 4,
+    BUSY_SHARE = 4, /* the other side is busy when this part of the queue waits for it */
     /* of one chunk while it is compressed: shuffled, packed, and its room in the job */
     WORKER_BYTES = 4 * TDBG_PIECE_BYTES,
 };
@@ -54,6 +55,7 @@ struct tdbg_stream {
     uint64_t *digests;        /* (n_sites) of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
     int32_t *source;          /* (n_sites): whose values give the digest over there; -1: none */
+    uint8_t *flags;           /* (n_sites): of the values of the current step */
     bool piece_is_open;
     int32_t n_dropped; /* values, in the current step */
 };
@@ -116,6 +118,7 @@ static void clear_step(struct tdbg_stream *s)
 {
     const struct tdbg_stats absent = {.min = NAN, .max = NAN, .mean = NAN, .rms = NAN};
     memset(s->digests, 0, (size_t)s->n_sites * sizeof *s->digests);
+    memset(s->flags, 0, (size_t)s->n_sites);
     for (int32_t i = 0; i < s->n_sites; i++) {
         s->stats[i] = absent;
         s->source[i] = -1;
@@ -137,6 +140,7 @@ static void copy_spec(struct tdbg_stream *s, const struct tdbg_trace_spec *spec)
         memcpy(s->items, spec->items, n_items * sizeof *s->items);
     s->digests = tdbg_arena_alloc(s->arena, n * sizeof *s->digests);
     s->stats = tdbg_arena_alloc(s->arena, n * sizeof *s->stats);
+    s->flags = tdbg_arena_alloc(s->arena, n);
     s->source = tdbg_arena_alloc(s->arena, n * sizeof *s->source);
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         const struct tdbg_samples_spec *p = &spec->samples[set];
@@ -258,13 +262,22 @@ void tdbg_stream_put_digest(struct tdbg_stream *s, int32_t site, uint64_t digest
     s->stats[site] = *stats;
 }
 
-bool tdbg_stream_leave_digest(struct tdbg_stream *s, int32_t site, int32_t from)
+bool tdbg_stream_leave_digest(struct tdbg_stream *s, int32_t site, bool stored)
 {
-    TDBG_ASSERT(site >= 0 && site < s->n_sites && from >= 0 && from < s->n_sites);
-    if (s->options.drop || (from != site && s->source[from] < 0))
+    TDBG_ASSERT(site >= 0 && site < s->n_sites);
+    const bool busy = tdbg_ring_used_bytes(s->ring) > tdbg_ring_room_bytes(s->ring) / BUSY_SHARE;
+    if (s->options.drop || (!stored && busy))
         return false;
-    s->source[site] = from == site ? site : s->source[from];
+    s->source[site] = site;
+    s->flags[site] = TDBG_STREAM_DIGEST | (stored ? 0 : TDBG_STREAM_UNSTORED);
     return true;
+}
+
+bool tdbg_stream_share_digest(struct tdbg_stream *s, int32_t site, int32_t with)
+{
+    TDBG_ASSERT(site >= 0 && site < s->n_sites && with >= 0 && with < s->n_sites);
+    s->source[site] = s->source[with];
+    return s->source[with] >= 0;
 }
 
 /* What ended the other side. */
@@ -304,7 +317,7 @@ static enum tdbg_status open_piece(struct tdbg_stream *s, enum tdbg_stream_kind 
     m->first = first;
     m->count = count;
     m->total = total;
-    m->flags = kind == TDBG_STREAM_VALUES && s->source[id] == id ? TDBG_STREAM_DIGEST : 0;
+    m->flags = kind == TDBG_STREAM_VALUES ? s->flags[id] : 0;
     s->piece_is_open = true;
     *piece = (struct tdbg_stream_piece){first, count, tdbg_ring_data(m)};
     return TDBG_OK;
