@@ -213,7 +213,7 @@ static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct 
     const bool keyframe = p->store == TDBG_STORE_KEYFRAME;
     const bool due = (keyframe || is_stored_by_step(p)) && step % p->value_every == 0;
     TDBG_TRY(take_digest(r, id, due && !keyframe, handle, err));
-    if (due)
+    if (due && r->open)
         TDBG_TRY(put_value(r, id, keyframe, handle, err));
 out:
     return st;
