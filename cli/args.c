@@ -137,7 +137,7 @@ void cli_print_help(const struct cli_command *command, const struct cli_option *
 int cli_fail(struct tdbg_err *err)
 {
     const char *text = err->message ? err->message : tdbg_status_text(err->status);
-    if (err->status == TDBG_CONFIG)
+    if (err->status == TDBG_CONFIG && strstr(text, ": error: ")) /* at a place of a file */
         fprintf(stderr, "%s\n", text);
     else
         fprintf(stderr, "tdbg: error: %s\n", text);

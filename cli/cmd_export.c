@@ -1,15 +1,16 @@
 /* tdbg export: a tensor of one or many steps for other programs, stored or computed again. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/convert.h"
 #include "base/npy.h"
 #include "cli/commands.h"
 #include "cli/tensor.h"
+#include "trace/new_file.h"
 
 struct exporter;
 
@@ -105,7 +106,7 @@ static enum tdbg_status check_arguments(struct exporter *e, struct tdbg_err *err
     }
     TDBG_FAIL_IF(!e->format, USAGE, "'--format' wants npy, csv or json, not '%s'", e->format_name);
     TDBG_FAIL_IF(e->step >= 0 && e->steps, USAGE, "'--step' and '--steps' exclude each other");
-    if (e->output && strcmp(e->output, "-") == 0)
+    if (e->output && (strcmp(e->output, "-") == 0 || strcmp(e->output, "/dev/stdout") == 0))
         e->output = NULL;
     TDBG_FAIL_IF(!e->output && e->format == &formats[0] && isatty(STDOUT_FILENO), USAGE,
                  "npy is no text for a terminal\nhint: -o FILE writes it into a file");
@@ -161,23 +162,27 @@ out:
     return st;
 }
 
-/* A file that was made here and is not whole goes again. */
+/* The file gets its name when it is whole. */
 static enum tdbg_status write_file(struct exporter *e, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct stat file;
-    e->out = fopen(e->output, "wb");
-    if (!e->out)
-        return TDBG_RAISE(err, IO, "cannot create %s: %s", e->output, strerror(errno));
-    bool regular = fstat(fileno(e->out), &file) == 0 && S_ISREG(file.st_mode);
+    struct tdbg_new_file file = TDBG_NEW_FILE_NONE;
+    struct tdbg_arena *arena = tdbg_arena_create();
+    TDBG_FAIL_IF(!arena, NO_MEMORY, "no memory for a file");
+    TDBG_TRY(tdbg_new_file_create(&file, arena, e->output, e->force, err));
+    e->out = fdopen(fcntl(file.fd, F_DUPFD_CLOEXEC, 0), "wb");
+    TDBG_FAIL_IF(!e->out, NO_MEMORY, "no memory to write %s", e->output);
     st = write_steps(e, err);
     if (fclose(e->out) != 0 && st == TDBG_OK)
         st = TDBG_RAISE(err, IO, "cannot write: %s", strerror(errno));
     if (st == TDBG_OK)
-        return TDBG_OK;
-    if (regular)
-        unlink(e->output);
-    return tdbg_err_prefix(err, "cannot export to %s", e->output);
+        st = tdbg_new_file_place(&file, err);
+    if (st != TDBG_OK)
+        tdbg_err_prefix(err, "cannot export to %s", e->output);
+out:
+    tdbg_new_file_release(&file);
+    tdbg_arena_destroy(arena);
+    return st;
 }
 
 static enum tdbg_status export_site(struct exporter *e, struct tdbg_err *err)

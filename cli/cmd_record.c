@@ -1,4 +1,5 @@
 /* tdbg record: train from a config and record. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -87,6 +88,16 @@ out:
     return st;
 }
 
+/* Before anything that takes long. */
+static enum tdbg_status choose_path(struct record *r, struct tdbg_err *err)
+{
+    r->path = r->output ? strdup(r->output)
+                        : tdbg_cfg_path(r->config, tdbg_config_root(r->config), "record.path");
+    if (!r->path)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for the name of the trace");
+    return cli_check_output(r->path, r->force, err);
+}
+
 static enum tdbg_status build_engine(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -147,11 +158,7 @@ static enum tdbg_status open_trace(struct record *r, struct tdbg_err *err)
     tdbg_json_init(&json, out, false);
     tdbg_source_live_print_json(r->live, &json);
     fclose(out);
-    r->path = r->output ? strdup(r->output)
-                        : tdbg_cfg_path(r->config, tdbg_config_root(r->config), "record.path");
-    TDBG_FAIL_IF(!r->path || !dataset, NO_MEMORY, "no memory to describe the run");
-    TDBG_FAIL_IF(!r->force && access(r->path, F_OK) == 0, USAGE,
-                 "%s exists already\nhint: --force overwrites it", r->path);
+    TDBG_FAIL_IF(!dataset, NO_MEMORY, "no memory to describe the run");
     const struct tdbg_recorder_run run = {.config_path = r->config_path,
                                           .environment = environment,
                                           .dataset = dataset,
@@ -217,41 +224,52 @@ out:
     return st;
 }
 
-static void conclude(const struct record *r, int64_t bytes)
+/* What is still in the queue may take a while to write; who has pressed Ctrl-C waits for that. */
+static void tell_backlog(const struct record *r)
+{
+    enum { WORTH_TELLING = 200 };
+    const int64_t n = r->steps_done - 1 - tdbg_recorder_durable(r->recorder);
+    if (!r->quiet && !r->failure_told && n >= WORTH_TELLING)
+        fprintf(stderr, "tdbg: writing the last %" PRId64 " steps\n", n);
+}
+
+static void conclude(const struct record *r)
 {
     char size[32];
     if (r->quiet)
         return;
     if (r->failure_told) {
-        fprintf(stderr,
-                "tdbg: trained %" PRId64
-                " steps, last loss %.4g; %s holds those up to the failure\n",
-                r->steps_done, (double)r->last.loss, r->path);
+        fprintf(stderr, "tdbg: trained %" PRId64 " steps, last loss %.4g; %s %s\n", r->steps_done,
+                (double)r->last.loss, r->path,
+                access(r->path, F_OK) == 0 ? "holds those up to the failure" : "is gone");
         return;
     }
     fprintf(stderr, "tdbg: %s has %" PRId64 " of %" PRId64 " steps, %s, last loss %.4g\n", r->path,
             r->steps_done - r->first_step, tdbg_engine_info(r->engine)->total_steps,
-            tdbg_convert_bytes_text(bytes, size, sizeof size), (double)r->last.loss);
+            tdbg_convert_bytes_text(tdbg_recorder_bytes(r->recorder), size, sizeof size),
+            (double)r->last.loss);
 }
 
 static enum tdbg_status record(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err close_err = {0};
+    TDBG_TRY(choose_path(r, err));
     TDBG_TRY(build_engine(r, err));
     TDBG_TRY(open_trace(r, err));
     cli_catch_signals();
+    signal(SIGPIPE, SIG_IGN); /* nobody reads the progress any more: no reason to stop training */
     if (!r->quiet)
         announce(r);
     st = train(r, err);
-    int64_t bytes = tdbg_recorder_bytes(r->recorder);
+    tell_backlog(r);
     enum tdbg_status closed = tdbg_recorder_close(r->recorder, &close_err);
     tell_failure(r);
     if (st == TDBG_OK && closed != TDBG_OK)
         st = tdbg_err_set(err, closed, __FILE__, __LINE__, "cannot close %s: %s", r->path,
                           close_err.message);
     TDBG_TRY(st);
-    conclude(r, bytes);
+    conclude(r);
 out:
     tdbg_err_clear(&close_err);
     return st;
@@ -321,6 +339,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (helped)
         return 0;
     TDBG_FAIL_IF(r.at_step >= 0 && !r.resume, USAGE, "--at-step goes with --resume TRACE");
+    TDBG_FAIL_IF(r.announce_fd >= 0 && fcntl((int)r.announce_fd, F_GETFD) < 0, USAGE,
+                 "'--announce-fd %" PRId64 "': no such descriptor is open", r.announce_fd);
     TDBG_TRY(load_config(&r, err));
     if (r.print_config)
         TDBG_TRY(print_config(&r, err));

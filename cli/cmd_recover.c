@@ -43,6 +43,11 @@ static void print_report(const struct tdbg_recover_report *r)
         print_steps(r);
         putchar('\n');
         break;
+    case TDBG_RECOVER_COPIED:
+        printf("%s: a copy, and nothing had to be mended: ", r->result);
+        print_steps(r);
+        putchar('\n');
+        break;
     case TDBG_RECOVER_CLEARED:
         printf("%s: cut off but whole; other programs can open it again: ", r->result);
         print_steps(r);

@@ -23,6 +23,12 @@ struct cli_execution {
     }
 struct tdbg_session_options cli_session_options(const struct cli_execution *execution);
 
+/* Before and after a command. A process may be started without standard files, and what it opens
+ * next must not take their place; `finish` says where the standard output could not be written
+ * (a full disk), and returns the exit code. */
+void cli_prepare_process(void);
+int cli_finish_process(int code);
+
 /* Ctrl-C and SIGTERM: after cli_catch_signals() the first one is only remembered, and
  * cli_stop_signal() returns it (0: none so far); the second one ends the process at once. */
 void cli_catch_signals(void);
@@ -43,7 +49,8 @@ void cli_close_trace(struct cli_trace *trace);
 enum tdbg_status cli_parse_steps(const char *text, const struct tdbg_trace *trace, int64_t *from,
                                  int64_t *to, struct tdbg_err *err);
 
-/* Refuses an output that exists already, unless `force`. */
+/* Refuses an output that is no regular file or is being recorded; and, unless `force`, one that
+ * exists. */
 enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err *err);
 
 /* A warning on stderr when the recording was cut off. */

@@ -1,10 +1,12 @@
 /* What several subcommands share. See commands.h. */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,11 +14,32 @@
 #include "base/json.h"
 #include "base/version.h"
 #include "cli/commands.h"
+#include "trace/new_file.h"
 
 struct tdbg_session_options cli_session_options(const struct cli_execution *execution)
 {
     return (struct tdbg_session_options){.isa = execution->isa ? execution->isa : "auto",
                                          .threads = (int)execution->threads};
+}
+
+/* What is read is empty and what is written is lost, the latter with an error. A file that is
+ * larger than it may be is an error like a full disk. */
+void cli_prepare_process(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+            _exit(tdbg_status_exit_code(TDBG_IO));
+    }
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+int cli_finish_process(int code)
+{
+    const bool failed_before = ferror(stdout) != 0;
+    if (fflush(stdout) == 0 && !failed_before)
+        return code;
+    fprintf(stderr, "tdbg: error: cannot write to the standard output: %s\n", strerror(errno));
+    return code == 0 ? tdbg_status_exit_code(TDBG_IO) : code;
 }
 
 static volatile sig_atomic_t stop_signal;
@@ -112,9 +135,11 @@ enum tdbg_status cli_parse_steps(const char *text, const struct tdbg_trace *trac
 
 enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err *err)
 {
-    if (!force && access(path, F_OK) == 0)
+    struct stat info;
+    const enum tdbg_status st = tdbg_new_file_check(path, true, err);
+    if (st == TDBG_OK && !force && stat(path, &info) == 0)
         return TDBG_RAISE(err, USAGE, "%s exists already\nhint: --force overwrites it", path);
-    return TDBG_OK;
+    return st;
 }
 
 void cli_warn_unclosed(const struct tdbg_trace *trace)

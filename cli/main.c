@@ -1,5 +1,4 @@
 /* tdbg: finds the subcommand and runs it. */
-#include <limits.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,26 +64,8 @@ static int unknown_command(const char *name)
     return 2;
 }
 
-/* OpenMP's threads wait by spinning, which on a machine with other work to do, the process that
- * writes the trace among it, makes training ten times slower. The runtime reads how to wait before
- * main() begins, so that the program has to be started once more; whoever has said how to wait is
- * obeyed. */
-static void restart_with_patient_threads(char **argv)
+static int run(int argc, char **argv)
 {
-    char path[PATH_MAX];
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
-        return;
-    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0 || setenv("OMP_WAIT_POLICY", "passive", 1) != 0 ||
-        setenv("GOMP_SPINCOUNT", "1000", 1) != 0)
-        return;
-    path[n] = 0;
-    execv(path, argv); /* where that fails, waiting is only dearer */
-}
-
-int main(int argc, char **argv)
-{
-    setlocale(LC_CTYPE, ""); /* numbers stay in the C locale */
     if (argc < 2) {
         print_help(stderr);
         return 2;
@@ -109,7 +90,12 @@ int main(int argc, char **argv)
         return command ? command->run(command, 2, help_argv) : unknown_command(argv[2]);
     }
     const struct cli_command *command = find_command(word);
-    if (command == &cli_record || command == &cli_replay)
-        restart_with_patient_threads(argv);
     return command ? command->run(command, argc - 1, argv + 1) : unknown_command(word);
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, ""); /* numbers stay in the C locale */
+    cli_prepare_process();
+    return cli_finish_process(run(argc, argv));
 }

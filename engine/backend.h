@@ -9,8 +9,17 @@
 
 #include "base/digest.h"
 #include "base/status.h"
+#include "kernels/adadelta.h"
+#include "kernels/adagrad.h"
+#include "kernels/adam.h"
 #include "kernels/adamw.h"
+#include "kernels/batch_norm.h"
+#include "kernels/cross_entropy.h"
 #include "kernels/gemm.h"
+#include "kernels/lion.h"
+#include "kernels/pointwise_loss.h"
+#include "kernels/rmsprop.h"
+#include "kernels/row_norm.h"
 #include "kernels/sgd.h"
 
 struct tdbg_backend {
@@ -50,6 +59,43 @@ struct tdbg_backend {
                                    int32_t ignore_index, float *dlogits);
     int64_t (*count_correct)(void *context, int64_t rows, int64_t classes, const float *logits,
                              const int32_t *targets, int32_t ignore_index);
+    void (*cross_entropy_weighted_forward)(void *context, const struct tdbg_cross_entropy *how,
+                                           int64_t rows, int64_t classes, const float *logits,
+                                           const int32_t *targets, int32_t ignore_index,
+                                           float *loss);
+    void (*cross_entropy_weighted_backward)(void *context, const struct tdbg_cross_entropy *how,
+                                            int64_t rows, int64_t classes, const float *logits,
+                                            const int32_t *targets, int32_t ignore_index,
+                                            float *dlogits);
+    void (*target_weights)(void *context, int64_t n, const int32_t *targets, int32_t ignore_index,
+                           const float *weights, float *weight);
+    void (*pointwise_loss_forward)(void *context, enum tdbg_pointwise_loss kind, float beta,
+                                   int64_t rows, int64_t cols, const float *x, const float *target,
+                                   float *loss);
+    void (*pointwise_loss_backward)(void *context, enum tdbg_pointwise_loss kind, float beta,
+                                    int64_t n, const float *x, const float *target, float *dx);
+    int64_t (*pointwise_count_correct)(void *context, int64_t n, const float *x,
+                                       const float *target);
+    void (*sum_rows)(void *context, int64_t rows, int64_t cols, const float *x, float *out);
+    void (*clip_square_sum)(void *context, int64_t n, const float *x, float *out, float *scratch);
+    void (*clip_norm)(void *context, int64_t n, const float *squares, float limit, float *out);
+    void (*clip_scale)(void *context, int64_t n, const float *factor, float *x);
+    void (*clip_value)(void *context, int64_t n, float limit, float *x);
+    void (*row_norm_forward)(void *context, const struct tdbg_row_norm *norm, const float *x,
+                             const float *weight, const float *bias, float *y, float *stats);
+    void (*row_norm_backward)(void *context, const struct tdbg_row_norm *norm, const float *x,
+                              const float *weight, const float *stats, const float *dy, float *dx,
+                              float *dweight, float *dbias, void *workspace);
+    void (*batch_norm_forward)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                               const float *weight, const float *bias, float momentum,
+                               float *running_mean, float *running_var, float *y, float *stats,
+                               void *workspace);
+    void (*batch_norm_evaluate)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                const float *weight, const float *bias, const float *running_mean,
+                                const float *running_var, float *y, float *stats);
+    void (*batch_norm_backward)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                const float *weight, const float *stats, const float *dy, float *dx,
+                                float *dweight, float *dbias, void *workspace);
     void (*vector_add)(void *context, int64_t n, float *dst, const float *src);
     void (*vector_sum)(void *context, int64_t n, const float *x, const float *x2, float *y);
     void (*vector_divide)(void *context, int64_t n, const float *src, float divisor, float *dst);
@@ -62,6 +108,16 @@ struct tdbg_backend {
                       const float *mean, const float *std, float *y);
     void (*sgd)(void *context, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
                 float *param, float *momentum_buffer);
+    void (*adam)(void *context, int64_t n, const struct tdbg_adam *adam, const float *grad,
+                 float *param, float *exp_avg, float *exp_avg_sq);
+    void (*adadelta)(void *context, int64_t n, const struct tdbg_adadelta *adadelta,
+                     const float *grad, float *param, float *square_avg, float *acc_delta);
+    void (*adagrad)(void *context, int64_t n, const struct tdbg_adagrad *adagrad, const float *grad,
+                    float *param, float *sum);
+    void (*rmsprop)(void *context, int64_t n, const struct tdbg_rmsprop *rmsprop, const float *grad,
+                    float *param, const struct tdbg_rmsprop_state *state);
+    void (*lion)(void *context, int64_t n, const struct tdbg_lion *lion, const float *grad,
+                 float *param, float *exp_avg);
     void (*adamw)(void *context, int64_t n, const struct tdbg_adamw *adamw, const float *grad,
                   float *param, float *exp_avg, float *exp_avg_sq);
 };

@@ -6,6 +6,7 @@
 
 #include "base/copy.h"
 #include "kernels/bf16.h"
+#include "kernels/clip.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/fused_digest.h"
 #include "kernels/parallel.h"
@@ -147,6 +148,117 @@ static int64_t cpu_count_correct(void *context, int64_t rows, int64_t classes, c
                                             ignore_index);
 }
 
+static void cpu_cross_entropy_weighted_forward(void *context, const struct tdbg_cross_entropy *how,
+                                               int64_t rows, int64_t classes, const float *logits,
+                                               const int32_t *targets, int32_t ignore_index,
+                                               float *loss)
+{
+    tdbg_cross_entropy_weighted_forward(cpu_of(context), how, rows, classes, logits, targets,
+                                        ignore_index, loss);
+}
+
+static void cpu_cross_entropy_weighted_backward(void *context, const struct tdbg_cross_entropy *how,
+                                                int64_t rows, int64_t classes, const float *logits,
+                                                const int32_t *targets, int32_t ignore_index,
+                                                float *dlogits)
+{
+    tdbg_cross_entropy_weighted_backward(cpu_of(context), how, rows, classes, logits, targets,
+                                         ignore_index, dlogits);
+}
+
+static void cpu_target_weights(void *context, int64_t n, const int32_t *targets,
+                               int32_t ignore_index, const float *weights, float *weight)
+{
+    tdbg_cross_entropy_target_weights(cpu_of(context), n, targets, ignore_index, weights, weight);
+}
+
+static void cpu_pointwise_loss_forward(void *context, enum tdbg_pointwise_loss kind, float beta,
+                                       int64_t rows, int64_t cols, const float *x,
+                                       const float *target, float *loss)
+{
+    tdbg_pointwise_loss_forward(cpu_of(context), kind, beta, rows, cols, x, target, loss);
+}
+
+static void cpu_pointwise_loss_backward(void *context, enum tdbg_pointwise_loss kind, float beta,
+                                        int64_t n, const float *x, const float *target, float *dx)
+{
+    tdbg_pointwise_loss_backward(cpu_of(context), kind, beta, n, x, target, dx);
+}
+
+static int64_t cpu_pointwise_count_correct(void *context, int64_t n, const float *x,
+                                           const float *target)
+{
+    return tdbg_pointwise_loss_count_correct(cpu_of(context), n, x, target);
+}
+
+static void cpu_sum_rows(void *context, int64_t rows, int64_t cols, const float *x, float *out)
+{
+    tdbg_pointwise_loss_sum_rows(cpu_of(context), rows, cols, x, out);
+}
+
+static void cpu_clip_square_sum(void *context, int64_t n, const float *x, float *out,
+                                float *scratch)
+{
+    *out = tdbg_clip_square_sum(cpu_of(context), n, x, scratch);
+}
+
+static void cpu_clip_norm(void *context, int64_t n, const float *squares, float limit, float *out)
+{
+    (void)context;
+    tdbg_clip_norm(n, squares, limit, out);
+}
+
+static void cpu_clip_scale(void *context, int64_t n, const float *factor, float *x)
+{
+    tdbg_clip_scale(cpu_of(context), n, factor, x);
+}
+
+static void cpu_clip_value(void *context, int64_t n, float limit, float *x)
+{
+    tdbg_clip_value(cpu_of(context), n, limit, x);
+}
+
+static void cpu_row_norm_forward(void *context, const struct tdbg_row_norm *norm, const float *x,
+                                 const float *weight, const float *bias, float *y, float *stats)
+{
+    tdbg_row_norm_forward(cpu_of(context), norm, x, weight, bias, y, stats);
+}
+
+static void cpu_row_norm_backward(void *context, const struct tdbg_row_norm *norm, const float *x,
+                                  const float *weight, const float *stats, const float *dy,
+                                  float *dx, float *dweight, float *dbias, void *workspace)
+{
+    tdbg_row_norm_backward(cpu_of(context), norm, x, weight, stats, dy, dx, dweight, dbias,
+                           workspace);
+}
+
+static void cpu_batch_norm_forward(void *context, const struct tdbg_batch_norm *norm,
+                                   const float *x, const float *weight, const float *bias,
+                                   float momentum, float *running_mean, float *running_var,
+                                   float *y, float *stats, void *workspace)
+{
+    tdbg_batch_norm_forward(cpu_of(context), norm, x, weight, bias, momentum, running_mean,
+                            running_var, y, stats, workspace);
+}
+
+static void cpu_batch_norm_evaluate(void *context, const struct tdbg_batch_norm *norm,
+                                    const float *x, const float *weight, const float *bias,
+                                    const float *running_mean, const float *running_var, float *y,
+                                    float *stats)
+{
+    tdbg_batch_norm_evaluate(cpu_of(context), norm, x, weight, bias, running_mean, running_var, y,
+                             stats);
+}
+
+static void cpu_batch_norm_backward(void *context, const struct tdbg_batch_norm *norm,
+                                    const float *x, const float *weight, const float *stats,
+                                    const float *dy, float *dx, float *dweight, float *dbias,
+                                    void *workspace)
+{
+    tdbg_batch_norm_backward(cpu_of(context), norm, x, weight, stats, dy, dx, dweight, dbias,
+                             workspace);
+}
+
 static void cpu_vector_add(void *context, int64_t n, float *dst, const float *src)
 {
     tdbg_vector_add(cpu_of(context), n, dst, src);
@@ -199,6 +311,36 @@ static void cpu_sgd(void *context, int64_t n, const struct tdbg_sgd *sgd, const 
     tdbg_sgd_step(cpu_of(context), n, sgd, grad, param, momentum_buffer);
 }
 
+static void cpu_adam(void *context, int64_t n, const struct tdbg_adam *adam, const float *grad,
+                     float *param, float *exp_avg, float *exp_avg_sq)
+{
+    tdbg_adam_step(cpu_of(context), n, adam, grad, param, exp_avg, exp_avg_sq);
+}
+
+static void cpu_adadelta(void *context, int64_t n, const struct tdbg_adadelta *adadelta,
+                         const float *grad, float *param, float *square_avg, float *acc_delta)
+{
+    tdbg_adadelta_step(cpu_of(context), n, adadelta, grad, param, square_avg, acc_delta);
+}
+
+static void cpu_adagrad(void *context, int64_t n, const struct tdbg_adagrad *adagrad,
+                        const float *grad, float *param, float *sum)
+{
+    tdbg_adagrad_step(cpu_of(context), n, adagrad, grad, param, sum);
+}
+
+static void cpu_rmsprop(void *context, int64_t n, const struct tdbg_rmsprop *rmsprop,
+                        const float *grad, float *param, const struct tdbg_rmsprop_state *state)
+{
+    tdbg_rmsprop_step(cpu_of(context), n, rmsprop, grad, param, state);
+}
+
+static void cpu_lion(void *context, int64_t n, const struct tdbg_lion *lion, const float *grad,
+                     float *param, float *exp_avg)
+{
+    tdbg_lion_step(cpu_of(context), n, lion, grad, param, exp_avg);
+}
+
 static void cpu_adamw(void *context, int64_t n, const struct tdbg_adamw *adamw, const float *grad,
                       float *param, float *exp_avg, float *exp_avg_sq)
 {
@@ -224,6 +366,22 @@ static const struct tdbg_backend cpu_table = {
     .cross_entropy_forward = cpu_cross_entropy_forward,
     .cross_entropy_backward = cpu_cross_entropy_backward,
     .count_correct = cpu_count_correct,
+    .cross_entropy_weighted_forward = cpu_cross_entropy_weighted_forward,
+    .cross_entropy_weighted_backward = cpu_cross_entropy_weighted_backward,
+    .target_weights = cpu_target_weights,
+    .pointwise_loss_forward = cpu_pointwise_loss_forward,
+    .pointwise_loss_backward = cpu_pointwise_loss_backward,
+    .pointwise_count_correct = cpu_pointwise_count_correct,
+    .sum_rows = cpu_sum_rows,
+    .clip_square_sum = cpu_clip_square_sum,
+    .clip_norm = cpu_clip_norm,
+    .clip_scale = cpu_clip_scale,
+    .clip_value = cpu_clip_value,
+    .row_norm_forward = cpu_row_norm_forward,
+    .row_norm_backward = cpu_row_norm_backward,
+    .batch_norm_forward = cpu_batch_norm_forward,
+    .batch_norm_evaluate = cpu_batch_norm_evaluate,
+    .batch_norm_backward = cpu_batch_norm_backward,
     .vector_add = cpu_vector_add,
     .vector_sum = cpu_vector_sum,
     .bf16_round = cpu_bf16_round,
@@ -234,6 +392,11 @@ static const struct tdbg_backend cpu_table = {
     .scale = cpu_scale,
     .normalize = cpu_normalize,
     .sgd = cpu_sgd,
+    .adam = cpu_adam,
+    .adadelta = cpu_adadelta,
+    .adagrad = cpu_adagrad,
+    .rmsprop = cpu_rmsprop,
+    .lion = cpu_lion,
     .adamw = cpu_adamw,
 };
 

@@ -34,8 +34,9 @@ static void read_config(struct tdbg_engine *e)
     if (batches > 0 && batches < (test->count + info->batch - 1) / info->batch)
         e->eval_samples = batches * info->batch;
     e->optimizer = tdbg_optimizer_read(tdbg_cfg_find(root, "optimizer"));
-    e->schedule =
-        tdbg_schedule_read(tdbg_cfg_find(root, "schedule"), e->optimizer.lr, info->total_steps);
+    e->schedule = tdbg_schedule_read(tdbg_cfg_find(root, "schedule"), e->optimizer.lr,
+                                     info->total_steps, info->steps_per_epoch);
+    e->clip = tdbg_clip_read(root);
     e->loss_offset = e->graph->flat_elems;
     e->flat_elems = e->graph->flat_elems + FLAT_ALIGN_ELEMS;
 }
@@ -50,6 +51,19 @@ static bool check_part_count(struct tdbg_engine *e)
                        "a batch of %lld samples cannot be cut into %d lanes of %d micro-batches",
                        (long long)e->info.batch, (int)e->info.lanes, (int)e->info.accumulate);
     return false;
+}
+
+/* Parameter groups, and what else of the optimizer's part hangs on more than its own keys. */
+static void resolve_optimizer(struct tdbg_engine *e)
+{
+    const struct tdbg_cfg_node *root = tdbg_config_root(e->config);
+    const size_t n = (size_t)e->graph->n_params;
+    const char **names = tdbg_arena_alloc(e->graph->arena, n * sizeof *names);
+    for (size_t p = 0; p < n; p++)
+        names[p] = e->graph->params[p].name;
+    e->settings = tdbg_arena_alloc(e->graph->arena, n * sizeof *e->settings);
+    tdbg_optimizer_resolve(e->config, root, &e->optimizer, names, e->graph->n_params, e->settings);
+    tdbg_schedule_check_values(e->config, tdbg_cfg_find(root, "schedule"), &e->schedule);
 }
 
 static void list_items(struct tdbg_engine *e)
@@ -69,6 +83,26 @@ static void list_items(struct tdbg_engine *e)
         e->info.param_elems += g->params[p].elems;
 }
 
+/* What comes out of a trace is nobody's promise. */
+static enum tdbg_status check_data(const struct tdbg_data_shape shapes[TDBG_SET_COUNT],
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_data_shape *train = &shapes[TDBG_SET_TRAIN], *eval = &shapes[TDBG_SET_EVAL];
+    TDBG_FAIL_IF(train->x_dtype != TDBG_DTYPE_U8, UNSUPPORTED, "samples have to be u8");
+    TDBG_FAIL_IF((train->y_dtype != TDBG_DTYPE_I64 && train->y_dtype != TDBG_DTYPE_F32) ||
+                     train->y_ndim < 0 || train->y_ndim >= TDBG_MAX_SHAPE,
+                 UNSUPPORTED, "targets have to be i64 or f32 of at most %d dimensions",
+                 TDBG_MAX_SHAPE - 1);
+    TDBG_FAIL_IF(eval->count > 0 &&
+                     (eval->y_dtype != train->y_dtype || eval->y_ndim != train->y_ndim ||
+                      memcmp(eval->y_dims, train->y_dims,
+                             (size_t)train->y_ndim * sizeof train->y_dims[0]) != 0),
+                 DATA, "targets of the evaluation set have another shape than those of training");
+out:
+    return st;
+}
+
 enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdbg_backend *backend,
                                     struct tdbg_source source, struct tdbg_engine **out,
                                     struct tdbg_err *err)
@@ -82,20 +116,21 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
     e->backend = backend;
     e->source = source;
     TDBG_TRY(source.ops->describe(source.self, shapes, err));
-    TDBG_FAIL_IF(shapes[TDBG_SET_TRAIN].x_dtype != TDBG_DTYPE_U8 ||
-                     shapes[TDBG_SET_TRAIN].y_dtype != TDBG_DTYPE_I64 ||
-                     shapes[TDBG_SET_TRAIN].y_ndim != 0,
-                 UNSUPPORTED, "samples have to be u8 with one class index each");
+    TDBG_TRY(check_data(shapes, err));
     TDBG_TRY(tdbg_graph_create(config, shapes, &e->graph, err));
     if (!e->graph)
         goto out;
     read_config(e);
     if (!check_part_count(e))
         goto out;
+    resolve_optimizer(e);
+    if (tdbg_config_n_diagnostics(config) > 0)
+        goto out;
     list_items(e);
     e->table = tdbg_site_table_build(e->graph, &e->optimizer, e->state_items, e->info.n_items,
                                      e->info.batch, e->info.lanes, e->info.accumulate,
-                                     e->low_precision ? TDBG_DTYPE_BF16 : TDBG_DTYPE_F32);
+                                     e->low_precision ? TDBG_DTYPE_BF16 : TDBG_DTYPE_F32, &e->clip,
+                                     e->settings);
     e->wanted = tdbg_arena_alloc(e->graph->arena, (size_t)e->table.n_sites * sizeof *e->wanted);
     TDBG_TRY(tdbg_engine_take_memory(e, err));
     *out = e;
@@ -224,8 +259,11 @@ enum tdbg_status tdbg_engine_init_state(struct tdbg_engine *e, struct tdbg_err *
         tdbg_init_fill(&param->init, e->info.seed, param->name, param->elems, host + param->offset);
     }
     TDBG_TRY(e->backend->to_device(e->backend->context, e->param, host, flat_bytes, err));
-    for (int s = 0; s < e->optimizer.n_states; s++)
-        e->backend->fill_zero(e->backend->context, e->optim[s], flat_bytes);
+    for (int s = 0; s < e->optimizer.n_states; s++) {
+        for (int64_t i = 0; i < e->flat_elems; i++)
+            host[i] = tdbg_optimizer_state_initial(&e->optimizer, s);
+        TDBG_TRY(e->backend->to_device(e->backend->context, e->optim[s], host, flat_bytes, err));
+    }
     TDBG_TRY(init_buffers(e, err));
 out:
     free(host);

@@ -5,7 +5,9 @@
 
 #include <string.h>
 
+#include "engine/gradient_clip.h"
 #include "engine/graph.h"
+#include "engine/loss.h"
 #include "engine/op.h"
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
@@ -41,14 +43,15 @@ static const struct tdbg_option root_options[] = {
      "mean = [0.5]; std = [0.25]; }."},
     {"model", TDBG_OPT_LIST, "", 0, 0, NULL, NULL, TDBG_OPT_REQUIRED,
      "The network as a list of ops, each reading the one before: { op = \"linear\"; out = 10; }."},
-    {"loss.kind", TDBG_OPT_ENUM, "", 0, 0, "cross_entropy", "\"cross_entropy\"", 0,
-     "What is minimised: cross_entropy is softmax cross-entropy over class indices."},
-    {"loss.reduction", TDBG_OPT_ENUM, "", 0, 0, "mean|sum", "\"mean\"", 0,
-     "How the losses of a batch become one number; the gradient has the same divisor."},
+    {"freeze", TDBG_OPT_GLOBS, "", 0, 0, NULL, "[]", 0,
+     "Names of parameters that stay as they are: [ \"embed.*\" ]."},
+    {"loss", TDBG_OPT_GROUP, "", 0, 0, NULL, "{ kind = \"cross_entropy\"; }", 0,
+     "What is minimised: { kind = \"cross_entropy\" | \"bce\" | \"mse\" | ...; } with the keys of "
+     "that kind; cross_entropy is softmax cross-entropy over class indices, bce is of logits."},
     {"optimizer", TDBG_OPT_GROUP, "", 0, 0, NULL, NULL, TDBG_OPT_REQUIRED,
-     "{ kind = \"sgd\" | \"adamw\"; lr = ...; } with the keys of that kind."},
+     "{ kind = \"sgd\" | \"adamw\" | ...; lr = ...; } with the keys of that kind."},
     {"schedule", TDBG_OPT_GROUP, "", 0, 0, NULL, "{ kind = \"constant\"; }", 0,
-     "How the learning rate changes over the steps: { kind = \"constant\" | \"cosine\"; ... }."},
+     "How the learning rate changes over the steps: { kind = \"constant\" | \"cosine\" | ...; }."},
     {"eval.every", TDBG_OPT_INT, "steps", 0, MAX_STEPS, NULL, "0", 0,
      "Evaluate on the test set after every so many steps and after the last; 0: never."},
     {"eval.batches", TDBG_OPT_INT, "batches", 0, MAX_STEPS, NULL, "0", 0,
@@ -103,14 +106,15 @@ static void check_test_set(struct tdbg_config *config)
 void tdbg_engine_check_options(struct tdbg_config *config, const struct tdbg_option_table *others,
                                int n_others)
 {
-    struct tdbg_option_table tables[MAX_TABLES] = {tdbg_engine_options};
-    TDBG_ASSERT(n_others < MAX_TABLES);
+    struct tdbg_option_table tables[MAX_TABLES] = {tdbg_engine_options, tdbg_clip_options};
+    TDBG_ASSERT(n_others < MAX_TABLES - 1);
     for (int i = 0; i < n_others; i++)
-        tables[1 + i] = others[i];
+        tables[2 + i] = others[i];
     const struct tdbg_cfg_node *root = tdbg_config_root(config);
-    tdbg_config_check(config, root, tables, 1 + n_others, NULL);
+    tdbg_config_check(config, root, tables, 2 + n_others, NULL);
     check_length(config);
     check_test_set(config);
+    tdbg_loss_check_options(config, tdbg_cfg_find(root, "loss"));
     tdbg_optimizer_check_options(config, tdbg_cfg_find(root, "optimizer"));
     tdbg_schedule_check_options(config, tdbg_cfg_find(root, "schedule"));
     tdbg_transform_check_options(config, tdbg_cfg_find(root, "data.transforms"));
@@ -120,7 +124,9 @@ void tdbg_engine_check_options(struct tdbg_config *config, const struct tdbg_opt
 void tdbg_engine_print_options(const struct tdbg_option_table *others, int n_others, FILE *out)
 {
     tdbg_option_print_help(&tdbg_engine_options, 1, out);
+    tdbg_option_print_help(&tdbg_clip_options, 1, out);
     tdbg_option_print_help(others, n_others, out);
+    tdbg_loss_print_options(out);
     tdbg_optimizer_print_options(out);
     tdbg_schedule_print_options(out);
     tdbg_transform_print_options(out);

@@ -3,15 +3,16 @@
  * this.
  *
  * Gradients live in flat buffers (flat_elems floats: every parameter at its offset, the sum of the
- * losses in the last slot), so that adding micro-batches, folding lanes and dividing are one kernel
- * over all parameters:
+ * losses and the divisor's share in the last slots), so that adding micro-batches, folding lanes
+ * and dividing are one kernel over all parameters:
  *
- *     [ fc1.weight ....|pad][ fc1.bias |pad] ... [ loss |pad]
+ *     [ fc1.weight ....|pad][ fc1.bias |pad] ... [ loss | divisor |pad]
  */
 #ifndef TDBG_ENGINE_ENGINE_STATE_H
 #define TDBG_ENGINE_ENGINE_STATE_H
 
 #include "engine/engine.h"
+#include "engine/gradient_clip.h"
 #include "engine/graph.h"
 #include "engine/op.h"
 #include "engine/optimizer.h"
@@ -31,15 +32,17 @@ struct tdbg_engine {
 
     struct tdbg_graph *graph;
     struct tdbg_optimizer optimizer;
+    struct tdbg_param_setting *settings; /* (n_params) */
     struct tdbg_schedule schedule;
+    struct tdbg_clip clip;
     struct tdbg_site_table table;
     struct tdbg_state_item *state_items;
     struct tdbg_engine_item *items;
     struct tdbg_engine_info info;
     int64_t eval_every, eval_samples;
 
-    int64_t part_rows; /* samples of the largest part */
-    int64_t flat_elems, loss_offset;
+    int64_t part_rows;               /* samples of the largest part */
+    int64_t flat_elems, loss_offset; /* the divisor's share is one behind the loss */
     bool low_precision; /* bf16: what ops give is rounded; parameters and sums stay f32 */
 
     /* On the device. */
@@ -47,30 +50,38 @@ struct tdbg_engine {
     float *optim[TDBG_MAX_OPTIM_STATES];    /* (flat_elems) each */
     float *flat_pool[TDBG_MAX_FOLD_LEVELS]; /* (flat_elems) each: lane sums while they fold */
     int n_flat_pool;
-    float *micro_grad;       /* (flat_elems): one micro-batch, if accumulate > 1 */
-    float *grad;             /* (flat_elems): after the divisor */
-    float *param_low;        /* (flat_elems): parameters rounded, if low_precision, else param */
-    float *shared_grad;      /* gradient of a parameter by another op than its owner */
-    float *buffer;           /* (lanes, buffer_elems) */
-    unsigned char *raw_x;    /* (batch, sample) in the source's dtype */
-    int64_t *raw_id, *raw_y; /* (batch) */
-    int32_t *target;         /* (batch) */
-    float **input;           /* per transform: (part_rows, sample) */
-    int32_t *index;          /* (part_rows, sample) where samples are tokens */
-    float **act, **dact;     /* per node: (part_rows, elems); views share */
-    float **saved;           /* per node: what its class wants kept, or NULL */
-    float *more_grad;        /* a node's gradient from its second and later readers */
-    uint16_t *packed;        /* an activation in bf16, for taps */
-    int32_t *grad_from;      /* (n_nodes): on the host; see pass.c */
-    float *loss_sample;      /* (part_rows) */
-    float *scalar;           /* (16): lr, loss, eval loss, eval accuracy */
+    float *micro_grad;     /* (flat_elems): one micro-batch, if accumulate > 1 */
+    float *grad;           /* (flat_elems): after the divisor */
+    float *param_low;      /* (flat_elems): parameters rounded, if low_precision, else param */
+    float *shared_grad;    /* gradient of a parameter by another op than its owner */
+    float *buffer;         /* (lanes, buffer_elems) */
+    unsigned char *raw_x;  /* (batch, sample) in the source's dtype */
+    int64_t *raw_id;       /* (batch) */
+    unsigned char *raw_y;  /* (batch, targets) in the source's dtype */
+    unsigned char *target; /* (batch, targets): i32 class indices or f32 values, 4 bytes each */
+    float **input;         /* per transform: (part_rows, sample) */
+    int32_t *index;        /* (part_rows, sample) where samples are tokens */
+    float **act, **dact;   /* per node: (part_rows, elems); views share */
+    float **saved;         /* per node: what its class wants kept, or NULL */
+    float *more_grad;      /* a node's gradient from its second and later readers */
+    uint16_t *packed;      /* an activation in bf16, for taps */
+    int32_t *grad_from;    /* (n_nodes): on the host; see pass.c */
+    float *loss_sample;    /* (part_rows) */
+    float *scalar;         /* (16): lr, loss, eval loss, eval accuracy */
     float *sum_scratch;
+    float *loss_workspace;
+    float *clip_norm;    /* (2): norm and factor */
+    float *clip_squares; /* (n_params) */
+    float *clip_scratch;
+    int64_t *clip_elems;            /* (n_params): on the host: what is clipped, last first */
+    float **clip_grad;              /* (n_params): on the host */
+    int32_t *clip_param, n_clipped; /* (n_params): on the host */
     void *workspace;
 
     /* On the host, for uploads. */
     unsigned char *host_x;
-    int64_t *host_id, *host_y;
-    int32_t *host_target;
+    int64_t *host_id;
+    unsigned char *host_y, *host_target;
 
     void **blocks; /* every device block, to free them */
     int n_blocks, blocks_room;
@@ -78,8 +89,15 @@ struct tdbg_engine {
 
 enum { SCALAR_LR, SCALAR_LOSS, SCALAR_EVAL_LOSS, SCALAR_EVAL_ACCURACY, SCALAR_COUNT = 16 };
 
-/* Uploads n samples from the host buffers to the device and checks their class indices. */
-enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *engine, int64_t n,
+/* Where the targets of a sample of the uploaded batch begin. */
+static inline const void *tdbg_engine_targets(const struct tdbg_engine *e, int64_t sample)
+{
+    return e->target + (size_t)(sample * e->graph->loss.targets) * sizeof(float);
+}
+
+/* Uploads n samples from the host buffers to the device, turns targets into what the loss reads and
+ * checks them. *n_counted, unless NULL: targets that the loss does not ignore. */
+enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *engine, int64_t n, int64_t *n_counted,
                                           struct tdbg_err *err);
 
 /* Takes all memory of an engine whose graph and numbers are known. */

@@ -19,20 +19,8 @@ static bool build_nodes(struct tdbg_graph_build *build)
     }
     struct tdbg_node *last = &g->nodes[g->n_nodes - 1];
     last->n_readers++; /* the loss */
-    g->classes = last->shape.ndim > 0 ? last->shape.dims[last->shape.ndim - 1] : 1;
-    int64_t need = g->data[TDBG_SET_TRAIN].classes > g->data[TDBG_SET_EVAL].classes
-                       ? g->data[TDBG_SET_TRAIN].classes
-                       : g->data[TDBG_SET_EVAL].classes;
-    if (last->shape.ndim != 1 || g->classes < need) {
-        char text[128];
-        tdbg_config_report(build->config, last->cfg, NULL,
-                           "the last op '%s' gives %s, but cross_entropy over these labels wants "
-                           "one row of at least %lld logits",
-                           last->name, tdbg_shape_text(&last->shape, text, sizeof text),
-                           (long long)need);
-        return false;
-    }
-    return true;
+    return tdbg_loss_set_shape(build->config, &g->loss, last->cfg, last->name, &last->shape,
+                               g->data);
 }
 
 static bool build_transforms(struct tdbg_graph_build *build)
@@ -65,7 +53,7 @@ enum tdbg_status tdbg_graph_create(struct tdbg_config *config,
     memcpy(g->sample.dims, train->x_dims, (size_t)train->x_ndim * sizeof train->x_dims[0]);
     g->sample_elems = tdbg_shape_elems(&g->sample);
     const struct tdbg_cfg_node *root = tdbg_config_root(config);
-    g->loss_mean = strcmp(tdbg_cfg_string(root, "loss.reduction"), "mean") == 0;
+    g->loss = tdbg_loss_read(tdbg_cfg_find(root, "loss"));
     struct tdbg_graph_build build = {.config = config, .graph = g};
     bool fine = build_transforms(&build);
     fine &= build_nodes(&build);
@@ -134,7 +122,7 @@ void tdbg_graph_print_json(const struct tdbg_graph *graph, struct tdbg_json *jso
         tdbg_json_object_end(json);
     }
     tdbg_json_array_end(json);
-    tdbg_json_string(json, "loss", "cross_entropy");
-    tdbg_json_string(json, "reduction", graph->loss_mean ? "mean" : "sum");
+    tdbg_json_string(json, "loss", tdbg_loss_kind(&graph->loss));
+    tdbg_json_string(json, "reduction", graph->loss.mean ? "mean" : "sum");
     tdbg_json_object_end(json);
 }

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "engine/data_transform.h"
 #include "engine/init.h"
+#include "engine/loss.h"
 #include "engine/shape.h"
 #include "engine/source.h"
 
@@ -81,8 +82,7 @@ struct tdbg_graph {
     struct tdbg_graph_buffer *buffers;
     int32_t n_buffers;
     int64_t buffer_elems; /* of all buffers of one lane, padded the same way */
-    int64_t classes;      /* width of the logits */
-    bool loss_mean;       /* the divisor is the batch's samples; false: 1 */
+    struct tdbg_loss loss;
 };
 
 /* State of a build, for op classes. */

@@ -27,6 +27,13 @@ int tdbg_kind_check(struct tdbg_config *config, const struct tdbg_cfg_node *grou
                     const struct tdbg_kind *kinds, int n_kinds,
                     const struct tdbg_option_table *common, const char *context)
 {
+    return tdbg_kind_check_or(config, group, key, -1, kinds, n_kinds, common, context);
+}
+
+int tdbg_kind_check_or(struct tdbg_config *config, const struct tdbg_cfg_node *group,
+                       const char *key, int default_kind, const struct tdbg_kind *kinds,
+                       int n_kinds, const struct tdbg_option_table *common, const char *context)
+{
     if (!group)
         return -1;
     if (group->type != TDBG_CFG_GROUP) {
@@ -35,11 +42,19 @@ int tdbg_kind_check(struct tdbg_config *config, const struct tdbg_cfg_node *grou
     }
     char choices[512];
     join_names(kinds, n_kinds, choices, sizeof choices);
-    const struct tdbg_option discriminator = {
+    struct tdbg_option discriminator = {
         key, TDBG_OPT_ENUM, "", 0, 0, choices, NULL, TDBG_OPT_REQUIRED, "which kind it is"};
+    char value[64];
+    if (default_kind >= 0) {
+        snprintf(value, sizeof value, "\"%s\"", kinds[default_kind].name);
+        discriminator.default_value = value;
+        discriminator.flags = 0;
+    }
     const struct tdbg_option_table own = {&discriminator, 1};
     const struct tdbg_cfg_node *name = tdbg_cfg_find(group, key);
-    int kind = name && name->type == TDBG_CFG_STRING ? find_kind(kinds, n_kinds, name->s) : -1;
+    int kind = !name ? default_kind : -1;
+    if (name && name->type == TDBG_CFG_STRING)
+        kind = find_kind(kinds, n_kinds, name->s);
     if (kind <
         0) { /* the keys of an unknown kind cannot be judged: only say what kinds there are */
         if (!name)

@@ -18,6 +18,11 @@ int tdbg_kind_check(struct tdbg_config *config, const struct tdbg_cfg_node *grou
                     const struct tdbg_kind *kinds, int n_kinds,
                     const struct tdbg_option_table *common, const char *context);
 
+/* The same where the group may leave the key out: kinds[default_kind] is then filled in. */
+int tdbg_kind_check_or(struct tdbg_config *config, const struct tdbg_cfg_node *group,
+                       const char *key, int default_kind, const struct tdbg_kind *kinds,
+                       int n_kinds, const struct tdbg_option_table *common, const char *context);
+
 /* Prints the tables under headings "optimizer, kind = "sgd":". */
 void tdbg_kind_print_options(const char *heading, const char *key, const struct tdbg_kind *kinds,
                              int n_kinds, const struct tdbg_option_table *common, FILE *out);

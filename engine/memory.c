@@ -72,12 +72,14 @@ static enum tdbg_status take_batch(struct tdbg_engine *e, struct tdbg_err *err)
         (size_t)e->graph->sample_elems * tdbg_dtype_bytes(e->graph->data[TDBG_SET_TRAIN].x_dtype);
     TDBG_TRY(take(e, &e->raw_x, n, sample_bytes, "samples", err));
     TDBG_TRY(take(e, &e->raw_id, n, sizeof(int64_t), "sample ids", err));
-    TDBG_TRY(take(e, &e->raw_y, n, sizeof(int64_t), "targets", err));
-    TDBG_TRY(take(e, &e->target, n, sizeof(int32_t), "targets", err));
+    const size_t targets = (size_t)e->graph->loss.targets;
+    const size_t y_bytes = targets * tdbg_dtype_bytes(e->graph->data[TDBG_SET_TRAIN].y_dtype);
+    TDBG_TRY(take(e, &e->raw_y, n, y_bytes, "targets", err));
+    TDBG_TRY(take(e, &e->target, n, targets * sizeof(float), "targets", err));
     e->host_x = malloc((size_t)n * sample_bytes);
     e->host_id = malloc((size_t)n * sizeof(int64_t));
-    e->host_y = malloc((size_t)n * sizeof(int64_t));
-    e->host_target = malloc((size_t)n * sizeof(int32_t));
+    e->host_y = malloc((size_t)n * y_bytes);
+    e->host_target = malloc((size_t)n * targets * sizeof(float));
     TDBG_FAIL_IF(!e->host_x || !e->host_id || !e->host_y || !e->host_target, NO_MEMORY,
                  "no memory for a batch of %lld samples", (long long)n);
 out:
@@ -158,6 +160,45 @@ out:
     return st;
 }
 
+static enum tdbg_status take_loss(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_loss *loss = &e->graph->loss;
+    float *weights;
+    TDBG_TRY(take(e, &e->loss_workspace, tdbg_loss_workspace_elems(loss, e->part_rows),
+                  sizeof(float), "losses", err));
+    TDBG_TRY(take(e, &weights, tdbg_loss_n_weights(loss), sizeof *weights, "class weights", err));
+    TDBG_TRY(tdbg_loss_place_weights(loss, e->backend, weights, err));
+out:
+    return st;
+}
+
+/* Gradients are clipped in the order in which backward makes them. */
+static enum tdbg_status take_clip(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_graph *g = e->graph;
+    const size_t n = (size_t)g->n_params;
+    int64_t most = 0;
+    e->clip_elems = tdbg_arena_alloc(g->arena, n * sizeof *e->clip_elems);
+    e->clip_grad = tdbg_arena_alloc(g->arena, n * sizeof *e->clip_grad);
+    e->clip_param = tdbg_arena_alloc(g->arena, n * sizeof *e->clip_param);
+    for (int32_t p = g->n_params - 1; p >= 0; p--) {
+        const int64_t scratch = tdbg_clip_scratch_elems(g->params[p].elems);
+        if (e->settings[p].frozen)
+            continue;
+        e->clip_elems[e->n_clipped] = g->params[p].elems;
+        e->clip_grad[e->n_clipped] = e->grad + g->params[p].offset;
+        e->clip_param[e->n_clipped++] = p;
+        most = scratch > most ? scratch : most;
+    }
+    TDBG_TRY(take(e, &e->clip_norm, 2, sizeof(float), "clipping", err));
+    TDBG_TRY(take(e, &e->clip_squares, g->n_params, sizeof(float), "clipping", err));
+    TDBG_TRY(take(e, &e->clip_scratch, most, sizeof(float), "clipping", err));
+out:
+    return st;
+}
+
 static enum tdbg_status take_workspace(struct tdbg_engine *e, struct tdbg_err *err)
 {
     size_t most = 0;
@@ -165,11 +206,11 @@ static enum tdbg_status take_workspace(struct tdbg_engine *e, struct tdbg_err *e
         const struct tdbg_node *node = &e->graph->nodes[i];
         if (!node->op->workspace_bytes)
             continue;
-        /* A product of fewer rows may be split in another way: ask for both ends. */
-        size_t full = node->op->workspace_bytes(e->backend, node, e->part_rows);
-        size_t one = node->op->workspace_bytes(e->backend, node, 1);
-        most = full > most ? full : most;
-        most = one > most ? one : most;
+        /* A product of fewer rows may be split in another way, and need more. */
+        for (int64_t rows = 1; rows <= e->part_rows; rows++) {
+            size_t bytes = node->op->workspace_bytes(e->backend, node, rows);
+            most = bytes > most ? bytes : most;
+        }
     }
     return take(e, &e->workspace, (int64_t)most, 1, "workspace", err);
 }
@@ -180,6 +221,8 @@ enum tdbg_status tdbg_engine_take_memory(struct tdbg_engine *e, struct tdbg_err 
     TDBG_TRY(take_flat(e, err));
     TDBG_TRY(take_batch(e, err));
     TDBG_TRY(take_activations(e, err));
+    TDBG_TRY(take_loss(e, err));
+    TDBG_TRY(take_clip(e, err));
     TDBG_TRY(take_workspace(e, err));
 out:
     return st;

@@ -55,7 +55,7 @@ struct tdbg_op_class {
 };
 
 extern const struct tdbg_op_class tdbg_op_linear, tdbg_op_relu, tdbg_op_flatten, tdbg_op_add,
-    tdbg_op_block, tdbg_op_residual;
+    tdbg_op_block, tdbg_op_residual, tdbg_op_batch_norm, tdbg_op_layer_norm, tdbg_op_rms_norm;
 
 /* Settings of linear, for kinds that expand to one. */
 struct tdbg_linear {

@@ -1,4 +1,7 @@
-/* Optimizers: which state tensors a parameter has and how one step changes it. */
+/* Optimizers: which state tensors a parameter has and how one step changes it; parameter groups.
+ *
+ * optimizer.c holds the table, optimizer_momentum.c and optimizer_adaptive.c the kinds,
+ * optimizer_groups.c what is different for single parameters. */
 #ifndef TDBG_ENGINE_OPTIMIZER_H
 #define TDBG_ENGINE_OPTIMIZER_H
 
@@ -10,14 +13,19 @@ void tdbg_optimizer_print_options(FILE *out);
 
 enum { TDBG_MAX_OPTIM_STATES = 4 };
 
-/* A checked optimizer group, read. */
+/* A checked optimizer group, read. What a kind does not have is 0. */
 struct tdbg_optimizer {
     const struct tdbg_optimizer_class *cls;
     double lr, weight_decay;
-    double momentum;          /* sgd */
+    double momentum;          /* sgd, rmsprop */
     bool nesterov;            /* sgd */
-    double beta1, beta2, eps; /* adamw */
+    double beta1, beta2, eps; /* adam, adamw, lion; eps: all but sgd and lion */
+    double rho;               /* adadelta; rmsprop calls it alpha */
+    double lr_decay;          /* adagrad */
+    bool centered;            /* rmsprop */
+    double initial;           /* every element of state 0 before step 0 */
     int n_states;             /* state tensors per parameter, each of the parameter's shape */
+    const char *state_name[TDBG_MAX_OPTIM_STATES];
 };
 
 struct tdbg_optimizer tdbg_optimizer_read(const struct tdbg_cfg_node *group);
@@ -27,9 +35,28 @@ const char *tdbg_optimizer_kind(const struct tdbg_optimizer *optimizer);
 /* Name of state tensor i as PyTorch's state_dict spells it: "momentum_buffer", "exp_avg". */
 const char *tdbg_optimizer_state_name(const struct tdbg_optimizer *optimizer, int i);
 
-/* One update in place at step `step` (from 0) with learning rate lr (an f32 value): grad (n), param
- * (n), state[i] (n). The formulas stand in kernels/sgd.h and kernels/adamw.h. */
+/* Value of every element of state i before step 0. */
+float tdbg_optimizer_state_initial(const struct tdbg_optimizer *optimizer, int i);
+
+/* What holds for one parameter. */
+struct tdbg_param_setting {
+    double weight_decay;
+    double lr_scale;
+    bool frozen; /* neither it nor its optimizer state changes; its gradient is not clipped */
+};
+
+/* The settings of n parameters, from optimizer.groups (the first group of which a pattern matches
+ * wins) and the root's `freeze`. root is the checked config's root, out (n). Patterns that match no
+ * parameter, and a model of which everything is frozen, become diagnostics. */
+void tdbg_optimizer_resolve(struct tdbg_config *config, const struct tdbg_cfg_node *root,
+                            const struct tdbg_optimizer *optimizer, const char *const *names,
+                            int32_t n, struct tdbg_param_setting *out);
+
+/* One update in place at step `step` (from 0) with learning rate lr (an f32 value, before
+ * lr_scale): grad (n), param (n), state[i] (n). A frozen parameter is left alone. The formulas
+ * stand in kernels/<kind>.h. */
 void tdbg_optimizer_apply(const struct tdbg_optimizer *optimizer,
+                          const struct tdbg_param_setting *setting,
                           const struct tdbg_backend *backend, int64_t step, double lr, int64_t n,
                           const float *grad, float *param, float *const *state);
 

@@ -140,13 +140,12 @@ enum tdbg_status tdbg_engine_forward(struct tdbg_engine *e, const struct tdbg_pa
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
-    const struct tdbg_backend *be = e->backend;
     const int64_t rows = pass->hi - pass->lo;
     TDBG_TRY(run_transforms(e, pass, err));
     for (int32_t i = 0; i < g->n_nodes; i++)
         TDBG_TRY(run_node(e, pass, i, err));
-    be->cross_entropy_forward(be->context, rows, g->classes, e->act[g->n_nodes - 1],
-                              e->target + pass->lo, INT32_MIN, e->loss_sample);
+    tdbg_loss_forward(&g->loss, e->backend, rows, e->act[g->n_nodes - 1],
+                      tdbg_engine_targets(e, pass->lo), e->loss_sample, e->loss_workspace);
     TDBG_TRY(show(e, pass, e->table.loss_sample, e->loss_sample, rows, -1, err));
 out:
     return st;
@@ -235,13 +234,12 @@ enum tdbg_status tdbg_engine_backward(struct tdbg_engine *e, const struct tdbg_p
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
-    const struct tdbg_backend *be = e->backend;
     const int32_t last = g->n_nodes - 1;
     const int64_t rows = pass->hi - pass->lo;
     for (int32_t i = 0; i <= last; i++)
         e->grad_from[i] = GRAD_NONE;
-    be->cross_entropy_backward(be->context, rows, g->classes, e->act[last], e->target + pass->lo,
-                               INT32_MIN, e->dact[last]);
+    tdbg_loss_backward(&g->loss, e->backend, rows, e->act[last], tdbg_engine_targets(e, pass->lo),
+                       e->dact[last]);
     round_values(e, e->dact[last], rows * g->nodes[last].elems);
     e->grad_from[last] = GRAD_OWN;
     for (int32_t i = last; i >= 0; i--) {

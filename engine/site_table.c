@@ -69,8 +69,10 @@ static void put_samples(struct layout *l, const struct tdbg_graph *g, struct tdb
     s.dtype = train->x_dtype;
     t->samples_x = put(l, OF_PART, batched(l, s, &g->sample));
     s.name = "samples/y";
-    s.dtype = TDBG_DTYPE_I64;
-    t->samples_y = put(l, OF_PART, batched(l, s, &scalar));
+    s.dtype = train->y_dtype;
+    struct tdbg_shape target = {.ndim = train->y_ndim};
+    memcpy(target.dims, train->y_dims, (size_t)train->y_ndim * sizeof target.dims[0]);
+    t->samples_y = put(l, OF_PART, batched(l, s, &target));
 }
 
 static void put_input(struct layout *l, const struct tdbg_graph *g, struct tdbg_site_table *t)
@@ -104,14 +106,14 @@ static void put_forward(struct layout *l, const struct tdbg_graph *g, struct tdb
     const struct tdbg_shape scalar = {0};
     s.stage = TDBG_STAGE_LOSS;
     s.dtype = TDBG_DTYPE_F32;
-    s.unit = "nat";
-    s.op = "cross_entropy";
+    s.unit = tdbg_loss_unit(&g->loss);
+    s.op = tdbg_loss_kind(&g->loss);
     s.name = "loss/sample";
     t->loss_sample = put(l, OF_PART, batched(l, s, &scalar));
     s.op = "sum";
     s.name = "loss/sum";
     t->loss_sum = put(l, OF_PART, s);
-    s.op = g->loss_mean ? "mean" : "sum";
+    s.op = g->loss.mean ? "mean" : "sum";
     s.name = "loss";
     t->loss = put(l, OF_STEP, s);
 }
@@ -127,9 +129,9 @@ static void put_backward(struct layout *l, const struct tdbg_graph *g, struct td
         /* the gradient of a node's output is made by the backward of the ops that read it */
         const int32_t reader = g->nodes[i].last_reader;
         if (l->sites)
-            s.op =
-                tdbg_arena_printf(l->arena, "%s_backward",
-                                  reader >= 0 ? g->nodes[reader].op->kind.name : "cross_entropy");
+            s.op = tdbg_arena_printf(l->arena, "%s_backward",
+                                     reader >= 0 ? g->nodes[reader].op->kind.name
+                                                 : tdbg_loss_kind(&g->loss));
         t->bwd[i] = put(l, OF_PART, batched(l, s, &g->nodes[i].shape));
     }
 }
@@ -153,18 +155,44 @@ static void put_gradients(struct layout *l, const struct tdbg_graph *g, enum tdb
 
 static void put_reduction(struct layout *l, const struct tdbg_graph *g, struct tdbg_site_table *t)
 {
-    struct tdbg_site s = {.unit = "nat", .dtype = TDBG_DTYPE_F32};
+    const bool varies = tdbg_loss_divisor_varies(&g->loss);
+    struct tdbg_site s = {.unit = tdbg_loss_unit(&g->loss), .dtype = TDBG_DTYPE_F32};
+    struct tdbg_site divisor = {.unit = "", .dtype = TDBG_DTYPE_F32};
     put_gradients(l, g, TDBG_STAGE_REDUCE_IN, "accumulate", OF_LANE, t->reduce_in);
     s.stage = TDBG_STAGE_REDUCE_IN;
     s.op = "accumulate";
     s.name = "reduce_in/loss";
     t->reduce_in_loss = put(l, OF_LANE, s);
+    divisor.stage = TDBG_STAGE_REDUCE_IN;
+    divisor.op = "accumulate";
+    divisor.name = "reduce_in/divisor";
+    t->reduce_in_divisor = varies ? put(l, OF_LANE, divisor) : -1;
     put_gradients(l, g, TDBG_STAGE_REDUCE_OUT, "all_reduce", OF_STEP, t->reduce_out);
     s.stage = TDBG_STAGE_REDUCE_OUT;
     s.op = "all_reduce";
     s.name = "reduce_out/loss";
     t->reduce_out_loss = put(l, OF_STEP, s);
+    divisor.stage = TDBG_STAGE_REDUCE_OUT;
+    divisor.op = "all_reduce";
+    divisor.name = "reduce_out/divisor";
+    t->reduce_out_divisor = varies ? put(l, OF_STEP, divisor) : -1;
     put_gradients(l, g, TDBG_STAGE_GRAD, "divide", OF_STEP, t->grad);
+}
+
+static void put_clip(struct layout *l, const struct tdbg_graph *g, const struct tdbg_clip *clip,
+                     const struct tdbg_param_setting *settings, struct tdbg_site_table *t)
+{
+    struct tdbg_site s = {.name = "clip/norm",
+                          .op = "norm",
+                          .unit = "",
+                          .stage = TDBG_STAGE_CLIP,
+                          .dtype = TDBG_DTYPE_F32};
+    t->clip_norm = clip->norm > 0 ? put(l, OF_STEP, s) : -1;
+    s.op = "clip";
+    for (int32_t p = g->n_params - 1; tdbg_clip_is_on(clip) && p >= 0; p--) {
+        s.name = site_name(l, "clip", g->params[p].name, "");
+        t->clip[p] = settings[p].frozen ? -1 : put(l, OF_STEP, with_shape(s, &g->params[p].shape));
+    }
 }
 
 static void put_items(struct layout *l, const struct tdbg_graph *g,
@@ -196,9 +224,11 @@ static void put_eval(struct layout *l, const struct tdbg_graph *g, struct tdbg_s
         return;
     struct tdbg_site s = {.stage = TDBG_STAGE_EVAL, .dtype = TDBG_DTYPE_F32};
     s.name = "eval/loss";
-    s.op = "cross_entropy";
-    s.unit = "nat";
+    s.op = tdbg_loss_kind(&g->loss);
+    s.unit = tdbg_loss_unit(&g->loss);
     t->eval_loss = put(l, OF_STEP, s);
+    if (!tdbg_loss_has_accuracy(&g->loss))
+        return;
     s.name = "eval/accuracy";
     s.op = "accuracy";
     s.unit = "";
@@ -241,11 +271,11 @@ struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *g,
     return items;
 }
 
-struct tdbg_site_table tdbg_site_table_build(struct tdbg_graph *g,
-                                             const struct tdbg_optimizer *optimizer,
-                                             const struct tdbg_state_item *items, int32_t n_items,
-                                             int64_t batch, int32_t lanes, int32_t accumulate,
-                                             enum tdbg_dtype activations)
+struct tdbg_site_table
+tdbg_site_table_build(struct tdbg_graph *g, const struct tdbg_optimizer *optimizer,
+                      const struct tdbg_state_item *items, int32_t n_items, int64_t batch,
+                      int32_t lanes, int32_t accumulate, enum tdbg_dtype activations,
+                      const struct tdbg_clip *clip, const struct tdbg_param_setting *settings)
 {
     struct tdbg_site_table t = {0};
     size_t word = sizeof(int32_t), n_params = (size_t)g->n_params;
@@ -257,6 +287,7 @@ struct tdbg_site_table tdbg_site_table_build(struct tdbg_graph *g,
     t.reduce_in = tdbg_arena_alloc(g->arena, n_params * word);
     t.reduce_out = tdbg_arena_alloc(g->arena, n_params * word);
     t.grad = tdbg_arena_alloc(g->arena, n_params * word);
+    t.clip = tdbg_arena_alloc(g->arena, n_params * word);
     struct layout l = {.arena = g->arena,
                        .lanes = lanes,
                        .accumulate = accumulate,
@@ -276,6 +307,7 @@ struct tdbg_site_table tdbg_site_table_build(struct tdbg_graph *g,
         put_forward(&l, g, &t);
         put_backward(&l, g, &t);
         put_reduction(&l, g, &t);
+        put_clip(&l, g, clip, settings, &t);
         put_items(&l, g, optimizer, items, n_items, TDBG_STAGE_OPTIM, t.after);
         put_items(&l, g, optimizer, items, n_items, TDBG_STAGE_PARAM, t.after);
         put_eval(&l, g, &t);

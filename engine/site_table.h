@@ -7,6 +7,7 @@
 #define TDBG_ENGINE_SITE_TABLE_H
 
 #include "base/site.h"
+#include "engine/gradient_clip.h"
 #include "engine/graph.h"
 #include "engine/optimizer.h"
 
@@ -25,8 +26,10 @@ struct tdbg_site_table {
     int32_t *reduce_in; /* (n_params), per lane */
     int32_t reduce_in_loss;
     int32_t *reduce_out, reduce_out_loss;
+    int32_t reduce_in_divisor, reduce_out_divisor; /* where the divisor varies */
     int32_t *grad;
-    int32_t *after; /* (n_items): optimizer state and parameters after the step */
+    int32_t clip_norm, *clip; /* (n_params) */
+    int32_t *after;           /* (n_items): optimizer state and parameters after the step */
     int32_t eval_loss, eval_accuracy;
 };
 
@@ -52,12 +55,12 @@ const struct tdbg_shape *tdbg_state_item_shape(const struct tdbg_graph *graph,
                                                const struct tdbg_state_item *item);
 
 /* Lays the table out in the graph's arena. batch: samples per step, global; activations: dtype of
- * what ops give and of its gradients. */
-struct tdbg_site_table tdbg_site_table_build(struct tdbg_graph *graph,
-                                             const struct tdbg_optimizer *optimizer,
-                                             const struct tdbg_state_item *items, int32_t n_items,
-                                             int64_t batch, int32_t lanes, int32_t accumulate,
-                                             enum tdbg_dtype activations);
+ * what ops give and of its gradients; settings (n_params). */
+struct tdbg_site_table
+tdbg_site_table_build(struct tdbg_graph *graph, const struct tdbg_optimizer *optimizer,
+                      const struct tdbg_state_item *items, int32_t n_items, int64_t batch,
+                      int32_t lanes, int32_t accumulate, enum tdbg_dtype activations,
+                      const struct tdbg_clip *clip, const struct tdbg_param_setting *settings);
 
 /* Samples [*lo, *hi) of a global batch of n belong to micro-batch `micro` of lane `lane`. */
 void tdbg_site_part_range(int64_t n, int32_t lanes, int32_t accumulate, int32_t lane, int32_t micro,

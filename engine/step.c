@@ -26,34 +26,13 @@ enum tdbg_status tdbg_engine_show(struct tdbg_engine *e, int64_t step, int32_t s
     return TDBG_OK;
 }
 
-enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *e, int64_t n, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const struct tdbg_backend *be = e->backend;
-    for (int64_t i = 0; i < n; i++) {
-        TDBG_FAIL_IF(e->host_y[i] < 0 || e->host_y[i] >= e->graph->classes, DATA,
-                     "sample %lld has class index %lld, but the model has %lld classes",
-                     (long long)e->host_id[i], (long long)e->host_y[i],
-                     (long long)e->graph->classes);
-        e->host_target[i] = (int32_t)e->host_y[i];
-    }
-    size_t count = (size_t)n;
-    size_t x_bytes = count * (size_t)e->graph->sample_elems *
-                     tdbg_dtype_bytes(e->graph->data[TDBG_SET_TRAIN].x_dtype);
-    TDBG_TRY(be->to_device(be->context, e->raw_x, e->host_x, x_bytes, err));
-    TDBG_TRY(be->to_device(be->context, e->raw_id, e->host_id, count * sizeof(int64_t), err));
-    TDBG_TRY(be->to_device(be->context, e->raw_y, e->host_y, count * sizeof(int64_t), err));
-    TDBG_TRY(be->to_device(be->context, e->target, e->host_target, count * sizeof(int32_t), err));
-out:
-    return st;
-}
-
 static enum tdbg_status show_samples(struct tdbg_engine *e, int64_t step, int64_t n,
                                      struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    int64_t elems = e->graph->sample_elems;
-    size_t width = tdbg_dtype_bytes(e->graph->data[TDBG_SET_TRAIN].x_dtype);
+    const struct tdbg_data_shape *data = &e->graph->data[TDBG_SET_TRAIN];
+    const int64_t elems = e->graph->sample_elems, targets = e->graph->loss.targets;
+    const size_t width = tdbg_dtype_bytes(data->x_dtype), y_width = tdbg_dtype_bytes(data->y_dtype);
     int32_t part = 0;
     for (int32_t lane = 0; lane < e->info.lanes; lane++) {
         for (int32_t micro = 0; micro < e->info.accumulate; micro++, part++) {
@@ -64,8 +43,9 @@ static enum tdbg_status show_samples(struct tdbg_engine *e, int64_t step, int64_
             TDBG_TRY(tdbg_engine_show(e, step, e->table.samples_x + part,
                                       e->raw_x + (size_t)(lo * elems) * width, (hi - lo) * elems,
                                       -1, err));
-            TDBG_TRY(tdbg_engine_show(e, step, e->table.samples_y + part, e->raw_y + lo, hi - lo,
-                                      -1, err));
+            TDBG_TRY(tdbg_engine_show(e, step, e->table.samples_y + part,
+                                      e->raw_y + (size_t)(lo * targets) * y_width,
+                                      (hi - lo) * targets, -1, err));
         }
     }
 out:
@@ -102,6 +82,10 @@ static enum tdbg_status run_part(struct tdbg_engine *e, int64_t step, int64_t n,
                    e->sum_scratch);
     TDBG_TRY(tdbg_engine_show(e, step, e->table.loss_sum + pass.part, into + e->loss_offset, 1, -1,
                               err));
+    if (tdbg_loss_divisor_varies(&e->graph->loss))
+        tdbg_loss_divisor_share(&e->graph->loss, be, pass.hi - pass.lo,
+                                tdbg_engine_targets(e, pass.lo), into + e->loss_offset + 1,
+                                e->loss_workspace);
     TDBG_TRY(tdbg_engine_backward(e, &pass, into, err));
     if (micro > 0)
         be->vector_add(be->context, e->flat_elems, sums, into);
@@ -121,6 +105,9 @@ static enum tdbg_status show_lane(struct tdbg_engine *e, int64_t step, int32_t l
     int32_t only = e->info.lanes * e->info.accumulate == 1 ? e->table.loss_sum : -1;
     TDBG_TRY(tdbg_engine_show(e, step, e->table.reduce_in_loss + lane, sums + e->loss_offset, 1,
                               only, err));
+    if (e->table.reduce_in_divisor >= 0)
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.reduce_in_divisor + lane,
+                                  sums + e->loss_offset + 1, 1, -1, err));
 out:
     return st;
 }
@@ -165,24 +152,35 @@ out:
     return st;
 }
 
-/* The other ranks' share, then what came out. */
+/* The other ranks' share of one tensor, then what came out. lane_site: its first row per lane. */
+static enum tdbg_status reduce_one(struct tdbg_engine *e, int64_t step, int32_t site,
+                                   int32_t lane_site, float *data, int64_t elems,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const bool alone =
+        e->info.lanes == 1 && !e->source.ops->reduce; /* the fold of one lane is the lane */
+    if (e->source.ops->reduce)
+        TDBG_TRY(
+            e->source.ops->reduce(e->source.self, step, &e->table.sites[site], data, elems, err));
+    TDBG_TRY(tdbg_engine_show(e, step, site, data, elems, alone ? lane_site : -1, err));
+out:
+    return st;
+}
+
 static enum tdbg_status reduce(struct tdbg_engine *e, int64_t step, float *sums,
                                struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    bool alone =
-        e->info.lanes == 1 && !e->source.ops->reduce; /* the fold of one lane is the lane */
-    for (int32_t p = e->graph->n_params; p >= 0; p--) {
-        bool loss = p == e->graph->n_params;
-        int32_t site = loss ? e->table.reduce_out_loss : e->table.reduce_out[p];
-        int32_t lane_site = loss ? e->table.reduce_in_loss : e->table.reduce_in[p];
-        float *data = sums + (loss ? e->loss_offset : e->graph->params[p].offset);
-        int64_t elems = loss ? 1 : e->graph->params[p].elems;
-        if (e->source.ops->reduce)
-            TDBG_TRY(e->source.ops->reduce(e->source.self, step, &e->table.sites[site], data, elems,
-                                           err));
-        TDBG_TRY(tdbg_engine_show(e, step, site, data, elems, alone ? lane_site : -1, err));
-    }
+    const struct tdbg_site_table *t = &e->table;
+    TDBG_TRY(
+        reduce_one(e, step, t->reduce_out_loss, t->reduce_in_loss, sums + e->loss_offset, 1, err));
+    if (t->reduce_out_divisor >= 0)
+        TDBG_TRY(reduce_one(e, step, t->reduce_out_divisor, t->reduce_in_divisor,
+                            sums + e->loss_offset + 1, 1, err));
+    for (int32_t p = e->graph->n_params - 1; p >= 0; p--)
+        TDBG_TRY(reduce_one(e, step, t->reduce_out[p], t->reduce_in[p],
+                            sums + e->graph->params[p].offset, e->graph->params[p].elems, err));
 out:
     return st;
 }
@@ -192,7 +190,10 @@ static enum tdbg_status divide(struct tdbg_engine *e, int64_t step, int64_t n, c
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
-    float divisor = e->graph->loss_mean ? (float)n : 1.0f;
+    float divisor = tdbg_loss_fixed_divisor(&e->graph->loss, n);
+    if (tdbg_loss_divisor_varies(&e->graph->loss))
+        TDBG_TRY(
+            be->to_host(be->context, &divisor, sums + e->loss_offset + 1, sizeof divisor, err));
     be->vector_divide(be->context, e->flat_elems, sums, divisor, e->grad);
     be->copy(be->context, &e->scalar[SCALAR_LOSS], e->grad + e->loss_offset, sizeof(float));
     TDBG_TRY(tdbg_engine_show(e, step, e->table.loss, &e->scalar[SCALAR_LOSS], 1, -1, err));
@@ -206,6 +207,24 @@ out:
     return st;
 }
 
+/* Frozen parameters are not clipped and do not count in the norm. */
+static enum tdbg_status clip(struct tdbg_engine *e, int64_t step, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (!tdbg_clip_is_on(&e->clip))
+        return TDBG_OK;
+    const struct tdbg_clip_memory memory = {e->clip_squares, e->clip_norm, e->clip_scratch};
+    tdbg_clip_measure(&e->clip, e->backend, e->n_clipped, e->clip_elems, e->clip_grad, &memory);
+    if (e->table.clip_norm >= 0)
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.clip_norm, e->clip_norm, 1, -1, err));
+    tdbg_clip_scale_all(&e->clip, e->backend, e->n_clipped, e->clip_elems, e->clip_grad, &memory);
+    for (int32_t i = 0; i < e->n_clipped; i++)
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.clip[e->clip_param[i]], e->clip_grad[i],
+                                  e->clip_elems[i], -1, err));
+out:
+    return st;
+}
+
 static enum tdbg_status update(struct tdbg_engine *e, int64_t step, double lr, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -214,7 +233,7 @@ static enum tdbg_status update(struct tdbg_engine *e, int64_t step, double lr, s
         float *state[TDBG_MAX_OPTIM_STATES] = {0};
         for (int s = 0; s < e->optimizer.n_states; s++)
             state[s] = e->optim[s] + param->offset;
-        tdbg_optimizer_apply(&e->optimizer, e->backend, step, lr, param->elems,
+        tdbg_optimizer_apply(&e->optimizer, &e->settings[p], e->backend, step, lr, param->elems,
                              e->grad + param->offset, e->param + param->offset, state);
     }
     for (int pass = 0; pass < 2; pass++) { /* optimizer state, then parameters: dataflow order */
@@ -235,8 +254,9 @@ static enum tdbg_status evaluate(struct tdbg_engine *e, int64_t step, struct tdb
     TDBG_TRY(tdbg_engine_evaluate(e, err));
     TDBG_TRY(
         tdbg_engine_show(e, step, e->table.eval_loss, &e->scalar[SCALAR_EVAL_LOSS], 1, -1, err));
-    TDBG_TRY(tdbg_engine_show(e, step, e->table.eval_accuracy, &e->scalar[SCALAR_EVAL_ACCURACY], 1,
-                              -1, err));
+    if (e->table.eval_accuracy >= 0)
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.eval_accuracy, &e->scalar[SCALAR_EVAL_ACCURACY],
+                                  1, -1, err));
 out:
     return st;
 }
@@ -261,12 +281,13 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     TDBG_TRY(e->source.ops->train_batch(e->source.self, step, e->info.batch, &done.samples,
                                         e->host_id, e->host_x, e->host_y, err));
     TDBG_ASSERT(done.samples > 0 && done.samples <= e->info.batch);
-    TDBG_TRY(tdbg_engine_upload_batch(e, done.samples, err));
+    TDBG_TRY(tdbg_engine_upload_batch(e, done.samples, NULL, err));
     TDBG_TRY(show_samples(e, step, done.samples, err));
     TDBG_TRY(show_start(e, step, done.lr, err));
     TDBG_TRY(run_lanes(e, step, done.samples, &sums, err));
     TDBG_TRY(reduce(e, step, sums, err));
     TDBG_TRY(divide(e, step, done.samples, sums, &done.loss, err));
+    TDBG_TRY(clip(e, step, err));
     TDBG_TRY(update(e, step, (double)done.lr, err));
     done.evaluated = tdbg_engine_evaluates(e, step);
     if (done.evaluated)

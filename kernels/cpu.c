@@ -6,9 +6,6 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 #ifdef __x86_64__
 #include <cpuid.h>
 #include <xmmintrin.h>
@@ -80,8 +77,7 @@ static int count_processors(void)
     return 1;
 }
 
-/* Is this thread's floating point IEEE 754 to the letter: nearest-even, denormals kept? */
-static bool mode_is_strict(void)
+bool tdbg_parallel_mode_is_strict(void)
 {
     if (fegetround() != FE_TONEAREST)
         return false;
@@ -107,10 +103,7 @@ enum tdbg_status tdbg_cpu_init(struct tdbg_cpu *cpu, const char *isa_name, int t
                  "%d threads; accepted are 1 to %d, and 0 for one per processor", threads,
                  (int)MAX_THREADS);
     TDBG_TRY(choose_isa(&chosen, isa_name, err));
-#ifdef _OPENMP
-#pragma omp parallel num_threads(chosen.threads) reduction(+ : loose)
-#endif
-    loose += !mode_is_strict();
+    loose = tdbg_parallel_start(chosen.threads);
     TDBG_FAIL_IF(loose > 0, DEVICE,
                  "the floating-point mode of %d of %d threads is not round-to-nearest with "
                  "denormals kept (was something linked with -ffast-math?)",
@@ -118,31 +111,4 @@ enum tdbg_status tdbg_cpu_init(struct tdbg_cpu *cpu, const char *isa_name, int t
     *cpu = chosen;
 out:
     return st;
-}
-
-void tdbg_parallel_for(int threads, int64_t n, int64_t grain,
-                       void (*fn)(void *ctx, int64_t lo, int64_t hi), void *ctx)
-{
-    if (n <= 0)
-        return;
-#ifdef _OPENMP
-    const int64_t units = (n - 1) / grain + 1;
-    if (units > 1 && threads > 1 && !omp_in_parallel()) {
-        /* Always the full number of threads: libgomp ends threads that a smaller team leaves over
-         * and allocates a new team whenever the number changes. */
-#pragma omp parallel num_threads(threads)
-        {
-            /* The runtime may give fewer threads than asked for. */
-            int64_t parts = omp_get_num_threads(), part = omp_get_thread_num();
-            int64_t lo = units * part / parts * grain, hi = units * (part + 1) / parts * grain;
-            if (lo < hi)
-                fn(ctx, lo, hi < n ? hi : n);
-        }
-        return;
-    }
-#else
-    (void)threads;
-    (void)grain;
-#endif
-    fn(ctx, 0, n);
 }

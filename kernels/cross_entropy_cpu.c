@@ -7,6 +7,7 @@
 #include "kernels/isa_table.h"
 #include "kernels/numerics.h"
 #include "kernels/parallel.h"
+#include "kernels/row_sum.h"
 #include "kernels/strict_math.h"
 #include "kernels/sum_lanes.h"
 
@@ -211,6 +212,70 @@ void TDBG_KERNEL(tdbg_cross_entropy_backward)(int64_t rows, int64_t classes, con
     }
 }
 
+struct smooth_row {
+    const float *x, *weights;
+    float max, lse;
+};
+
+static inline float smooth_term(const void *ctx, int64_t j)
+{
+    const struct smooth_row *r = ctx;
+    return r->lse - (r->x[j] - r->max);
+}
+
+static inline float weighted_smooth_term(const void *ctx, int64_t j)
+{
+    const struct smooth_row *r = ctx;
+    return r->weights[j] * (r->lse - (r->x[j] - r->max));
+}
+
+void TDBG_KERNEL(tdbg_cross_entropy_weighted_forward)(const struct tdbg_cross_entropy *how,
+                                                      int64_t rows, int64_t classes,
+                                                      const float *logits, const int32_t *targets,
+                                                      int32_t ignore_index, float *loss)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const float *x = logits + r * classes;
+        const int32_t t = targets[r];
+        if (t == ignore_index) {
+            loss[r] = 0;
+            continue;
+        }
+        struct smooth_row row = {.x = x, .weights = how->weights, .max = find_max(classes, x)};
+        row.lse = tdbg_strict_logf(sum_exp(classes, x, row.max, NULL));
+        float smooth = 0;
+        if (how->share != 0)
+            smooth = how->weights ? tdbg_row_sum(classes, weighted_smooth_term, &row)
+                                  : tdbg_row_sum(classes, smooth_term, &row);
+        const float kept = how->keep * (how->weights ? how->weights[t] : 1.0f);
+        loss[r] = tdbg_strict_canonical(kept * (row.lse - (x[t] - row.max)) + how->share * smooth);
+    }
+}
+
+void TDBG_KERNEL(tdbg_cross_entropy_weighted_backward)(const struct tdbg_cross_entropy *how,
+                                                       int64_t rows, int64_t classes,
+                                                       const float *logits, const int32_t *targets,
+                                                       int32_t ignore_index, float *dlogits)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const float *x = logits + r * classes;
+        float *d = dlogits + r * classes;
+        const int32_t t = targets[r];
+        if (t == ignore_index) {
+            memset(d, 0, (size_t)classes * sizeof *d);
+            continue;
+        }
+        const float sum = sum_exp(classes, x, find_max(classes, x), d);
+        const float kept = how->keep * (how->weights ? how->weights[t] : 1.0f);
+        const float factor = TDBG_STRICT_FMA(how->share, how->weight_sum, kept);
+        for (int64_t j = 0; j < classes; j++) {
+            float off = how->share * (how->weights ? how->weights[j] : 1.0f);
+            d[j] = tdbg_strict_canonical(d[j] / sum * factor - off);
+        }
+        d[t] = tdbg_strict_canonical(d[t] - kept);
+    }
+}
+
 #ifdef TDBG_ISA_PORTABLE
 
 struct cross_entropy_job {
@@ -221,6 +286,7 @@ struct cross_entropy_job {
     int32_t ignore_index;
     float *out;
     int64_t correct; /* a sum of integers: any order gives the same */
+    const struct tdbg_cross_entropy *how;
 };
 
 /* Rows worth a thread: an exponential costs about as much as eight light operations. */
@@ -251,7 +317,8 @@ void tdbg_cross_entropy_forward(const struct tdbg_cpu *cpu, int64_t rows, int64_
                                 const float *logits, const int32_t *targets, int32_t ignore_index,
                                 float *loss)
 {
-    struct cross_entropy_job job = {cpu->table, classes, logits, targets, ignore_index, loss, 0};
+    struct cross_entropy_job job = {cpu->table,   classes, logits, targets,
+                                    ignore_index, loss,    0,      NULL};
     check_targets(rows, classes, targets, ignore_index);
     tdbg_parallel_for(cpu->threads, rows, grain_rows(classes), forward_range, &job);
 }
@@ -268,9 +335,58 @@ void tdbg_cross_entropy_backward(const struct tdbg_cpu *cpu, int64_t rows, int64
                                  const float *logits, const int32_t *targets, int32_t ignore_index,
                                  float *dlogits)
 {
-    struct cross_entropy_job job = {cpu->table, classes, logits, targets, ignore_index, dlogits, 0};
+    struct cross_entropy_job job = {cpu->table,   classes, logits, targets,
+                                    ignore_index, dlogits, 0,      NULL};
     check_targets(rows, classes, targets, ignore_index);
     tdbg_parallel_for(cpu->threads, rows, grain_rows(classes), backward_range, &job);
+}
+
+static void weighted_forward_range(void *ctx, int64_t lo, int64_t hi)
+{
+    const struct cross_entropy_job *job = ctx;
+    job->table->cross_entropy_weighted_forward(job->how, hi - lo, job->classes,
+                                               job->logits + lo * job->classes, job->targets + lo,
+                                               job->ignore_index, job->out + lo);
+}
+
+void tdbg_cross_entropy_weighted_forward(const struct tdbg_cpu *cpu,
+                                         const struct tdbg_cross_entropy *how, int64_t rows,
+                                         int64_t classes, const float *logits,
+                                         const int32_t *targets, int32_t ignore_index, float *loss)
+{
+    struct cross_entropy_job job = {cpu->table,   classes, logits, targets,
+                                    ignore_index, loss,    0,      how};
+    check_targets(rows, classes, targets, ignore_index);
+    tdbg_parallel_for(cpu->threads, rows, grain_rows(classes), weighted_forward_range, &job);
+}
+
+static void weighted_backward_range(void *ctx, int64_t lo, int64_t hi)
+{
+    const struct cross_entropy_job *job = ctx;
+    job->table->cross_entropy_weighted_backward(job->how, hi - lo, job->classes,
+                                                job->logits + lo * job->classes, job->targets + lo,
+                                                job->ignore_index, job->out + lo * job->classes);
+}
+
+void tdbg_cross_entropy_weighted_backward(const struct tdbg_cpu *cpu,
+                                          const struct tdbg_cross_entropy *how, int64_t rows,
+                                          int64_t classes, const float *logits,
+                                          const int32_t *targets, int32_t ignore_index,
+                                          float *dlogits)
+{
+    struct cross_entropy_job job = {cpu->table,   classes, logits, targets,
+                                    ignore_index, dlogits, 0,      how};
+    check_targets(rows, classes, targets, ignore_index);
+    tdbg_parallel_for(cpu->threads, rows, grain_rows(classes), weighted_backward_range, &job);
+}
+
+void tdbg_cross_entropy_target_weights(const struct tdbg_cpu *cpu, int64_t n,
+                                       const int32_t *targets, int32_t ignore_index,
+                                       const float *weights, float *weight)
+{
+    (void)cpu; /* one value per row of logits: not worth a thread */
+    for (int64_t i = 0; i < n; i++)
+        weight[i] = targets[i] == ignore_index ? 0 : weights ? weights[targets[i]] : 1.0f;
 }
 
 /* Index of the largest; the first of equals; the first NaN before everything. */
@@ -302,7 +418,8 @@ int64_t tdbg_cross_entropy_count_correct(const struct tdbg_cpu *cpu, int64_t row
                                          const float *logits, const int32_t *targets,
                                          int32_t ignore_index)
 {
-    struct cross_entropy_job job = {cpu->table, classes, logits, targets, ignore_index, NULL, 0};
+    struct cross_entropy_job job = {cpu->table,   classes, logits, targets,
+                                    ignore_index, NULL,    0,      NULL};
     tdbg_parallel_for(cpu->threads, rows, grain_rows(classes), count_range, &job);
     return job.correct;
 }

@@ -12,4 +12,17 @@ double tdbg_host_cos_pi(double x);
 /* x to the power n >= 0 by repeated squaring, from the lowest bit of n. */
 double tdbg_host_pow_int(double x, int64_t n);
 
+/* exp(x): relative error below 1e-15; +Inf and +0 beyond the range, NaN for NaN. */
+double tdbg_host_exp(double x);
+
+/* log(x): error below 1e-15 times max(1, |result|); -Inf at +-0, NaN below 0 and for NaN. */
+double tdbg_host_log(double x);
+
+/* x to the power y. A whole y: repeated squaring (and one division if y < 0). Else exp(y log(x)),
+ * relative error below |y log(x)| * 1e-15; NaN for x < 0. */
+double tdbg_host_pow(double x, double y);
+
+/* cos(x) for |x| < 2^53, through cos_pi: absolute error below (1 + |x|) * 1e-15. NaN beyond. */
+double tdbg_host_cos(double x);
+
 #endif

@@ -15,8 +15,16 @@
 
 #include "base/digest_block.h"
 #include "base/site.h"
+#include "kernels/adadelta.h"
+#include "kernels/adagrad.h"
+#include "kernels/adam.h"
 #include "kernels/adamw.h"
+#include "kernels/batch_norm.h"
 #include "kernels/cpu.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/lion.h"
+#include "kernels/rmsprop.h"
+#include "kernels/row_norm.h"
 #include "kernels/sgd.h"
 
 /* X(result, name, arguments) */
@@ -46,6 +54,61 @@
     X(void, cross_entropy_backward,                                                                \
       (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
        int32_t ignore_index, float *dlogits))                                                      \
+    X(void, cross_entropy_weighted_forward,                                                        \
+      (const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes, const float *logits,   \
+       const int32_t *targets, int32_t ignore_index, float *loss))                                 \
+    X(void, cross_entropy_weighted_backward,                                                       \
+      (const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes, const float *logits,   \
+       const int32_t *targets, int32_t ignore_index, float *dlogits))                              \
+    X(void, pointwise_loss_forward,                                                                \
+      (int kind, float beta, int64_t rows, int64_t cols, const float *x, const float *target,      \
+       float *loss))                                                                               \
+    X(void, pointwise_loss_backward,                                                               \
+      (int kind, float beta, int64_t n, const float *x, const float *target, float *dx))           \
+    X(void, pointwise_loss_sum_rows, (int64_t rows, int64_t cols, const float *x, float *out))     \
+    X(void, clip_square_blocks, (int64_t n, int64_t lo, int64_t hi, const float *x, float *out))   \
+    X(void, clip_scale, (int64_t n, float factor, float *x))                                       \
+    X(void, clip_value, (int64_t n, float limit, float *x))                                        \
+    X(void, adam_step,                                                                             \
+      (int64_t n, const struct tdbg_adam *adam, const float *grad, float *param, float *exp_avg,   \
+       float *exp_avg_sq))                                                                         \
+    X(void, adadelta_step,                                                                         \
+      (int64_t n, const struct tdbg_adadelta *adadelta, const float *grad, float *param,           \
+       float *square_avg, float *acc_delta))                                                       \
+    X(void, adagrad_step,                                                                          \
+      (int64_t n, const struct tdbg_adagrad *adagrad, const float *grad, float *param,             \
+       float *sum))                                                                                \
+    X(void, rmsprop_step,                                                                          \
+      (int64_t n, const struct tdbg_rmsprop *rmsprop, const float *grad, float *param,             \
+       float *square_avg, float *buffer, float *grad_avg))                                         \
+    X(void, lion_step,                                                                             \
+      (int64_t n, const struct tdbg_lion *lion, const float *grad, float *param, float *exp_avg))  \
+    /* units lo..hi-1 of batch_norm_blocks.h */                                                    \
+    X(void, batch_norm_blocks,                                                                     \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x, float *parts))  \
+    X(void, batch_norm_apply,                                                                      \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x,                 \
+       const float *stats, const float *weight, const float *bias, float *y))                      \
+    X(void, batch_norm_sums,                                                                       \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x,                 \
+       const float *stats, const float *dy, float *parts))                                         \
+    X(void, batch_norm_dx,                                                                         \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x,                 \
+       const float *stats, const float *weight, const float *dy, const float *sums, int64_t count, \
+       float *dx))                                                                                 \
+    /* rows lo..hi-1 */                                                                            \
+    X(void, row_norm_forward,                                                                      \
+      (const struct tdbg_row_norm *norm, int64_t lo, int64_t hi, const float *x,                   \
+       const float *weight, const float *bias, float *y, float *stats))                            \
+    /* rows lo..hi-1, whose terms are added to sum_h and sum_dy (width), both or neither NULL */   \
+    X(void, row_norm_backward,                                                                     \
+      (const struct tdbg_row_norm *norm, int64_t lo, int64_t hi, const float *x,                   \
+       const float *weight, const float *stats, const float *dy, float *dx, float *sum_h,          \
+       float *sum_dy))                                                                             \
+    /* the same sums alone: columns lo..hi-1 of rows first..end-1 */                               \
+    X(void, row_norm_columns,                                                                      \
+      (const struct tdbg_row_norm *norm, int64_t first, int64_t end, int64_t lo, int64_t hi,       \
+       const float *x, const float *stats, const float *dy, float *sum_h, float *sum_dy))          \
     X(void, sgd_step,                                                                              \
       (int64_t n, const struct tdbg_sgd *sgd, const float *grad, float *param, float *buffer))     \
     X(void, adamw_step,                                                                            \

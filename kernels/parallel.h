@@ -3,6 +3,7 @@
 #ifndef TDBG_KERNELS_PARALLEL_H
 #define TDBG_KERNELS_PARALLEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -11,10 +12,18 @@ enum {
     TDBG_GRAIN_ELEMS = 16384,
 };
 
-/* Calls fn(ctx, lo, hi) for ranges that together cover 0..n-1 once, at most one per thread, and
+/* Calls fn(ctx, lo, hi) for ranges that together cover 0..n-1 once, on up to `threads` threads, and
  * returns when all are done. Ranges start at multiples of grain (>= 1). Runs inside the calling
- * thread when n <= grain, when threads is 1 and inside another parallel region. */
+ * thread when n <= grain, when threads is 1, inside another such call, and while another thread has
+ * one at work. */
 void tdbg_parallel_for(int threads, int64_t n, int64_t grain,
                        void (*fn)(void *ctx, int64_t lo, int64_t hi), void *ctx);
+
+/* Starts what is missing of so many threads. Returns how many, the caller among them, do not
+ * compute in the strict floating-point mode. */
+int tdbg_parallel_start(int threads);
+
+/* Is this thread's floating point IEEE 754 to the letter: nearest-even, denormals kept? */
+bool tdbg_parallel_mode_is_strict(void);
 
 #endif

@@ -25,6 +25,7 @@ struct tdbg_recorder {
     struct tdbg_site_plan *plans;                        /* (n_sites) */
     int32_t first_state;                                 /* site of keyframe item 0 */
     int64_t value_bytes, keyframe_bytes, keyframe_every; /* per step, per keyframe */
+    int64_t bytes_at_end;                                /* in the file, once it is closed */
     int64_t batch;
     uint64_t *digests;        /* (n_sites): of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
@@ -456,7 +457,12 @@ out:
 
 int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder)
 {
-    return tdbg_stream_bytes(recorder->stream);
+    return recorder->stream ? tdbg_stream_bytes(recorder->stream) : recorder->bytes_at_end;
+}
+
+int64_t tdbg_recorder_durable(const struct tdbg_recorder *recorder)
+{
+    return recorder->stream ? tdbg_stream_durable(recorder->stream) : -1;
 }
 
 int64_t tdbg_recorder_memory_bytes(const struct tdbg_recorder *recorder)
@@ -495,7 +501,9 @@ int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *r, int64_t n_st
 enum tdbg_status tdbg_recorder_close(struct tdbg_recorder *recorder, struct tdbg_err *err)
 {
     const bool failed = recorder->fault.message != NULL;
-    const enum tdbg_status st = tdbg_stream_close(recorder->stream, failed ? NULL : err);
+    const enum tdbg_status st = tdbg_stream_end(recorder->stream, failed ? NULL : err);
+    recorder->bytes_at_end = tdbg_stream_bytes(recorder->stream);
+    tdbg_stream_close(recorder->stream, NULL);
     recorder->stream = NULL;
     recorder->open = false;
     return failed ? TDBG_OK : st; /* a failure that is known already is the caller's to report */

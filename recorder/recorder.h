@@ -58,6 +58,9 @@ const char *tdbg_recorder_failure(const struct tdbg_recorder *recorder);
  * before the first step. After open. */
 int64_t tdbg_recorder_estimate_bytes(const struct tdbg_recorder *recorder, int64_t n_steps);
 
+/* The last step that is safe in the file; -1: none, or it is closed. */
+int64_t tdbg_recorder_durable(const struct tdbg_recorder *recorder);
+
 /* Waits until all committed steps are in the file, and closes it. */
 enum tdbg_status tdbg_recorder_close(struct tdbg_recorder *recorder, struct tdbg_err *err);
 void tdbg_recorder_destroy(struct tdbg_recorder *recorder); /* NULL is fine; closes if need be */

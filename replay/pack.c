@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "replay/verify.h"
+#include "trace/new_file.h"
 #include "trace/writer.h"
 
 struct pack {
@@ -105,8 +105,7 @@ static enum tdbg_status check_output(const struct pack *p, const char *path, boo
     struct stat there, source;
     if (stat(path, &there) != 0)
         return TDBG_OK;
-    TDBG_FAIL_IF(!force, USAGE, "%s exists already", path);
-    TDBG_FAIL_IF(!S_ISREG(there.st_mode), USAGE, "%s is not a regular file", path);
+    TDBG_TRY(tdbg_new_file_check(path, force, err));
     TDBG_FAIL_IF(stat(tdbg_trace_path(p->trace), &source) == 0 && source.st_dev == there.st_dev &&
                      source.st_ino == there.st_ino,
                  USAGE, "%s is the trace itself", path);
@@ -189,7 +188,8 @@ static enum tdbg_status create_writer(struct pack *p, const char *path, bool for
                                    .n_sites = p->n_sites,
                                    .items = p->items,
                                    .n_items = p->n_items,
-                                   .chain_before = chain};
+                                   .chain_before = chain,
+                                   .named_at_close = true};
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++)
         spec.samples[set] = *tdbg_trace_samples(p->trace, set);
     TDBG_TRY(tdbg_trace_read_chain_before(p->trace, p->from, chain, err));
@@ -351,17 +351,17 @@ out:
     return st;
 }
 
-/* Half a file would look like one that somebody wanted: it goes. */
+/* The file gets its name when it is whole. */
 static enum tdbg_status write_file(struct pack *p, const char *path,
                                    const struct tdbg_pack_options *options, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(create_writer(p, path, options->force, err));
     st = copy_steps(p, options, err);
-    enum tdbg_status closed = tdbg_trace_writer_close(p->writer, st == TDBG_OK ? err : NULL);
-    st = st == TDBG_OK ? closed : st;
-    if (st != TDBG_OK)
-        unlink(path);
+    if (st == TDBG_OK)
+        st = tdbg_trace_writer_close(p->writer, err);
+    else
+        tdbg_trace_writer_abandon(p->writer, NULL);
 out:
     return st;
 }

@@ -2,6 +2,7 @@
  * other program's byte ranges are; HDF5's own lock is flock(2), which is independent of them. */
 #include "trace/file_lock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,11 +15,18 @@ static struct flock range(enum tdbg_lock_role role, short type)
         .l_type = type, .l_whence = SEEK_SET, .l_start = LOCK_BASE + (off_t)role, .l_len = 1};
 }
 
-int tdbg_file_lock(const char *path, enum tdbg_lock_role role)
+enum tdbg_lock_result tdbg_file_try_lock(int fd, enum tdbg_lock_role role)
 {
     struct flock lock = range(role, F_WRLCK);
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return TDBG_LOCK_HELD;
+    return errno == EAGAIN || errno == EACCES ? TDBG_LOCK_TAKEN : TDBG_LOCK_NONE;
+}
+
+int tdbg_file_lock(const char *path, enum tdbg_lock_role role)
+{
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+    if (fd >= 0 && tdbg_file_try_lock(fd, role) != TDBG_LOCK_HELD) {
         close(fd);
         fd = -1;
     }

@@ -11,6 +11,14 @@ enum tdbg_lock_role { TDBG_LOCK_WRITER, TDBG_LOCK_PROGRAM };
 /* Opens the file and locks it in that role; returns a descriptor that keeps the lock, or -1 (no
  * such file, locked by another, or a file system without locks). */
 int tdbg_file_lock(const char *path, enum tdbg_lock_role role);
+
+/* Locks an open file, for as long as this descriptor or a copy of it is open. */
+enum tdbg_lock_result {
+    TDBG_LOCK_HELD,
+    TDBG_LOCK_TAKEN, /* by another */
+    TDBG_LOCK_NONE   /* the file system has no locks */
+};
+enum tdbg_lock_result tdbg_file_try_lock(int fd, enum tdbg_lock_role role);
 void tdbg_file_unlock(int lock); /* -1 is fine */
 
 /* Does somebody hold the lock? fd: any descriptor of the file. */

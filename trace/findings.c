@@ -31,7 +31,7 @@ enum tdbg_status tdbg_trace_writer_put_finding(struct tdbg_trace_writer *w,
 {
     enum tdbg_status st = TDBG_OK;
     tdbg_h5_begin();
-    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
+    TDBG_TRY(tdbg_writer_ready(w, 0, err));
     tdbg_table_pack(&tdbg_table_findings, finding,
                     w->findings.rows +
                         (size_t)(w->n_findings % TDBG_FINDINGS_PER_CHUNK) * w->findings.row_bytes);

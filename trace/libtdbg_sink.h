@@ -15,13 +15,16 @@ static inline enum tdbg_status tdbg_sink_open(struct tdbg_sink *sink, const char
                                               const struct tdbg_trace_spec *spec,
                                               struct tdbg_err *err)
 {
-    const struct tdbg_stream_options options = {.workers = -1, .announce_fd = -1};
+    const struct tdbg_stream_options options = {
+        .process_only = true, .workers = -1, .announce_fd = -1};
     enum tdbg_status st = tdbg_stream_create(&options, &sink->stream, err);
     if (st == TDBG_OK && tdbg_stream_has_process(sink->stream)) {
         st = tdbg_stream_open(sink->stream, path, force, spec, err);
         if (st == TDBG_OK)
             return st;
-    } else if (st == TDBG_OK) {
+    }
+    if (st == TDBG_UNSUPPORTED || (st == TDBG_OK && !tdbg_stream_has_process(sink->stream))) {
+        tdbg_err_clear(err);
         st = tdbg_trace_writer_create(path, force, spec, &sink->writer, err);
     }
     tdbg_stream_close(sink->stream, NULL);

@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/digest_block.h"
 #include "trace/chunked.h"
+#include "trace/message.h"
 #include "trace/segment.h"
 #include "trace/workers.h"
 
@@ -19,7 +21,7 @@ static const int64_t idle_flush_ns = 1000000000;
 
 /* A message that was taken but not written yet. */
 struct entry {
-    struct tdbg_ring_message *message;
+    struct tdbg_ring_taken message;
     uint64_t end; /* free the ring up to here when it is done */
     bool has_job; /* its chunk is with the workers */
 };
@@ -51,6 +53,7 @@ struct pipeline {
     struct tdbg_workers *workers;
     struct tdbg_writer_position ahead; /* behind the last message taken */
     bool keyframe_ahead;               /* a keyframe item was taken since the last step */
+    struct tdbg_message_order order;   /* of those taken */
     uint64_t taken;
     struct entry entries[MOST_ENTRIES]; /* a circle */
     unsigned front, n_entries;
@@ -85,11 +88,12 @@ static bool is_left(const struct tdbg_ring_message *m)
 }
 
 /* Reads a message on: what follows needs to know where it will stand in the file. */
-static void admit(struct pipeline *p, struct tdbg_ring_message *m, uint64_t end)
+static void admit(struct pipeline *p, const struct tdbg_ring_taken *taken, uint64_t end)
 {
     struct entry *e = &p->entries[(p->front + p->n_entries++) % MOST_ENTRIES];
-    *e = (struct entry){.message = m, .end = end};
-    const void *data = tdbg_ring_data(m);
+    *e = (struct entry){.message = *taken, .end = end};
+    const struct tdbg_ring_message *m = &taken->head;
+    const void *data = taken->data;
     struct tdbg_encode_job *job = tdbg_workers_next(p->workers);
     job->has_chunk = true;
     job->n_elems = -1;
@@ -108,24 +112,26 @@ static void admit(struct pipeline *p, struct tdbg_ring_message *m, uint64_t end)
                                                     data, &job->chunk);
         p->keyframe_ahead = true;
     } else if (m->kind == TDBG_STREAM_STEP) {
-        const struct tdbg_step_row *row = data;
+        const int64_t step = tdbg_message_step(taken);
         if (p->ahead.n_steps++ == 0) {
-            p->ahead.first_step = row->step;
-            p->announced = row->step - 1;
+            p->ahead.first_step = step;
+            p->announced = step - 1;
         }
         p->ahead.n_keyframes += p->keyframe_ahead;
         p->keyframe_ahead = false;
-        p->ends_file = is_full(p, row->step);
+        p->ends_file = is_full(p, step);
     }
     if (e->has_job)
         tdbg_workers_give(p->workers);
 }
 
 /* The whole value that a piece belongs to, once its last piece is there; NULL before that. */
-static const void *assemble(struct pipeline *p, struct tdbg_ring_message *m, struct tdbg_err *err)
+static const void *assemble(struct pipeline *p, const struct tdbg_ring_taken *taken,
+                            struct tdbg_err *err)
 {
+    const struct tdbg_ring_message *m = &taken->head;
     if (m->count == m->total)
-        return tdbg_ring_data(m);
+        return taken->data;
     const size_t elem_bytes = (size_t)m->bytes / (size_t)m->count;
     const size_t want = (size_t)m->total * elem_bytes;
     if (p->whole_bytes < want) {
@@ -138,14 +144,15 @@ static const void *assemble(struct pipeline *p, struct tdbg_ring_message *m, str
         p->whole = grown;
         p->whole_bytes = want;
     }
-    memcpy(p->whole + (size_t)m->first * elem_bytes, tdbg_ring_data(m), m->bytes);
+    memcpy(p->whole + (size_t)m->first * elem_bytes, taken->data, m->bytes);
     return m->first + m->count == m->total ? p->whole : NULL;
 }
 
-static enum tdbg_status write_samples(struct pipeline *p, struct tdbg_ring_message *m,
+static enum tdbg_status write_samples(struct pipeline *p, const struct tdbg_ring_taken *taken,
                                       struct tdbg_err *err)
 {
-    const int64_t *ids = tdbg_ring_data(m);
+    const struct tdbg_ring_message *m = &taken->head;
+    const int64_t *ids = taken->data;
     const unsigned char *x = (const unsigned char *)(ids + m->count);
     if (m->first)
         return tdbg_trace_writer_put_samples(p->writer, m->id, m->count, ids, NULL, NULL, err);
@@ -154,9 +161,10 @@ static enum tdbg_status write_samples(struct pipeline *p, struct tdbg_ring_messa
 
 /* Digest and statistics of values that are being written. A worker has computed them where it had
  * the whole value. */
-static void digest_values(struct pipeline *p, struct tdbg_ring_message *m,
+static void digest_values(struct pipeline *p, const struct tdbg_ring_taken *taken,
                           const struct tdbg_encode_job *job)
 {
+    const struct tdbg_ring_message *m = &taken->head;
     struct left_digest *left = &p->left[m->id];
     left->done = m->first + m->count == m->total;
     if (job && job->n_elems >= 0) {
@@ -166,7 +174,7 @@ static void digest_values(struct pipeline *p, struct tdbg_ring_message *m,
     }
     if (m->first == 0)
         tdbg_digest_stream_begin(&p->partial, p->spec->sites[m->id].dtype);
-    tdbg_digest_stream_add(&p->partial, tdbg_ring_data(m), m->count);
+    tdbg_digest_stream_add(&p->partial, taken->data, m->count);
     if (left->done)
         tdbg_digest_stream_end(&p->partial, &left->digest, &left->stats);
 }
@@ -179,13 +187,14 @@ static enum tdbg_status complete_step(struct pipeline *p, const int32_t *source,
     const int32_t n = p->spec->n_sites;
     bool has_grad = false;
     for (int32_t i = 0; i < n; i++) {
-        if (source[i] < 0)
+        const int32_t from = source[i];
+        if (from < 0)
             continue;
-        if (source[i] >= n || !p->left[source[i]].done)
+        if (from >= n || !p->left[from].done)
             return TDBG_RAISE(err, IO, "the values of %s did not come, which give its digest",
                               p->spec->sites[i].name);
-        digests[i] = p->left[source[i]].digest;
-        stats[i] = p->left[source[i]].stats;
+        digests[i] = p->left[from].digest;
+        stats[i] = p->left[from].stats;
         has_grad |= p->spec->sites[i].stage == TDBG_STAGE_GRAD;
     }
     if (has_grad)
@@ -195,16 +204,17 @@ static enum tdbg_status complete_step(struct pipeline *p, const int32_t *source,
     return TDBG_OK;
 }
 
-static enum tdbg_status write_step(struct pipeline *p, struct tdbg_ring_message *m,
+static enum tdbg_status write_step(struct pipeline *p, const struct tdbg_ring_taken *taken,
                                    struct tdbg_err *err)
 {
     struct tdbg_step_row row;
-    unsigned char *data = tdbg_ring_data(m);
+    /* completed where it is: the message is ours until it is freed */
+    unsigned char *data = (unsigned char *)(uintptr_t)taken->data;
     uint64_t *digests = (void *)(data + sizeof row);
-    struct tdbg_stats *stats = (void *)(digests + m->count);
+    struct tdbg_stats *stats = (void *)(digests + taken->head.count);
     memcpy(&row, data, sizeof row);
     const enum tdbg_status st =
-        complete_step(p, (const void *)(stats + m->count), digests, stats, &row, err);
+        complete_step(p, (const void *)(stats + taken->head.count), digests, stats, &row, err);
     if (st != TDBG_OK)
         return st;
     tdbg_trace_writer_put_digests(p->writer, digests, stats);
@@ -212,15 +222,16 @@ static enum tdbg_status write_step(struct pipeline *p, struct tdbg_ring_message 
     return tdbg_trace_writer_commit_step(p->writer, &row, err);
 }
 
-static enum tdbg_status write_job(struct pipeline *p, struct tdbg_ring_message *m,
+static enum tdbg_status write_job(struct pipeline *p, const struct tdbg_ring_taken *taken,
                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    const struct tdbg_ring_message *m = &taken->head;
     struct tdbg_encode_job *job;
     const bool keyframe = m->kind == TDBG_STREAM_KEYFRAME;
     tdbg_workers_front(p->workers, true, &job);
     if (is_left(m))
-        digest_values(p, m, job);
+        digest_values(p, taken, job);
     st = job->err.status;
     if (st != TDBG_OK)
         tdbg_err_set(err, st, job->err.file, job->err.line, "%s", job->err.message);
@@ -232,14 +243,15 @@ static enum tdbg_status write_job(struct pipeline *p, struct tdbg_ring_message *
     return st;
 }
 
-static enum tdbg_status write_whole(struct pipeline *p, struct tdbg_ring_message *m,
+static enum tdbg_status write_whole(struct pipeline *p, const struct tdbg_ring_taken *taken,
                                     struct tdbg_err *err)
 {
+    const struct tdbg_ring_message *m = &taken->head;
     if (is_left(m))
-        digest_values(p, m, NULL);
+        digest_values(p, taken, NULL);
     if (m->flags & TDBG_STREAM_UNSTORED)
         return TDBG_OK;
-    const void *data = m->total > 0 ? assemble(p, m, err) : tdbg_ring_data(m);
+    const void *data = m->total > 0 ? assemble(p, taken, err) : taken->data;
     if (!data)
         return err->status;
     if (m->kind == TDBG_STREAM_KEYFRAME)
@@ -263,18 +275,18 @@ static void report(struct pipeline *p)
 static enum tdbg_status write_front(struct pipeline *p, struct tdbg_err *err)
 {
     struct entry *e = &p->entries[p->front];
-    struct tdbg_ring_message *m = e->message;
+    const struct tdbg_ring_message *m = &e->message.head;
     enum tdbg_status st = TDBG_OK;
     if (e->has_job)
-        st = write_job(p, m, err);
+        st = write_job(p, &e->message, err);
     else if (m->kind == TDBG_STREAM_VALUES || m->kind == TDBG_STREAM_KEYFRAME)
-        st = write_whole(p, m, err);
+        st = write_whole(p, &e->message, err);
     else if (m->kind == TDBG_STREAM_SAMPLES)
-        st = write_samples(p, m, err);
+        st = write_samples(p, &e->message, err);
     else if (m->kind == TDBG_STREAM_STEP)
-        st = write_step(p, m, err);
+        st = write_step(p, &e->message, err);
     else if (m->kind == TDBG_STREAM_FINDING)
-        st = tdbg_trace_writer_put_finding(p->writer, tdbg_ring_data(m), err);
+        st = tdbg_trace_writer_put_finding(p->writer, e->message.data, err);
     else if (m->kind == TDBG_STREAM_KEEP)
         p->files.keeps = true;
     else
@@ -357,27 +369,45 @@ out:
 
 /* Is there a message for the next file? The end of the recording is none: it belongs to this file.
  */
-static bool has_more(struct pipeline *p)
+static enum tdbg_status has_more(struct pipeline *p, bool *more, struct tdbg_err *err)
 {
     uint64_t at = p->taken;
-    const struct tdbg_ring_message *m = tdbg_ring_take(p->ring, &at);
-    if (m && (m->kind == TDBG_STREAM_CLOSE || m->kind == TDBG_STREAM_KEEP))
+    struct tdbg_ring_taken next;
+    const enum tdbg_status st = tdbg_ring_take(p->ring, &at, &next, err);
+    if (next.data && (next.head.kind == TDBG_STREAM_CLOSE || next.head.kind == TDBG_STREAM_KEEP))
         p->ends_file = false; /* taken as usual */
-    return m && p->ends_file;
+    *more = next.data && p->ends_file;
+    return st;
+}
+
+/* Takes what is there, as far as it may be read ahead. */
+static enum tdbg_status read_on(struct pipeline *p, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_ring_taken next;
+    while (!p->ends_file && p->n_entries < MOST_ENTRIES) {
+        TDBG_TRY(tdbg_ring_take(p->ring, &p->taken, &next, err));
+        if (!next.data)
+            break;
+        TDBG_TRY(tdbg_message_check(&next, p->spec, &p->order, err));
+        admit(p, &next, p->taken);
+    }
+out:
+    return st;
 }
 
 static enum tdbg_status run(struct pipeline *p, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     while (!p->closed) {
-        struct tdbg_ring_message *m = NULL;
         const bool gone = tdbg_ring_peer_is_gone(p->ring); /* before the last look into the ring */
-        while (!p->ends_file && p->n_entries < MOST_ENTRIES &&
-               (m = tdbg_ring_take(p->ring, &p->taken)))
-            admit(p, m, p->taken);
+        bool more = false;
+        TDBG_TRY(read_on(p, err));
+        if (p->n_entries == 0 && p->ends_file)
+            TDBG_TRY(has_more(p, &more, err));
         if (p->n_entries > 0)
             TDBG_TRY(write_front(p, err));
-        else if (p->ends_file && has_more(p))
+        else if (more)
             TDBG_TRY(begin_file(p, err));
         else if (gone)
             break;
@@ -403,12 +433,22 @@ static void drop_jobs(struct pipeline *p)
     }
 }
 
+/* Closing changes the size once more. */
+static void report_closed(struct pipeline *p, int64_t durable)
+{
+    struct stat info;
+    const struct segments *f = &p->files;
+    if (stat(tdbg_segment_path(f->arena, f->path, "seg", f->number), &info) == 0)
+        tdbg_ring_report(p->ring, durable, f->earlier_bytes + info.st_size);
+}
+
 enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_writer *writer,
                                    const char *path, const struct tdbg_trace_spec *spec,
                                    const struct tdbg_pipeline_options *options,
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK, closed;
+    int64_t durable = 0;
     struct tdbg_err close_err = {0};
     struct pipeline *p = calloc(1, sizeof *p);
     TDBG_FAIL_IF(!p, NO_MEMORY, "no memory for a writer");
@@ -425,6 +465,7 @@ enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_wri
     p->left = calloc((size_t)spec->n_sites + 1, sizeof *p->left);
     TDBG_FAIL_IF(!p->workers || !p->files.arena || !p->left, NO_MEMORY, "no memory for a writer");
     TDBG_TRY(run(p, err));
+    durable = tdbg_trace_writer_durable(p->writer);
 out:
     if (st != TDBG_OK)
         tdbg_ring_fail(ring, err);
@@ -438,6 +479,8 @@ out:
         st = tdbg_err_set(err, closed, close_err.file, close_err.line, "%s", close_err.message);
         tdbg_ring_fail(ring, err);
     }
+    if (st == TDBG_OK)
+        report_closed(p, durable);
     tdbg_err_clear(&close_err);
     if (p) {
         tdbg_workers_destroy(p->workers);

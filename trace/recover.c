@@ -410,22 +410,33 @@ out:
     return st;
 }
 
+/* Nothing is wrong with it, but there is to be another file. */
+static enum tdbg_status copy(struct recovery *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(tdbg_file_copy(r->fd, r->work, err));
+    TDBG_TRY(put_in_place(r, err));
+    r->report->outcome = TDBG_RECOVER_COPIED;
+out:
+    return st;
+}
+
 static enum tdbg_status act(struct recovery *r, bool whole, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const char *target = r->options->output ? r->options->output : r->path;
-    if (whole && !r->in_use) {
-        r->report->result = r->path;
+    r->report->result = r->path;
+    if (whole && !r->in_use && !r->options->output)
         return TDBG_OK;
-    }
     r->work = tdbg_arena_printf(r->report->arena, "%s.recovering", target);
     if (r->options->output || !whole)
         TDBG_TRY(tdbg_file_refuse_existing(r->work, err));
     if (!r->options->output && !whole)
         TDBG_TRY(tdbg_file_refuse_existing(
             tdbg_arena_printf(r->report->arena, "%s.damaged", r->path), err));
-    TDBG_TRY(lock_original(r, err));
-    st = whole ? clear(r, err) : rebuild(r, err);
+    if (!whole || r->in_use)
+        TDBG_TRY(lock_original(r, err));
+    st = !whole ? rebuild(r, err) : r->in_use ? clear(r, err) : copy(r, err);
     if (st != TDBG_OK && (r->options->output || !whole))
         unlink(r->work); /* it is ours: it was not there before */
 out:

@@ -12,6 +12,7 @@
 enum tdbg_recover_outcome {
     TDBG_RECOVER_NOTHING, /* the file is whole, and every program opens it: unchanged */
     TDBG_RECOVER_CLEARED, /* it was whole: the mark of its killed writer is gone, and spare room */
+    TDBG_RECOVER_COPIED,  /* nothing was wrong, and it is in the output now */
     TDBG_RECOVER_REBUILT, /* made anew from its chunks */
 };
 
@@ -24,7 +25,7 @@ struct tdbg_recover_options {
 
 struct tdbg_recover_report {
     enum tdbg_recover_outcome outcome;
-    bool closed; /* NOTHING: the recording ended as it should */
+    bool closed; /* NOTHING, COPIED: the recording ended as it should */
     int64_t first_step, n_steps;
     const char *result;    /* path of the readable trace */
     const char *next;      /* the file that it goes on in, which may need the same; NULL: none */

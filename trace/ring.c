@@ -162,17 +162,29 @@ void tdbg_ring_publish(struct tdbg_ring *r)
     wake(&r->shared->put_signal, &r->shared->taker_waits);
 }
 
-/* The head is read once: the other process can still write into it. */
-struct tdbg_ring_message *tdbg_ring_take(struct tdbg_ring *r, uint64_t *at)
+enum tdbg_status tdbg_ring_take(struct tdbg_ring *r, uint64_t *at, struct tdbg_ring_taken *out,
+                                struct tdbg_err *err)
 {
+    static const char damaged[] = "the queue of the recording is damaged at byte %llu";
     const uint64_t put = atomic_load_explicit(&r->shared->put, memory_order_acquire);
+    *out = (struct tdbg_ring_taken){.data = NULL};
     while (*at < put) {
+        const uint64_t to_end = r->room_bytes - *at % r->room_bytes;
         struct tdbg_ring_message *m = at_offset(r, *at);
-        *at += message_bytes(m->bytes);
-        if (m->kind != 0)
-            return m;
+        memcpy(&out->head, m, sizeof out->head);
+        if (put - *at > r->room_bytes || *at % TDBG_RING_ALIGN != 0 ||
+            out->head.bytes > to_end - sizeof *m || message_bytes(out->head.bytes) > put - *at)
+            return TDBG_RAISE(err, IO, damaged, (unsigned long long)*at);
+        const uint64_t n = message_bytes(out->head.bytes);
+        if (out->head.kind == 0 && n != to_end)
+            return TDBG_RAISE(err, IO, damaged, (unsigned long long)*at);
+        *at += n;
+        if (out->head.kind != 0) {
+            out->data = m + 1;
+            return TDBG_OK;
+        }
     }
-    return NULL;
+    return TDBG_OK;
 }
 
 void tdbg_ring_free(struct tdbg_ring *r, uint64_t up_to)

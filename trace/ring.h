@@ -50,9 +50,16 @@ uint64_t tdbg_ring_room_bytes(const struct tdbg_ring *ring);
 void *tdbg_ring_data(struct tdbg_ring_message *message);
 void tdbg_ring_publish(struct tdbg_ring *ring);
 
-/* The message at *at, and *at moves behind it; NULL: there is none yet. Messages are taken in order
- * and stay where they are until they are freed. */
-struct tdbg_ring_message *tdbg_ring_take(struct tdbg_ring *ring, uint64_t *at);
+/* A message as it was when it was taken: the other process can still write into the ring. */
+struct tdbg_ring_taken {
+    struct tdbg_ring_message head;
+    const void *data; /* head.bytes of it; NULL: there is no message yet */
+};
+
+/* The message at *at, and *at moves behind it. Messages are taken in order and their data stays
+ * where it is until they are freed. TDBG_IO: what is there cannot be a message. */
+enum tdbg_status tdbg_ring_take(struct tdbg_ring *ring, uint64_t *at, struct tdbg_ring_taken *out,
+                                struct tdbg_err *err);
 void tdbg_ring_free(struct tdbg_ring *ring, uint64_t up_to);
 
 /* Sleeps until there is a message at `at`, the other side has gone, or the time is over. */

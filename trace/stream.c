@@ -4,9 +4,11 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #include "trace/id_map.h"
 #include "trace/pipeline.h"
 #include "trace/ring.h"
+#include "trace/segment.h"
 #include "trace/spec_wire.h"
 #include "trace/writer_link.h"
 
@@ -39,7 +42,7 @@ struct tdbg_stream {
     int memory, socket, lock; /* descriptors; -1: none */
     pid_t process;            /* -1: a thread does it */
     pthread_t thread;
-    bool has_thread, open;
+    bool has_thread, open, ended;
     struct tdbg_trace_writer *writer; /* of the thread, and what it was created with */
     struct tdbg_trace_spec spec;
     const char *path;
@@ -156,23 +159,80 @@ static size_t step_bytes(const struct tdbg_stream *s)
            (size_t)s->n_sites * (sizeof *s->digests + sizeof *s->stats + sizeof *s->source);
 }
 
-/* Room for the default, and for four of the largest messages. */
-static size_t queue_bytes(const struct tdbg_stream *s)
+/* Room for four of the largest messages. */
+static size_t least_queue_bytes(const struct tdbg_stream *s)
 {
     size_t least = LEAST_QUEUE_BYTES, step = 4 * (step_bytes(s) + 4096);
-    size_t want =
-        s->options.queue_bytes > 0 ? (size_t)s->options.queue_bytes : (size_t)DEFAULT_QUEUE_BYTES;
     least = step > least ? step : least;
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         const size_t sample = 4 * (s->x_bytes[set] + s->y_bytes[set] + 4096);
         least = sample > least ? sample : least;
     }
-    return want > least ? want : least;
+    return least;
+}
+
+/* Memory that two processes share is a file, and has the largest size of one (ulimit -f); to go
+ * beyond it would be a signal. */
+static bool may_share(size_t bytes)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || bytes <= limit.rlim_cur;
+}
+
+static bool map_queue(struct tdbg_stream *s, size_t room_bytes)
+{
+    const size_t bytes = tdbg_ring_shared_bytes(room_bytes);
+    void *shared = MAP_FAILED;
+    if (s->process < 0)
+        shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    else if (may_share(bytes) && ftruncate(s->memory, (off_t)bytes) == 0)
+        shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->memory, 0);
+    if (shared == MAP_FAILED)
+        return false;
+    s->shared = shared;
+    s->shared_bytes = bytes;
+    return true;
+}
+
+static void end_process(struct tdbg_stream *s)
+{
+    if (s->socket >= 0)
+        close(s->socket);
+    if (s->process > 0)
+        waitpid(s->process, NULL, 0);
+    s->socket = -1;
+    s->process = -1;
+}
+
+/* A smaller queue where memory is scarce, and one for a thread where none can be shared. */
+static enum tdbg_status make_queue(struct tdbg_stream *s, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const size_t least = least_queue_bytes(s);
+    size_t want =
+        s->options.queue_bytes > 0 ? (size_t)s->options.queue_bytes : (size_t)DEFAULT_QUEUE_BYTES;
+    want = want > least ? want : least;
+    if (!map_queue(s, want) && !map_queue(s, least) && s->process > 0) {
+        TDBG_FAIL_IF(s->options.process_only, UNSUPPORTED,
+                     "no memory can be shared with a writer process");
+        end_process(s);
+        map_queue(s, least);
+    }
+    TDBG_FAIL_IF(!s->shared, NO_MEMORY, "no memory for the queue of a recording");
+    s->ring = tdbg_ring_create(s->shared, s->shared_bytes, s->socket);
+    TDBG_FAIL_IF(!s->ring, NO_MEMORY, "no memory for the queue of a recording");
+out:
+    return st;
 }
 
 static void *run_thread(void *self)
 {
     struct tdbg_stream *s = self;
+    sigset_t own; /* errors of writing, which are dealt with: no reason to end the program */
+    sigemptyset(&own);
+    sigaddset(&own, SIGXFSZ);
+    sigaddset(&own, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &own, NULL);
     const struct tdbg_pipeline_options options = {.workers = s->options.workers,
                                                   .announce_fd = s->options.announce_fd,
                                                   .segment_bytes = s->options.segment_bytes,
@@ -186,11 +246,6 @@ static enum tdbg_status open_in_thread(struct tdbg_stream *s, const char *path, 
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_strbuf bytes = {0};
-    s->shared =
-        mmap(NULL, s->shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    TDBG_FAIL_IF(s->shared == MAP_FAILED, NO_MEMORY, "no memory for the queue of a recording");
-    s->ring = tdbg_ring_create(s->shared, s->shared_bytes, -1);
-    TDBG_FAIL_IF(!s->ring, NO_MEMORY, "no memory for the queue of a recording");
     tdbg_spec_pack(spec, &bytes); /* the thread outlives what the caller has */
     TDBG_TRY(tdbg_spec_unpack(bytes.text, bytes.n_bytes, s->arena, &s->spec, err));
     s->path = tdbg_arena_strdup(s->arena, path);
@@ -219,12 +274,6 @@ static enum tdbg_status open_in_process(struct tdbg_stream *s, const char *path,
                                           .force = force,
                                           .workers = s->options.workers,
                                           .announces = s->options.announce_fd >= 0};
-    TDBG_FAIL_IF(ftruncate(s->memory, (off_t)s->shared_bytes) != 0, NO_MEMORY,
-                 "no memory for the queue of a recording");
-    s->shared = mmap(NULL, s->shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->memory, 0);
-    TDBG_FAIL_IF(s->shared == MAP_FAILED, NO_MEMORY, "no memory for the queue of a recording");
-    s->ring = tdbg_ring_create(s->shared, s->shared_bytes, s->socket);
-    TDBG_FAIL_IF(!s->ring, NO_MEMORY, "no memory for the queue of a recording");
     TDBG_FAIL_IF(!tdbg_link_send(s->socket, &hello, sizeof hello) ||
                      !tdbg_link_send(s->socket, path, hello.path_bytes) ||
                      !tdbg_link_send(s->socket, bytes.text, bytes.n_bytes),
@@ -236,13 +285,25 @@ out:
     return st;
 }
 
+/* Where an earlier recording went on in further files, these would be written over later. */
+static enum tdbg_status refuse_segments(const struct tdbg_stream *s, const char *path,
+                                        struct tdbg_err *err)
+{
+    const char *next = tdbg_segment_path(s->arena, path, "seg", 1);
+    if ((s->options.segment_bytes == 0 && s->options.window_steps == 0) || access(next, F_OK) != 0)
+        return TDBG_OK;
+    return TDBG_RAISE(err, USAGE, "%s exists already, and is what %s would go on in", next, path);
+}
+
 enum tdbg_status tdbg_stream_open(struct tdbg_stream *s, const char *path, bool force,
                                   const struct tdbg_trace_spec *spec, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_trace_spec told = *spec;
     copy_spec(s, spec);
-    s->shared_bytes = tdbg_ring_shared_bytes(queue_bytes(s));
+    if (!force)
+        TDBG_TRY(refuse_segments(s, path, err));
+    TDBG_TRY(make_queue(s, err));
     told.info.overflow = s->options.drop ? "drop" : "wait";
     told.info.memory_bytes = tdbg_stream_memory_bytes(s);
     if (s->process > 0)
@@ -532,11 +593,13 @@ int64_t tdbg_stream_memory_bytes(const struct tdbg_stream *s)
     return (int64_t)s->shared_bytes + (s->options.workers + 1) * (int64_t)WORKER_BYTES;
 }
 
-/* Ends the other side, in order where the recording is open. */
-static enum tdbg_status end_other_side(struct tdbg_stream *s, struct tdbg_err *err)
+enum tdbg_status tdbg_stream_end(struct tdbg_stream *s, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_ring_message *m;
+    if (s->ended)
+        return TDBG_OK;
+    s->ended = true;
     publish_piece(s);
     if (s->open && tdbg_ring_reserve(s->ring, 0, true, &m) == TDBG_OK) {
         m->kind = TDBG_STREAM_CLOSE;
@@ -557,14 +620,11 @@ enum tdbg_status tdbg_stream_close(struct tdbg_stream *s, struct tdbg_err *err)
 {
     if (!s)
         return TDBG_OK;
-    const enum tdbg_status st = end_other_side(s, err);
-    if (s->socket >= 0)
-        close(s->socket);
-    if (s->process > 0)
-        waitpid(s->process, NULL, 0);
+    const enum tdbg_status st = tdbg_stream_end(s, err);
+    end_process(s);
     tdbg_file_unlock(s->lock);
     tdbg_ring_destroy(s->ring);
-    if (s->shared && s->shared != MAP_FAILED)
+    if (s->shared)
         munmap(s->shared, s->shared_bytes);
     if (s->memory >= 0)
         close(s->memory);

@@ -11,7 +11,8 @@
 #include "trace/writer.h"
 
 struct tdbg_stream_options {
-    bool thread; /* a thread even where a process could be had */
+    bool thread;       /* a thread even where a process could be had */
+    bool process_only; /* no thread where a process was to be had but cannot share memory */
     bool drop;   /* when the queue is full values of large tensors are left out, not waited for */
     int workers; /* that compress besides the thread that writes; < 0: by the processors */
     int64_t queue_bytes;                 /* 0: the default */
@@ -29,7 +30,8 @@ enum tdbg_status tdbg_stream_create(const struct tdbg_stream_options *options,
 /* false: a thread of this process is going to write; HDF5 must not be called by others then. */
 bool tdbg_stream_has_process(const struct tdbg_stream *stream);
 
-/* Creates the file. Errors as tdbg_trace_writer_create(). */
+/* Creates the file. Errors as tdbg_trace_writer_create(); TDBG_UNSUPPORTED: the writer process
+ * cannot be used, and `process_only` was asked for. */
 enum tdbg_status tdbg_stream_open(struct tdbg_stream *stream, const char *path, bool force,
                                   const struct tdbg_trace_spec *spec, struct tdbg_err *err);
 
@@ -86,7 +88,10 @@ int64_t tdbg_stream_durable(const struct tdbg_stream *stream);
 /* Most memory that recording takes: the queue, and what is being compressed. */
 int64_t tdbg_stream_memory_bytes(const struct tdbg_stream *stream);
 
-/* Waits until all is written, closes the file and frees the stream. NULL is fine. */
+/* Waits until all is written, and closes the file. After that come only _bytes and _close. */
+enum tdbg_status tdbg_stream_end(struct tdbg_stream *stream, struct tdbg_err *err);
+
+/* The same where it was not done yet, and frees the stream. NULL is fine. */
 enum tdbg_status tdbg_stream_close(struct tdbg_stream *stream, struct tdbg_err *err);
 
 #endif

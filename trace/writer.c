@@ -66,10 +66,10 @@ static enum tdbg_status create_file(struct tdbg_trace_writer *w, bool force, str
 {
     enum tdbg_status st = TDBG_OK;
     hid_t fcpl = H5Pcreate(H5P_FILE_CREATE), fapl = tdbg_h5_write_access();
-    TDBG_FAIL_IF(!force && access(w->path, F_OK) == 0, USAGE, "%s exists already", w->path);
+    TDBG_TRY(tdbg_new_file_create(&w->target, w->arena, w->path, force, err));
     H5Pset_attr_phase_change(fcpl, 64, 32); /* attributes stay in the root's header */
     errno = 0;
-    w->file = H5Fcreate(w->path, force ? H5F_ACC_TRUNC : H5F_ACC_EXCL, fcpl, fapl);
+    w->file = H5Fcreate(w->target.made, H5F_ACC_TRUNC, fcpl, fapl);
     TDBG_FAIL_IF(w->file < 0 && errno != 0, IO, "cannot create %s: %s", w->path, strerror(errno));
     TDBG_H5_FAIL_IF(w->file < 0, IO, "cannot create %s", w->path);
 out:
@@ -101,7 +101,7 @@ static void destroy(struct tdbg_trace_writer *w)
     tdbg_writer_free_samples(w);
     tdbg_writer_drop_ballast(w);
     tdbg_file_unlock(w->program_lock);
-    tdbg_file_unlock(w->lock);
+    tdbg_new_file_release(&w->target);
     tdbg_chunk_io_free(&w->io);
     tdbg_arena_destroy(w->arena);
     free(w);
@@ -116,7 +116,9 @@ enum tdbg_status tdbg_trace_writer_create(const char *path, bool force,
     struct tdbg_trace_writer *w = calloc(1, sizeof *w);
     TDBG_FAIL_IF(!w || !(w->arena = tdbg_arena_create()), NO_MEMORY, "no memory for a writer");
     w->file = -1;
-    w->ballast = w->lock = w->program_lock = -1;
+    w->ballast = w->program_lock = -1;
+    w->target = TDBG_NEW_FILE_NONE;
+    w->named_at_close = spec->named_at_close;
     w->path = tdbg_arena_strdup(w->arena, path);
     TDBG_TRY(check_info(spec, err));
     copy_spec(w, spec);
@@ -133,12 +135,12 @@ enum tdbg_status tdbg_trace_writer_create(const char *path, bool force,
     st = tdbg_writer_create_objects(w, spec, err);
     if (st == TDBG_OK)
         st = tdbg_writer_guard(w, err);
-    if (st == TDBG_OK) {
+    if (st == TDBG_OK && !w->named_at_close)
+        st = tdbg_new_file_place(&w->target, err);
+    if (st == TDBG_OK)
         *out = w;
-    } else {
+    else
         TDBG_H5_CONTEXT(err, "cannot create trace %s", path);
-        unlink(path); /* half a trace is of no use */
-    }
 out:
     if (st != TDBG_OK && w && w->arena)
         destroy(w);
@@ -171,7 +173,7 @@ enum tdbg_status tdbg_trace_writer_put_keyframe(struct tdbg_trace_writer *w, int
     TDBG_ASSERT(item >= 0 && item < w->n_items);
     struct tdbg_chunked *array = &w->item_arrays[item];
     uint64_t row = (uint64_t)w->n_keyframes;
-    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
+    TDBG_TRY(tdbg_writer_ready(w, (int64_t)(array->row_elems * array->elem_bytes), err));
     TDBG_FAIL_IF(w->item_put[item], USAGE, "keyframe item %s is put twice", w->items[item].name);
     TDBG_TRY(tdbg_chunked_set_rows(array, row + 1, err));
     TDBG_TRY(
@@ -212,7 +214,7 @@ static enum tdbg_status check_row(const struct tdbg_trace_writer *w,
                                   const struct tdbg_step_row *row, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
+    TDBG_TRY(tdbg_writer_ready(w, 0, err));
     TDBG_FAIL_IF(w->n_steps == 0 && (row->step < 0 || row->step >= TDBG_MAX_STEPS), USAGE,
                  "a recording cannot begin at step %lld", (long long)row->step);
     TDBG_FAIL_IF((w->n_steps > 0 && row->step != w->first_step + w->n_steps) ||
@@ -287,12 +289,15 @@ static enum tdbg_status mark_closed(struct tdbg_trace_writer *w, struct tdbg_err
 /* Extents must not shrink, nor attributes change, while others may read along. */
 static enum tdbg_status reopen_alone(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
+    const char *path;
     enum tdbg_status st = close_file(w, err);
+    if (st == TDBG_OK)
+        st = tdbg_new_file_find(&w->target, w->arena, &path, err);
     if (st != TDBG_OK)
         return st;
     hid_t fapl = tdbg_h5_write_access();
     H5Pset_file_locking(fapl, false, true); /* whoever reads along holds HDF5's lock */
-    w->file = H5Fopen(w->path, H5F_ACC_RDWR, fapl);
+    w->file = H5Fopen(path, H5F_ACC_RDWR, fapl);
     H5Pclose(fapl);
     return w->file >= 0 ? TDBG_OK : TDBG_H5_RAISE(err, IO, "cannot open %s again", w->path);
 }
@@ -307,6 +312,8 @@ static enum tdbg_status finish(struct tdbg_trace_writer *w, bool complete, struc
     if (complete)
         TDBG_TRY(mark_closed(w, err));
     TDBG_TRY(close_file(w, err));
+    if (complete && w->target.made)
+        TDBG_TRY(tdbg_new_file_place(&w->target, err));
 out:
     return st;
 }
@@ -323,11 +330,13 @@ static enum tdbg_status close_writer(struct tdbg_trace_writer *w, bool complete,
     if (!full)
         st = finish(w, complete, &first);
     full |= st != TDBG_OK;
-    if (full) {
+    if (full && !w->named_at_close) {
         /* With the room of the ballast all that was committed can be written. */
         tdbg_writer_drop_ballast(w);
         st = finish(w, false, err);
     }
+    if (st == TDBG_OK && first.status != TDBG_OK)
+        st = tdbg_err_set(err, first.status, first.file, first.line, "%s", first.message);
     tdbg_err_clear(&first);
     destroy(w);
     return st;

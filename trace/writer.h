@@ -28,9 +28,15 @@ struct tdbg_trace_spec {
     /* Path of the file that this one will go on in, which need not exist; NULL: trace.seg1.h5 for
      * trace.h5. */
     const char *next_path;
+
+    /* The file gets its name when it is closed as complete, and is removed otherwise; false: as
+     * soon as a step can be added. */
+    bool named_at_close;
 };
 
-/* Creates the file. Without `force` an existing file is an error (TDBG_USAGE). */
+/* Creates the file, beside its name: what stood there goes when the new one takes its place. An
+ * existing file without `force`, one that is being recorded, and whatever is no regular file are
+ * errors (TDBG_USAGE). */
 enum tdbg_status tdbg_trace_writer_create(const char *path, bool force,
                                           const struct tdbg_trace_spec *spec,
                                           struct tdbg_trace_writer **out, struct tdbg_err *err);

@@ -61,7 +61,7 @@ enum tdbg_status tdbg_trace_writer_put_chunk(struct tdbg_trace_writer *w,
     enum tdbg_status st = TDBG_OK;
     struct tdbg_chunked *array = job->array;
     tdbg_h5_begin();
-    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
+    TDBG_TRY(tdbg_writer_ready(w, (int64_t)job->packed_bytes, err));
     TDBG_TRY(tdbg_writer_make_row(array, job->first_elem / array->row_elems, err));
     TDBG_TRY(tdbg_chunked_put(job, err));
     if (item >= 0 && last) {

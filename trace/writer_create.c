@@ -2,7 +2,6 @@
 #include "trace/writer_impl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -316,14 +315,12 @@ static enum tdbg_status put_skeleton(struct tdbg_trace_writer *w, struct tdbg_er
     struct tdbg_chunked array = {.dataset = -1};
     unsigned char *bytes = NULL;
     struct stat info;
-    int fd = -1;
+    const int fd = w->target.fd;
     TDBG_TRY(tdbg_chunked_create(w->file, "recovery/skeleton", H5T_STD_U8LE, 1, dims,
                                  TDBG_SKELETON_CHUNK_BYTES, NULL, TDBG_EFFORT_TABLES, &array, err));
     array.number = TDBG_TRAILER_SKELETON;
     TDBG_H5_FAIL_IF(H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0, IO, "cannot flush %s", w->path);
-    fd = open(w->path, O_RDONLY | O_CLOEXEC);
-    TDBG_FAIL_IF(fd < 0 || fstat(fd, &info) != 0, IO, "cannot read %s: %s", w->path,
-                 strerror(errno));
+    TDBG_FAIL_IF(fstat(fd, &info) != 0, IO, "cannot read %s: %s", w->path, strerror(errno));
     bytes = malloc((size_t)info.st_size + 1);
     TDBG_FAIL_IF(!bytes, NO_MEMORY, "no memory for the skeleton of %s", w->path);
     TDBG_FAIL_IF(pread(fd, bytes, (size_t)info.st_size, 0) != info.st_size, IO, "cannot read %s",
@@ -332,8 +329,6 @@ static enum tdbg_status put_skeleton(struct tdbg_trace_writer *w, struct tdbg_er
     TDBG_TRY(tdbg_chunked_write(&array, &w->io, 0, (uint64_t)info.st_size, bytes, err));
 out:
     tdbg_chunked_close(&array);
-    if (fd >= 0)
-        close(fd);
     free(bytes);
     return st;
 }

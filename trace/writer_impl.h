@@ -6,6 +6,7 @@
 #include "trace/chunked.h"
 #include "trace/id_map.h"
 #include "trace/layout.h"
+#include "trace/new_file.h"
 #include "trace/table.h"
 #include "trace/writer.h"
 
@@ -50,15 +51,18 @@ extern const char *const tdbg_stats_column_paths[STATS_COLUMNS];
 
 struct tdbg_trace_writer {
     struct tdbg_arena *arena;
-    const char *path;
+    const char *path; /* as the caller named it */
+    struct tdbg_new_file target;
+    bool named_at_close;
     hid_t file;
     struct tdbg_chunk_io io;
     bool failed; /* a call failed: only close is allowed */
     int ballast; /* a nameless file of nothing but room, given back when the disk is full; -1: none
                   */
     int64_t ballast_bytes;
-    int lock, program_lock; /* on the file (file_lock.h); -1: none */
-    int64_t synced_ns;      /* when the file was last forced to disk */
+    int program_lock;   /* on the file (file_lock.h), beside the target's; -1: none */
+    int64_t most_bytes; /* that a file can have in this file system */
+    int64_t synced_ns;  /* when the file was last forced to disk */
 
     struct tdbg_run_info info; /* texts are not kept */
     struct tdbg_site *sites;
@@ -96,6 +100,10 @@ enum tdbg_status tdbg_writer_guard(struct tdbg_trace_writer *w, struct tdbg_err 
 enum tdbg_status tdbg_writer_grow_ballast(struct tdbg_trace_writer *w, struct tdbg_err *err);
 void tdbg_writer_drop_ballast(struct tdbg_trace_writer *w);
 enum tdbg_status tdbg_writer_sync(struct tdbg_trace_writer *w, struct tdbg_err *err);
+
+/* Can this much more be written, and the file still be closed? TDBG_IO also after a failure. */
+enum tdbg_status tdbg_writer_ready(const struct tdbg_trace_writer *w, int64_t more_bytes,
+                                   struct tdbg_err *err);
 
 /* writer_create.c: makes everything that the file will ever hold. */
 enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,

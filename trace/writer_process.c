@@ -1,9 +1,13 @@
 /* The program tdbg-writer: owns HDF5 for one recording. It is told everything through the socket
  * and the ring that it is born with, and ends when the recording is closed or its program is gone.
  */
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "trace/pipeline.h"
@@ -19,6 +23,18 @@ static void stand_aside(void)
                            SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
+}
+
+/* What the program had open besides: a pipe or a terminal would seem to be in use for as long as
+ * this process lives. stderr stays for the message of a bug. */
+static void close_the_rest(void)
+{
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = STDIN_FILENO; null >= 0 && fd <= STDOUT_FILENO; fd++)
+        dup2(null, fd);
+    if (null >= 0 && fcntl(STDERR_FILENO, F_GETFD) < 0)
+        dup2(null, STDERR_FILENO);
+    closefrom(TDBG_LINK_ANNOUNCE + 1);
 }
 
 /* path has room for hello->path_bytes + 1. */
@@ -41,6 +57,18 @@ out:
     return st;
 }
 
+/* The sizes are those of what is there. */
+static enum tdbg_status check_hello(const struct tdbg_link_hello *hello, struct tdbg_err *err)
+{
+    enum { MOST_SPEC_BYTES = 1 << 30 };
+    struct stat info;
+    if (fstat(TDBG_LINK_RING, &info) != 0 || hello->ring_bytes < tdbg_ring_shared_bytes(0) ||
+        hello->ring_bytes > (uint64_t)info.st_size || hello->path_bytes > PATH_MAX ||
+        hello->spec_bytes > MOST_SPEC_BYTES)
+        return TDBG_RAISE(err, UNSUPPORTED, "tdbg-writer was sent no valid description");
+    return TDBG_OK;
+}
+
 static bool answer(enum tdbg_status st, const struct tdbg_err *err)
 {
     struct tdbg_link_answer a;
@@ -55,14 +83,16 @@ static enum tdbg_status serve(const struct tdbg_link_hello *hello, struct tdbg_a
     struct tdbg_trace_writer *writer = NULL;
     struct tdbg_ring *ring = NULL;
     struct tdbg_trace_spec spec;
-    char *path = tdbg_arena_alloc(arena, hello->path_bytes + 1);
+    char *path = NULL;
+    void *shared = MAP_FAILED;
     const struct tdbg_pipeline_options options = {.workers = hello->workers,
                                                   .announce_fd =
                                                       hello->announces ? TDBG_LINK_ANNOUNCE : -1,
                                                   .segment_bytes = hello->segment_bytes,
                                                   .window_steps = hello->window_steps};
-    void *shared =
-        mmap(NULL, hello->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, TDBG_LINK_RING, 0);
+    TDBG_TRY(check_hello(hello, err));
+    path = tdbg_arena_alloc(arena, hello->path_bytes + 1);
+    shared = mmap(NULL, hello->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, TDBG_LINK_RING, 0);
     TDBG_FAIL_IF(shared == MAP_FAILED, NO_MEMORY, "no memory for the queue of a recording");
     ring = tdbg_ring_create(shared, hello->ring_bytes, TDBG_LINK_SOCKET);
     TDBG_FAIL_IF(!ring, NO_MEMORY, "no memory for the queue of a recording");
@@ -80,8 +110,11 @@ int main(void)
     struct tdbg_err err = {0};
     struct tdbg_arena *arena = tdbg_arena_create();
     stand_aside();
+    close_the_rest();
     if (!arena || !tdbg_link_receive(TDBG_LINK_SOCKET, &hello, sizeof hello))
         return 0; /* the program had nothing to record */
+    if (!hello.announces)
+        close(TDBG_LINK_ANNOUNCE);
     const enum tdbg_status st = serve(&hello, arena, &err);
     answer(st, &err);
     tdbg_err_clear(&err);

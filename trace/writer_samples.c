@@ -139,10 +139,10 @@ enum tdbg_status tdbg_trace_writer_put_samples(struct tdbg_trace_writer *w, int 
     TDBG_ASSERT(set >= 0 && set < TDBG_SAMPLES_SETS);
     struct sample_writer *s = &w->samples[set];
     tdbg_h5_begin();
-    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
     TDBG_FAIL_IF(s->total == 0, USAGE, "the trace has no %s samples", set_name[set]);
     TDBG_FAIL_IF(n < 0 || (set == TDBG_SAMPLES_TRAIN && n > w->info.batch - w->n_batch), USAGE,
                  "more samples than the batch of %lld", (long long)w->info.batch);
+    TDBG_TRY(tdbg_writer_ready(w, n * (int64_t)(s->x_bytes + s->y_bytes + sizeof *ids), err));
     for (int64_t i = 0; i < n; i++) {
         TDBG_FAIL_IF(ids[i] < 0 || ids[i] >= s->total, USAGE, "no sample %lld: the set holds %lld",
                      (long long)ids[i], (long long)s->total);

@@ -121,7 +121,6 @@ static enum tdbg_status begin_put(struct tdbg_trace_writer *w, int32_t site, int
     TDBG_ASSERT(site >= 0 && site < w->n_sites);
     const char *name = w->sites[site].name;
     enum tdbg_store store = w->plans[site].store;
-    TDBG_FAIL_IF(w->failed, IO, "the recording of %s has failed before", w->path);
     TDBG_FAIL_IF(store != TDBG_STORE_PACKED && w->layout.set[site] < 0, USAGE,
                  "site %s is not stored by step", name);
     TDBG_FAIL_IF(predicted != (store == TDBG_STORE_RESIDUAL), USAGE,
@@ -130,6 +129,7 @@ static enum tdbg_status begin_put(struct tdbg_trace_writer *w, int32_t site, int
                  name);
     TDBG_FAIL_IF(elems < 0 || elems > tdbg_site_elems(&w->sites[site]), USAGE,
                  "site %s: %lld values are more than its shape holds", name, (long long)elems);
+    TDBG_TRY(tdbg_writer_ready(w, elems * (int64_t)tdbg_dtype_bytes(w->sites[site].dtype), err));
     int64_t step = w->first_step + w->n_steps;
     *due = w->n_steps == 0 || step % w->plans[site].value_every == 0;
     w->value_put[site] = *due;

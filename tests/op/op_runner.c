@@ -62,6 +62,7 @@ struct op_setup op_setup_make(const struct op_case *c)
     struct tdbg_data_shape data[TDBG_SET_COUNT] = {0};
     data[0] = (struct tdbg_data_shape){.x_dtype = c->vocab > 0 ? TDBG_DTYPE_I32 : TDBG_DTYPE_F32,
                                        .x_ndim = c->ndim,
+                                       .y_dtype = TDBG_DTYPE_I64,
                                        .count = c->rows,
                                        .vocab = c->vocab};
     memcpy(data[0].x_dims, c->dims, (size_t)c->ndim * sizeof c->dims[0]);

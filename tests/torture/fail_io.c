@@ -3,7 +3,8 @@
  *     TDBG_FAIL_IO=CALL:N:ERROR:HOW    CALL write, sync or truncate; ERROR EIO or ENOSPC;
  *                                      HOW once (the N-th call) or on (the N-th and all after it)
  *
- * Only files whose name ends in ".h5" count, and calls of one process are counted together. */
+ * Only files whose name ends in ".h5" count, under the name they are made with too, and calls of
+ * one process are counted together. */
 #undef _FILE_OFFSET_BITS /* both names of each call are defined here */
 #include <dlfcn.h>
 #include <errno.h>
@@ -38,7 +39,12 @@ static bool is_trace(int fd)
 {
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, path, sizeof path);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    path[n > 0 ? n : 0] = 0;
+    char *made = strstr(path, ".tdbg-new");
+    if (made)
+        *made = 0;
+    n = (ssize_t)strlen(path);
     return n > 3 && memcmp(path + n - 3, ".h5", 3) == 0;
 }
 

@@ -134,7 +134,7 @@ static void test_wrong_order_and_sizes(void **unused)
     assert_int_equal(tdbg_rec_begin(rec, lib_path("o.h5", path), 0), TDBG_SUCCESS);
     struct tdbg_rec *other = lib_describe();
     assert_int_equal(tdbg_rec_begin(other, path, 0), TDBG_ERR_USAGE);
-    assert_non_null(strstr(tdbg_rec_error(other), "exists already"));
+    assert_non_null(strstr(tdbg_rec_error(other), "is being recorded already"));
     tdbg_rec_free(other);
     REFUSED(lib_put(rec, GRAD, FIRST), "tdbg_rec_step() comes first");
     REFUSED(lib_put_batch(rec, FIRST), "tdbg_rec_step() comes first");

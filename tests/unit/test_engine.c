@@ -391,6 +391,7 @@ static void test_schedules(void **state)
     struct tdbg_schedule s = {.kind = TDBG_SCHEDULE_COSINE,
                               .warmup_steps = 4,
                               .total_steps = 104,
+                              .length = 100,
                               .lr = 0.5,
                               .lr_min = 0.1};
     assert_true(tdbg_schedule_lr(&s, 0) == 0.125 && tdbg_schedule_lr(&s, 3) == 0.5);

@@ -1,0 +1,51 @@
+/* Clipping by value, then by global norm. See clip.h. */
+#include "engine/gradient_clip.h"
+
+#include "kernels/reduce.h"
+
+static const struct tdbg_option options[] = {
+    {"clip.norm", TDBG_OPT_FLOAT, "", 0, 1e30, NULL, "0.0", 0,
+     "Limit of the L2 norm of all gradients together, after clip.value; 0: none."},
+    {"clip.value", TDBG_OPT_FLOAT, "", 0, 1e30, NULL, "0.0", 0,
+     "Limit of the size of every element of a gradient; 0: none."},
+};
+const struct tdbg_option_table tdbg_clip_options = {options, 2};
+
+struct tdbg_clip tdbg_clip_read(const struct tdbg_cfg_node *root)
+{
+    return (struct tdbg_clip){.value = (float)tdbg_cfg_float(root, "clip.value"),
+                              .norm = (float)tdbg_cfg_float(root, "clip.norm")};
+}
+
+bool tdbg_clip_is_on(const struct tdbg_clip *clip)
+{
+    return clip->value > 0 || clip->norm > 0;
+}
+
+int64_t tdbg_clip_scratch_elems(int64_t n)
+{
+    return tdbg_reduce_scratch_elems(n);
+}
+
+void tdbg_clip_measure(const struct tdbg_clip *clip, const struct tdbg_backend *backend, int32_t n,
+                       const int64_t *elems, float *const *grad,
+                       const struct tdbg_clip_memory *memory)
+{
+    for (int32_t i = 0; i < n; i++) {
+        if (clip->value > 0)
+            backend->clip_value(backend->context, elems[i], clip->value, grad[i]);
+        if (clip->norm > 0)
+            backend->clip_square_sum(backend->context, elems[i], grad[i], memory->squares + i,
+                                     memory->scratch);
+    }
+    if (clip->norm > 0)
+        backend->clip_norm(backend->context, n, memory->squares, clip->norm, memory->norm);
+}
+
+void tdbg_clip_scale_all(const struct tdbg_clip *clip, const struct tdbg_backend *backend,
+                         int32_t n, const int64_t *elems, float *const *grad,
+                         const struct tdbg_clip_memory *memory)
+{
+    for (int32_t i = 0; clip->norm > 0 && i < n; i++)
+        backend->clip_scale(backend->context, elems[i], memory->norm + 1, grad[i]);
+}

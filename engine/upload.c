@@ -1,0 +1,73 @@
+/* A batch's way to the device, and its targets as the loss reads them. See engine_state.h. */
+#include <string.h>
+
+#include "engine/engine_state.h"
+
+/* Class indices for a loss over classes. */
+static enum tdbg_status take_classes(struct tdbg_engine *e, int64_t n, int64_t *n_counted,
+                                     struct tdbg_err *err)
+{
+    const struct tdbg_loss *loss = &e->graph->loss;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t y;
+        memcpy(&y, e->host_y + (size_t)i * sizeof y, sizeof y);
+        if (!tdbg_loss_class_is_valid(loss, y))
+            return TDBG_RAISE(
+                err, DATA, "sample %lld has class index %lld, but the model has %lld classes",
+                (long long)e->host_id[i / loss->targets], (long long)y, (long long)loss->classes);
+        const int32_t target = (int32_t)y;
+        memcpy(e->host_target + (size_t)i * sizeof target, &target, sizeof target);
+        *n_counted += y != loss->ignore_index;
+    }
+    return TDBG_OK;
+}
+
+/* Values, or class indices that serve as values. */
+static enum tdbg_status take_values(struct tdbg_engine *e, int64_t n, int64_t *n_counted,
+                                    struct tdbg_err *err)
+{
+    const struct tdbg_loss *loss = &e->graph->loss;
+    const bool whole = e->graph->data[TDBG_SET_TRAIN].y_dtype == TDBG_DTYPE_I64;
+    for (int64_t i = 0; i < n; i++) {
+        float target;
+        int64_t y;
+        if (whole) {
+            memcpy(&y, e->host_y + (size_t)i * sizeof y, sizeof y);
+            target = (float)y;
+        } else {
+            memcpy(&target, e->host_y + (size_t)i * sizeof target, sizeof target);
+        }
+        if (!tdbg_loss_value_is_valid(loss, (double)target))
+            return TDBG_RAISE(err, DATA, "sample %lld has the target %g, which loss %s cannot take",
+                              (long long)e->host_id[i / loss->targets], (double)target,
+                              tdbg_loss_kind(loss));
+        memcpy(e->host_target + (size_t)i * sizeof target, &target, sizeof target);
+    }
+    *n_counted += n;
+    return TDBG_OK;
+}
+
+enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *e, int64_t n, int64_t *n_counted,
+                                          struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_backend *be = e->backend;
+    const struct tdbg_data_shape *data = &e->graph->data[TDBG_SET_TRAIN];
+    const int64_t n_targets = n * e->graph->loss.targets;
+    int64_t counted = 0;
+    if (tdbg_loss_takes_classes(&e->graph->loss))
+        TDBG_TRY(take_classes(e, n_targets, &counted, err));
+    else
+        TDBG_TRY(take_values(e, n_targets, &counted, err));
+    if (n_counted)
+        *n_counted += counted;
+    const size_t count = (size_t)n, targets = (size_t)n_targets;
+    const size_t x_bytes = count * (size_t)e->graph->sample_elems * tdbg_dtype_bytes(data->x_dtype);
+    TDBG_TRY(be->to_device(be->context, e->raw_x, e->host_x, x_bytes, err));
+    TDBG_TRY(be->to_device(be->context, e->raw_id, e->host_id, count * sizeof(int64_t), err));
+    TDBG_TRY(be->to_device(be->context, e->raw_y, e->host_y,
+                           targets * tdbg_dtype_bytes(data->y_dtype), err));
+    TDBG_TRY(be->to_device(be->context, e->target, e->host_target, targets * sizeof(float), err));
+out:
+    return st;
+}
