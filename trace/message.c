@@ -107,7 +107,8 @@ enum tdbg_status tdbg_message_check(const struct tdbg_ring_taken *t,
         (m->kind != order->kind || m->id != order->id || m->total != order->total ||
          m->flags != order->flags))
         return raise(m, "the rest of a tensor is missing", err);
-    if (m->flags != 0 && (m->flags != TDBG_STREAM_DIGEST || m->kind != TDBG_STREAM_VALUES))
+    const uint64_t with_digest = m->flags & ~(uint64_t)TDBG_STREAM_UNSTORED;
+    if (m->flags != 0 && (with_digest != TDBG_STREAM_DIGEST || m->kind != TDBG_STREAM_VALUES))
         return raise(m, "no such flag", err);
     switch (m->kind) {
     case TDBG_STREAM_VALUES:

@@ -17,7 +17,10 @@
 #include "trace/writer_link.h"
 
 /* of one chunk while it is compressed: shuffled, packed, and its room in the job */
-enum { WORKER_BYTES = 4 * TDBG_PIECE_BYTES };
+enum {
+    WORKER_BYTES = 4 * TDBG_PIECE_BYTES,
+    BUSY_SHARE = 4, /* the other side is busy when this part of the queue waits for it */
+};
 
 size_t tdbg_stream_shape_bytes(int32_t ndim, const int64_t *dims, enum tdbg_dtype dtype)
 {
@@ -31,6 +34,7 @@ void tdbg_stream_clear_step(struct tdbg_stream *s)
 {
     const struct tdbg_stats absent = {.min = NAN, .max = NAN, .mean = NAN, .rms = NAN};
     memset(s->digests, 0, (size_t)s->n_sites * sizeof *s->digests);
+    memset(s->flags, 0, (size_t)s->n_sites);
     for (int32_t i = 0; i < s->n_sites; i++) {
         s->stats[i] = absent;
         s->source[i] = -1;
@@ -52,13 +56,22 @@ void tdbg_stream_put_digest(struct tdbg_stream *s, int32_t site, uint64_t digest
     s->stats[site] = *stats;
 }
 
-bool tdbg_stream_leave_digest(struct tdbg_stream *s, int32_t site, int32_t from)
+bool tdbg_stream_leave_digest(struct tdbg_stream *s, int32_t site, bool stored)
 {
-    TDBG_ASSERT(site >= 0 && site < s->n_sites && from >= 0 && from < s->n_sites);
-    if (s->options.drop || (from != site && s->source[from] < 0))
+    TDBG_ASSERT(site >= 0 && site < s->n_sites);
+    const bool busy = tdbg_ring_used_bytes(s->ring) > tdbg_ring_room_bytes(s->ring) / BUSY_SHARE;
+    if (s->options.drop || (!stored && busy))
         return false;
-    s->source[site] = from == site ? site : s->source[from];
+    s->source[site] = site;
+    s->flags[site] = TDBG_STREAM_DIGEST | (stored ? 0 : TDBG_STREAM_UNSTORED);
     return true;
+}
+
+bool tdbg_stream_share_digest(struct tdbg_stream *s, int32_t site, int32_t with)
+{
+    TDBG_ASSERT(site >= 0 && site < s->n_sites && with >= 0 && with < s->n_sites);
+    s->source[site] = s->source[with];
+    return s->source[with] >= 0;
 }
 
 /* What ended the other side. */
@@ -98,7 +111,7 @@ static enum tdbg_status open_piece(struct tdbg_stream *s, enum tdbg_stream_kind 
     m->first = first;
     m->count = count;
     m->total = total;
-    m->flags = kind == TDBG_STREAM_VALUES && s->source[id] == id ? TDBG_STREAM_DIGEST : 0;
+    m->flags = kind == TDBG_STREAM_VALUES ? s->flags[id] : 0;
     s->piece_is_open = true;
     *piece = (struct tdbg_stream_piece){first, count, tdbg_ring_data(m)};
     return TDBG_OK;

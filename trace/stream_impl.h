@@ -35,6 +35,7 @@ struct tdbg_stream {
     uint64_t *digests;        /* (n_sites) of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
     int32_t *source;          /* (n_sites): whose values give the digest over there; -1: none */
+    uint8_t *flags;           /* (n_sites): of the values of the current step */
     bool piece_is_open;
     int32_t n_dropped; /* values, in the current step */
 };

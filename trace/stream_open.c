@@ -82,6 +82,7 @@ static void copy_spec(struct tdbg_stream *s, const struct tdbg_trace_spec *spec)
         memcpy(s->items, spec->items, n_items * sizeof *s->items);
     s->digests = tdbg_arena_alloc(s->arena, n * sizeof *s->digests);
     s->stats = tdbg_arena_alloc(s->arena, n * sizeof *s->stats);
+    s->flags = tdbg_arena_alloc(s->arena, n);
     s->source = tdbg_arena_alloc(s->arena, n * sizeof *s->source);
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         const struct tdbg_samples_spec *p = &spec->samples[set];
