@@ -74,6 +74,20 @@ void tdbg_stats_reference(const void *data, enum tdbg_dtype dtype, int64_t n_ele
     *out = s;
 }
 
+double tdbg_stats_grad_norm(const struct tdbg_site *sites, int32_t n_sites,
+                            const struct tdbg_stats *stats)
+{
+    double square = 0;
+    for (int32_t i = 0; i < n_sites; i++) {
+        const struct tdbg_stats *s = &stats[i];
+        if (sites[i].stage != TDBG_STAGE_GRAD)
+            continue;
+        square +=
+            s->nans + s->infs ? (double)NAN : s->rms * s->rms * (double)tdbg_site_elems(&sites[i]);
+    }
+    return sqrt(square);
+}
+
 uint64_t tdbg_chain_absorb_text(uint64_t h, const char *text)
 {
     for (; *text; text++)

@@ -50,11 +50,18 @@ enum { TDBG_STATS_BLOCK_ELEMS = 4096, TDBG_STATS_LANES = 16 };
 void tdbg_stats_reference(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
                           struct tdbg_stats *out);
 
-/* The same results for values in memory (aligned to their elements), as fast as they can be had
- * without the kernels. */
+/* The same results for values in memory (aligned to their elements), as fast as one thread can.
+ * with_stats: digest and stats may each be NULL; both in one pass cost less than one by one. */
+void tdbg_digest_with_stats(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
+                            uint64_t *digest, struct tdbg_stats *stats);
 uint64_t tdbg_digest_fast(const void *data, enum tdbg_dtype dtype, int64_t n_elems);
 void tdbg_stats_fast(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
                      struct tdbg_stats *out);
+
+/* L2 norm of all gradients, from the statistics of all sites (n_sites): those of stage `grad`, in
+ * site order. NaN where one of them holds what is not finite, or has no statistics. */
+double tdbg_stats_grad_norm(const struct tdbg_site *sites, int32_t n_sites,
+                            const struct tdbg_stats *stats);
 
 /* Hash chains. Absorbing is a bijection of h for a fixed d, and of d for a fixed h. */
 static inline uint64_t tdbg_chain_absorb(uint64_t h, uint64_t d)

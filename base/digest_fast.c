@@ -1,138 +1,132 @@
-/* Digest and statistics of f32 tensors at the speed of memory or near it, bit for bit those of
- * digest.c: the lanes of the definition are what the compiler makes vectors of. The engine has
- * kernels of its own, fused with others (kernels/fused_digest.h); this is for whoever has only a
- * value in memory: reader, checks, library. */
+/* Digest and statistics of a value in memory, block by block with the fastest code for this
+ * processor, on the calling thread. Bit for bit those of digest.c. */
 #include "base/digest.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "base/digest_block.h"
 #include "base/status.h"
 
-/* The same code once more with wider vectors, chosen when the program starts. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define CLONES
+enum { BLOCK = TDBG_STATS_BLOCK_ELEMS, EVERYTHING = TDBG_PART_DIGEST | TDBG_PART_STATS };
+
+tdbg_digest_block_fn *tdbg_digest_block_best(void)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        return tdbg_digest_block_avx512;
+    if (avx2)
+        return tdbg_digest_block_avx2;
 #endif
-
-enum { LANES = TDBG_STATS_LANES, BLOCK = TDBG_STATS_BLOCK_ELEMS };
-
-CLONES static uint64_t sum_words(const uint32_t *words, uint64_t n)
-{
-    uint64_t sum = 0;
-    for (uint64_t i = 0; i < n; i++)
-        sum += tdbg_digest_mix(i, words[i]);
-    return sum;
+    return tdbg_digest_block_portable;
 }
 
-struct block_stats {
-    double sum[LANES], square[LANES];
-    float min[LANES], max[LANES];
-    uint32_t zeros[LANES], nans[LANES], infs[LANES];
-};
-
-static inline uint32_t magnitude(float x)
+void tdbg_digest_part_add(struct tdbg_digest_part *total, const struct tdbg_digest_part *block)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits & 0x7fffffffu;
+    total->digest += block->digest;
+    total->sum += block->sum;
+    total->square += block->square;
+    total->min = block->min < total->min ? block->min : total->min;
+    total->max = block->max > total->max ? block->max : total->max;
+    total->zeros += block->zeros;
+    total->nans += block->nans;
+    total->infs += block->infs;
 }
 
-enum { INFINITE = 0x7f800000 }; /* magnitudes above it are NaN */
-
-/* Adds n elements, n a multiple of the lanes, in loops of one kind each, because only those become
- * vectors. What is not finite adds 0, which changes no sum that began with +0. */
-CLONES static void add_block(struct block_stats *b, const float *x, int64_t n)
+void tdbg_digest_part_finish(const struct tdbg_digest_part *total, enum tdbg_dtype dtype,
+                             int64_t n_elems, uint64_t *digest, struct tdbg_stats *stats)
 {
-    for (int64_t i = 0; i < n; i += LANES) {
-        for (int l = 0; l < LANES; l++) {
-            const double a = (double)(magnitude(x[i + l]) < INFINITE ? x[i + l] : 0.0f);
-            b->sum[l] += a;
-            b->square[l] += a * a;
+    const uint64_t words_per_elem = tdbg_dtype_bytes(dtype) == 8 ? 2 : 1;
+    const double finite = (double)((uint64_t)n_elems - total->nans - total->infs);
+    if (digest)
+        *digest = total->digest + tdbg_digest_length((uint64_t)n_elems * words_per_elem);
+    if (!stats)
+        return;
+    *stats = (struct tdbg_stats){.min = NAN,
+                                 .max = NAN,
+                                 .mean = NAN,
+                                 .rms = NAN,
+                                 .zeros = total->zeros,
+                                 .nans = total->nans,
+                                 .infs = total->infs};
+    if (finite == 0)
+        return;
+    stats->min = total->min + 0.0; /* one zero: which of -0 and +0 comes first must not show */
+    stats->max = total->max + 0.0;
+    stats->mean = total->sum / finite;
+    stats->rms = sqrt(total->square / finite);
+}
+
+void tdbg_digest_stream_begin(struct tdbg_digest_stream *s, enum tdbg_dtype dtype)
+{
+    s->dtype = dtype;
+    s->n_elems = 0;
+    s->total = TDBG_DIGEST_PART_NONE;
+}
+
+/* The block that ends at s->n_elems. */
+static void add_block(struct tdbg_digest_stream *s, const void *data, int64_t n)
+{
+    struct tdbg_digest_part part;
+    tdbg_digest_block_best()(data, s->dtype, s->n_elems - n, n, EVERYTHING, &part);
+    tdbg_digest_part_add(&s->total, &part);
+}
+
+void tdbg_digest_stream_add(struct tdbg_digest_stream *s, const void *data, int64_t n_elems)
+{
+    const size_t bytes = tdbg_dtype_bytes(s->dtype);
+    const char *from = data;
+    while (n_elems > 0) {
+        const int64_t held = s->n_elems % BLOCK;
+        const int64_t n = n_elems < BLOCK - held ? n_elems : BLOCK - held;
+        s->n_elems += n;
+        if (n == BLOCK) {
+            add_block(s, from, BLOCK);
+        } else {
+            memcpy(s->rest + (size_t)held * bytes, from, (size_t)n * bytes);
+            if (held + n == BLOCK)
+                add_block(s, s->rest, BLOCK);
         }
-    }
-    for (int64_t i = 0; i < n; i += LANES) {
-        for (int l = 0; l < LANES; l++) {
-            const float low = magnitude(x[i + l]) < INFINITE ? x[i + l] : INFINITY;
-            const float high = magnitude(x[i + l]) < INFINITE ? x[i + l] : -INFINITY;
-            b->min[l] = low < b->min[l] ? low : b->min[l];
-            b->max[l] = high > b->max[l] ? high : b->max[l];
-        }
-    }
-    for (int64_t i = 0; i < n; i += LANES) {
-        for (int l = 0; l < LANES; l++) {
-            const uint32_t m = magnitude(x[i + l]);
-            b->zeros[l] += m == 0;
-            b->nans[l] += m > INFINITE;
-            b->infs[l] += m == INFINITE;
-        }
+        from += (size_t)n * bytes;
+        n_elems -= n;
     }
 }
 
-static double fold(double *lane)
+void tdbg_digest_stream_end(struct tdbg_digest_stream *s, uint64_t *digest,
+                            struct tdbg_stats *stats)
 {
-    for (int width = LANES / 2; width > 0; width /= 2) {
-        for (int l = 0; l < width; l++)
-            lane[l] += lane[l + width];
-    }
-    return lane[0];
+    if (s->n_elems % BLOCK > 0)
+        add_block(s, s->rest, s->n_elems % BLOCK);
+    tdbg_digest_part_finish(&s->total, s->dtype, s->n_elems, digest, stats);
 }
 
-static void stats_f32(const float *x, int64_t n, struct tdbg_stats *out)
+void tdbg_digest_with_stats(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
+                            uint64_t *digest, struct tdbg_stats *stats)
 {
-    struct tdbg_stats s = {.min = INFINITY, .max = -INFINITY};
-    double sum = 0, square = 0;
-    for (int64_t at = 0; at < n; at += BLOCK) {
-        const int64_t count = n - at < BLOCK ? n - at : BLOCK, whole = count / LANES * LANES;
-        float tail[LANES];
-        struct block_stats b;
-        memset(&b, 0, sizeof b);
-        for (int l = 0; l < LANES; l++) {
-            b.min[l] = INFINITY;
-            b.max[l] = -INFINITY;
-        }
-        add_block(&b, x + at, whole);
-        if (whole < count) { /* NaN adds nothing but to the count, which is put right below */
-            for (int l = 0; l < LANES; l++)
-                tail[l] = whole + l < count ? x[at + whole + l] : NAN;
-            add_block(&b, tail, LANES);
-        }
-        for (int l = 0; l < LANES; l++) {
-            s.min = (double)b.min[l] < s.min ? (double)b.min[l] : s.min;
-            s.max = (double)b.max[l] > s.max ? (double)b.max[l] : s.max;
-            s.zeros += b.zeros[l];
-            s.nans += b.nans[l] - (whole < count && whole + l >= count);
-            s.infs += b.infs[l];
-        }
-        sum += fold(b.sum);
-        square += fold(b.square);
+    tdbg_digest_block_fn *const block = tdbg_digest_block_best();
+    const int want = (digest ? TDBG_PART_DIGEST : 0) | (stats ? TDBG_PART_STATS : 0);
+    const size_t bytes = tdbg_dtype_bytes(dtype);
+    struct tdbg_digest_part total = TDBG_DIGEST_PART_NONE, part;
+    for (int64_t at = 0; at < n_elems; at += BLOCK) {
+        const int64_t left = n_elems - at;
+        block((const char *)data + (size_t)at * bytes, dtype, at, left < BLOCK ? left : BLOCK, want,
+              &part);
+        tdbg_digest_part_add(&total, &part);
     }
-    const double finite = (double)((uint64_t)n - s.nans - s.infs);
-    if (finite == 0) {
-        s.min = s.max = s.mean = s.rms = NAN;
-    } else {
-        s.mean = sum / finite;
-        s.rms = sqrt(square / finite);
-    }
-    s.min += 0.0;
-    s.max += 0.0;
-    *out = s;
+    tdbg_digest_part_finish(&total, dtype, n_elems, digest, stats);
 }
 
 uint64_t tdbg_digest_fast(const void *data, enum tdbg_dtype dtype, int64_t n_elems)
 {
-    if (tdbg_dtype_bytes(dtype) != 4)
-        return tdbg_digest_reference(data, dtype, n_elems);
-    return sum_words(data, (uint64_t)n_elems) + tdbg_digest_length((uint64_t)n_elems);
+    uint64_t digest;
+    tdbg_digest_with_stats(data, dtype, n_elems, &digest, NULL);
+    return digest;
 }
 
 void tdbg_stats_fast(const void *data, enum tdbg_dtype dtype, int64_t n_elems,
                      struct tdbg_stats *out)
 {
-    if (dtype == TDBG_DTYPE_F32)
-        stats_f32(data, n_elems, out);
-    else
-        tdbg_stats_reference(data, dtype, n_elems, out);
+    tdbg_digest_with_stats(data, dtype, n_elems, NULL, out);
 }

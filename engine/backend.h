@@ -9,11 +9,13 @@
 
 #include "base/digest.h"
 #include "base/status.h"
+#include "kernels/activation.h"
 #include "kernels/adadelta.h"
 #include "kernels/adagrad.h"
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dropout.h"
 #include "kernels/gemm.h"
 #include "kernels/lion.h"
 #include "kernels/pointwise_loss.h"
@@ -31,6 +33,9 @@ struct tdbg_backend {
     void (*free)(void *context, void *data);
     enum tdbg_status (*to_host)(void *context, void *host, const void *device, size_t bytes,
                                 struct tdbg_err *err);
+    /* The same into memory that another thread or process is going to read. */
+    enum tdbg_status (*to_queue)(void *context, void *host, const void *device, size_t bytes,
+                                 struct tdbg_err *err);
     enum tdbg_status (*to_device)(void *context, void *device, const void *host, size_t bytes,
                                   struct tdbg_err *err);
     void (*copy)(void *context, void *to, const void *from, size_t bytes); /* both on the device */
@@ -47,6 +52,15 @@ struct tdbg_backend {
     void (*reduce_sum)(void *context, int64_t n, const float *x, float *out, float *scratch);
     void (*relu_forward)(void *context, int64_t n, const float *x, float *y);
     void (*relu_backward)(void *context, int64_t n, const float *y, const float *dy, float *dx);
+    void (*activation_forward)(void *context, enum tdbg_activation kind, int64_t n, const float *x,
+                               float *y);
+    void (*activation_backward)(void *context, enum tdbg_activation kind, int64_t n,
+                                const float *at, const float *dy, float *dx);
+    void (*softmax_forward)(void *context, int64_t rows, int64_t cols, const float *x, float *y);
+    void (*softmax_backward)(void *context, int64_t rows, int64_t cols, const float *y,
+                             const float *dy, float *dx);
+    void (*dropout_apply)(void *context, const struct tdbg_dropout *dropout, int64_t rows,
+                          int64_t elems, const float *x, float *y);
     void (*cross_entropy_forward)(void *context, int64_t rows, int64_t classes, const float *logits,
                                   const int32_t *targets, int32_t ignore_index, float *loss);
     void (*cross_entropy_backward)(void *context, int64_t rows, int64_t classes,

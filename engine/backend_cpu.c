@@ -4,12 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "kernels/bf16.h"
 #include "kernels/clip.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/fused_digest.h"
+#include "kernels/parallel.h"
 #include "kernels/reduce.h"
 #include "kernels/relu.h"
+#include "kernels/softmax.h"
 #include "kernels/transform.h"
 #include "kernels/vector.h"
 
@@ -47,6 +50,29 @@ static enum tdbg_status cpu_transfer(void *context, void *to, const void *from, 
     (void)context;
     (void)err;
     memcpy(to, from, bytes);
+    return TDBG_OK;
+}
+
+enum { QUEUE_GRAIN_BYTES = 1 << 18 }; /* what a thread is worth waking for */
+
+struct queue_job {
+    char *to;
+    const char *from;
+};
+
+static void copy_range(void *ctx, int64_t lo, int64_t hi)
+{
+    const struct queue_job *job = ctx;
+    tdbg_copy_away(job->to + lo, job->from + lo, (size_t)(hi - lo));
+}
+
+static enum tdbg_status cpu_to_queue(void *context, void *to, const void *from, size_t bytes,
+                                     struct tdbg_err *err)
+{
+    (void)err;
+    struct queue_job job = {to, from};
+    tdbg_parallel_for(cpu_of(context)->threads, (int64_t)bytes, QUEUE_GRAIN_BYTES, copy_range,
+                      &job);
     return TDBG_OK;
 }
 
@@ -99,6 +125,35 @@ static void cpu_relu_forward(void *context, int64_t n, const float *x, float *y)
 static void cpu_relu_backward(void *context, int64_t n, const float *y, const float *dy, float *dx)
 {
     tdbg_relu_backward(cpu_of(context), n, y, dy, dx);
+}
+
+static void cpu_activation_forward(void *context, enum tdbg_activation kind, int64_t n,
+                                   const float *x, float *y)
+{
+    tdbg_activation_forward(cpu_of(context), kind, n, x, y);
+}
+
+static void cpu_activation_backward(void *context, enum tdbg_activation kind, int64_t n,
+                                    const float *at, const float *dy, float *dx)
+{
+    tdbg_activation_backward(cpu_of(context), kind, n, at, dy, dx);
+}
+
+static void cpu_softmax_forward(void *context, int64_t rows, int64_t cols, const float *x, float *y)
+{
+    tdbg_softmax_forward(cpu_of(context), rows, cols, x, y);
+}
+
+static void cpu_softmax_backward(void *context, int64_t rows, int64_t cols, const float *y,
+                                 const float *dy, float *dx)
+{
+    tdbg_softmax_backward(cpu_of(context), rows, cols, y, dy, dx);
+}
+
+static void cpu_dropout_apply(void *context, const struct tdbg_dropout *dropout, int64_t rows,
+                              int64_t elems, const float *x, float *y)
+{
+    tdbg_dropout_apply(cpu_of(context), dropout, rows, elems, x, y);
 }
 
 static void cpu_cross_entropy_forward(void *context, int64_t rows, int64_t classes,
@@ -286,6 +341,7 @@ static const struct tdbg_backend cpu_table = {
     .alloc = cpu_alloc,
     .free = cpu_free,
     .to_host = cpu_transfer,
+    .to_queue = cpu_to_queue,
     .to_device = cpu_transfer,
     .copy = cpu_copy,
     .fill_zero = cpu_fill_zero,
@@ -296,6 +352,11 @@ static const struct tdbg_backend cpu_table = {
     .reduce_sum = cpu_reduce_sum,
     .relu_forward = cpu_relu_forward,
     .relu_backward = cpu_relu_backward,
+    .activation_forward = cpu_activation_forward,
+    .activation_backward = cpu_activation_backward,
+    .softmax_forward = cpu_softmax_forward,
+    .softmax_backward = cpu_softmax_backward,
+    .dropout_apply = cpu_dropout_apply,
     .cross_entropy_forward = cpu_cross_entropy_forward,
     .cross_entropy_backward = cpu_cross_entropy_backward,
     .count_correct = cpu_count_correct,

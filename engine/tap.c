@@ -14,15 +14,16 @@ enum tdbg_status tdbg_handle_copy_part(const struct tdbg_handle *handle, int64_t
                                        void *host, struct tdbg_err *err)
 {
     const size_t elem_bytes = tdbg_dtype_bytes(handle->dtype);
-    return handle->backend->to_host(handle->backend->context, host,
-                                    (const char *)handle->data + (size_t)first * elem_bytes,
-                                    (size_t)n * elem_bytes, err);
+    return handle->backend->to_queue(handle->backend->context, host,
+                                     (const char *)handle->data + (size_t)first * elem_bytes,
+                                     (size_t)n * elem_bytes, err);
 }
 
 enum tdbg_status tdbg_handle_copy(const struct tdbg_handle *handle, void *host,
                                   struct tdbg_err *err)
 {
-    return tdbg_handle_copy_part(handle, 0, handle->elems, host, err);
+    return handle->backend->to_host(handle->backend->context, host, handle->data,
+                                    (size_t)handle->elems * tdbg_dtype_bytes(handle->dtype), err);
 }
 
 enum tdbg_status tdbg_handle_write(const struct tdbg_handle *handle, const void *host,

@@ -42,7 +42,8 @@ enum tdbg_status tdbg_handle_digest(const struct tdbg_handle *handle, uint64_t *
 enum tdbg_status tdbg_handle_copy(const struct tdbg_handle *handle, void *host,
                                   struct tdbg_err *err);
 
-/* The same for elements first .. first + n - 1. */
+/* The same for elements first .. first + n - 1, into memory that another thread or process reads.
+ */
 enum tdbg_status tdbg_handle_copy_part(const struct tdbg_handle *handle, int64_t first, int64_t n,
                                        void *host, struct tdbg_err *err);
 

@@ -13,6 +13,7 @@
 
 #include <stdint.h>
 
+#include "base/digest_block.h"
 #include "base/site.h"
 #include "kernels/adadelta.h"
 #include "kernels/adagrad.h"
@@ -20,22 +21,10 @@
 #include "kernels/adamw.h"
 #include "kernels/cpu.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dropout.h"
 #include "kernels/lion.h"
 #include "kernels/rmsprop.h"
-#include "kernels/dropout.h"
 #include "kernels/sgd.h"
-
-/* Digest and statistics of one block of TDBG_STATS_BLOCK_ELEMS elements, before the blocks are put
- * together. Counts and digest are sums; sum and square are added in block order. */
-struct tdbg_digest_part {
-    uint64_t digest; /* without the length term */
-    double sum, square;
-    double min, max; /* +Inf and -Inf where no element is finite */
-    uint64_t zeros, nans, infs;
-};
-
-/* What a block has to give; bits. */
-enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
 
 /* X(result, name, arguments) */
 #define TDBG_KERNEL_LIST(X)                                                                        \
@@ -115,7 +104,7 @@ enum { TDBG_WANT_DIGEST = 1, TDBG_WANT_STATS = 2 };
     X(void, adamw_step,                                                                            \
       (int64_t n, const struct tdbg_adamw *adamw, const float *grad, float *param, float *exp_avg, \
        float *exp_avg_sq))                                                                         \
-    /* one block: elements first..first+n-1 of data, first a multiple of the block length */       \
+    /* base/digest_block.h */                                                                      \
     X(void, digest_block,                                                                          \
       (const void *data, enum tdbg_dtype dtype, int64_t first, int64_t n, int want,                \
        struct tdbg_digest_part *out))                                                              \

@@ -29,7 +29,6 @@ struct tdbg_recorder {
     int64_t batch;
     uint64_t *digests;        /* (n_sites): of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
-    double grad_square;       /* of the current step */
     int64_t start_ns;         /* clock at the first step */
     bool started;
     int64_t eval_samples_seen; /* evaluation samples first .. seen - 1 are in the file */
@@ -149,20 +148,26 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
 
 static enum tdbg_status begin_step(void *self, int64_t step, struct tdbg_err *err)
 {
+    (void)self;
     (void)step;
     (void)err;
-    struct tdbg_recorder *r = self;
-    r->grad_square = 0;
     return TDBG_OK;
 }
 
-static enum tdbg_status take_digest(struct tdbg_recorder *r, int32_t site,
+/* Where the values are handed over as well, or those of a site with the same bits, the writer
+ * computes digest and statistics: that is cheaper here, where the training waits. */
+static enum tdbg_status take_digest(struct tdbg_recorder *r, int32_t site, bool has_values,
                                     const struct tdbg_handle *handle, struct tdbg_err *err)
 {
-    if (handle->same_as >= 0 &&
-        r->plans[handle->same_as].digest_every == r->plans[site].digest_every) {
+    const bool is_same = handle->same_as >= 0 &&
+                         r->plans[handle->same_as].digest_every == r->plans[site].digest_every;
+    if (is_same && tdbg_stream_leave_digest(r->stream, site, handle->same_as))
+        return TDBG_OK;
+    if (is_same) {
         r->digests[site] = r->digests[handle->same_as];
         r->stats[site] = r->stats[handle->same_as];
+    } else if (has_values && tdbg_stream_leave_digest(r->stream, site, site)) {
+        return TDBG_OK;
     } else {
         enum tdbg_status st = tdbg_handle_digest(handle, &r->digests[site], &r->stats[site], err);
         if (st != TDBG_OK)
@@ -199,15 +204,11 @@ static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct 
     const struct tdbg_site_plan *p = &r->plans[id];
     if (!r->open)
         return TDBG_OK;
-    TDBG_TRY(take_digest(r, id, handle, err));
-    if (r->sites[id].stage == TDBG_STAGE_GRAD) {
-        const struct tdbg_stats *s = &r->stats[id];
-        r->grad_square += s->nans + s->infs ? NAN : s->rms * s->rms * (double)handle->elems;
-    }
-    bool keyframe = p->store == TDBG_STORE_KEYFRAME;
-    if ((!keyframe && !is_stored_by_step(p)) || step % p->value_every != 0)
-        goto out;
-    TDBG_TRY(put_value(r, id, keyframe, handle, err));
+    const bool keyframe = p->store == TDBG_STORE_KEYFRAME;
+    const bool due = (keyframe || is_stored_by_step(p)) && step % p->value_every == 0;
+    TDBG_TRY(take_digest(r, id, due && !keyframe, handle, err));
+    if (due)
+        TDBG_TRY(put_value(r, id, keyframe, handle, err));
 out:
     return st;
 }
@@ -238,7 +239,7 @@ static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
                                 .samples = info->samples,
                                 .loss = info->loss,
                                 .lr = info->lr,
-                                .grad_norm = sqrt(r->grad_square),
+                                .grad_norm = tdbg_stats_grad_norm(r->sites, r->n_sites, r->stats),
                                 .start_ns = info->start_ns - r->start_ns,
                                 .duration_ns = info->duration_ns,
                                 .evaluated = info->evaluated};

@@ -281,8 +281,8 @@ static void put_digest(struct tdbg_rec *rec, int32_t id, const void *data, int64
 {
     struct rec_tensor *t = &rec->tensors[id];
     struct tdbg_stats s;
-    uint64_t digest = tdbg_digest_fast(data, t->site.dtype, n_elems);
-    tdbg_stats_fast(data, t->site.dtype, n_elems, &s);
+    uint64_t digest;
+    tdbg_digest_with_stats(data, t->site.dtype, n_elems, &digest, &s);
     bool turn = take_turn(rec);
     tdbg_sink_put_digest(&rec->sink, id, digest, &s);
     end_turn(turn);

@@ -81,7 +81,7 @@ static enum tdbg_status check_step(const struct tdbg_ring_taken *t,
                                    const struct tdbg_trace_spec *spec, struct tdbg_err *err)
 {
     const struct tdbg_ring_message *m = &t->head;
-    const size_t site_bytes = sizeof(uint64_t) + sizeof(struct tdbg_stats);
+    const size_t site_bytes = sizeof(uint64_t) + sizeof(struct tdbg_stats) + sizeof(int32_t);
     if (m->count != spec->n_sites ||
         m->bytes != sizeof(struct tdbg_step_row) + (size_t)spec->n_sites * site_bytes)
         return raise(m, "a step of another size", err);

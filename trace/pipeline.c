@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/digest_block.h"
 #include "trace/chunked.h"
 #include "trace/message.h"
 #include "trace/segment.h"
@@ -39,6 +40,13 @@ struct segments {
     bool keeps;            /* none is removed any more */
 };
 
+/* Digest and statistics that the other side left to this one. */
+struct left_digest {
+    uint64_t digest;
+    struct tdbg_stats stats;
+    bool done; /* in this step */
+};
+
 struct pipeline {
     struct tdbg_ring *ring;
     struct tdbg_trace_writer *writer;
@@ -52,8 +60,10 @@ struct pipeline {
     const struct tdbg_trace_spec *spec;
     struct tdbg_pipeline_options options;
     struct segments files;
-    bool ends_file;       /* the file ends with the last message taken */
-    unsigned char *whole; /* a value that came in pieces and has to be put at once */
+    struct left_digest *left;          /* (n_sites) */
+    struct tdbg_digest_stream partial; /* of a value that comes in pieces */
+    bool ends_file;                    /* the file ends with the last message taken */
+    unsigned char *whole;              /* a value that came in pieces and has to be put at once */
     size_t whole_bytes;
     int announce_fd;
     int64_t announced, committed_ns;
@@ -72,6 +82,11 @@ static bool is_full(const struct pipeline *p, int64_t step)
     return o->segment_bytes > 0 && tdbg_trace_writer_bytes(p->writer) >= o->segment_bytes;
 }
 
+static bool is_left(const struct tdbg_ring_message *m)
+{
+    return m->kind == TDBG_STREAM_VALUES && (m->flags & TDBG_STREAM_DIGEST) != 0;
+}
+
 /* Reads a message on: what follows needs to know where it will stand in the file. */
 static void admit(struct pipeline *p, const struct tdbg_ring_taken *taken, uint64_t end)
 {
@@ -80,9 +95,15 @@ static void admit(struct pipeline *p, const struct tdbg_ring_taken *taken, uint6
     const struct tdbg_ring_message *m = &taken->head;
     const void *data = taken->data;
     struct tdbg_encode_job *job = tdbg_workers_next(p->workers);
+    job->n_elems = -1;
     if (m->kind == TDBG_STREAM_VALUES) {
         e->has_job = tdbg_trace_writer_cut_value(p->writer, &p->ahead, m->id, m->first, m->count,
                                                  m->total, data, &job->chunk);
+        if (is_left(m) && m->count == m->total) {
+            job->data = data;
+            job->dtype = p->spec->sites[m->id].dtype;
+            job->n_elems = m->total;
+        }
     } else if (m->kind == TDBG_STREAM_KEYFRAME) {
         e->has_job = tdbg_trace_writer_cut_keyframe(p->writer, &p->ahead, m->id, m->first, m->count,
                                                     data, &job->chunk);
@@ -135,26 +156,79 @@ static enum tdbg_status write_samples(struct pipeline *p, const struct tdbg_ring
     return tdbg_trace_writer_put_samples(p->writer, m->id, m->count, ids, x, x + m->total, err);
 }
 
+/* Digest and statistics of values that are being written. A worker has computed them where it had
+ * the whole value. */
+static void digest_values(struct pipeline *p, const struct tdbg_ring_taken *taken,
+                          const struct tdbg_encode_job *job)
+{
+    const struct tdbg_ring_message *m = &taken->head;
+    struct left_digest *left = &p->left[m->id];
+    left->done = m->first + m->count == m->total;
+    if (job && job->n_elems >= 0) {
+        left->digest = job->digest;
+        left->stats = job->stats;
+        return;
+    }
+    if (m->first == 0)
+        tdbg_digest_stream_begin(&p->partial, p->spec->sites[m->id].dtype);
+    tdbg_digest_stream_add(&p->partial, taken->data, m->count);
+    if (left->done)
+        tdbg_digest_stream_end(&p->partial, &left->digest, &left->stats);
+}
+
+/* Puts what was left to this side in its place among the digests of a step. */
+static enum tdbg_status complete_step(struct pipeline *p, const int32_t *source, uint64_t *digests,
+                                      struct tdbg_stats *stats, struct tdbg_step_row *row,
+                                      struct tdbg_err *err)
+{
+    const int32_t n = p->spec->n_sites;
+    bool has_grad = false;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t from = source[i];
+        if (from < 0)
+            continue;
+        if (from >= n || !p->left[from].done)
+            return TDBG_RAISE(err, IO, "the values of %s did not come, which give its digest",
+                              p->spec->sites[i].name);
+        digests[i] = p->left[from].digest;
+        stats[i] = p->left[from].stats;
+        has_grad |= p->spec->sites[i].stage == TDBG_STAGE_GRAD;
+    }
+    if (has_grad)
+        row->grad_norm = tdbg_stats_grad_norm(p->spec->sites, n, stats);
+    for (int32_t i = 0; i < n; i++)
+        p->left[i].done = false;
+    return TDBG_OK;
+}
+
 static enum tdbg_status write_step(struct pipeline *p, const struct tdbg_ring_taken *taken,
                                    struct tdbg_err *err)
 {
     struct tdbg_step_row row;
-    const unsigned char *data = taken->data;
-    const uint64_t *digests = (const void *)(data + sizeof row);
+    /* completed where it is: the message is ours until it is freed */
+    unsigned char *data = (unsigned char *)(uintptr_t)taken->data;
+    uint64_t *digests = (void *)(data + sizeof row);
+    struct tdbg_stats *stats = (void *)(digests + taken->head.count);
     memcpy(&row, data, sizeof row);
-    tdbg_trace_writer_put_digests(
-        p->writer, digests, (const struct tdbg_stats *)(const void *)(digests + taken->head.count));
+    const enum tdbg_status st =
+        complete_step(p, (const void *)(stats + taken->head.count), digests, stats, &row, err);
+    if (st != TDBG_OK)
+        return st;
+    tdbg_trace_writer_put_digests(p->writer, digests, stats);
     p->committed_ns = tdbg_clock_ns();
     return tdbg_trace_writer_commit_step(p->writer, &row, err);
 }
 
-static enum tdbg_status write_chunk(struct pipeline *p, const struct tdbg_ring_message *m,
+static enum tdbg_status write_chunk(struct pipeline *p, const struct tdbg_ring_taken *taken,
                                     struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    const struct tdbg_ring_message *m = &taken->head;
     struct tdbg_encode_job *job;
     const bool keyframe = m->kind == TDBG_STREAM_KEYFRAME;
     tdbg_workers_front(p->workers, true, &job);
+    if (is_left(m))
+        digest_values(p, taken, job);
     st = job->err.status;
     if (st != TDBG_OK)
         tdbg_err_set(err, st, job->err.file, job->err.line, "%s", job->err.message);
@@ -170,6 +244,8 @@ static enum tdbg_status write_whole(struct pipeline *p, const struct tdbg_ring_t
                                     struct tdbg_err *err)
 {
     const struct tdbg_ring_message *m = &taken->head;
+    if (is_left(m))
+        digest_values(p, taken, NULL);
     const void *data = m->total > 0 ? assemble(p, taken, err) : taken->data;
     if (!data)
         return err->status;
@@ -197,7 +273,7 @@ static enum tdbg_status write_front(struct pipeline *p, struct tdbg_err *err)
     const struct tdbg_ring_message *m = &e->message.head;
     enum tdbg_status st = TDBG_OK;
     if (e->has_job)
-        st = write_chunk(p, m, err);
+        st = write_chunk(p, &e->message, err);
     else if (m->kind == TDBG_STREAM_VALUES || m->kind == TDBG_STREAM_KEYFRAME)
         st = write_whole(p, &e->message, err);
     else if (m->kind == TDBG_STREAM_SAMPLES)
@@ -381,7 +457,8 @@ enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_wri
     p->files.path = path;
     p->files.arena = tdbg_arena_create();
     p->workers = tdbg_workers_create(options->workers, MOST_ENTRIES + 1);
-    TDBG_FAIL_IF(!p->workers || !p->files.arena, NO_MEMORY, "no memory for a writer");
+    p->left = calloc((size_t)spec->n_sites + 1, sizeof *p->left);
+    TDBG_FAIL_IF(!p->workers || !p->files.arena || !p->left, NO_MEMORY, "no memory for a writer");
     TDBG_TRY(run(p, err));
     durable = tdbg_trace_writer_durable(p->writer);
 out:
@@ -403,6 +480,7 @@ out:
     if (p) {
         tdbg_workers_destroy(p->workers);
         tdbg_arena_destroy(p->files.arena);
+        free(p->left);
         free(p->whole);
     }
     free(p);

@@ -17,12 +17,17 @@ enum tdbg_stream_kind {
     TDBG_STREAM_VALUES = 1,
     TDBG_STREAM_KEYFRAME,
     TDBG_STREAM_SAMPLES, /* count ids, `total` bytes of x, y; first = 1: ids only, seen before */
-    TDBG_STREAM_STEP,    /* struct tdbg_step_row, digests (n_sites), statistics (n_sites) */
+    TDBG_STREAM_STEP, /* struct tdbg_step_row, digests (n_sites), statistics (n_sites), and for each
+                         site an int32_t: < 0: these are its; else the site whose values of this
+                         step, which came with TDBG_STREAM_DIGEST, have its digest */
     TDBG_STREAM_FINDING, /* struct tdbg_finding */
     TDBG_STREAM_KEEP,    /* the window is kept from here on */
     TDBG_STREAM_CLOSE,   /* the recording ended as it should */
 };
 enum { TDBG_PIECE_BYTES = 4 << 20 };
+
+/* Flag of values: digest and statistics are to be computed here. */
+enum { TDBG_STREAM_DIGEST = 1 };
 
 struct tdbg_pipeline_options {
     int workers;     /* threads that compress besides this one; >= 0 */

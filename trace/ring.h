@@ -26,7 +26,7 @@ struct tdbg_ring_message {
     int32_t id;
     uint64_t bytes; /* of the data */
     int64_t first, count, total;
-    uint64_t reserved[3];
+    uint64_t flags, reserved[2];
 };
 
 struct tdbg_ring; /* one side's view */

@@ -194,6 +194,7 @@ static enum tdbg_status check_value(struct tdbg_step_checker *c, int64_t step, i
     struct tdbg_err found = {0};
     const struct tdbg_site *s = &c->sites[site];
     struct tdbg_stats stats;
+    uint64_t digest;
     int64_t n = 0;
     bool ok;
     TDBG_TRY(tdbg_value_buffer_reserve(&c->value, s->dtype, s->ndim, s->dims, err));
@@ -208,12 +209,12 @@ static enum tdbg_status check_value(struct tdbg_step_checker *c, int64_t step, i
     c->result->value_bytes += n * (int64_t)tdbg_dtype_bytes(s->dtype);
     if (!tdbg_trace_has_digest(c->trace, site, step, c->row.evaluated))
         goto out;
-    if (c->has_digests && tdbg_digest_fast(c->value.data, s->dtype, n) != c->digests[site]) {
+    tdbg_digest_with_stats(c->value.data, s->dtype, n, &digest, &stats);
+    if (c->has_digests && digest != c->digests[site]) {
         fault(c, step, site, "the stored value does not have its recorded digest");
         c->result->keyframe_differs |= c->plans[site].store == TDBG_STORE_KEYFRAME;
         goto out;
     }
-    tdbg_stats_fast(c->value.data, s->dtype, n, &stats);
     if (c->has_stats && !same_stats(&stats, &c->stats[site]))
         fault(c, step, site, "stats: they are not those of the stored value");
 out:

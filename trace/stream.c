@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/copy.h"
 #include "trace/chunked.h"
 #include "trace/file_lock.h"
 #include "trace/id_map.h"
@@ -55,6 +56,7 @@ struct tdbg_stream {
     struct tdbg_id_map seen[TDBG_SAMPLES_SETS];
     uint64_t *digests;        /* (n_sites) of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
+    int32_t *source;          /* (n_sites): whose values give the digest over there; -1: none */
     bool piece_is_open;
     int32_t n_dropped; /* values, in the current step */
 };
@@ -117,8 +119,10 @@ static void clear_step(struct tdbg_stream *s)
 {
     const struct tdbg_stats absent = {.min = NAN, .max = NAN, .mean = NAN, .rms = NAN};
     memset(s->digests, 0, (size_t)s->n_sites * sizeof *s->digests);
-    for (int32_t i = 0; i < s->n_sites; i++)
+    for (int32_t i = 0; i < s->n_sites; i++) {
         s->stats[i] = absent;
+        s->source[i] = -1;
+    }
     s->n_dropped = 0;
 }
 
@@ -136,6 +140,7 @@ static void copy_spec(struct tdbg_stream *s, const struct tdbg_trace_spec *spec)
         memcpy(s->items, spec->items, n_items * sizeof *s->items);
     s->digests = tdbg_arena_alloc(s->arena, n * sizeof *s->digests);
     s->stats = tdbg_arena_alloc(s->arena, n * sizeof *s->stats);
+    s->source = tdbg_arena_alloc(s->arena, n * sizeof *s->source);
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         const struct tdbg_samples_spec *p = &spec->samples[set];
         s->x_bytes[set] = shape_bytes(p->x_ndim, p->x_dims, p->x_dtype);
@@ -147,7 +152,7 @@ static void copy_spec(struct tdbg_stream *s, const struct tdbg_trace_spec *spec)
 static size_t step_bytes(const struct tdbg_stream *s)
 {
     return sizeof(struct tdbg_step_row) +
-           (size_t)s->n_sites * (sizeof *s->digests + sizeof *s->stats);
+           (size_t)s->n_sites * (sizeof *s->digests + sizeof *s->stats + sizeof *s->source);
 }
 
 /* Room for four of the largest messages. */
@@ -314,6 +319,15 @@ void tdbg_stream_put_digest(struct tdbg_stream *s, int32_t site, uint64_t digest
     s->stats[site] = *stats;
 }
 
+bool tdbg_stream_leave_digest(struct tdbg_stream *s, int32_t site, int32_t from)
+{
+    TDBG_ASSERT(site >= 0 && site < s->n_sites && from >= 0 && from < s->n_sites);
+    if (s->options.drop || (from != site && s->source[from] < 0))
+        return false;
+    s->source[site] = from == site ? site : s->source[from];
+    return true;
+}
+
 /* What ended the other side. */
 static enum tdbg_status raise_failure(const struct tdbg_stream *s, struct tdbg_err *err)
 {
@@ -351,6 +365,7 @@ static enum tdbg_status open_piece(struct tdbg_stream *s, enum tdbg_stream_kind 
     m->first = first;
     m->count = count;
     m->total = total;
+    m->flags = kind == TDBG_STREAM_VALUES && s->source[id] == id ? TDBG_STREAM_DIGEST : 0;
     s->piece_is_open = true;
     *piece = (struct tdbg_stream_piece){first, count, tdbg_ring_data(m)};
     return TDBG_OK;
@@ -417,8 +432,8 @@ enum tdbg_status tdbg_stream_put_values(struct tdbg_stream *s, int32_t site, con
     do {
         TDBG_TRY(tdbg_stream_next_value(s, site, elems, &piece, err));
         if (piece.count > 0)
-            memcpy(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
-                   (size_t)piece.count * elem_bytes);
+            tdbg_copy_away(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
+                           (size_t)piece.count * elem_bytes);
     } while (piece.room);
 out:
     return st;
@@ -433,8 +448,8 @@ enum tdbg_status tdbg_stream_put_keyframe(struct tdbg_stream *s, int32_t item, c
     do {
         TDBG_TRY(tdbg_stream_next_keyframe(s, item, &piece, err));
         if (piece.room)
-            memcpy(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
-                   (size_t)piece.count * elem_bytes);
+            tdbg_copy_away(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
+                           (size_t)piece.count * elem_bytes);
     } while (piece.room);
 out:
     return st;
@@ -465,7 +480,7 @@ static enum tdbg_status send_samples(struct tdbg_stream *s, int set, int64_t n, 
     m->total = (int64_t)x_bytes;
     memcpy(data, ids, id_bytes);
     if (x) {
-        memcpy(data + id_bytes, x, x_bytes);
+        tdbg_copy_away(data + id_bytes, x, x_bytes);
         memcpy(data + id_bytes + x_bytes, y, y_bytes);
         for (int64_t i = 0; i < n; i++) {
             if (tdbg_id_map_find(&s->seen[set], ids[i]) < 0 &&
@@ -534,13 +549,17 @@ enum tdbg_status tdbg_stream_commit_step(struct tdbg_stream *s, struct tdbg_step
     if (st != TDBG_OK)
         return st;
     unsigned char *data = tdbg_ring_data(m);
-    const size_t digest_bytes = (size_t)s->n_sites * sizeof *s->digests;
+    const size_t n = (size_t)s->n_sites;
     row->dropped = s->n_dropped;
     m->kind = TDBG_STREAM_STEP;
     m->count = s->n_sites;
     memcpy(data, row, sizeof *row);
-    memcpy(data + sizeof *row, s->digests, digest_bytes);
-    memcpy(data + sizeof *row + digest_bytes, s->stats, (size_t)s->n_sites * sizeof *s->stats);
+    data += sizeof *row;
+    memcpy(data, s->digests, n * sizeof *s->digests);
+    data += n * sizeof *s->digests;
+    memcpy(data, s->stats, n * sizeof *s->stats);
+    data += n * sizeof *s->stats;
+    memcpy(data, s->source, n * sizeof *s->source);
     tdbg_ring_publish(s->ring);
     clear_step(s);
     return TDBG_OK;

@@ -2,12 +2,19 @@
 #ifndef TDBG_TRACE_WORKERS_H
 #define TDBG_TRACE_WORKERS_H
 
+#include "base/digest.h"
 #include "trace/chunked.h"
 
 enum tdbg_job_state { TDBG_JOB_WAITING, TDBG_JOB_RUNNING, TDBG_JOB_DONE };
 
 struct tdbg_encode_job {
     struct tdbg_chunk_job chunk;
+    /* n_elems >= 0: digest and statistics of so many elements at `data` are wanted too */
+    const void *data;
+    enum tdbg_dtype dtype;
+    int64_t n_elems;
+    uint64_t digest;
+    struct tdbg_stats stats;
     enum tdbg_job_state state; /* under the pool's lock */
     struct tdbg_err err;       /* of the encoding; the taker clears it */
 };

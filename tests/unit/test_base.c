@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/convert.h"
+#include "base/copy.h"
 #include "base/npy.h"
 #include "base/progress.h"
 #include "base/site.h"
@@ -429,6 +430,27 @@ static void test_progress_long_values(void **state)
     free(text);
 }
 
+/* Any length at any address, and nothing beside it. */
+static void test_copy_away(void **state)
+{
+    (void)state;
+    enum { ROOM = 40000 };
+    static unsigned char from[ROOM], to[ROOM];
+    const size_t lengths[] = {0, 1, 63, 8191, 8192, 8193, 8255, 12345, 32768};
+    for (size_t i = 0; i < ROOM; i++)
+        from[i] = (unsigned char)(i * 7 + i / 251);
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+        for (size_t at = 0; at < 130; at += 1 + at / 3) {
+            const size_t n = lengths[l], source = (at * 5) % 67;
+            memset(to, 0xee, sizeof to);
+            tdbg_copy_away(to + at, from + source, n);
+            assert_memory_equal(to + at, from + source, n);
+            for (size_t i = 0; i < ROOM; i++)
+                assert_true((i >= at && i < at + n) || to[i] == 0xee);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_progress_terminal),
         cmocka_unit_test(test_progress_rewrites),
         cmocka_unit_test(test_progress_long_values),
+        cmocka_unit_test(test_copy_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

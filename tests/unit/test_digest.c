@@ -10,6 +10,7 @@
 
 #include "base/convert.h"
 #include "base/digest.h"
+#include "base/digest_block.h"
 #include "base/philox.h"
 
 /* Traces depend on these for ever. */
@@ -139,6 +140,64 @@ static void test_chains(void **state)
                 tdbg_chain_absorb_text(tdbg_chain_absorb_text(0, "a"), "b"));
 }
 
+/* One block by every instruction set that this processor has, against the definition. */
+static void check_block(const void *x, enum tdbg_dtype dtype, int64_t n)
+{
+    tdbg_digest_block_fn *const blocks[] = {tdbg_digest_block_portable, tdbg_digest_block_best()};
+    const uint64_t digest = tdbg_digest_reference(x, dtype, n);
+    struct tdbg_stats stats, got_stats;
+    tdbg_stats_reference(x, dtype, n, &stats);
+    for (size_t b = 0; b < sizeof blocks / sizeof *blocks; b++) {
+        struct tdbg_digest_part part;
+        uint64_t got;
+        blocks[b](x, dtype, 0, n, TDBG_PART_DIGEST | TDBG_PART_STATS, &part);
+        tdbg_digest_part_finish(&part, dtype, n, &got, &got_stats);
+        assert_true(got == digest);
+        assert_memory_equal(&got_stats, &stats, sizeof stats);
+    }
+}
+
+/* Every length of a short block, every kind of element. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    enum { MOST = 70 };
+    uint64_t x[MOST];
+    for (int dtype = 0; dtype < TDBG_DTYPE_COUNT; dtype++) {
+        for (int64_t n = 0; n <= MOST; n++) {
+            for (uint32_t i = 0; i < MOST; i++) {
+                const struct tdbg_philox_block r = tdbg_philox(5, i, (uint64_t)n);
+                x[i] = (uint64_t)r.word[0] << 32 | r.word[1];
+                if (r.word[2] % 4 == 0)
+                    x[i] = r.word[2] % 8 == 0 ? 0 : UINT64_C(0x8000000000000000);
+            }
+            check_block(x, (enum tdbg_dtype)dtype, n);
+        }
+    }
+}
+
+/* Words far into a large tensor: the upper half of the index counts too. */
+static void test_far_block(void **state)
+{
+    (void)state;
+    enum { N = TDBG_STATS_BLOCK_ELEMS };
+    static uint32_t x[N];
+    tdbg_digest_block_fn *const blocks[] = {tdbg_digest_block_portable, tdbg_digest_block_best()};
+    const int64_t first = (INT64_C(5) << 32) - N;
+    for (int64_t at = first; at <= first + N; at += N) {
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i < N; i++) {
+            x[i] = tdbg_philox(9, i, (uint64_t)at).word[0];
+            sum += tdbg_digest_mix((uint64_t)at + i, x[i]);
+        }
+        for (size_t b = 0; b < sizeof blocks / sizeof *blocks; b++) {
+            struct tdbg_digest_part part;
+            blocks[b](x, TDBG_DTYPE_F32, at, N, TDBG_PART_DIGEST, &part);
+            assert_true(part.digest == sum);
+        }
+    }
+}
+
 /* The fast way gives the bits of the definition, with everything that floats can be. */
 static void test_fast_equals_reference(void **state)
 {
@@ -175,6 +234,7 @@ int main(void)
         cmocka_unit_test(test_every_bit_counts), cmocka_unit_test(test_order_and_length_count),
         cmocka_unit_test(test_mix_is_injective), cmocka_unit_test(test_stats),
         cmocka_unit_test(test_chains),           cmocka_unit_test(test_fast_equals_reference),
+        cmocka_unit_test(test_blocks),           cmocka_unit_test(test_far_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
