@@ -49,6 +49,7 @@ enum tdbg_option_type {
     TDBG_OPT_STRING,
     TDBG_OPT_ENUM,        /* one of `choices`, separated by '|' */
     TDBG_OPT_PATH,        /* string; relative to the folder of the config file */
+    TDBG_OPT_PATHS,       /* a path, or a list of at least one */
     TDBG_OPT_FLOATS,      /* list of numbers, may be empty */
     TDBG_OPT_INTS,        /* list of integers, may be empty */
     TDBG_OPT_GLOBS,       /* list of strings */
@@ -142,6 +143,9 @@ const char *tdbg_cfg_string(const struct tdbg_cfg_node *group, const char *key);
 /* A TDBG_OPT_PATH made absolute or relative to the working folder. Caller frees with free(). */
 char *tdbg_cfg_path(const struct tdbg_config *config, const struct tdbg_cfg_node *group,
                     const char *key);
+
+/* The same for a string node: an item of TDBG_OPT_PATHS. */
+char *tdbg_cfg_node_path(const struct tdbg_config *config, const struct tdbg_cfg_node *node);
 
 /* Bytes of a size like "256MiB" (B, KiB, MiB, GiB, TiB); false: no such size, *bytes untouched. */
 bool tdbg_cfg_size_bytes(const char *text, int64_t *bytes);

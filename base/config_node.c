@@ -114,12 +114,18 @@ const char *tdbg_cfg_string(const struct tdbg_cfg_node *group, const char *key)
 char *tdbg_cfg_path(const struct tdbg_config *config, const struct tdbg_cfg_node *group,
                     const char *key)
 {
+    const struct tdbg_cfg_node *node = tdbg_cfg_find(group, key);
+    TDBG_ASSERT(node && node->type == TDBG_CFG_STRING);
+    return tdbg_cfg_node_path(config, node);
+}
+
+char *tdbg_cfg_node_path(const struct tdbg_config *config, const struct tdbg_cfg_node *node)
+{
     struct tdbg_strbuf sb = {0};
-    const char *path = tdbg_cfg_string(group, key);
     const char *slash = strrchr(config->name, '/');
-    if (path[0] != '/' && slash)
+    if (node->s[0] != '/' && slash)
         tdbg_strbuf_add(&sb, config->name, (size_t)(slash + 1 - config->name));
-    tdbg_strbuf_puts(&sb, path);
+    tdbg_strbuf_puts(&sb, node->s);
     return tdbg_strbuf_take(&sb);
 }
 

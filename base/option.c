@@ -68,8 +68,9 @@ static const char *unknown_hint(const struct check *c, const char *word, const c
         siblings[n] = rest ? tdbg_arena_printf(arena, "%.*s", length, rest) : NULL;
         leaves[n] = last ? last + 1 : o->key;
         keys[n] = o->key;
-        bool repeated =
-            !rest || (n > 0 && siblings[n - 1] && !strcmp(siblings[n - 1], siblings[n]));
+        bool repeated = !rest;
+        for (int k = 0; k < n && !repeated; k++)
+            repeated = siblings[k] && strcmp(siblings[k], siblings[n]) == 0;
         if (!repeated)
             tdbg_strbuf_printf(&known, "%s%s", known.n_bytes ? ", " : "", siblings[n]);
         n++;
@@ -143,7 +144,8 @@ static const char *type_hint(const struct check *c, const struct tdbg_cfg_node *
         return tdbg_arena_printf(arena, "write %.0f, without the point", node->f);
     if (is_list_type(type) && node->type != TDBG_CFG_GROUP && node->type != TDBG_CFG_LIST)
         return "write a list with one item: [ ... ]";
-    if (is_number && (type == TDBG_OPT_STRING || type == TDBG_OPT_PATH || type == TDBG_OPT_GLOBS))
+    if (is_number && (type == TDBG_OPT_STRING || type == TDBG_OPT_PATH || type == TDBG_OPT_PATHS ||
+                      type == TDBG_OPT_GLOBS))
         return "write it in quotes";
     return NULL;
 }
@@ -272,7 +274,7 @@ static bool check_scalar(const struct check *c, const struct tdbg_cfg_node *node
         return node->type == TDBG_CFG_LIST || wrong_type(c, node, o, type, path);
     case TDBG_OPT_GROUP:
         return node->type == TDBG_CFG_GROUP || wrong_type(c, node, o, type, path);
-    default: /* STRING, PATH */
+    default: /* STRING, PATH, PATHS */
         return node->type == TDBG_CFG_STRING || wrong_type(c, node, o, type, path);
     }
 }
@@ -280,9 +282,10 @@ static bool check_scalar(const struct check *c, const struct tdbg_cfg_node *node
 static bool check_value(const struct check *c, const struct tdbg_cfg_node *node,
                         const struct tdbg_option *o, const char *path)
 {
-    if (!is_list_type(o->type))
+    const bool one_path = o->type == TDBG_OPT_PATHS && node->type != TDBG_CFG_LIST;
+    if (one_path || !(is_list_type(o->type) || o->type == TDBG_OPT_PATHS))
         return check_scalar(c, node, o, o->type, path);
-    if (node->type != TDBG_CFG_LIST)
+    if (node->type != TDBG_CFG_LIST || (o->type == TDBG_OPT_PATHS && node->n_child == 0))
         return wrong_type(c, node, o, o->type, path);
     enum tdbg_option_type item_type = o->type == TDBG_OPT_FLOATS ? TDBG_OPT_FLOAT
                                       : o->type == TDBG_OPT_INTS ? TDBG_OPT_INT

@@ -15,6 +15,7 @@ static const struct {
     [TDBG_OPT_STRING] = {"string", "a string"},
     [TDBG_OPT_ENUM] = {"one of", "one of"},
     [TDBG_OPT_PATH] = {"path", "a path in quotes"},
+    [TDBG_OPT_PATHS] = {"path or list of paths", "a path in quotes or a list of them"},
     [TDBG_OPT_FLOATS] = {"list of floats", "a list of numbers"},
     [TDBG_OPT_INTS] = {"list of integers", "a list of integers"},
     [TDBG_OPT_GLOBS] = {"list of patterns", "a list of strings"},

@@ -14,13 +14,16 @@
 #include "kernels/adagrad.h"
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
+#include "kernels/batch_norm.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/gemm.h"
 #include "kernels/lion.h"
 #include "kernels/pointwise_loss.h"
 #include "kernels/rmsprop.h"
+#include "kernels/row_norm.h"
 #include "kernels/sgd.h"
+#include "kernels/transform_image.h"
 
 struct tdbg_backend {
     void *context;
@@ -90,6 +93,21 @@ struct tdbg_backend {
     void (*clip_norm)(void *context, int64_t n, const float *squares, float limit, float *out);
     void (*clip_scale)(void *context, int64_t n, const float *factor, float *x);
     void (*clip_value)(void *context, int64_t n, float limit, float *x);
+    void (*row_norm_forward)(void *context, const struct tdbg_row_norm *norm, const float *x,
+                             const float *weight, const float *bias, float *y, float *stats);
+    void (*row_norm_backward)(void *context, const struct tdbg_row_norm *norm, const float *x,
+                              const float *weight, const float *stats, const float *dy, float *dx,
+                              float *dweight, float *dbias, void *workspace);
+    void (*batch_norm_forward)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                               const float *weight, const float *bias, float momentum,
+                               float *running_mean, float *running_var, float *y, float *stats,
+                               void *workspace);
+    void (*batch_norm_evaluate)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                const float *weight, const float *bias, const float *running_mean,
+                                const float *running_var, float *y, float *stats);
+    void (*batch_norm_backward)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                const float *weight, const float *stats, const float *dy, float *dx,
+                                float *dweight, float *dbias, void *workspace);
     void (*vector_add)(void *context, int64_t n, float *dst, const float *src);
     void (*vector_sum)(void *context, int64_t n, const float *x, const float *x2, float *y);
     void (*vector_divide)(void *context, int64_t n, const float *src, float divisor, float *dst);
@@ -100,6 +118,10 @@ struct tdbg_backend {
     void (*scale)(void *context, int64_t n, const float *x, float by, float *y);
     void (*normalize)(void *context, int64_t outer, int64_t channels, int64_t inner, const float *x,
                       const float *mean, const float *std, float *y);
+    void (*resize)(void *context, const struct tdbg_resize *resize, const float *x, float *y);
+    void (*channels)(void *context, const struct tdbg_channels *channels, const float *x, float *y);
+    void (*crop)(void *context, const struct tdbg_crop *crop, const float *x, float *y);
+    void (*flip)(void *context, const struct tdbg_flip *flip, const float *x, float *y);
     void (*sgd)(void *context, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
                 float *param, float *momentum_buffer);
     void (*adam)(void *context, int64_t n, const struct tdbg_adam *adam, const float *grad,

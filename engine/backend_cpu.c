@@ -248,6 +248,47 @@ static void cpu_clip_value(void *context, int64_t n, float limit, float *x)
     tdbg_clip_value(cpu_of(context), n, limit, x);
 }
 
+static void cpu_row_norm_forward(void *context, const struct tdbg_row_norm *norm, const float *x,
+                                 const float *weight, const float *bias, float *y, float *stats)
+{
+    tdbg_row_norm_forward(cpu_of(context), norm, x, weight, bias, y, stats);
+}
+
+static void cpu_row_norm_backward(void *context, const struct tdbg_row_norm *norm, const float *x,
+                                  const float *weight, const float *stats, const float *dy,
+                                  float *dx, float *dweight, float *dbias, void *workspace)
+{
+    tdbg_row_norm_backward(cpu_of(context), norm, x, weight, stats, dy, dx, dweight, dbias,
+                           workspace);
+}
+
+static void cpu_batch_norm_forward(void *context, const struct tdbg_batch_norm *norm,
+                                   const float *x, const float *weight, const float *bias,
+                                   float momentum, float *running_mean, float *running_var,
+                                   float *y, float *stats, void *workspace)
+{
+    tdbg_batch_norm_forward(cpu_of(context), norm, x, weight, bias, momentum, running_mean,
+                            running_var, y, stats, workspace);
+}
+
+static void cpu_batch_norm_evaluate(void *context, const struct tdbg_batch_norm *norm,
+                                    const float *x, const float *weight, const float *bias,
+                                    const float *running_mean, const float *running_var, float *y,
+                                    float *stats)
+{
+    tdbg_batch_norm_evaluate(cpu_of(context), norm, x, weight, bias, running_mean, running_var, y,
+                             stats);
+}
+
+static void cpu_batch_norm_backward(void *context, const struct tdbg_batch_norm *norm,
+                                    const float *x, const float *weight, const float *stats,
+                                    const float *dy, float *dx, float *dweight, float *dbias,
+                                    void *workspace)
+{
+    tdbg_batch_norm_backward(cpu_of(context), norm, x, weight, stats, dy, dx, dweight, dbias,
+                             workspace);
+}
+
 static void cpu_vector_add(void *context, int64_t n, float *dst, const float *src)
 {
     tdbg_vector_add(cpu_of(context), n, dst, src);
@@ -292,6 +333,27 @@ static void cpu_normalize(void *context, int64_t outer, int64_t channels, int64_
                           const float *x, const float *mean, const float *std, float *y)
 {
     tdbg_transform_normalize(cpu_of(context), outer, channels, inner, x, mean, std, y);
+}
+
+static void cpu_resize(void *context, const struct tdbg_resize *resize, const float *x, float *y)
+{
+    tdbg_transform_resize(cpu_of(context), resize, x, y);
+}
+
+static void cpu_channels(void *context, const struct tdbg_channels *channels, const float *x,
+                         float *y)
+{
+    tdbg_transform_channels(cpu_of(context), channels, x, y);
+}
+
+static void cpu_crop(void *context, const struct tdbg_crop *crop, const float *x, float *y)
+{
+    tdbg_transform_crop(cpu_of(context), crop, x, y);
+}
+
+static void cpu_flip(void *context, const struct tdbg_flip *flip, const float *x, float *y)
+{
+    tdbg_transform_flip(cpu_of(context), flip, x, y);
 }
 
 static void cpu_sgd(void *context, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
@@ -371,6 +433,11 @@ static const struct tdbg_backend cpu_table = {
     .clip_norm = cpu_clip_norm,
     .clip_scale = cpu_clip_scale,
     .clip_value = cpu_clip_value,
+    .row_norm_forward = cpu_row_norm_forward,
+    .row_norm_backward = cpu_row_norm_backward,
+    .batch_norm_forward = cpu_batch_norm_forward,
+    .batch_norm_evaluate = cpu_batch_norm_evaluate,
+    .batch_norm_backward = cpu_batch_norm_backward,
     .vector_add = cpu_vector_add,
     .vector_sum = cpu_vector_sum,
     .bf16_round = cpu_bf16_round,
@@ -380,6 +447,10 @@ static const struct tdbg_backend cpu_table = {
     .u8_to_f32 = cpu_u8_to_f32,
     .scale = cpu_scale,
     .normalize = cpu_normalize,
+    .resize = cpu_resize,
+    .channels = cpu_channels,
+    .crop = cpu_crop,
+    .flip = cpu_flip,
     .sgd = cpu_sgd,
     .adam = cpu_adam,
     .adadelta = cpu_adadelta,

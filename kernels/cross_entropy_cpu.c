@@ -251,7 +251,9 @@ void tdbg_cross_entropy_target_weights(const struct tdbg_cpu *cpu, int64_t n,
 {
     (void)cpu; /* one value per row of logits: not worth a thread */
     for (int64_t i = 0; i < n; i++)
-        weight[i] = targets[i] == ignore_index ? 0 : weights ? weights[targets[i]] : 1.0f;
+        weight[i] = targets[i] == ignore_index ? 0
+                    : weights                  ? tdbg_strict_canonical(weights[targets[i]])
+                                               : 1.0f;
 }
 
 /* Index of the largest; the first of equals; the first NaN before everything. */

@@ -19,12 +19,15 @@
 #include "kernels/adagrad.h"
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
+#include "kernels/batch_norm.h"
 #include "kernels/cpu.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/lion.h"
 #include "kernels/rmsprop.h"
+#include "kernels/row_norm.h"
 #include "kernels/sgd.h"
+#include "kernels/transform_image.h"
 
 /* X(result, name, arguments) */
 #define TDBG_KERNEL_LIST(X)                                                                        \
@@ -59,6 +62,15 @@
     X(void, transform_normalize,                                                                   \
       (int64_t lo, int64_t hi, int64_t channels, int64_t inner, const float *x, const float *mean, \
        const float *std, float *y))                                                                \
+    /* rows lo..hi-1 of the output; of channels planes */                                          \
+    X(void, transform_resize,                                                                      \
+      (int64_t lo, int64_t hi, const struct tdbg_resize *resize, const float *x, float *y))        \
+    X(void, transform_channels,                                                                    \
+      (int64_t lo, int64_t hi, const struct tdbg_channels *channels, const float *x, float *y))    \
+    X(void, transform_crop,                                                                        \
+      (int64_t lo, int64_t hi, const struct tdbg_crop *crop, const float *x, float *y))            \
+    X(void, transform_flip,                                                                        \
+      (int64_t lo, int64_t hi, const struct tdbg_flip *flip, const float *x, float *y))            \
     /* out[b] = sum of block b of x (n) for b in lo..hi-1 */                                       \
     X(void, reduce_blocks, (int64_t n, int64_t lo, int64_t hi, const float *x, float *out))        \
     /* columns lo..hi-1 */                                                                         \
@@ -99,6 +111,32 @@
        float *square_avg, float *buffer, float *grad_avg))                                         \
     X(void, lion_step,                                                                             \
       (int64_t n, const struct tdbg_lion *lion, const float *grad, float *param, float *exp_avg))  \
+    /* units lo..hi-1 of batch_norm_blocks.h */                                                    \
+    X(void, batch_norm_blocks,                                                                     \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x, float *parts))  \
+    X(void, batch_norm_apply,                                                                      \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x,                 \
+       const float *stats, const float *weight, const float *bias, float *y))                      \
+    X(void, batch_norm_sums,                                                                       \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x,                 \
+       const float *stats, const float *dy, float *parts))                                         \
+    X(void, batch_norm_dx,                                                                         \
+      (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x,                 \
+       const float *stats, const float *weight, const float *dy, const float *sums, int64_t count, \
+       float *dx))                                                                                 \
+    /* rows lo..hi-1 */                                                                            \
+    X(void, row_norm_forward,                                                                      \
+      (const struct tdbg_row_norm *norm, int64_t lo, int64_t hi, const float *x,                   \
+       const float *weight, const float *bias, float *y, float *stats))                            \
+    /* rows lo..hi-1, whose terms are added to sum_h and sum_dy (width), both or neither NULL */   \
+    X(void, row_norm_backward,                                                                     \
+      (const struct tdbg_row_norm *norm, int64_t lo, int64_t hi, const float *x,                   \
+       const float *weight, const float *stats, const float *dy, float *dx, float *sum_h,          \
+       float *sum_dy))                                                                             \
+    /* the same sums alone: columns lo..hi-1 of rows first..end-1 */                               \
+    X(void, row_norm_columns,                                                                      \
+      (const struct tdbg_row_norm *norm, int64_t first, int64_t end, int64_t lo, int64_t hi,       \
+       const float *x, const float *stats, const float *dy, float *sum_h, float *sum_dy))          \
     X(void, sgd_step,                                                                              \
       (int64_t n, const struct tdbg_sgd *sgd, const float *grad, float *param, float *buffer))     \
     X(void, adamw_step,                                                                            \

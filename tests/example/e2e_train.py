@@ -122,6 +122,30 @@ def blocks_and_bf16_verify(folder):
     check("bf16" in shown, shown)
 
 
+NORMS = ('model=({op="batch_norm"; name="bn0"; affine=false;}, {op="flatten";}, '
+         '{op="linear"; name="fc1"; out=300;}, {op="batch_norm"; name="bn1";}, {op="relu";}, '
+         '{op="linear"; name="fc2"; out=256;}, {op="layer_norm"; name="ln";}, {op="relu";}, '
+         '{op="rms_norm"; name="rms";}, {op="linear"; name="out"; out=5;})')
+
+
+@case
+def norms_record_resume_and_verify(folder):
+    """Running statistics are state: of each lane, in keyframes, and used by evaluation. The parts
+    have 7 and 8 samples, of which 7 need the larger workspace."""
+    config, whole = small_config(folder, steps=13, batch=30), f"{folder}/whole.h5"
+    sets = ["--set", "engine.lanes=2", "--set", "engine.accumulate=2", "--set", NORMS]
+    record(config, whole, *sets)
+    check("13 of 13 steps" in verified(whole), "verifies")
+    check("9 of 9 steps" in verified(whole, "--from", 4), "verifies from a keyframe on")
+    for isa in "portable", "auto":
+        record(config, f"{folder}/{isa}.h5", *sets, "--isa", isa, "--threads", 2)
+        same(whole, f"{folder}/{isa}.h5")
+    run("record", "--resume", whole, "--at-step", 10, "-o", f"{folder}/more.h5", "-q")
+    same(whole, f"{folder}/more.h5")
+    mean = run("show", whole, "state/bn1.running_mean", "--step", 12).stdout
+    check(re.search(r"^rms +0.[0-9]", mean, re.M) and re.search(r"^nans +0$", mean, re.M), mean)
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as work:
         CASES[sys.argv[1]](work)
