@@ -2,7 +2,7 @@
 #include "engine/op.h"
 
 static const struct tdbg_option options[] = {
-    {"approximate", TDBG_OPT_ENUM, "", 0, 0, "none|tanh", "none", 0,
+    {"approximate", TDBG_OPT_ENUM, "", 0, 0, "none|tanh", "\"none\"", 0,
      "Normal distribution exactly (\"none\"), or by the tanh formula of BERT and GPT-2."},
 };
 
