@@ -68,7 +68,7 @@ TDBG_HOST_DEVICE static inline float tdbg_strict_power2(int32_t n)
 /* y 2^n for -250 < n < 250. In two factors, the first product exact for normal y: one rounding. */
 TDBG_HOST_DEVICE static inline float tdbg_strict_scale(float y, int32_t n)
 {
-    int32_t half = (n + 1024) / 2 - 512;
+    int32_t half = (int32_t)((uint32_t)(n + 1024) / 2) - 512;
     return TDBG_STRICT_MUL(TDBG_STRICT_MUL(y, tdbg_strict_power2(half)),
                            tdbg_strict_power2(n - half));
 }
