@@ -9,6 +9,7 @@
 
 #include "base/digest.h"
 #include "base/status.h"
+#include "kernels/activation.h"
 #include "kernels/adadelta.h"
 #include "kernels/adagrad.h"
 #include "kernels/adam.h"
@@ -17,6 +18,7 @@
 #include "kernels/batch_norm.h"
 #include "kernels/conv2d.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dropout.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
 #include "kernels/lion.h"
@@ -104,6 +106,15 @@ struct tdbg_backend {
     void (*attention_context_backward)(void *context, const struct tdbg_attention *attention,
                                        const float *probs, const float *qkv, const float *dcontext,
                                        float *dprobs, float *dqkv, void *workspace);
+    void (*activation_forward)(void *context, enum tdbg_activation kind, int64_t n, const float *x,
+                               float *y);
+    void (*activation_backward)(void *context, enum tdbg_activation kind, int64_t n,
+                                const float *at, const float *dy, float *dx);
+    void (*softmax_forward)(void *context, int64_t rows, int64_t cols, const float *x, float *y);
+    void (*softmax_backward)(void *context, int64_t rows, int64_t cols, const float *y,
+                             const float *dy, float *dx);
+    void (*dropout_apply)(void *context, const struct tdbg_dropout *dropout, int64_t rows,
+                          int64_t elems, const float *x, float *y);
     void (*cross_entropy_forward)(void *context, int64_t rows, int64_t classes, const float *logits,
                                   const int32_t *targets, int32_t ignore_index, float *loss);
     void (*cross_entropy_backward)(void *context, int64_t rows, int64_t classes,

@@ -12,6 +12,7 @@
 #include "kernels/parallel.h"
 #include "kernels/reduce.h"
 #include "kernels/relu.h"
+#include "kernels/softmax.h"
 #include "kernels/transform.h"
 #include "kernels/vector.h"
 
@@ -266,6 +267,35 @@ static void cpu_attention_context_backward(void *context, const struct tdbg_atte
 {
     tdbg_attention_context_backward(cpu_of(context), attention, probs, qkv, dcontext, dprobs, dqkv,
                                     workspace);
+}
+
+static void cpu_activation_forward(void *context, enum tdbg_activation kind, int64_t n,
+                                   const float *x, float *y)
+{
+    tdbg_activation_forward(cpu_of(context), kind, n, x, y);
+}
+
+static void cpu_activation_backward(void *context, enum tdbg_activation kind, int64_t n,
+                                    const float *at, const float *dy, float *dx)
+{
+    tdbg_activation_backward(cpu_of(context), kind, n, at, dy, dx);
+}
+
+static void cpu_softmax_forward(void *context, int64_t rows, int64_t cols, const float *x, float *y)
+{
+    tdbg_softmax_forward(cpu_of(context), rows, cols, x, y);
+}
+
+static void cpu_softmax_backward(void *context, int64_t rows, int64_t cols, const float *y,
+                                 const float *dy, float *dx)
+{
+    tdbg_softmax_backward(cpu_of(context), rows, cols, y, dy, dx);
+}
+
+static void cpu_dropout_apply(void *context, const struct tdbg_dropout *dropout, int64_t rows,
+                              int64_t elems, const float *x, float *y)
+{
+    tdbg_dropout_apply(cpu_of(context), dropout, rows, elems, x, y);
 }
 
 static void cpu_cross_entropy_forward(void *context, int64_t rows, int64_t classes,
@@ -549,6 +579,11 @@ static const struct tdbg_backend cpu_table = {
     .attention_softmax_backward = cpu_attention_softmax_backward,
     .attention_context = cpu_attention_context,
     .attention_context_backward = cpu_attention_context_backward,
+    .activation_forward = cpu_activation_forward,
+    .activation_backward = cpu_activation_backward,
+    .softmax_forward = cpu_softmax_forward,
+    .softmax_backward = cpu_softmax_backward,
+    .dropout_apply = cpu_dropout_apply,
     .cross_entropy_forward = cpu_cross_entropy_forward,
     .cross_entropy_backward = cpu_cross_entropy_backward,
     .count_correct = cpu_count_correct,

@@ -24,6 +24,7 @@
 #include "kernels/conv2d_isa.h"
 #include "kernels/cpu.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dropout.h"
 #include "kernels/embedding.h"
 #include "kernels/lion.h"
 #include "kernels/pool2d.h"
@@ -37,6 +38,23 @@
 #define TDBG_KERNEL_LIST(X)                                                                        \
     X(void, relu_forward, (int64_t n, const float *x, float *y))                                   \
     X(void, relu_backward, (int64_t n, const float *y, const float *dy, float *dx))                \
+    X(void, gelu_erf_forward, (int64_t n, const float *x, float *y))                               \
+    X(void, gelu_erf_backward, (int64_t n, const float *x, const float *dy, float *dx))            \
+    X(void, gelu_tanh_forward, (int64_t n, const float *x, float *y))                              \
+    X(void, gelu_tanh_backward, (int64_t n, const float *x, const float *dy, float *dx))           \
+    X(void, silu_forward, (int64_t n, const float *x, float *y))                                   \
+    X(void, silu_backward, (int64_t n, const float *x, const float *dy, float *dx))                \
+    X(void, tanh_forward, (int64_t n, const float *x, float *y))                                   \
+    X(void, tanh_backward, (int64_t n, const float *y, const float *dy, float *dx))                \
+    X(void, sigmoid_forward, (int64_t n, const float *x, float *y))                                \
+    X(void, sigmoid_backward, (int64_t n, const float *y, const float *dy, float *dx))             \
+    X(void, softmax_forward, (int64_t rows, int64_t cols, const float *x, float *y))               \
+    X(void, softmax_backward,                                                                      \
+      (int64_t rows, int64_t cols, const float *y, const float *dy, float *dx))                    \
+    /* chunks lo..hi-1 of TDBG_DROPOUT_CHUNK elements, ceil(elems / chunk) in a row */             \
+    X(void, dropout_apply,                                                                         \
+      (const struct tdbg_dropout *dropout, int64_t elems, int64_t lo, int64_t hi, const float *x,  \
+       float *y))                                                                                  \
     X(void, vector_add, (int64_t n, float *dst, const float *src))                                 \
     X(void, vector_sum, (int64_t n, const float *x, const float *x2, float *y))                    \
     X(void, vector_divide, (int64_t n, const float *src, float divisor, float *dst))               \
@@ -176,7 +194,12 @@
        struct tdbg_digest_part *out))                                                              \
     /* the strict functions over arrays; y may be x */                                             \
     X(void, math_exp, (int64_t n, const float *x, float *y))                                       \
-    X(void, math_log, (int64_t n, const float *x, float *y))
+    X(void, math_log, (int64_t n, const float *x, float *y))                                       \
+    X(void, math_log1p, (int64_t n, const float *x, float *y))                                     \
+    X(void, math_softplus, (int64_t n, const float *x, float *y))                                  \
+    X(void, math_erf, (int64_t n, const float *x, float *y))                                       \
+    X(void, math_sin, (int64_t n, const float *x, float *y))                                       \
+    X(void, math_cos, (int64_t n, const float *x, float *y))
 
 struct tdbg_isa_table {
 #define TDBG_KERNEL_SLOT(result, name, arguments) result(*name) arguments;
