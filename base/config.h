@@ -56,6 +56,7 @@ enum tdbg_option_type {
     TDBG_OPT_LIST,        /* list of groups: items are checked by the key's owner */
     TDBG_OPT_GROUP,       /* group whose keys are checked by the key's owner */
     TDBG_OPT_INT_OR_SIZE, /* integer within the range, or a string like "256MiB" */
+    TDBG_OPT_INT_OR_PAIR, /* integer, or list of two integers: of height and width */
 };
 
 enum { TDBG_OPT_REQUIRED = 1, TDBG_OPT_ABOVE_MIN = 2 /* value > min instead of >= */ };
@@ -139,6 +140,9 @@ int64_t tdbg_cfg_int(const struct tdbg_cfg_node *group, const char *key);
 double tdbg_cfg_float(const struct tdbg_cfg_node *group, const char *key);
 bool tdbg_cfg_bool(const struct tdbg_cfg_node *group, const char *key);
 const char *tdbg_cfg_string(const struct tdbg_cfg_node *group, const char *key);
+
+/* A TDBG_OPT_INT_OR_PAIR: a single integer stands for both. A missing key leaves pair as it is. */
+void tdbg_cfg_pair(const struct tdbg_cfg_node *group, const char *key, int64_t pair[2]);
 
 /* A TDBG_OPT_PATH made absolute or relative to the working folder. Caller frees with free(). */
 char *tdbg_cfg_path(const struct tdbg_config *config, const struct tdbg_cfg_node *group,

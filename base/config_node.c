@@ -96,6 +96,16 @@ int64_t tdbg_cfg_int(const struct tdbg_cfg_node *group, const char *key)
     return checked(group, key, TDBG_CFG_INT)->i;
 }
 
+void tdbg_cfg_pair(const struct tdbg_cfg_node *group, const char *key, int64_t pair[2])
+{
+    const struct tdbg_cfg_node *node = tdbg_cfg_find(group, key);
+    if (!node)
+        return;
+    bool is_list = node->type == TDBG_CFG_LIST;
+    for (int i = 0; i < 2; i++)
+        pair[i] = is_list ? node->child[i]->i : node->i;
+}
+
 double tdbg_cfg_float(const struct tdbg_cfg_node *group, const char *key)
 {
     return checked(group, key, TDBG_CFG_FLOAT)->f;

@@ -121,7 +121,7 @@ static bool is_list_type(enum tdbg_option_type type)
 static bool is_number_type(enum tdbg_option_type type)
 {
     return type == TDBG_OPT_INT || type == TDBG_OPT_FLOAT || type == TDBG_OPT_INTS ||
-           type == TDBG_OPT_FLOATS || type == TDBG_OPT_INT_OR_SIZE;
+           type == TDBG_OPT_FLOATS || type == TDBG_OPT_INT_OR_SIZE || type == TDBG_OPT_INT_OR_PAIR;
 }
 
 /* The likely slip behind a value of the wrong type, or NULL. */
@@ -140,7 +140,8 @@ static const char *type_hint(const struct check *c, const struct tdbg_cfg_node *
     if (type == TDBG_OPT_BOOL && (is_number || node->type == TDBG_CFG_STRING))
         return "write true or false, without quotes";
     if (node->type == TDBG_CFG_FLOAT && node->f == trunc(node->f) && fabs(node->f) < 1e15 &&
-        (type == TDBG_OPT_INT || type == TDBG_OPT_INTS || type == TDBG_OPT_INT_OR_SIZE))
+        (type == TDBG_OPT_INT || type == TDBG_OPT_INTS || type == TDBG_OPT_INT_OR_SIZE ||
+         type == TDBG_OPT_INT_OR_PAIR))
         return tdbg_arena_printf(arena, "write %.0f, without the point", node->f);
     if (is_list_type(type) && node->type != TDBG_CFG_GROUP && node->type != TDBG_CFG_LIST)
         return "write a list with one item: [ ... ]";
@@ -282,14 +283,19 @@ static bool check_scalar(const struct check *c, const struct tdbg_cfg_node *node
 static bool check_value(const struct check *c, const struct tdbg_cfg_node *node,
                         const struct tdbg_option *o, const char *path)
 {
+    const bool is_pair = o->type == TDBG_OPT_INT_OR_PAIR;
+    const bool is_list = is_list_type(o->type) || is_pair || o->type == TDBG_OPT_PATHS;
     const bool one_path = o->type == TDBG_OPT_PATHS && node->type != TDBG_CFG_LIST;
-    if (one_path || !(is_list_type(o->type) || o->type == TDBG_OPT_PATHS))
+    if (is_pair && node->type == TDBG_CFG_INT)
+        return check_scalar(c, node, o, TDBG_OPT_INT, path);
+    if (one_path || !is_list)
         return check_scalar(c, node, o, o->type, path);
-    if (node->type != TDBG_CFG_LIST || (o->type == TDBG_OPT_PATHS && node->n_child == 0))
+    if (node->type != TDBG_CFG_LIST || (is_pair && node->n_child != 2) ||
+        (o->type == TDBG_OPT_PATHS && node->n_child == 0))
         return wrong_type(c, node, o, o->type, path);
-    enum tdbg_option_type item_type = o->type == TDBG_OPT_FLOATS ? TDBG_OPT_FLOAT
-                                      : o->type == TDBG_OPT_INTS ? TDBG_OPT_INT
-                                                                 : TDBG_OPT_STRING;
+    enum tdbg_option_type item_type = o->type == TDBG_OPT_FLOATS            ? TDBG_OPT_FLOAT
+                                      : o->type == TDBG_OPT_INTS || is_pair ? TDBG_OPT_INT
+                                                                            : TDBG_OPT_STRING;
     bool all_fit = true;
     for (int i = 0; i < node->n_child; i++) {
         struct tdbg_strbuf item_path = {0};

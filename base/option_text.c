@@ -21,6 +21,7 @@ static const struct {
     [TDBG_OPT_GLOBS] = {"list of patterns", "a list of strings"},
     [TDBG_OPT_LIST] = {"list", "a list ( ... )"},
     [TDBG_OPT_GROUP] = {"group", "a group { ... }"},
+    [TDBG_OPT_INT_OR_PAIR] = {"integer or pair", "an integer or a pair [height, width]"},
     [TDBG_OPT_INT_OR_SIZE] = {"integer or size", "an integer or a size like \"256MiB\""},
 };
 

@@ -9,17 +9,21 @@
 
 #include "base/digest.h"
 #include "base/status.h"
+#include "kernels/activation.h"
 #include "kernels/adadelta.h"
 #include "kernels/adagrad.h"
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/batch_norm.h"
+#include "kernels/conv2d.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dropout.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
 #include "kernels/lion.h"
 #include "kernels/pointwise_loss.h"
+#include "kernels/pool2d.h"
 #include "kernels/position.h"
 #include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
@@ -56,6 +60,27 @@ struct tdbg_backend {
     void (*reduce_sum)(void *context, int64_t n, const float *x, float *out, float *scratch);
     void (*relu_forward)(void *context, int64_t n, const float *x, float *y);
     void (*relu_backward)(void *context, int64_t n, const float *y, const float *dy, float *dx);
+    size_t (*conv2d_workspace_bytes)(void *context, const struct tdbg_conv2d *conv);
+    void (*conv2d_forward)(void *context, const struct tdbg_conv2d *conv, const float *x,
+                           const float *weight, const float *bias, float *y, void *workspace);
+    void (*conv2d_backward_input)(void *context, const struct tdbg_conv2d *conv, const float *dy,
+                                  const float *weight, float *dx, void *workspace);
+    void (*conv2d_backward_weight)(void *context, const struct tdbg_conv2d *conv, const float *x,
+                                   const float *dy, float *dweight, void *workspace);
+    void (*conv2d_backward_bias)(void *context, const struct tdbg_conv2d *conv, const float *dy,
+                                 float *dbias);
+    void (*max_pool2d_forward)(void *context, const struct tdbg_pool2d *pool, const float *x,
+                               float *y, int32_t *index);
+    void (*max_pool2d_backward)(void *context, const struct tdbg_pool2d *pool, const int32_t *index,
+                                const float *dy, float *dx);
+    void (*avg_pool2d_forward)(void *context, const struct tdbg_pool2d *pool, const float *x,
+                               float *y);
+    void (*avg_pool2d_backward)(void *context, const struct tdbg_pool2d *pool, const float *dy,
+                                float *dx);
+    void (*global_avg_pool_forward)(void *context, int64_t planes, int64_t elems, const float *x,
+                                    float *y);
+    void (*global_avg_pool_backward)(void *context, int64_t planes, int64_t elems, const float *dy,
+                                     float *dx);
     /* Tables of positions (rotary->cos and sin too) are the host's, and stay. */
     void (*position_add)(void *context, int64_t rows, int64_t n, const float *x, const float *table,
                          float *y);
@@ -81,6 +106,15 @@ struct tdbg_backend {
     void (*attention_context_backward)(void *context, const struct tdbg_attention *attention,
                                        const float *probs, const float *qkv, const float *dcontext,
                                        float *dprobs, float *dqkv, void *workspace);
+    void (*activation_forward)(void *context, enum tdbg_activation kind, int64_t n, const float *x,
+                               float *y);
+    void (*activation_backward)(void *context, enum tdbg_activation kind, int64_t n,
+                                const float *at, const float *dy, float *dx);
+    void (*softmax_forward)(void *context, int64_t rows, int64_t cols, const float *x, float *y);
+    void (*softmax_backward)(void *context, int64_t rows, int64_t cols, const float *y,
+                             const float *dy, float *dx);
+    void (*dropout_apply)(void *context, const struct tdbg_dropout *dropout, int64_t rows,
+                          int64_t elems, const float *x, float *y);
     void (*cross_entropy_forward)(void *context, int64_t rows, int64_t classes, const float *logits,
                                   const int32_t *targets, int32_t ignore_index, float *loss);
     void (*cross_entropy_backward)(void *context, int64_t rows, int64_t classes,

@@ -12,6 +12,7 @@
 #include "kernels/parallel.h"
 #include "kernels/reduce.h"
 #include "kernels/relu.h"
+#include "kernels/softmax.h"
 #include "kernels/transform.h"
 #include "kernels/vector.h"
 
@@ -126,6 +127,73 @@ static void cpu_relu_backward(void *context, int64_t n, const float *y, const fl
     tdbg_relu_backward(cpu_of(context), n, y, dy, dx);
 }
 
+static size_t cpu_conv2d_workspace_bytes(void *context, const struct tdbg_conv2d *conv)
+{
+    return tdbg_conv2d_workspace_bytes(cpu_of(context), conv);
+}
+
+static void cpu_conv2d_forward(void *context, const struct tdbg_conv2d *conv, const float *x,
+                               const float *weight, const float *bias, float *y, void *workspace)
+{
+    tdbg_conv2d_forward(cpu_of(context), conv, x, weight, bias, y, workspace);
+}
+
+static void cpu_conv2d_backward_input(void *context, const struct tdbg_conv2d *conv,
+                                      const float *dy, const float *weight, float *dx,
+                                      void *workspace)
+{
+    tdbg_conv2d_backward_input(cpu_of(context), conv, dy, weight, dx, workspace);
+}
+
+static void cpu_conv2d_backward_weight(void *context, const struct tdbg_conv2d *conv,
+                                       const float *x, const float *dy, float *dweight,
+                                       void *workspace)
+{
+    tdbg_conv2d_backward_weight(cpu_of(context), conv, x, dy, dweight, workspace);
+}
+
+static void cpu_conv2d_backward_bias(void *context, const struct tdbg_conv2d *conv, const float *dy,
+                                     float *dbias)
+{
+    tdbg_conv2d_backward_bias(cpu_of(context), conv, dy, dbias);
+}
+
+static void cpu_max_pool2d_forward(void *context, const struct tdbg_pool2d *pool, const float *x,
+                                   float *y, int32_t *index)
+{
+    tdbg_max_pool2d_forward(cpu_of(context), pool, x, y, index);
+}
+
+static void cpu_max_pool2d_backward(void *context, const struct tdbg_pool2d *pool,
+                                    const int32_t *index, const float *dy, float *dx)
+{
+    tdbg_max_pool2d_backward(cpu_of(context), pool, index, dy, dx);
+}
+
+static void cpu_avg_pool2d_forward(void *context, const struct tdbg_pool2d *pool, const float *x,
+                                   float *y)
+{
+    tdbg_avg_pool2d_forward(cpu_of(context), pool, x, y);
+}
+
+static void cpu_avg_pool2d_backward(void *context, const struct tdbg_pool2d *pool, const float *dy,
+                                    float *dx)
+{
+    tdbg_avg_pool2d_backward(cpu_of(context), pool, dy, dx);
+}
+
+static void cpu_global_avg_pool_forward(void *context, int64_t planes, int64_t elems,
+                                        const float *x, float *y)
+{
+    tdbg_global_avg_pool_forward(cpu_of(context), planes, elems, x, y);
+}
+
+static void cpu_global_avg_pool_backward(void *context, int64_t planes, int64_t elems,
+                                         const float *dy, float *dx)
+{
+    tdbg_global_avg_pool_backward(cpu_of(context), planes, elems, dy, dx);
+}
+
 static void cpu_position_add(void *context, int64_t rows, int64_t n, const float *x,
                              const float *table, float *y)
 {
@@ -199,6 +267,35 @@ static void cpu_attention_context_backward(void *context, const struct tdbg_atte
 {
     tdbg_attention_context_backward(cpu_of(context), attention, probs, qkv, dcontext, dprobs, dqkv,
                                     workspace);
+}
+
+static void cpu_activation_forward(void *context, enum tdbg_activation kind, int64_t n,
+                                   const float *x, float *y)
+{
+    tdbg_activation_forward(cpu_of(context), kind, n, x, y);
+}
+
+static void cpu_activation_backward(void *context, enum tdbg_activation kind, int64_t n,
+                                    const float *at, const float *dy, float *dx)
+{
+    tdbg_activation_backward(cpu_of(context), kind, n, at, dy, dx);
+}
+
+static void cpu_softmax_forward(void *context, int64_t rows, int64_t cols, const float *x, float *y)
+{
+    tdbg_softmax_forward(cpu_of(context), rows, cols, x, y);
+}
+
+static void cpu_softmax_backward(void *context, int64_t rows, int64_t cols, const float *y,
+                                 const float *dy, float *dx)
+{
+    tdbg_softmax_backward(cpu_of(context), rows, cols, y, dy, dx);
+}
+
+static void cpu_dropout_apply(void *context, const struct tdbg_dropout *dropout, int64_t rows,
+                              int64_t elems, const float *x, float *y)
+{
+    tdbg_dropout_apply(cpu_of(context), dropout, rows, elems, x, y);
 }
 
 static void cpu_cross_entropy_forward(void *context, int64_t rows, int64_t classes,
@@ -459,6 +556,17 @@ static const struct tdbg_backend cpu_table = {
     .reduce_sum = cpu_reduce_sum,
     .relu_forward = cpu_relu_forward,
     .relu_backward = cpu_relu_backward,
+    .conv2d_workspace_bytes = cpu_conv2d_workspace_bytes,
+    .conv2d_forward = cpu_conv2d_forward,
+    .conv2d_backward_input = cpu_conv2d_backward_input,
+    .conv2d_backward_weight = cpu_conv2d_backward_weight,
+    .conv2d_backward_bias = cpu_conv2d_backward_bias,
+    .max_pool2d_forward = cpu_max_pool2d_forward,
+    .max_pool2d_backward = cpu_max_pool2d_backward,
+    .avg_pool2d_forward = cpu_avg_pool2d_forward,
+    .avg_pool2d_backward = cpu_avg_pool2d_backward,
+    .global_avg_pool_forward = cpu_global_avg_pool_forward,
+    .global_avg_pool_backward = cpu_global_avg_pool_backward,
     .position_add = cpu_position_add,
     .position_rotate = cpu_position_rotate,
     .embedding_workspace_bytes = cpu_embedding_workspace_bytes,
@@ -471,6 +579,11 @@ static const struct tdbg_backend cpu_table = {
     .attention_softmax_backward = cpu_attention_softmax_backward,
     .attention_context = cpu_attention_context,
     .attention_context_backward = cpu_attention_context_backward,
+    .activation_forward = cpu_activation_forward,
+    .activation_backward = cpu_activation_backward,
+    .softmax_forward = cpu_softmax_forward,
+    .softmax_backward = cpu_softmax_backward,
+    .dropout_apply = cpu_dropout_apply,
     .cross_entropy_forward = cpu_cross_entropy_forward,
     .cross_entropy_backward = cpu_cross_entropy_backward,
     .count_correct = cpu_count_correct,

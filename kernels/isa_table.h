@@ -21,10 +21,13 @@
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/batch_norm.h"
+#include "kernels/conv2d_isa.h"
 #include "kernels/cpu.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dropout.h"
 #include "kernels/embedding.h"
 #include "kernels/lion.h"
+#include "kernels/pool2d.h"
 #include "kernels/position.h"
 #include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
@@ -35,6 +38,23 @@
 #define TDBG_KERNEL_LIST(X)                                                                        \
     X(void, relu_forward, (int64_t n, const float *x, float *y))                                   \
     X(void, relu_backward, (int64_t n, const float *y, const float *dy, float *dx))                \
+    X(void, gelu_erf_forward, (int64_t n, const float *x, float *y))                               \
+    X(void, gelu_erf_backward, (int64_t n, const float *x, const float *dy, float *dx))            \
+    X(void, gelu_tanh_forward, (int64_t n, const float *x, float *y))                              \
+    X(void, gelu_tanh_backward, (int64_t n, const float *x, const float *dy, float *dx))           \
+    X(void, silu_forward, (int64_t n, const float *x, float *y))                                   \
+    X(void, silu_backward, (int64_t n, const float *x, const float *dy, float *dx))                \
+    X(void, tanh_forward, (int64_t n, const float *x, float *y))                                   \
+    X(void, tanh_backward, (int64_t n, const float *y, const float *dy, float *dx))                \
+    X(void, sigmoid_forward, (int64_t n, const float *x, float *y))                                \
+    X(void, sigmoid_backward, (int64_t n, const float *y, const float *dy, float *dx))             \
+    X(void, softmax_forward, (int64_t rows, int64_t cols, const float *x, float *y))               \
+    X(void, softmax_backward,                                                                      \
+      (int64_t rows, int64_t cols, const float *y, const float *dy, float *dx))                    \
+    /* chunks lo..hi-1 of TDBG_DROPOUT_CHUNK elements, ceil(elems / chunk) in a row */             \
+    X(void, dropout_apply,                                                                         \
+      (const struct tdbg_dropout *dropout, int64_t elems, int64_t lo, int64_t hi, const float *x,  \
+       float *y))                                                                                  \
     X(void, vector_add, (int64_t n, float *dst, const float *src))                                 \
     X(void, vector_sum, (int64_t n, const float *x, const float *x2, float *y))                    \
     X(void, vector_divide, (int64_t n, const float *src, float divisor, float *dst))               \
@@ -85,6 +105,29 @@
     X(void, cross_entropy_backward,                                                                \
       (int64_t rows, int64_t classes, const float *logits, const int32_t *targets,                 \
        int32_t ignore_index, float *dlogits))                                                      \
+    X(void, conv_gather, (const struct tdbg_conv_gather *gather))                                  \
+    X(void, conv_copy, (const struct tdbg_conv_copy *copy))                                        \
+    X(void, conv_direct, (const struct tdbg_conv_direct *direct))                                  \
+    X(void, conv_lanes, (const struct tdbg_conv_lanes *lanes))                                     \
+    /* out[c] = sum over x[:][c][:], x (samples, planes, elems), for c in lo..hi-1 */              \
+    X(void, conv_sum_planes,                                                                       \
+      (int64_t samples, int64_t planes, int64_t elems, int64_t lo, int64_t hi, const float *x,     \
+       float *out))                                                                                \
+    /* planes lo..hi-1 */                                                                          \
+    X(void, max_pool2d_forward,                                                                    \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const float *x, float *y,           \
+       int32_t *index))                                                                            \
+    X(void, max_pool2d_backward,                                                                   \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const int32_t *index,               \
+       const float *dy, float *dx))                                                                \
+    X(void, avg_pool2d_forward,                                                                    \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const float *x, float *y))          \
+    X(void, avg_pool2d_backward,                                                                   \
+      (const struct tdbg_pool2d *pool, int64_t lo, int64_t hi, const float *dy, float *dx))        \
+    X(void, global_avg_pool_forward,                                                               \
+      (int64_t elems, int64_t lo, int64_t hi, const float *x, float *y))                           \
+    X(void, global_avg_pool_backward,                                                              \
+      (int64_t elems, int64_t lo, int64_t hi, const float *dy, float *dx))                         \
     X(void, cross_entropy_weighted_forward,                                                        \
       (const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes, const float *logits,   \
        const int32_t *targets, int32_t ignore_index, float *loss))                                 \
@@ -114,7 +157,7 @@
        float *square_avg, float *buffer, float *grad_avg))                                         \
     X(void, lion_step,                                                                             \
       (int64_t n, const struct tdbg_lion *lion, const float *grad, float *param, float *exp_avg))  \
-    /* units lo..hi-1 of batch_norm_blocks.h */                                                    \
+    /* units or, without sums, strips lo..hi-1 of batch_norm_blocks.h */                           \
     X(void, batch_norm_blocks,                                                                     \
       (const struct tdbg_batch_norm *norm, int64_t lo, int64_t hi, const float *x, float *parts))  \
     X(void, batch_norm_apply,                                                                      \
@@ -151,7 +194,12 @@
        struct tdbg_digest_part *out))                                                              \
     /* the strict functions over arrays; y may be x */                                             \
     X(void, math_exp, (int64_t n, const float *x, float *y))                                       \
-    X(void, math_log, (int64_t n, const float *x, float *y))
+    X(void, math_log, (int64_t n, const float *x, float *y))                                       \
+    X(void, math_log1p, (int64_t n, const float *x, float *y))                                     \
+    X(void, math_softplus, (int64_t n, const float *x, float *y))                                  \
+    X(void, math_erf, (int64_t n, const float *x, float *y))                                       \
+    X(void, math_sin, (int64_t n, const float *x, float *y))                                       \
+    X(void, math_cos, (int64_t n, const float *x, float *y))
 
 struct tdbg_isa_table {
 #define TDBG_KERNEL_SLOT(result, name, arguments) result(*name) arguments;

@@ -99,7 +99,7 @@ TDBG_HOST_DEVICE static inline float tdbg_strict_expf(float x)
     float p = tdbg_strict_exp_parts(c, &exponent);
 
     /* 2^n in two factors, both normal: the second product alone may round (to a denormal). */
-    int32_t half = (exponent + 1024) / 2 - 512;
+    int32_t half = (int32_t)((uint32_t)(exponent + 1024) / 2) - 512;
     float scale1 = tdbg_strict_float((uint32_t)(half + 127) << 23);
     float scale2 = tdbg_strict_float((uint32_t)(exponent - half + 127) << 23);
     float y = TDBG_STRICT_MUL(TDBG_STRICT_MUL(p, scale1), scale2);

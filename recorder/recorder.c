@@ -154,29 +154,6 @@ static enum tdbg_status begin_step(void *self, int64_t step, struct tdbg_err *er
     return TDBG_OK;
 }
 
-/* Where the values are handed over as well, or those of a site with the same bits, the writer
- * computes digest and statistics: that is cheaper here, where the training waits. */
-static enum tdbg_status take_digest(struct tdbg_recorder *r, int32_t site, bool has_values,
-                                    const struct tdbg_handle *handle, struct tdbg_err *err)
-{
-    const bool is_same = handle->same_as >= 0 &&
-                         r->plans[handle->same_as].digest_every == r->plans[site].digest_every;
-    if (is_same && tdbg_stream_leave_digest(r->stream, site, handle->same_as))
-        return TDBG_OK;
-    if (is_same) {
-        r->digests[site] = r->digests[handle->same_as];
-        r->stats[site] = r->stats[handle->same_as];
-    } else if (has_values && tdbg_stream_leave_digest(r->stream, site, site)) {
-        return TDBG_OK;
-    } else {
-        enum tdbg_status st = tdbg_handle_digest(handle, &r->digests[site], &r->stats[site], err);
-        if (st != TDBG_OK)
-            return st;
-    }
-    tdbg_stream_put_digest(r->stream, site, r->digests[site], &r->stats[site]);
-    return TDBG_OK;
-}
-
 /* Copies a tensor, piece by piece, straight into the queue. */
 static enum tdbg_status put_value(struct tdbg_recorder *r, int32_t id, bool keyframe,
                                   const struct tdbg_handle *handle, struct tdbg_err *err)
@@ -196,6 +173,36 @@ out:
     return st;
 }
 
+enum { WORTH_COPYING_BYTES = 64 << 10 }; /* smaller ones cost as much as a message does */
+
+/* Digest and statistics of a tensor. The writer computes them where it gets the values anyway, and
+ * of other large tensors when it has time: to copy one costs the training less than to read it with
+ * so much arithmetic. */
+static enum tdbg_status take_digest(struct tdbg_recorder *r, int32_t site, bool has_values,
+                                    const struct tdbg_handle *handle, struct tdbg_err *err)
+{
+    const bool is_same = handle->same_as >= 0 &&
+                         r->plans[handle->same_as].digest_every == r->plans[site].digest_every;
+    const bool is_large =
+        handle->elems * (int64_t)tdbg_dtype_bytes(handle->dtype) >= WORTH_COPYING_BYTES;
+    if (is_same && tdbg_stream_share_digest(r->stream, site, handle->same_as))
+        return TDBG_OK;
+    if (is_same) {
+        r->digests[site] = r->digests[handle->same_as];
+        r->stats[site] = r->stats[handle->same_as];
+    } else if (has_values && tdbg_stream_leave_digest(r->stream, site, true)) {
+        return TDBG_OK;
+    } else if (is_large && tdbg_stream_leave_digest(r->stream, site, false)) {
+        return put_value(r, site, false, handle, err);
+    } else {
+        enum tdbg_status st = tdbg_handle_digest(handle, &r->digests[site], &r->stats[site], err);
+        if (st != TDBG_OK)
+            return st;
+    }
+    tdbg_stream_put_digest(r->stream, site, r->digests[site], &r->stats[site]);
+    return TDBG_OK;
+}
+
 static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct tdbg_handle *handle,
                              struct tdbg_err *err)
 {
@@ -207,7 +214,7 @@ static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct 
     const bool keyframe = p->store == TDBG_STORE_KEYFRAME;
     const bool due = (keyframe || is_stored_by_step(p)) && step % p->value_every == 0;
     TDBG_TRY(take_digest(r, id, due && !keyframe, handle, err));
-    if (due)
+    if (due && r->open)
         TDBG_TRY(put_value(r, id, keyframe, handle, err));
 out:
     return st;

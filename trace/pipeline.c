@@ -95,10 +95,13 @@ static void admit(struct pipeline *p, const struct tdbg_ring_taken *taken, uint6
     const struct tdbg_ring_message *m = &taken->head;
     const void *data = taken->data;
     struct tdbg_encode_job *job = tdbg_workers_next(p->workers);
+    job->has_chunk = true;
     job->n_elems = -1;
     if (m->kind == TDBG_STREAM_VALUES) {
-        e->has_job = tdbg_trace_writer_cut_value(p->writer, &p->ahead, m->id, m->first, m->count,
-                                                 m->total, data, &job->chunk);
+        job->has_chunk = !(m->flags & TDBG_STREAM_UNSTORED) &&
+                         tdbg_trace_writer_cut_value(p->writer, &p->ahead, m->id, m->first,
+                                                     m->count, m->total, data, &job->chunk);
+        e->has_job = job->has_chunk || (m->flags & TDBG_STREAM_UNSTORED && m->count == m->total);
         if (is_left(m) && m->count == m->total) {
             job->data = data;
             job->dtype = p->spec->sites[m->id].dtype;
@@ -219,8 +222,8 @@ static enum tdbg_status write_step(struct pipeline *p, const struct tdbg_ring_ta
     return tdbg_trace_writer_commit_step(p->writer, &row, err);
 }
 
-static enum tdbg_status write_chunk(struct pipeline *p, const struct tdbg_ring_taken *taken,
-                                    struct tdbg_err *err)
+static enum tdbg_status write_job(struct pipeline *p, const struct tdbg_ring_taken *taken,
+                                  struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_ring_message *m = &taken->head;
@@ -232,7 +235,7 @@ static enum tdbg_status write_chunk(struct pipeline *p, const struct tdbg_ring_t
     st = job->err.status;
     if (st != TDBG_OK)
         tdbg_err_set(err, st, job->err.file, job->err.line, "%s", job->err.message);
-    else
+    else if (job->has_chunk)
         st = tdbg_trace_writer_put_chunk(p->writer, &job->chunk, keyframe ? m->id : -1,
                                          m->first + m->count == m->total, err);
     tdbg_err_clear(&job->err);
@@ -246,6 +249,8 @@ static enum tdbg_status write_whole(struct pipeline *p, const struct tdbg_ring_t
     const struct tdbg_ring_message *m = &taken->head;
     if (is_left(m))
         digest_values(p, taken, NULL);
+    if (m->flags & TDBG_STREAM_UNSTORED)
+        return TDBG_OK;
     const void *data = m->total > 0 ? assemble(p, taken, err) : taken->data;
     if (!data)
         return err->status;
@@ -273,7 +278,7 @@ static enum tdbg_status write_front(struct pipeline *p, struct tdbg_err *err)
     const struct tdbg_ring_message *m = &e->message.head;
     enum tdbg_status st = TDBG_OK;
     if (e->has_job)
-        st = write_chunk(p, &e->message, err);
+        st = write_job(p, &e->message, err);
     else if (m->kind == TDBG_STREAM_VALUES || m->kind == TDBG_STREAM_KEYFRAME)
         st = write_whole(p, &e->message, err);
     else if (m->kind == TDBG_STREAM_SAMPLES)

@@ -26,8 +26,8 @@ enum tdbg_stream_kind {
 };
 enum { TDBG_PIECE_BYTES = 4 << 20 };
 
-/* Flag of values: digest and statistics are to be computed here. */
-enum { TDBG_STREAM_DIGEST = 1 };
+/* Flags of values: digest and statistics are to be computed here; that is all that they are for. */
+enum { TDBG_STREAM_DIGEST = 1, TDBG_STREAM_UNSTORED = 2 };
 
 struct tdbg_pipeline_options {
     int workers;     /* threads that compress besides this one; >= 0 */

@@ -138,6 +138,16 @@ enum tdbg_status tdbg_ring_reserve(struct tdbg_ring *r, size_t bytes, bool wait,
     return TDBG_OK;
 }
 
+uint64_t tdbg_ring_used_bytes(const struct tdbg_ring *r)
+{
+    return r->put - atomic_load_explicit(&r->shared->freed, memory_order_relaxed);
+}
+
+uint64_t tdbg_ring_room_bytes(const struct tdbg_ring *r)
+{
+    return r->room_bytes;
+}
+
 void *tdbg_ring_data(struct tdbg_ring_message *message)
 {
     return message + 1;

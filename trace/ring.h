@@ -44,6 +44,9 @@ void tdbg_ring_destroy(struct tdbg_ring *ring); /* NULL is fine */
  * takes any more. The message is seen by the other side after _publish; only one is open. */
 enum tdbg_status tdbg_ring_reserve(struct tdbg_ring *ring, size_t bytes, bool wait,
                                    struct tdbg_ring_message **out);
+/* Bytes that are put and not freed yet, and the room for them. */
+uint64_t tdbg_ring_used_bytes(const struct tdbg_ring *ring);
+uint64_t tdbg_ring_room_bytes(const struct tdbg_ring *ring);
 void *tdbg_ring_data(struct tdbg_ring_message *message);
 void tdbg_ring_publish(struct tdbg_ring *ring);
 

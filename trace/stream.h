@@ -38,12 +38,15 @@ enum tdbg_status tdbg_stream_open(struct tdbg_stream *stream, const char *path, 
 void tdbg_stream_put_digest(struct tdbg_stream *stream, int32_t site, uint64_t digest,
                             const struct tdbg_stats *stats);
 
-/* Instead: the other side computes digest and statistics of the site, from values that it gets in
- * this step: those of the site itself (from = site), which then have to be put after this call and
- * before the step is committed, or those of a site with the same bits of which this was said in
- * this step. Where gradients are left so, grad_norm of the step is computed there as well
- * (tdbg_stats_grad_norm()). false: not possible, the caller has to compute them. */
-bool tdbg_stream_leave_digest(struct tdbg_stream *stream, int32_t site, int32_t from);
+/* Instead: the other side computes digest and statistics of the site. Its values have to be put
+ * after this call and before the step is committed; stored = false: only for this purpose, which is
+ * cheaper than to compute here as long as the other side has little to do. Where gradients are left
+ * so, grad_norm of the step is computed there as well (tdbg_stats_grad_norm()). false: not possible
+ * or not worth it, and the caller has to compute them. */
+bool tdbg_stream_leave_digest(struct tdbg_stream *stream, int32_t site, bool stored);
+
+/* The same bits as a site that was left in this step; false: it was not. */
+bool tdbg_stream_share_digest(struct tdbg_stream *stream, int32_t site, int32_t with);
 
 /* The next piece of a value: *room is where its elements *first .. *first + *count - 1 are to be
  * put before the next call; starts with *first = *count = 0. *room = NULL: there is no further

@@ -32,7 +32,8 @@ static void encode_next(struct tdbg_workers *w, struct tdbg_chunk_io *io)
     struct tdbg_encode_job *job = job_at(w, w->begun++);
     job->state = TDBG_JOB_RUNNING;
     pthread_mutex_unlock(&w->lock);
-    tdbg_chunk_encode(&job->chunk, io, &job->err);
+    if (job->has_chunk)
+        tdbg_chunk_encode(&job->chunk, io, &job->err);
     if (job->n_elems >= 0)
         tdbg_digest_with_stats(job->data, job->dtype, job->n_elems, &job->digest, &job->stats);
     pthread_mutex_lock(&w->lock);

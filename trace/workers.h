@@ -9,6 +9,7 @@ enum tdbg_job_state { TDBG_JOB_WAITING, TDBG_JOB_RUNNING, TDBG_JOB_DONE };
 
 struct tdbg_encode_job {
     struct tdbg_chunk_job chunk;
+    bool has_chunk;
     /* n_elems >= 0: digest and statistics of so many elements at `data` are wanted too */
     const void *data;
     enum tdbg_dtype dtype;

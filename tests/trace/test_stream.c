@@ -93,9 +93,11 @@ static enum tdbg_status put_step(struct tdbg_stream *s, int64_t step, struct tdb
         maker_values(&maker, i, step, data_a, &n);
         const bool has_values =
             maker_is_stored_by_step(&maker.plans[i]) && step % maker.plans[i].value_every == 0;
-        if (!tdbg_chain_due(site, &maker.plans[i], step, row.evaluated)) {
-            /* nothing is recorded of it */
-        } else if (!leaves || !has_values || !tdbg_stream_leave_digest(s, i, i)) {
+        const bool due = tdbg_chain_due(site, &maker.plans[i], step, row.evaluated);
+        const bool left = due && leaves && tdbg_stream_leave_digest(s, i, has_values);
+        if (left && !has_values)
+            TDBG_TRY(tdbg_stream_put_values(s, i, data_a, n, err));
+        if (due && !left) {
             tdbg_stats_reference(data_a, site->dtype, n, &stats);
             tdbg_stream_put_digest(s, i, tdbg_digest_reference(data_a, site->dtype, n), &stats);
         }
@@ -191,21 +193,48 @@ static void test_same_as_writer(void **state)
         for (size_t w = 0; w < sizeof wishes / sizeof *wishes; w++) {
             make(seed, wishes[w]);
             maker_write(&maker, plain);
-            for (int thread = 0; thread < 4; thread++) {
-                leaves = thread >= 2;
+            for (int thread = 0; thread < 2; thread++) {
                 for (int workers = 0; workers <= 3; workers += 3) {
+                    leaves = (thread + workers + (int)seed) % 2 == 0; /* by turns */
                     struct tdbg_err err = {0};
-                    struct tdbg_stream *s =
-                        open_stream((struct tdbg_stream_options){.thread = thread % 2,
-                                                                 .workers = workers,
-                                                                 .queue_bytes = 1,
-                                                                 .announce_fd = -1});
+                    struct tdbg_stream *s = open_stream((struct tdbg_stream_options){
+                        .thread = thread, .workers = workers, .queue_bytes = 1, .announce_fd = -1});
                     put_all(s);
                     check(tdbg_stream_close(s, &err), &err);
                     assert_int_equal(compare(maker.n_steps), 0);
                 }
             }
         }
+    }
+}
+
+/* The gradient norm comes from where the statistics are. (All of it fits into a quarter of the
+ * queue, so that nothing is refused because the other side is busy.) */
+static void test_left_grad_norm(void **state)
+{
+    (void)state;
+    enum { STEPS = 12 };
+    struct tdbg_err err = {0};
+    static struct tdbg_stats stats[MAKER_MAX_SITES];
+    leaves = true;
+    make(4, (struct maker_wish){.lanes = 1, .accumulate = 1, .steps = STEPS});
+    maker_write(&maker, plain);
+    for (int thread = 0; thread < 2; thread++) {
+        struct tdbg_stream *s = open_stream((struct tdbg_stream_options){
+            .thread = thread, .workers = 1, .queue_bytes = 1, .announce_fd = -1});
+        put_all(s);
+        assert_false(tdbg_stream_share_digest(s, 1, 0)); /* nothing was left yet in this step */
+        check(tdbg_stream_close(s, &err), &err);
+        assert_int_equal(compare(STEPS), 0);
+        struct tdbg_trace *t = open_trace(path);
+        for (int64_t i = 0; i < STEPS; i++) {
+            struct tdbg_step_row row;
+            check(tdbg_trace_read_steps(t, maker.first_step + i, 1, &row, &err), &err);
+            check(tdbg_trace_read_step_stats(t, maker.first_step + i, stats, &err), &err);
+            const double norm = tdbg_stats_grad_norm(maker.sites, maker.spec.n_sites, stats);
+            assert_true(row.grad_norm == norm || (isnan(norm) && isnan(row.grad_norm)));
+        }
+        tdbg_trace_close(t);
     }
 }
 
@@ -425,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_same_as_writer), cmocka_unit_test(test_drop),
         cmocka_unit_test(test_writer_dies),    cmocka_unit_test(test_file_is_full),
         cmocka_unit_test(test_program_dies),   cmocka_unit_test(test_announcements),
+        cmocka_unit_test(test_left_grad_norm),
     };
     if (!mkdtemp(dir))
         return 1;
