@@ -35,7 +35,7 @@ struct tdbg_strict_exp {
 
 /* Of x = hi + lo, |hi| <= 128, |lo| far below. n = round(hi / ln 2), r = x - n ln 2, |r| <= 0.347,
  * and then the polynomial of tdbg_strict_expf. */
-TDBG_HOST_DEVICE static inline struct tdbg_strict_exp tdbg_strict_exp_parts(float hi, float lo)
+TDBG_HOST_DEVICE static inline struct tdbg_strict_exp tdbg_strict_expm1_parts(float hi, float lo)
 {
     const float round_magic = 0x1.8p23f;
     struct tdbg_strict_exp y;
@@ -80,7 +80,7 @@ TDBG_HOST_DEVICE static inline float tdbg_strict_tanhf(float x)
 {
     float t = tdbg_strict_abs(x);
     t = t > 10.0f ? 10.0f : t;
-    struct tdbg_strict_exp y = tdbg_strict_exp_parts(TDBG_STRICT_MUL(-2.0f, t), 0.0f);
+    struct tdbg_strict_exp y = tdbg_strict_expm1_parts(TDBG_STRICT_MUL(-2.0f, t), 0.0f);
     float power = tdbg_strict_power2(y.n);
     float m = TDBG_STRICT_FMA(power, y.e, TDBG_STRICT_ADD(power, -1.0f));
     float below = TDBG_STRICT_ADD(2.0f, m);
@@ -109,7 +109,7 @@ TDBG_HOST_DEVICE static inline float tdbg_strict_sigmoidf(float x)
 {
     float t = tdbg_strict_abs(x);
     t = t > 104.0f ? 104.0f : t; /* E rounds to 0 there */
-    struct tdbg_strict_exp e = tdbg_strict_exp_parts(-t, 0.0f);
+    struct tdbg_strict_exp e = tdbg_strict_expm1_parts(-t, 0.0f);
     float y = tdbg_strict_logistic(x, e);
     return tdbg_strict_canonical((int32_t)tdbg_strict_bits(x) < 0 ? tdbg_strict_scale(y, e.n) : y);
 }
@@ -119,7 +119,7 @@ TDBG_HOST_DEVICE static inline float tdbg_strict_siluf(float x)
 {
     float t = tdbg_strict_abs(x);
     float c = t > 110.0f ? 110.0f : t; /* c exp(-c) rounds to 0 there */
-    struct tdbg_strict_exp e = tdbg_strict_exp_parts(-c, 0.0f);
+    struct tdbg_strict_exp e = tdbg_strict_expm1_parts(-c, 0.0f);
     float y = tdbg_strict_logistic(x, e);
     float below = -tdbg_strict_scale(TDBG_STRICT_MUL(c, y), e.n);
     return tdbg_strict_canonical((int32_t)tdbg_strict_bits(x) < 0 ? below : TDBG_STRICT_MUL(t, y));

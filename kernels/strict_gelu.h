@@ -30,7 +30,7 @@ TDBG_HOST_DEVICE static inline float tdbg_strict_erff(float x)
     q = TDBG_STRICT_FMA(q, c, -0x1.444d18p-1f);
     q = TDBG_STRICT_FMA(q, c, -0x1.212628p+0f);
     q = TDBG_STRICT_FMA(q, c, 0x1.62dcacp-13f);
-    struct tdbg_strict_exp e = tdbg_strict_exp_parts(q, 0.0f);
+    struct tdbg_strict_exp e = tdbg_strict_expm1_parts(q, 0.0f);
     float power = tdbg_strict_power2(e.n);
     float far = TDBG_STRICT_FMA(-power, e.e, TDBG_STRICT_SUB(1.0f, power));
     return tdbg_strict_canonical(tdbg_strict_copysign(t < 0.92f ? near : far, x));
@@ -41,7 +41,7 @@ TDBG_HOST_DEVICE static inline struct tdbg_strict_exp tdbg_strict_gauss(float t)
 {
     float half = TDBG_STRICT_MUL(-0.5f, t);
     float square = TDBG_STRICT_MUL(half, t);
-    return tdbg_strict_exp_parts(square, TDBG_STRICT_FMA(half, t, -square));
+    return tdbg_strict_expm1_parts(square, TDBG_STRICT_FMA(half, t, -square));
 }
 
 /* v = t / (t + 3) as the unrounded sum result + *lo, 0 <= t <= 15; lo from 1 / (t + 3) = (1 - v) /
@@ -161,7 +161,7 @@ TDBG_HOST_DEVICE static inline float tdbg_strict_gelu_tanhf(float x)
     float v_lo, t = tdbg_strict_abs(x);
     float c = t > 11.0f ? 11.0f : t; /* c exp(-v(c)) rounds to 0 there */
     float v = tdbg_strict_gelu_cubic(c, &v_lo);
-    struct tdbg_strict_exp e = tdbg_strict_exp_parts(-v, -v_lo);
+    struct tdbg_strict_exp e = tdbg_strict_expm1_parts(-v, -v_lo);
     float y = tdbg_strict_logistic(x, e);
     float below = -tdbg_strict_scale(TDBG_STRICT_MUL(c, y), e.n);
     return tdbg_strict_canonical((int32_t)tdbg_strict_bits(x) < 0 ? below : TDBG_STRICT_MUL(t, y));
