@@ -49,12 +49,14 @@ enum tdbg_option_type {
     TDBG_OPT_STRING,
     TDBG_OPT_ENUM,        /* one of `choices`, separated by '|' */
     TDBG_OPT_PATH,        /* string; relative to the folder of the config file */
+    TDBG_OPT_PATHS,       /* a path, or a list of at least one */
     TDBG_OPT_FLOATS,      /* list of numbers, may be empty */
     TDBG_OPT_INTS,        /* list of integers, may be empty */
     TDBG_OPT_GLOBS,       /* list of strings */
     TDBG_OPT_LIST,        /* list of groups: items are checked by the key's owner */
     TDBG_OPT_GROUP,       /* group whose keys are checked by the key's owner */
     TDBG_OPT_INT_OR_SIZE, /* integer within the range, or a string like "256MiB" */
+    TDBG_OPT_INT_OR_PAIR, /* integer, or list of two integers: of height and width */
 };
 
 enum { TDBG_OPT_REQUIRED = 1, TDBG_OPT_ABOVE_MIN = 2 /* value > min instead of >= */ };
@@ -139,9 +141,15 @@ double tdbg_cfg_float(const struct tdbg_cfg_node *group, const char *key);
 bool tdbg_cfg_bool(const struct tdbg_cfg_node *group, const char *key);
 const char *tdbg_cfg_string(const struct tdbg_cfg_node *group, const char *key);
 
+/* A TDBG_OPT_INT_OR_PAIR: a single integer stands for both. A missing key leaves pair as it is. */
+void tdbg_cfg_pair(const struct tdbg_cfg_node *group, const char *key, int64_t pair[2]);
+
 /* A TDBG_OPT_PATH made absolute or relative to the working folder. Caller frees with free(). */
 char *tdbg_cfg_path(const struct tdbg_config *config, const struct tdbg_cfg_node *group,
                     const char *key);
+
+/* The same for a string node: an item of TDBG_OPT_PATHS. */
+char *tdbg_cfg_node_path(const struct tdbg_config *config, const struct tdbg_cfg_node *node);
 
 /* Bytes of a size like "256MiB" (B, KiB, MiB, GiB, TiB); false: no such size, *bytes untouched. */
 bool tdbg_cfg_size_bytes(const char *text, int64_t *bytes);

@@ -96,6 +96,16 @@ int64_t tdbg_cfg_int(const struct tdbg_cfg_node *group, const char *key)
     return checked(group, key, TDBG_CFG_INT)->i;
 }
 
+void tdbg_cfg_pair(const struct tdbg_cfg_node *group, const char *key, int64_t pair[2])
+{
+    const struct tdbg_cfg_node *node = tdbg_cfg_find(group, key);
+    if (!node)
+        return;
+    bool is_list = node->type == TDBG_CFG_LIST;
+    for (int i = 0; i < 2; i++)
+        pair[i] = is_list ? node->child[i]->i : node->i;
+}
+
 double tdbg_cfg_float(const struct tdbg_cfg_node *group, const char *key)
 {
     return checked(group, key, TDBG_CFG_FLOAT)->f;
@@ -114,12 +124,18 @@ const char *tdbg_cfg_string(const struct tdbg_cfg_node *group, const char *key)
 char *tdbg_cfg_path(const struct tdbg_config *config, const struct tdbg_cfg_node *group,
                     const char *key)
 {
+    const struct tdbg_cfg_node *node = tdbg_cfg_find(group, key);
+    TDBG_ASSERT(node && node->type == TDBG_CFG_STRING);
+    return tdbg_cfg_node_path(config, node);
+}
+
+char *tdbg_cfg_node_path(const struct tdbg_config *config, const struct tdbg_cfg_node *node)
+{
     struct tdbg_strbuf sb = {0};
-    const char *path = tdbg_cfg_string(group, key);
     const char *slash = strrchr(config->name, '/');
-    if (path[0] != '/' && slash)
+    if (node->s[0] != '/' && slash)
         tdbg_strbuf_add(&sb, config->name, (size_t)(slash + 1 - config->name));
-    tdbg_strbuf_puts(&sb, path);
+    tdbg_strbuf_puts(&sb, node->s);
     return tdbg_strbuf_take(&sb);
 }
 

@@ -68,8 +68,9 @@ static const char *unknown_hint(const struct check *c, const char *word, const c
         siblings[n] = rest ? tdbg_arena_printf(arena, "%.*s", length, rest) : NULL;
         leaves[n] = last ? last + 1 : o->key;
         keys[n] = o->key;
-        bool repeated =
-            !rest || (n > 0 && siblings[n - 1] && !strcmp(siblings[n - 1], siblings[n]));
+        bool repeated = !rest;
+        for (int k = 0; k < n && !repeated; k++)
+            repeated = siblings[k] && strcmp(siblings[k], siblings[n]) == 0;
         if (!repeated)
             tdbg_strbuf_printf(&known, "%s%s", known.n_bytes ? ", " : "", siblings[n]);
         n++;
@@ -120,7 +121,7 @@ static bool is_list_type(enum tdbg_option_type type)
 static bool is_number_type(enum tdbg_option_type type)
 {
     return type == TDBG_OPT_INT || type == TDBG_OPT_FLOAT || type == TDBG_OPT_INTS ||
-           type == TDBG_OPT_FLOATS || type == TDBG_OPT_INT_OR_SIZE;
+           type == TDBG_OPT_FLOATS || type == TDBG_OPT_INT_OR_SIZE || type == TDBG_OPT_INT_OR_PAIR;
 }
 
 /* The likely slip behind a value of the wrong type, or NULL. */
@@ -139,11 +140,13 @@ static const char *type_hint(const struct check *c, const struct tdbg_cfg_node *
     if (type == TDBG_OPT_BOOL && (is_number || node->type == TDBG_CFG_STRING))
         return "write true or false, without quotes";
     if (node->type == TDBG_CFG_FLOAT && node->f == trunc(node->f) && fabs(node->f) < 1e15 &&
-        (type == TDBG_OPT_INT || type == TDBG_OPT_INTS || type == TDBG_OPT_INT_OR_SIZE))
+        (type == TDBG_OPT_INT || type == TDBG_OPT_INTS || type == TDBG_OPT_INT_OR_SIZE ||
+         type == TDBG_OPT_INT_OR_PAIR))
         return tdbg_arena_printf(arena, "write %.0f, without the point", node->f);
     if (is_list_type(type) && node->type != TDBG_CFG_GROUP && node->type != TDBG_CFG_LIST)
         return "write a list with one item: [ ... ]";
-    if (is_number && (type == TDBG_OPT_STRING || type == TDBG_OPT_PATH || type == TDBG_OPT_GLOBS))
+    if (is_number && (type == TDBG_OPT_STRING || type == TDBG_OPT_PATH || type == TDBG_OPT_PATHS ||
+                      type == TDBG_OPT_GLOBS))
         return "write it in quotes";
     return NULL;
 }
@@ -272,7 +275,7 @@ static bool check_scalar(const struct check *c, const struct tdbg_cfg_node *node
         return node->type == TDBG_CFG_LIST || wrong_type(c, node, o, type, path);
     case TDBG_OPT_GROUP:
         return node->type == TDBG_CFG_GROUP || wrong_type(c, node, o, type, path);
-    default: /* STRING, PATH */
+    default: /* STRING, PATH, PATHS */
         return node->type == TDBG_CFG_STRING || wrong_type(c, node, o, type, path);
     }
 }
@@ -280,13 +283,19 @@ static bool check_scalar(const struct check *c, const struct tdbg_cfg_node *node
 static bool check_value(const struct check *c, const struct tdbg_cfg_node *node,
                         const struct tdbg_option *o, const char *path)
 {
-    if (!is_list_type(o->type))
+    const bool is_pair = o->type == TDBG_OPT_INT_OR_PAIR;
+    const bool is_list = is_list_type(o->type) || is_pair || o->type == TDBG_OPT_PATHS;
+    const bool one_path = o->type == TDBG_OPT_PATHS && node->type != TDBG_CFG_LIST;
+    if (is_pair && node->type == TDBG_CFG_INT)
+        return check_scalar(c, node, o, TDBG_OPT_INT, path);
+    if (one_path || !is_list)
         return check_scalar(c, node, o, o->type, path);
-    if (node->type != TDBG_CFG_LIST)
+    if (node->type != TDBG_CFG_LIST || (is_pair && node->n_child != 2) ||
+        (o->type == TDBG_OPT_PATHS && node->n_child == 0))
         return wrong_type(c, node, o, o->type, path);
-    enum tdbg_option_type item_type = o->type == TDBG_OPT_FLOATS ? TDBG_OPT_FLOAT
-                                      : o->type == TDBG_OPT_INTS ? TDBG_OPT_INT
-                                                                 : TDBG_OPT_STRING;
+    enum tdbg_option_type item_type = o->type == TDBG_OPT_FLOATS            ? TDBG_OPT_FLOAT
+                                      : o->type == TDBG_OPT_INTS || is_pair ? TDBG_OPT_INT
+                                                                            : TDBG_OPT_STRING;
     bool all_fit = true;
     for (int i = 0; i < node->n_child; i++) {
         struct tdbg_strbuf item_path = {0};

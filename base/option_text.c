@@ -15,11 +15,13 @@ static const struct {
     [TDBG_OPT_STRING] = {"string", "a string"},
     [TDBG_OPT_ENUM] = {"one of", "one of"},
     [TDBG_OPT_PATH] = {"path", "a path in quotes"},
+    [TDBG_OPT_PATHS] = {"path or list of paths", "a path in quotes or a list of them"},
     [TDBG_OPT_FLOATS] = {"list of floats", "a list of numbers"},
     [TDBG_OPT_INTS] = {"list of integers", "a list of integers"},
     [TDBG_OPT_GLOBS] = {"list of patterns", "a list of strings"},
     [TDBG_OPT_LIST] = {"list", "a list ( ... )"},
     [TDBG_OPT_GROUP] = {"group", "a group { ... }"},
+    [TDBG_OPT_INT_OR_PAIR] = {"integer or pair", "an integer or a pair [height, width]"},
     [TDBG_OPT_INT_OR_SIZE] = {"integer or size", "an integer or a size like \"256MiB\""},
 };
 

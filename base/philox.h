@@ -37,6 +37,7 @@ enum tdbg_random_use {
     TDBG_RANDOM_AUGMENT = 3, /* epoch, sample id, transform */
     TDBG_RANDOM_DROPOUT = 4, /* site, step, global sample position, element */
     TDBG_RANDOM_TEST = 5,
+    TDBG_RANDOM_SPLIT = 6, /* which samples are the evaluation set: draw */
 };
 
 /* Key of a stream: seed, use and a number that tells streams of one use apart. */

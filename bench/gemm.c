@@ -7,12 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
+#include "bench/kernel_bench.h"
 #include "kernels/cpu.h"
 #include "kernels/gemm.h"
 
@@ -43,68 +40,6 @@ static const struct shape {
 enum { SHAPES = sizeof shapes / sizeof *shapes, MAX_SAMPLES = 201, MIN_SAMPLES = 3 };
 static const double sample_s = 200e-6, shape_s = 0.6;
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* ---- peak: fused multiply-adds on registers alone ---- */
-
-enum { CHAINS = 12, PEAK_STEPS = 2000000 };
-
-#if defined(__x86_64__)
-__attribute__((target("avx512f"))) static float spin_avx512(void)
-{
-    __m512 x = _mm512_set1_ps(0.5f), p[CHAINS];
-    for (int i = 0; i < CHAINS; i++)
-        p[i] = _mm512_set1_ps((float)i);
-    for (int step = 0; step < PEAK_STEPS; step++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++)
-            p[i] = _mm512_fmadd_ps(p[i], x, x);
-    for (int i = 1; i < CHAINS; i++)
-        p[0] = _mm512_add_ps(p[0], p[i]);
-    return _mm512_cvtss_f32(p[0]);
-}
-
-__attribute__((target("avx2,fma"))) static float spin_avx2(void)
-{
-    __m256 x = _mm256_set1_ps(0.5f), p[CHAINS];
-    for (int i = 0; i < CHAINS; i++)
-        p[i] = _mm256_set1_ps((float)i);
-    for (int step = 0; step < PEAK_STEPS; step++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++)
-            p[i] = _mm256_fmadd_ps(p[i], x, x);
-    for (int i = 1; i < CHAINS; i++)
-        p[0] = _mm256_add_ps(p[0], p[i]);
-    return _mm256_cvtss_f32(p[0]);
-}
-#endif
-
-/* FMA peak in GF/s: the best of a few runs. 0 where the instruction set has none. */
-static double measure_peak(enum tdbg_isa isa)
-{
-    double best = 0;
-#if defined(__x86_64__)
-    if (isa == TDBG_ISA_PORTABLE)
-        return 0;
-    int lanes = isa == TDBG_ISA_AVX512 ? 16 : 8;
-    for (int run = 0; run < 5; run++) {
-        double start = now_s();
-        volatile float sink = isa == TDBG_ISA_AVX512 ? spin_avx512() : spin_avx2();
-        double gflops = 2e-9 * lanes * CHAINS * PEAK_STEPS / (now_s() - start);
-        (void)sink;
-        best = gflops > best ? gflops : best;
-    }
-#else
-    (void)isa;
-#endif
-    return best;
-}
-
 /* ---- one shape ---- */
 
 struct bench {
@@ -129,37 +64,10 @@ static void run_peer(const struct bench *b)
 
 static double time_calls(void (*run)(const struct bench *), const struct bench *b, int calls)
 {
-    double start = now_s();
+    double start = bench_now_s();
     for (int i = 0; i < calls; i++)
         run(b);
-    return (now_s() - start) / calls;
-}
-
-static int compare_double(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static float *floats(size_t count)
-{
-    void *x = aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64 + 64);
-    if (!x) {
-        fprintf(stderr, "bench-gemm: out of memory\n");
-        exit(4);
-    }
-    return x;
-}
-
-static float *random_floats(size_t count)
-{
-    static uint64_t state = 1;
-    float *x = floats(count);
-    for (size_t i = 0; i < count; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        x[i] = (float)(int32_t)(state >> 32) * 0x1p-31f;
-    }
-    return x;
+    return (bench_now_s() - start) / calls;
 }
 
 static bool bits_match(const struct bench *b)
@@ -176,17 +84,17 @@ static bool bits_match(const struct bench *b)
 /* Median seconds per call, strict and peer run alternately. */
 static void time_both(const struct bench *b, double *strict, double *peer)
 {
-    double strict_s[MAX_SAMPLES], peer_s[MAX_SAMPLES], begin = now_s();
+    double strict_s[MAX_SAMPLES], peer_s[MAX_SAMPLES], begin = bench_now_s();
     run_peer(b);
     double once = time_calls(run_strict, b, 2);
     int calls = once < sample_s ? (int)(sample_s / once) + 1 : 1, samples = 0;
-    while (samples < MAX_SAMPLES && (samples < MIN_SAMPLES || now_s() - begin < shape_s)) {
+    while (samples < MAX_SAMPLES && (samples < MIN_SAMPLES || bench_now_s() - begin < shape_s)) {
         strict_s[samples] = time_calls(run_strict, b, calls);
         peer_s[samples] = time_calls(run_peer, b, calls);
         samples++;
     }
-    qsort(strict_s, (size_t)samples, sizeof *strict_s, compare_double);
-    qsort(peer_s, (size_t)samples, sizeof *peer_s, compare_double);
+    qsort(strict_s, (size_t)samples, sizeof *strict_s, bench_compare_double);
+    qsort(peer_s, (size_t)samples, sizeof *peer_s, bench_compare_double);
     *strict = strict_s[samples / 2];
     *peer = peer_s[samples / 2];
 }
@@ -195,17 +103,17 @@ static void time_both(const struct bench *b, double *strict, double *peer)
 static bool run_shape(const struct tdbg_cpu *cpu, const struct shape *s, double peak)
 {
     size_t m = (size_t)s->m, n = (size_t)s->n, k = (size_t)s->k;
-    struct bench b = {.cpu = *cpu, .peer_c = floats(m * n)};
+    struct bench b = {.cpu = *cpu, .peer_c = bench_floats(m * n)};
     b.gemm = (struct tdbg_gemm){.m = s->m, .n = s->n, .k = s->k, .ldc = s->n};
     b.gemm.trans_a = s->trans_a;
     b.gemm.trans_b = s->trans_b;
     b.gemm.lda = s->trans_a ? s->m : s->k;
     b.gemm.ldb = s->trans_b ? s->k : s->n;
-    float *x = random_floats(m * k), *w = random_floats(k * n);
+    float *x = bench_random_floats(m * k), *w = bench_random_floats(k * n);
     b.gemm.a = x;
     b.gemm.b = w;
-    b.gemm.c = floats(m * n);
-    b.workspace = floats(tdbg_gemm_workspace_bytes(cpu, &b.gemm) / sizeof(float));
+    b.gemm.c = bench_floats(m * n);
+    b.workspace = bench_floats(tdbg_gemm_workspace_bytes(cpu, &b.gemm) / sizeof(float));
 
     bool right = bits_match(&b);
     double strict, peer, gflop = 2e-9 * (double)s->m * s->n * s->k;
@@ -237,7 +145,7 @@ static int run_isa(const char *isa, const char *peer)
         return 0;
     }
     openblas_set_num_threads(1);
-    double peak = measure_peak(cpu.isa);
+    double peak = bench_measure_peak(cpu.isa);
     bool right = true;
     printf("strict %s beside OpenBLAS %s (asked for %s; %s)\n", isa, openblas_get_corename(), peer,
            openblas_get_config());

@@ -49,7 +49,7 @@ static void start_training(struct training *t, const char *cfg, const char *cons
     tdbg_engine_check_options(t->config, &tdbg_recorder_options, 1);
     tdbg_recorder_check_options(t->config);
     check(tdbg_config_result(t->config, &err), "config", &err);
-    check(tdbg_source_live_create(t->config, &t->live, &err), "data", &err);
+    check(tdbg_source_live_create(t->config, NULL, &t->live, &err), "data", &err);
     check(tdbg_backend_cpu_create("auto", 1, &t->backend, &err), "backend", &err);
     source = tdbg_source_live_table(t->live);
     if (trace) {

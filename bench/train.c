@@ -34,7 +34,7 @@ int main(int argc, char **argv)
           "config", &err);
     tdbg_engine_check_options(config, &tdbg_recorder_options, 1);
     check(tdbg_config_result(config, &err), "config", &err);
-    check(tdbg_source_live_create(config, &live, &err), "data", &err);
+    check(tdbg_source_live_create(config, NULL, &live, &err), "data", &err);
     check(tdbg_config_result(config, &err), "data", &err);
     check(tdbg_backend_cpu_create("auto", atoi(argv[2]), &backend, &err), "backend", &err);
     check(tdbg_engine_create(config, backend, tdbg_source_live_table(live), &engine, &err),

@@ -156,6 +156,7 @@ static enum tdbg_status write_steps(struct exporter *e, struct tdbg_err *err)
         e->n_shorter += n < whole;
         e->format->step(e, e->at[i], n);
         TDBG_FAIL_IF(ferror(e->out), IO, "cannot write: %s", strerror(errno));
+        TDBG_FAIL_IF(cli_stop_signal(), INTERRUPTED, "stopped after step %" PRId64, e->at[i]);
     }
     TDBG_FAIL_IF(fflush(e->out) != 0, IO, "cannot write: %s", strerror(errno));
 out:
@@ -172,6 +173,7 @@ static enum tdbg_status write_file(struct exporter *e, struct tdbg_err *err)
     TDBG_TRY(tdbg_new_file_create(&file, arena, e->output, e->force, err));
     e->out = fdopen(fcntl(file.fd, F_DUPFD_CLOEXEC, 0), "wb");
     TDBG_FAIL_IF(!e->out, NO_MEMORY, "no memory to write %s", e->output);
+    cli_catch_signals(); /* half a file is to go */
     st = write_steps(e, err);
     if (fclose(e->out) != 0 && st == TDBG_OK)
         st = TDBG_RAISE(err, IO, "cannot write: %s", strerror(errno));
@@ -241,7 +243,9 @@ out:
     free(e.at);
     free(e.data);
     cli_close_trace(&trace);
-    return st == TDBG_OK ? 0 : cli_fail(err);
+    if (st == TDBG_INTERRUPTED)
+        tdbg_err_clear(err);
+    return st == TDBG_OK ? 0 : st == TDBG_INTERRUPTED ? 128 + cli_stop_signal() : cli_fail(err);
 }
 
 const struct cli_command cli_export = {

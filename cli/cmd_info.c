@@ -15,11 +15,15 @@ static const char *last_eval(struct tdbg_trace *trace, const struct tdbg_step_ro
     int32_t loss = tdbg_trace_find_site(trace, "eval/loss", TDBG_LANE_ALL, TDBG_LANE_ALL);
     int32_t accuracy = tdbg_trace_find_site(trace, "eval/accuracy", TDBG_LANE_ALL, TDBG_LANE_ALL);
     struct tdbg_stats a, b;
-    if (!last->evaluated || loss < 0 || accuracy < 0 ||
-        tdbg_trace_read_stats(trace, last->step, loss, &a, NULL) != TDBG_OK ||
-        tdbg_trace_read_stats(trace, last->step, accuracy, &b, NULL) != TDBG_OK)
+    if (!last->evaluated || loss < 0 ||
+        tdbg_trace_read_stats(trace, last->step, loss, &a, NULL) != TDBG_OK)
         return NULL;
-    snprintf(buf, buf_bytes, "loss %.6g, accuracy %.2f %%", a.mean, 100 * b.mean);
+    if (accuracy < 0) /* a loss over values has none */
+        snprintf(buf, buf_bytes, "loss %.6g", a.mean);
+    else if (tdbg_trace_read_stats(trace, last->step, accuracy, &b, NULL) == TDBG_OK)
+        snprintf(buf, buf_bytes, "loss %.6g, accuracy %.2f %%", a.mean, 100 * b.mean);
+    else
+        return NULL;
     return buf;
 }
 

@@ -13,12 +13,14 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/init_from.h"
 #include "engine/engine.h"
 #include "engine/engine_options.h"
 #include "engine/source_live.h"
 #include "recorder/record_options.h"
 #include "recorder/recorder.h"
 #include "replay/resume.h"
+#include "trace/array_file.h"
 
 struct record {
     const char *config_path;
@@ -67,7 +69,7 @@ static enum tdbg_status load_config(struct record *r, struct tdbg_err *err)
     }
     tdbg_engine_check_options(r->config, &tdbg_recorder_options, 1);
     tdbg_recorder_check_options(r->config);
-    tdbg_source_live_check_files(r->config);
+    tdbg_dataset_check_files(r->config);
     TDBG_TRY(tdbg_config_result(r->config, err));
 out:
     return st;
@@ -102,7 +104,7 @@ static enum tdbg_status build_engine(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_cfg_node *root = tdbg_config_root(r->config);
-    TDBG_TRY(tdbg_source_live_create(r->config, &r->live, err));
+    TDBG_TRY(tdbg_source_live_create(r->config, tdbg_array_file_read, &r->live, err));
     TDBG_TRY(tdbg_config_result(r->config, err));
     /* the writer process first: it is to inherit neither threads nor devices */
     TDBG_TRY(tdbg_recorder_create(tdbg_source_live_table(r->live), root, (int)r->announce_fd,
@@ -112,10 +114,12 @@ static enum tdbg_status build_engine(struct record *r, struct tdbg_err *err)
     TDBG_TRY(tdbg_engine_create(r->config, r->backend, tdbg_recorder_source(r->recorder),
                                 &r->engine, err));
     TDBG_TRY(tdbg_config_result(r->config, err));
-    if (!r->resume)
-        TDBG_TRY(tdbg_engine_init_state(r->engine, err));
-    else
+    if (r->resume) {
         TDBG_TRY(go_on(r, err));
+    } else {
+        TDBG_TRY(tdbg_engine_init_state(r->engine, err));
+        TDBG_TRY(cli_init_from(r->config, r->engine, err));
+    }
 out:
     return st;
 }

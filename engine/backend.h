@@ -9,18 +9,26 @@
 
 #include "base/digest.h"
 #include "base/status.h"
+#include "kernels/activation.h"
 #include "kernels/adadelta.h"
 #include "kernels/adagrad.h"
 #include "kernels/adam.h"
 #include "kernels/adamw.h"
+#include "kernels/attention.h"
 #include "kernels/batch_norm.h"
+#include "kernels/conv2d.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dropout.h"
+#include "kernels/embedding.h"
 #include "kernels/gemm.h"
 #include "kernels/lion.h"
 #include "kernels/pointwise_loss.h"
+#include "kernels/pool2d.h"
+#include "kernels/position.h"
 #include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
 #include "kernels/sgd.h"
+#include "kernels/transform_image.h"
 
 struct tdbg_backend {
     void *context;
@@ -52,6 +60,61 @@ struct tdbg_backend {
     void (*reduce_sum)(void *context, int64_t n, const float *x, float *out, float *scratch);
     void (*relu_forward)(void *context, int64_t n, const float *x, float *y);
     void (*relu_backward)(void *context, int64_t n, const float *y, const float *dy, float *dx);
+    size_t (*conv2d_workspace_bytes)(void *context, const struct tdbg_conv2d *conv);
+    void (*conv2d_forward)(void *context, const struct tdbg_conv2d *conv, const float *x,
+                           const float *weight, const float *bias, float *y, void *workspace);
+    void (*conv2d_backward_input)(void *context, const struct tdbg_conv2d *conv, const float *dy,
+                                  const float *weight, float *dx, void *workspace);
+    void (*conv2d_backward_weight)(void *context, const struct tdbg_conv2d *conv, const float *x,
+                                   const float *dy, float *dweight, void *workspace);
+    void (*conv2d_backward_bias)(void *context, const struct tdbg_conv2d *conv, const float *dy,
+                                 float *dbias);
+    void (*max_pool2d_forward)(void *context, const struct tdbg_pool2d *pool, const float *x,
+                               float *y, int32_t *index);
+    void (*max_pool2d_backward)(void *context, const struct tdbg_pool2d *pool, const int32_t *index,
+                                const float *dy, float *dx);
+    void (*avg_pool2d_forward)(void *context, const struct tdbg_pool2d *pool, const float *x,
+                               float *y);
+    void (*avg_pool2d_backward)(void *context, const struct tdbg_pool2d *pool, const float *dy,
+                                float *dx);
+    void (*global_avg_pool_forward)(void *context, int64_t planes, int64_t elems, const float *x,
+                                    float *y);
+    void (*global_avg_pool_backward)(void *context, int64_t planes, int64_t elems, const float *dy,
+                                     float *dx);
+    /* Tables of positions (rotary->cos and sin too) are the host's, and stay. */
+    void (*position_add)(void *context, int64_t rows, int64_t n, const float *x, const float *table,
+                         float *y);
+    void (*position_rotate)(void *context, const struct tdbg_rotary *rotary, bool inverse,
+                            const float *x, float *y);
+    size_t (*embedding_workspace_bytes)(void *context, const struct tdbg_embedding *embedding);
+    void (*embedding_forward)(void *context, const struct tdbg_embedding *embedding,
+                              const float *table, float *y);
+    void (*embedding_backward)(void *context, const struct tdbg_embedding *embedding,
+                               const float *dy, float *dtable, void *workspace);
+    size_t (*attention_workspace_bytes)(void *context, const struct tdbg_attention *attention);
+    void (*attention_scores)(void *context, const struct tdbg_attention *attention,
+                             const float *qkv, float *scores, void *workspace);
+    void (*attention_scores_backward)(void *context, const struct tdbg_attention *attention,
+                                      const float *qkv, const float *dscores, float *dqkv,
+                                      void *workspace);
+    void (*attention_softmax_forward)(void *context, const struct tdbg_attention *attention,
+                                      const float *scores, float *probs);
+    void (*attention_softmax_backward)(void *context, const struct tdbg_attention *attention,
+                                       const float *probs, const float *dprobs, float *dscores);
+    void (*attention_context)(void *context, const struct tdbg_attention *attention,
+                              const float *probs, const float *qkv, float *out, void *workspace);
+    void (*attention_context_backward)(void *context, const struct tdbg_attention *attention,
+                                       const float *probs, const float *qkv, const float *dcontext,
+                                       float *dprobs, float *dqkv, void *workspace);
+    void (*activation_forward)(void *context, enum tdbg_activation kind, int64_t n, const float *x,
+                               float *y);
+    void (*activation_backward)(void *context, enum tdbg_activation kind, int64_t n,
+                                const float *at, const float *dy, float *dx);
+    void (*softmax_forward)(void *context, int64_t rows, int64_t cols, const float *x, float *y);
+    void (*softmax_backward)(void *context, int64_t rows, int64_t cols, const float *y,
+                             const float *dy, float *dx);
+    void (*dropout_apply)(void *context, const struct tdbg_dropout *dropout, int64_t rows,
+                          int64_t elems, const float *x, float *y);
     void (*cross_entropy_forward)(void *context, int64_t rows, int64_t classes, const float *logits,
                                   const int32_t *targets, int32_t ignore_index, float *loss);
     void (*cross_entropy_backward)(void *context, int64_t rows, int64_t classes,
@@ -106,6 +169,10 @@ struct tdbg_backend {
     void (*scale)(void *context, int64_t n, const float *x, float by, float *y);
     void (*normalize)(void *context, int64_t outer, int64_t channels, int64_t inner, const float *x,
                       const float *mean, const float *std, float *y);
+    void (*resize)(void *context, const struct tdbg_resize *resize, const float *x, float *y);
+    void (*channels)(void *context, const struct tdbg_channels *channels, const float *x, float *y);
+    void (*crop)(void *context, const struct tdbg_crop *crop, const float *x, float *y);
+    void (*flip)(void *context, const struct tdbg_flip *flip, const float *x, float *y);
     void (*sgd)(void *context, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
                 float *param, float *momentum_buffer);
     void (*adam)(void *context, int64_t n, const struct tdbg_adam *adam, const float *grad,

@@ -12,6 +12,7 @@
 #include "kernels/parallel.h"
 #include "kernels/reduce.h"
 #include "kernels/relu.h"
+#include "kernels/softmax.h"
 #include "kernels/transform.h"
 #include "kernels/vector.h"
 
@@ -124,6 +125,177 @@ static void cpu_relu_forward(void *context, int64_t n, const float *x, float *y)
 static void cpu_relu_backward(void *context, int64_t n, const float *y, const float *dy, float *dx)
 {
     tdbg_relu_backward(cpu_of(context), n, y, dy, dx);
+}
+
+static size_t cpu_conv2d_workspace_bytes(void *context, const struct tdbg_conv2d *conv)
+{
+    return tdbg_conv2d_workspace_bytes(cpu_of(context), conv);
+}
+
+static void cpu_conv2d_forward(void *context, const struct tdbg_conv2d *conv, const float *x,
+                               const float *weight, const float *bias, float *y, void *workspace)
+{
+    tdbg_conv2d_forward(cpu_of(context), conv, x, weight, bias, y, workspace);
+}
+
+static void cpu_conv2d_backward_input(void *context, const struct tdbg_conv2d *conv,
+                                      const float *dy, const float *weight, float *dx,
+                                      void *workspace)
+{
+    tdbg_conv2d_backward_input(cpu_of(context), conv, dy, weight, dx, workspace);
+}
+
+static void cpu_conv2d_backward_weight(void *context, const struct tdbg_conv2d *conv,
+                                       const float *x, const float *dy, float *dweight,
+                                       void *workspace)
+{
+    tdbg_conv2d_backward_weight(cpu_of(context), conv, x, dy, dweight, workspace);
+}
+
+static void cpu_conv2d_backward_bias(void *context, const struct tdbg_conv2d *conv, const float *dy,
+                                     float *dbias)
+{
+    tdbg_conv2d_backward_bias(cpu_of(context), conv, dy, dbias);
+}
+
+static void cpu_max_pool2d_forward(void *context, const struct tdbg_pool2d *pool, const float *x,
+                                   float *y, int32_t *index)
+{
+    tdbg_max_pool2d_forward(cpu_of(context), pool, x, y, index);
+}
+
+static void cpu_max_pool2d_backward(void *context, const struct tdbg_pool2d *pool,
+                                    const int32_t *index, const float *dy, float *dx)
+{
+    tdbg_max_pool2d_backward(cpu_of(context), pool, index, dy, dx);
+}
+
+static void cpu_avg_pool2d_forward(void *context, const struct tdbg_pool2d *pool, const float *x,
+                                   float *y)
+{
+    tdbg_avg_pool2d_forward(cpu_of(context), pool, x, y);
+}
+
+static void cpu_avg_pool2d_backward(void *context, const struct tdbg_pool2d *pool, const float *dy,
+                                    float *dx)
+{
+    tdbg_avg_pool2d_backward(cpu_of(context), pool, dy, dx);
+}
+
+static void cpu_global_avg_pool_forward(void *context, int64_t planes, int64_t elems,
+                                        const float *x, float *y)
+{
+    tdbg_global_avg_pool_forward(cpu_of(context), planes, elems, x, y);
+}
+
+static void cpu_global_avg_pool_backward(void *context, int64_t planes, int64_t elems,
+                                         const float *dy, float *dx)
+{
+    tdbg_global_avg_pool_backward(cpu_of(context), planes, elems, dy, dx);
+}
+
+static void cpu_position_add(void *context, int64_t rows, int64_t n, const float *x,
+                             const float *table, float *y)
+{
+    tdbg_position_add(cpu_of(context), rows, n, x, table, y);
+}
+
+static void cpu_position_rotate(void *context, const struct tdbg_rotary *rotary, bool inverse,
+                                const float *x, float *y)
+{
+    tdbg_position_rotate(cpu_of(context), rotary, inverse, x, y);
+}
+
+static size_t cpu_embedding_workspace_bytes(void *context, const struct tdbg_embedding *embedding)
+{
+    (void)context;
+    return tdbg_embedding_workspace_bytes(embedding);
+}
+
+static void cpu_embedding_forward(void *context, const struct tdbg_embedding *embedding,
+                                  const float *table, float *y)
+{
+    tdbg_embedding_forward(cpu_of(context), embedding, table, y);
+}
+
+static void cpu_embedding_backward(void *context, const struct tdbg_embedding *embedding,
+                                   const float *dy, float *dtable, void *workspace)
+{
+    tdbg_embedding_backward(cpu_of(context), embedding, dy, dtable, workspace);
+}
+
+static size_t cpu_attention_workspace_bytes(void *context, const struct tdbg_attention *attention)
+{
+    return tdbg_attention_workspace_bytes(cpu_of(context), attention);
+}
+
+static void cpu_attention_scores(void *context, const struct tdbg_attention *attention,
+                                 const float *qkv, float *scores, void *workspace)
+{
+    tdbg_attention_scores(cpu_of(context), attention, qkv, scores, workspace);
+}
+
+static void cpu_attention_scores_backward(void *context, const struct tdbg_attention *attention,
+                                          const float *qkv, const float *dscores, float *dqkv,
+                                          void *workspace)
+{
+    tdbg_attention_scores_backward(cpu_of(context), attention, qkv, dscores, dqkv, workspace);
+}
+
+static void cpu_attention_softmax_forward(void *context, const struct tdbg_attention *attention,
+                                          const float *scores, float *probs)
+{
+    tdbg_attention_softmax_forward(cpu_of(context), attention, scores, probs);
+}
+
+static void cpu_attention_softmax_backward(void *context, const struct tdbg_attention *attention,
+                                           const float *probs, const float *dprobs, float *dscores)
+{
+    tdbg_attention_softmax_backward(cpu_of(context), attention, probs, dprobs, dscores);
+}
+
+static void cpu_attention_context(void *context, const struct tdbg_attention *attention,
+                                  const float *probs, const float *qkv, float *out, void *workspace)
+{
+    tdbg_attention_context(cpu_of(context), attention, probs, qkv, out, workspace);
+}
+
+static void cpu_attention_context_backward(void *context, const struct tdbg_attention *attention,
+                                           const float *probs, const float *qkv,
+                                           const float *dcontext, float *dprobs, float *dqkv,
+                                           void *workspace)
+{
+    tdbg_attention_context_backward(cpu_of(context), attention, probs, qkv, dcontext, dprobs, dqkv,
+                                    workspace);
+}
+
+static void cpu_activation_forward(void *context, enum tdbg_activation kind, int64_t n,
+                                   const float *x, float *y)
+{
+    tdbg_activation_forward(cpu_of(context), kind, n, x, y);
+}
+
+static void cpu_activation_backward(void *context, enum tdbg_activation kind, int64_t n,
+                                    const float *at, const float *dy, float *dx)
+{
+    tdbg_activation_backward(cpu_of(context), kind, n, at, dy, dx);
+}
+
+static void cpu_softmax_forward(void *context, int64_t rows, int64_t cols, const float *x, float *y)
+{
+    tdbg_softmax_forward(cpu_of(context), rows, cols, x, y);
+}
+
+static void cpu_softmax_backward(void *context, int64_t rows, int64_t cols, const float *y,
+                                 const float *dy, float *dx)
+{
+    tdbg_softmax_backward(cpu_of(context), rows, cols, y, dy, dx);
+}
+
+static void cpu_dropout_apply(void *context, const struct tdbg_dropout *dropout, int64_t rows,
+                              int64_t elems, const float *x, float *y)
+{
+    tdbg_dropout_apply(cpu_of(context), dropout, rows, elems, x, y);
 }
 
 static void cpu_cross_entropy_forward(void *context, int64_t rows, int64_t classes,
@@ -305,6 +477,27 @@ static void cpu_normalize(void *context, int64_t outer, int64_t channels, int64_
     tdbg_transform_normalize(cpu_of(context), outer, channels, inner, x, mean, std, y);
 }
 
+static void cpu_resize(void *context, const struct tdbg_resize *resize, const float *x, float *y)
+{
+    tdbg_transform_resize(cpu_of(context), resize, x, y);
+}
+
+static void cpu_channels(void *context, const struct tdbg_channels *channels, const float *x,
+                         float *y)
+{
+    tdbg_transform_channels(cpu_of(context), channels, x, y);
+}
+
+static void cpu_crop(void *context, const struct tdbg_crop *crop, const float *x, float *y)
+{
+    tdbg_transform_crop(cpu_of(context), crop, x, y);
+}
+
+static void cpu_flip(void *context, const struct tdbg_flip *flip, const float *x, float *y)
+{
+    tdbg_transform_flip(cpu_of(context), flip, x, y);
+}
+
 static void cpu_sgd(void *context, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
                     float *param, float *momentum_buffer)
 {
@@ -363,6 +556,34 @@ static const struct tdbg_backend cpu_table = {
     .reduce_sum = cpu_reduce_sum,
     .relu_forward = cpu_relu_forward,
     .relu_backward = cpu_relu_backward,
+    .conv2d_workspace_bytes = cpu_conv2d_workspace_bytes,
+    .conv2d_forward = cpu_conv2d_forward,
+    .conv2d_backward_input = cpu_conv2d_backward_input,
+    .conv2d_backward_weight = cpu_conv2d_backward_weight,
+    .conv2d_backward_bias = cpu_conv2d_backward_bias,
+    .max_pool2d_forward = cpu_max_pool2d_forward,
+    .max_pool2d_backward = cpu_max_pool2d_backward,
+    .avg_pool2d_forward = cpu_avg_pool2d_forward,
+    .avg_pool2d_backward = cpu_avg_pool2d_backward,
+    .global_avg_pool_forward = cpu_global_avg_pool_forward,
+    .global_avg_pool_backward = cpu_global_avg_pool_backward,
+    .position_add = cpu_position_add,
+    .position_rotate = cpu_position_rotate,
+    .embedding_workspace_bytes = cpu_embedding_workspace_bytes,
+    .embedding_forward = cpu_embedding_forward,
+    .embedding_backward = cpu_embedding_backward,
+    .attention_workspace_bytes = cpu_attention_workspace_bytes,
+    .attention_scores = cpu_attention_scores,
+    .attention_scores_backward = cpu_attention_scores_backward,
+    .attention_softmax_forward = cpu_attention_softmax_forward,
+    .attention_softmax_backward = cpu_attention_softmax_backward,
+    .attention_context = cpu_attention_context,
+    .attention_context_backward = cpu_attention_context_backward,
+    .activation_forward = cpu_activation_forward,
+    .activation_backward = cpu_activation_backward,
+    .softmax_forward = cpu_softmax_forward,
+    .softmax_backward = cpu_softmax_backward,
+    .dropout_apply = cpu_dropout_apply,
     .cross_entropy_forward = cpu_cross_entropy_forward,
     .cross_entropy_backward = cpu_cross_entropy_backward,
     .count_correct = cpu_count_correct,
@@ -391,6 +612,10 @@ static const struct tdbg_backend cpu_table = {
     .u8_to_f32 = cpu_u8_to_f32,
     .scale = cpu_scale,
     .normalize = cpu_normalize,
+    .resize = cpu_resize,
+    .channels = cpu_channels,
+    .crop = cpu_crop,
+    .flip = cpu_flip,
     .sgd = cpu_sgd,
     .adam = cpu_adam,
     .adadelta = cpu_adadelta,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/engine_state.h"
+#include "engine/sampler.h"
 #include "kernels/numerics.h"
 
 enum { FLAT_ALIGN_ELEMS = 16 };
@@ -18,9 +19,8 @@ static void read_config(struct tdbg_engine *e)
     struct tdbg_engine_info *info = &e->info;
     info->seed = (uint64_t)tdbg_cfg_int(root, "seed");
     info->batch = tdbg_cfg_int(root, "data.batch");
-    bool drop_last = tdbg_cfg_bool(root, "data.drop_last");
-    info->steps_per_epoch =
-        drop_last ? train->count / info->batch : (train->count + info->batch - 1) / info->batch;
+    const bool drop_last = tdbg_sampler_drops_last(root);
+    info->steps_per_epoch = tdbg_sampler_steps_per_epoch(train->count, info->batch, drop_last);
     const struct tdbg_cfg_node *steps = tdbg_cfg_find(root, "steps");
     info->total_steps = steps ? steps->i : tdbg_cfg_int(root, "epochs") * info->steps_per_epoch;
     int64_t lanes = tdbg_cfg_int(root, "engine.lanes");
@@ -83,22 +83,35 @@ static void list_items(struct tdbg_engine *e)
         e->info.param_elems += g->params[p].elems;
 }
 
+static bool samples_are_ours(const struct tdbg_data_shape *s)
+{
+    return s->vocab > 0 ? s->x_dtype == TDBG_DTYPE_I32
+                        : s->x_dtype == TDBG_DTYPE_U8 || s->x_dtype == TDBG_DTYPE_F32;
+}
+
+static bool same_dims(int32_t a_ndim, const int64_t *a, int32_t b_ndim, const int64_t *b)
+{
+    return a_ndim == b_ndim && memcmp(a, b, (size_t)a_ndim * sizeof *a) == 0;
+}
+
 /* What comes out of a trace is nobody's promise. */
 static enum tdbg_status check_data(const struct tdbg_data_shape shapes[TDBG_SET_COUNT],
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_data_shape *train = &shapes[TDBG_SET_TRAIN], *eval = &shapes[TDBG_SET_EVAL];
-    TDBG_FAIL_IF(train->x_dtype != TDBG_DTYPE_U8, UNSUPPORTED, "samples have to be u8");
+    TDBG_FAIL_IF(!samples_are_ours(train), UNSUPPORTED, "samples have to be u8, f32 or i32 tokens");
+    TDBG_FAIL_IF(train->x_ndim < 1 || train->x_ndim > TDBG_MAX_SHAPE, UNSUPPORTED,
+                 "samples have to have 1 to %d dimensions", TDBG_MAX_SHAPE);
     TDBG_FAIL_IF((train->y_dtype != TDBG_DTYPE_I64 && train->y_dtype != TDBG_DTYPE_F32) ||
                      train->y_ndim < 0 || train->y_ndim >= TDBG_MAX_SHAPE,
                  UNSUPPORTED, "targets have to be i64 or f32 of at most %d dimensions",
                  TDBG_MAX_SHAPE - 1);
     TDBG_FAIL_IF(eval->count > 0 &&
-                     (eval->y_dtype != train->y_dtype || eval->y_ndim != train->y_ndim ||
-                      memcmp(eval->y_dims, train->y_dims,
-                             (size_t)train->y_ndim * sizeof train->y_dims[0]) != 0),
-                 DATA, "targets of the evaluation set have another shape than those of training");
+                     (eval->x_dtype != train->x_dtype || eval->y_dtype != train->y_dtype ||
+                      !same_dims(eval->x_ndim, eval->x_dims, train->x_ndim, train->x_dims) ||
+                      !same_dims(eval->y_ndim, eval->y_dims, train->y_ndim, train->y_dims)),
+                 DATA, "the evaluation set has other shapes than the training set");
 out:
     return st;
 }
@@ -121,6 +134,7 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
     if (!e->graph)
         goto out;
     read_config(e);
+    TDBG_FAIL_IF(e->info.steps_per_epoch < 1, DATA, "the training set does not fill one batch");
     if (!check_part_count(e))
         goto out;
     resolve_optimizer(e);

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "base/arena.h"
+#include "engine/dataset.h"
 #include "engine/gradient_clip.h"
 #include "engine/graph.h"
 #include "engine/loss.h"
@@ -12,6 +14,7 @@
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
 #include "engine/data_transform.h"
+#include "engine/weights.h"
 
 #define MAX_STEPS 2147483647.0
 
@@ -22,14 +25,11 @@ static const struct tdbg_option root_options[] = {
      "Length of the run; give this or epochs."},
     {"epochs", TDBG_OPT_INT, "epochs", 1, 1e6, NULL, NULL, 0,
      "Length of the run in passes over the training set; give this or steps."},
-    {"data.kind", TDBG_OPT_ENUM, "", 0, 0, "idx", NULL, TDBG_OPT_REQUIRED,
-     "Format of the data set: idx is the format of MNIST, plain or .gz."},
-    {"data.train.images", TDBG_OPT_PATH, "", 0, 0, NULL, NULL, TDBG_OPT_REQUIRED,
-     "Training samples; relative to the config file."},
-    {"data.train.labels", TDBG_OPT_PATH, "", 0, 0, NULL, NULL, TDBG_OPT_REQUIRED,
-     "Training class indices."},
-    {"data.test.images", TDBG_OPT_PATH, "", 0, 0, NULL, NULL, 0, "Evaluation samples."},
-    {"data.test.labels", TDBG_OPT_PATH, "", 0, 0, NULL, NULL, 0, "Evaluation class indices."},
+    {"data.kind", TDBG_OPT_ENUM, "", 0, 0, TDBG_DATASET_KINDS, NULL, TDBG_OPT_REQUIRED,
+     "Format of the data set: idx is the format of MNIST; the keys of each are below."},
+    {"data.split", TDBG_OPT_FLOAT, "", 0, 0.999, NULL, "0", 0,
+     "Share of the training set that becomes the evaluation set where there is no test set: the "
+     "last samples of a text, else samples that the seed chooses."},
     {"data.batch", TDBG_OPT_INT, "samples", 1, 1 << 24, NULL, NULL, TDBG_OPT_REQUIRED,
      "Samples per step, over all lanes and ranks."},
     {"data.shuffle", TDBG_OPT_BOOL, "", 0, 0, NULL, "true", 0,
@@ -38,6 +38,9 @@ static const struct tdbg_option root_options[] = {
      "Leave out the last samples of an epoch that do not fill a batch; false: a shorter batch."},
     {"data.sampler.reshuffle", TDBG_OPT_BOOL, "", 0, 0, NULL, "true", 0,
      "A new random order in every epoch; false: the order of epoch 0 in all."},
+    {"data.sampler.pad", TDBG_OPT_ENUM, "", 0, 0, "drop|repeat", "\"drop\"", 0,
+     "What becomes of an epoch's last, not full batch: drop leaves it to data.drop_last, repeat "
+     "fills it up from the epoch's beginning, whatever that says."},
     {"data.transforms", TDBG_OPT_LIST, "", 0, 0, NULL, "()", 0,
      "Operations on raw samples, in order: { op = \"scale\"; by = 0.5; }, { op = \"normalize\"; "
      "mean = [0.5]; std = [0.25]; }."},
@@ -45,6 +48,8 @@ static const struct tdbg_option root_options[] = {
      "The network as a list of ops, each reading the one before: { op = \"linear\"; out = 10; }."},
     {"freeze", TDBG_OPT_GLOBS, "", 0, 0, NULL, "[]", 0,
      "Names of parameters that stay as they are: [ \"embed.*\" ]."},
+    {"init_from", TDBG_OPT_GROUP, "", 0, 0, NULL, NULL, 0,
+     "Weights to begin with instead of those of the seed: { path = \"model.safetensors\"; }."},
     {"loss", TDBG_OPT_GROUP, "", 0, 0, NULL, "{ kind = \"cross_entropy\"; }", 0,
      "What is minimised: { kind = \"cross_entropy\" | \"bce\" | \"mse\" | ...; } with the keys of "
      "that kind; cross_entropy is softmax cross-entropy over class indices, bce is of logits."},
@@ -74,7 +79,7 @@ static const struct tdbg_option root_options[] = {
 const struct tdbg_option_table tdbg_engine_options = {
     root_options, (int)(sizeof root_options / sizeof root_options[0])};
 
-enum { MAX_TABLES = 8 };
+enum { MAX_TABLES = 16 };
 
 static void check_length(struct tdbg_config *config)
 {
@@ -89,31 +94,47 @@ static void check_length(struct tdbg_config *config)
                            "neither 'steps' nor 'epochs' is given");
 }
 
-static void check_test_set(struct tdbg_config *config)
+/* The keys of the chosen format. Those of an unknown one cannot be judged: any format's will do. */
+static int data_tables(const struct tdbg_config *config, struct tdbg_arena *arena,
+                       struct tdbg_option_table tables[])
 {
-    const struct tdbg_cfg_node *root = tdbg_config_root(config);
-    const struct tdbg_cfg_node *images = tdbg_cfg_find(root, "data.test.images");
-    const struct tdbg_cfg_node *labels = tdbg_cfg_find(root, "data.test.labels");
-    const struct tdbg_cfg_node *every = tdbg_cfg_find(root, "eval.every");
-    if ((images == NULL) != (labels == NULL))
-        tdbg_config_report(config, images ? images : labels, NULL,
-                           "data.test needs both 'images' and 'labels'");
-    if (!images && every && every->type == TDBG_CFG_INT && every->i > 0)
-        tdbg_config_report(config, every, "add data.test = { images = ...; labels = ...; };",
-                           "eval.every wants a test set, and none is given");
+    const struct tdbg_cfg_node *name = tdbg_cfg_find(tdbg_config_root(config), "data.kind");
+    const bool is_text = name && name->type == TDBG_CFG_STRING;
+    const struct tdbg_dataset_kind *kind = is_text ? tdbg_dataset_kind_find(name->s) : NULL;
+    int n = 0;
+    if (kind) {
+        tables[n++] = kind->options;
+        return n;
+    }
+    for (int k = 0; (kind = tdbg_dataset_kind_at(k)) != NULL; k++) {
+        const size_t bytes = (size_t)kind->options.n * sizeof *kind->options.options;
+        struct tdbg_option *options = tdbg_arena_alloc(arena, bytes);
+        memcpy(options, kind->options.options, bytes);
+        for (int i = 0; i < kind->options.n; i++) {
+            options[i].flags = 0;
+            options[i].default_value = NULL;
+        }
+        tables[n++] = (struct tdbg_option_table){options, kind->options.n};
+    }
+    return n;
 }
 
 void tdbg_engine_check_options(struct tdbg_config *config, const struct tdbg_option_table *others,
                                int n_others)
 {
     struct tdbg_option_table tables[MAX_TABLES] = {tdbg_engine_options, tdbg_clip_options};
-    TDBG_ASSERT(n_others < MAX_TABLES - 1);
+    struct tdbg_arena *arena = tdbg_arena_create();
+    TDBG_ASSERT(arena);
+    int n = 2 + data_tables(config, arena, tables + 2);
+    TDBG_ASSERT(n_others + n <= MAX_TABLES);
     for (int i = 0; i < n_others; i++)
-        tables[2 + i] = others[i];
+        tables[n++] = others[i];
     const struct tdbg_cfg_node *root = tdbg_config_root(config);
-    tdbg_config_check(config, root, tables, 2 + n_others, NULL);
+    tdbg_config_check(config, root, tables, n, NULL);
+    tdbg_arena_destroy(arena);
     check_length(config);
-    check_test_set(config);
+    tdbg_dataset_check_config(config);
+    tdbg_weights_check_options(config, tdbg_cfg_find(root, "init_from"));
     tdbg_loss_check_options(config, tdbg_cfg_find(root, "loss"));
     tdbg_optimizer_check_options(config, tdbg_cfg_find(root, "optimizer"));
     tdbg_schedule_check_options(config, tdbg_cfg_find(root, "schedule"));
@@ -121,11 +142,22 @@ void tdbg_engine_check_options(struct tdbg_config *config, const struct tdbg_opt
     tdbg_op_check_options(config, tdbg_cfg_find(root, "model"));
 }
 
+static void print_data_options(FILE *out)
+{
+    const struct tdbg_dataset_kind *kind;
+    for (int k = 0; (kind = tdbg_dataset_kind_at(k)) != NULL; k++) {
+        fprintf(out, "\ndata, kind = \"%s\":\n", kind->name);
+        tdbg_option_print_help(&kind->options, 1, out);
+    }
+}
+
 void tdbg_engine_print_options(const struct tdbg_option_table *others, int n_others, FILE *out)
 {
     tdbg_option_print_help(&tdbg_engine_options, 1, out);
     tdbg_option_print_help(&tdbg_clip_options, 1, out);
     tdbg_option_print_help(others, n_others, out);
+    print_data_options(out);
+    tdbg_weights_print_options(out);
     tdbg_loss_print_options(out);
     tdbg_optimizer_print_options(out);
     tdbg_schedule_print_options(out);

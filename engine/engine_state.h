@@ -59,7 +59,8 @@ struct tdbg_engine {
     int64_t *raw_id;       /* (batch) */
     unsigned char *raw_y;  /* (batch, targets) in the source's dtype */
     unsigned char *target; /* (batch, targets): i32 class indices or f32 values, 4 bytes each */
-    float **input;         /* per transform: (part_rows, sample) */
+    float *raw_f32;        /* (part_rows, sample): u8 samples as numbers, for transforms */
+    float **input;         /* per transform: (part_rows, what it gives) */
     int32_t *index;        /* (part_rows, sample) where samples are tokens */
     float **act, **dact;   /* per node: (part_rows, elems); views share */
     float **saved;         /* per node: what its class wants kept, or NULL */

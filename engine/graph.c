@@ -30,11 +30,19 @@ static bool build_transforms(struct tdbg_graph_build *build)
         tdbg_cfg_find(tdbg_config_root(build->config), "data.transforms");
     g->n_transforms = list->n_child;
     g->transforms = tdbg_arena_alloc(g->arena, (size_t)list->n_child * sizeof *g->transforms);
-    bool fine = true;
-    for (int i = 0; i < list->n_child; i++)
-        fine &= tdbg_transform_read(build->config, g->arena, list->child[i], &g->sample,
-                                    &g->transforms[i]);
-    return fine;
+    g->input = g->sample;
+    if (g->n_transforms > 0 && g->data[TDBG_SET_TRAIN].vocab > 0) {
+        tdbg_config_report(build->config, list, "remove data.transforms",
+                           "the samples are tokens, which no transform is for");
+        return false;
+    }
+    for (int i = 0; i < list->n_child; i++) { /* later shapes would only repeat a complaint */
+        if (!tdbg_transform_read(build->config, g->arena, list->child[i], i, &g->input,
+                                 &g->transforms[i]))
+            return false;
+    }
+    g->input_elems = tdbg_shape_elems(&g->input);
+    return true;
 }
 
 enum tdbg_status tdbg_graph_create(struct tdbg_config *config,
@@ -55,8 +63,7 @@ enum tdbg_status tdbg_graph_create(struct tdbg_config *config,
     const struct tdbg_cfg_node *root = tdbg_config_root(config);
     g->loss = tdbg_loss_read(tdbg_cfg_find(root, "loss"));
     struct tdbg_graph_build build = {.config = config, .graph = g};
-    bool fine = build_transforms(&build);
-    fine &= build_nodes(&build);
+    const bool fine = build_transforms(&build) && build_nodes(&build);
     if (fine)
         *out = g;
     else

@@ -70,8 +70,10 @@ struct tdbg_node {
 struct tdbg_graph {
     struct tdbg_arena *arena;
     struct tdbg_data_shape data[TDBG_SET_COUNT];
-    struct tdbg_shape sample; /* shape of input/x */
+    struct tdbg_shape sample; /* as the data set has it */
     int64_t sample_elems;
+    struct tdbg_shape input; /* shape of input/x: after the transforms */
+    int64_t input_elems;
     struct tdbg_transform *transforms;
     int32_t n_transforms;
     struct tdbg_node *nodes;

@@ -109,7 +109,7 @@ bool tdbg_graph_share_param(struct tdbg_graph_build *build, struct tdbg_node *no
 
 const struct tdbg_shape *tdbg_graph_shape(const struct tdbg_graph *graph, int32_t at)
 {
-    return at == TDBG_NODE_INPUT_X ? &graph->sample : &graph->nodes[at].shape;
+    return at == TDBG_NODE_INPUT_X ? &graph->input : &graph->nodes[at].shape;
 }
 
 /* Connects a new node, and says when it reads token numbers and cannot, or the other way round. */

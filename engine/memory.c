@@ -122,12 +122,19 @@ static enum tdbg_status take_input(struct tdbg_engine *e, struct tdbg_err *err)
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
     const int32_t n = g->n_transforms > 0 ? g->n_transforms : 1;
-    const int64_t elems = e->part_rows * g->sample_elems;
+    const bool tokens = g->data[TDBG_SET_TRAIN].vocab > 0;
+    const bool bytes = g->data[TDBG_SET_TRAIN].x_dtype == TDBG_DTYPE_U8;
     e->input = tdbg_arena_alloc(g->arena, (size_t)n * sizeof *e->input);
-    if (g->data[TDBG_SET_TRAIN].vocab > 0)
-        return take(e, &e->index, elems, sizeof *e->index, "input/x", err);
-    for (int32_t i = 0; i < n; i++)
-        TDBG_TRY(take(e, &e->input[i], elems, sizeof(float), "input/x", err));
+    if (tokens)
+        return take(e, &e->index, e->part_rows * g->sample_elems, sizeof *e->index, "input/x", err);
+    for (int32_t i = 0; i < n; i++) {
+        const int64_t elems =
+            g->n_transforms > 0 ? tdbg_shape_elems(&g->transforms[i].out) : g->sample_elems;
+        TDBG_TRY(take(e, &e->input[i], e->part_rows * elems, sizeof(float), "input/x", err));
+    }
+    if (bytes && g->n_transforms > 0)
+        TDBG_TRY(
+            take(e, &e->raw_f32, e->part_rows * g->sample_elems, sizeof(float), "samples", err));
 out:
     return st;
 }
@@ -138,6 +145,10 @@ static enum tdbg_status take_activations(struct tdbg_engine *e, struct tdbg_err 
     const struct tdbg_graph *g = e->graph;
     size_t pointer = sizeof(float *), nodes = (size_t)g->n_nodes;
     int64_t most = g->sample_elems, most_shared = 0;
+    for (int32_t i = 0; i < g->n_transforms; i++) {
+        const int64_t elems = tdbg_shape_elems(&g->transforms[i].out);
+        most = elems > most ? elems : most;
+    }
     e->act = tdbg_arena_alloc(g->arena, nodes * pointer);
     e->dact = tdbg_arena_alloc(g->arena, nodes * pointer);
     e->saved = tdbg_arena_alloc(g->arena, nodes * pointer);

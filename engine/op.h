@@ -55,12 +55,16 @@ struct tdbg_op_class {
 };
 
 extern const struct tdbg_op_class tdbg_op_linear, tdbg_op_relu, tdbg_op_flatten, tdbg_op_add,
-    tdbg_op_block, tdbg_op_residual, tdbg_op_batch_norm, tdbg_op_layer_norm, tdbg_op_rms_norm;
+    tdbg_op_block, tdbg_op_residual, tdbg_op_batch_norm, tdbg_op_layer_norm, tdbg_op_rms_norm,
+    tdbg_op_conv2d, tdbg_op_max_pool2d, tdbg_op_avg_pool2d, tdbg_op_global_avg_pool,
+    tdbg_op_embedding, tdbg_op_position, tdbg_op_attention, tdbg_op_gelu, tdbg_op_silu,
+    tdbg_op_tanh, tdbg_op_sigmoid, tdbg_op_softmax, tdbg_op_dropout;
 
 /* Settings of linear, for kinds that expand to one. */
 struct tdbg_linear {
     int64_t out;
     bool bias;
+    bool zero_bias; /* it begins with zeros whatever the weight does */
     struct tdbg_init_choice init;
     const char *weight_name, *bias_name; /* of the parameters; NULL: "<name>.weight", ".bias" */
     const char *tie;                     /* op whose first parameter is the weight, or NULL */

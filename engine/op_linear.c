@@ -60,7 +60,8 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
     /* kaiming_uniform(a = sqrt(5)) has the bound sqrt(6 / ((1 + 5) in)) = 1 / sqrt(in). */
     const struct tdbg_init standard = {TDBG_INIT_UNIFORM, 1 / sqrt((double)in)};
     const struct tdbg_init init = tdbg_init_weight(&s->init, in, s->out, standard);
-    const bool is_standard = init.kind == standard.kind && init.scale == standard.scale;
+    const bool is_standard =
+        init.kind == standard.kind && init.scale == standard.scale && !s->zero_bias;
     const struct tdbg_shape weight = {2, {s->out, in}};
     if (!s->tie)
         tdbg_graph_add_param(build, node, "weight", s->weight_name, weight, init);

@@ -40,25 +40,62 @@ void tdbg_engine_round_params(struct tdbg_engine *e)
         e->backend->bf16_round(e->backend->context, e->flat_elems, e->param, e->param_low);
 }
 
-/* Raw samples to input/x: to f32 first, then every transform with a buffer of its own. */
+/* Tokens as they are; a number that no row of an embedding belongs to must not come this far. */
+static enum tdbg_status run_tokens(struct tdbg_engine *e, const struct tdbg_pass *pass,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_graph *g = e->graph;
+    const int64_t elems = g->sample_elems, n = (pass->hi - pass->lo) * elems;
+    const int64_t vocab = g->data[TDBG_SET_TRAIN].vocab;
+    const int32_t *host = (const int32_t *)(const void *)e->host_x + pass->lo * elems;
+    for (int64_t i = 0; i < n; i++)
+        TDBG_FAIL_IF(host[i] < 0 || host[i] >= vocab, DATA,
+                     "sample %lld has token %d, but the data set has %lld",
+                     (long long)e->host_id[pass->lo + i / elems], (int)host[i], (long long)vocab);
+    e->backend->copy(e->backend->context, e->index,
+                     (const int32_t *)(const void *)e->raw_x + pass->lo * elems,
+                     (size_t)n * sizeof *e->index);
+    TDBG_TRY(show(e, pass, e->table.input[0], e->index, n, -1, err));
+out:
+    return st;
+}
+
+/* Raw samples to input/x: as f32 first, then every transform with a buffer of its own. */
 static enum tdbg_status run_transforms(struct tdbg_engine *e, const struct tdbg_pass *pass,
                                        struct tdbg_err *err)
 {
     const struct tdbg_graph *g = e->graph;
     const struct tdbg_backend *be = e->backend;
-    int64_t elems = g->sample_elems, rows = pass->hi - pass->lo, n = rows * elems;
+    const bool bytes = g->data[TDBG_SET_TRAIN].x_dtype == TDBG_DTYPE_U8;
+    const int64_t elems = g->sample_elems, rows = pass->hi - pass->lo, n = rows * elems;
     enum tdbg_status st = TDBG_OK;
-    be->u8_to_f32(be->context, n, e->raw_x + pass->lo * elems, e->input[0]);
+    if (g->data[TDBG_SET_TRAIN].vocab > 0)
+        return run_tokens(e, pass, err);
+    float *first = g->n_transforms > 0 ? e->raw_f32 : e->input[0];
+    const float *x = bytes ? first : (const float *)(const void *)e->raw_x + pass->lo * elems;
+    if (bytes)
+        be->u8_to_f32(be->context, n, e->raw_x + pass->lo * elems, first);
+    else if (g->n_transforms == 0)
+        be->copy(be->context, first, x, (size_t)n * sizeof *first);
     if (g->n_transforms == 0) {
-        round_values(e, e->input[0], n);
-        TDBG_TRY(show_activation(e, pass, e->table.input[0], e->input[0], n, -1, err));
+        round_values(e, first, n);
+        TDBG_TRY(show_activation(e, pass, e->table.input[0], first, n, -1, err));
     }
-    const float *x = e->input[0];
+    struct tdbg_transform_run run = {.backend = be,
+                                     .rows = rows,
+                                     .x = x,
+                                     .ids = e->raw_id + pass->lo,
+                                     .seed = e->info.seed,
+                                     .epoch = pass->step / e->info.steps_per_epoch,
+                                     .training = pass->training};
     for (int32_t i = 0; i < g->n_transforms; i++) {
-        tdbg_transform_apply(&g->transforms[i], be, rows, elems, x, e->input[i]);
-        x = e->input[i];
-        round_values(e, e->input[i], n);
-        TDBG_TRY(show_activation(e, pass, e->table.input[i], e->input[i], n, -1, err));
+        const int64_t n_out = rows * tdbg_shape_elems(&g->transforms[i].out);
+        run.y = e->input[i];
+        tdbg_transform_apply(&g->transforms[i], &run);
+        round_values(e, e->input[i], n_out);
+        TDBG_TRY(show_activation(e, pass, e->table.input[i], e->input[i], n_out, -1, err));
+        run.x = e->input[i];
     }
 out:
     return st;

@@ -85,13 +85,13 @@ static void put_input(struct layout *l, const struct tdbg_graph *g, struct tdbg_
                           .dtype = tokens ? TDBG_DTYPE_I32 : l->activations};
     t->input[0] = -1;
     if (g->n_transforms == 0)
-        t->input[0] = put(l, OF_PART, batched(l, s, &g->sample));
+        t->input[0] = put(l, OF_PART, batched(l, s, &g->input));
     for (int32_t i = 0; i < g->n_transforms; i++) {
         s.op = tdbg_transform_kind(&g->transforms[i]);
         s.name = "input/x"; /* the last one; those before it say where they stand */
         if (i < g->n_transforms - 1 && l->sites)
             s.name = tdbg_arena_printf(l->arena, "input/x.%d.%s", (int)i, s.op);
-        t->input[i] = put(l, OF_PART, batched(l, s, &g->sample));
+        t->input[i] = put(l, OF_PART, batched(l, s, &g->transforms[i].out));
     }
 }
 

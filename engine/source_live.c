@@ -1,12 +1,11 @@
 /* Data sets and sampler behind the source table. See source_live.h. */
 #include "engine/source_live.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "engine/dataset.h"
 #include "engine/sampler.h"
 
@@ -20,8 +19,7 @@ static bool check_batch(struct tdbg_config *config, const struct tdbg_dataset *t
 {
     const struct tdbg_cfg_node *root = tdbg_config_root(config);
     int64_t batch = tdbg_cfg_int(root, "data.batch");
-    bool drop_last = tdbg_cfg_bool(root, "data.drop_last");
-    if (tdbg_sampler_steps_per_epoch(train->shape.count, batch, drop_last) > 0)
+    if (tdbg_sampler_steps_per_epoch(train->shape.count, batch, tdbg_sampler_drops_last(root)) > 0)
         return true;
     tdbg_config_report(config, tdbg_cfg_find(root, "data.batch"), "or set data.drop_last = false;",
                        "data.batch = %lld, but the training set has %lld samples", (long long)batch,
@@ -29,65 +27,19 @@ static bool check_batch(struct tdbg_config *config, const struct tdbg_dataset *t
     return false;
 }
 
-static bool check_test_shape(struct tdbg_config *config, const struct tdbg_dataset *train,
-                             const struct tdbg_dataset *test)
-{
-    if (test->shape.count == 0 ||
-        (test->shape.x_ndim == train->shape.x_ndim &&
-         memcmp(test->shape.x_dims, train->shape.x_dims, sizeof test->shape.x_dims) == 0))
-        return true;
-    tdbg_config_report(config, tdbg_cfg_find(tdbg_config_root(config), "data.test.images"), NULL,
-                       "test samples have another shape than training samples");
-    return false;
-}
-
-static enum tdbg_status load_sets(struct tdbg_config *config, struct tdbg_source_live *live,
-                                  bool *fine, struct tdbg_err *err)
+enum tdbg_status tdbg_source_live_create(struct tdbg_config *config, tdbg_read_hdf5_fn read_hdf5,
+                                         struct tdbg_source_live **out, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    int before = tdbg_config_n_diagnostics(config);
-    struct tdbg_dataset *train = &live->set[TDBG_SET_TRAIN], *test = &live->set[TDBG_SET_EVAL];
-    TDBG_TRY(tdbg_dataset_load_idx(config, "data.train.images", "data.train.labels", train, err));
-    if (tdbg_cfg_find(live->root, "data.test.images"))
-        TDBG_TRY(tdbg_dataset_load_idx(config, "data.test.images", "data.test.labels", test, err));
-    *fine = tdbg_config_n_diagnostics(config) == before && check_batch(config, train) &&
-            check_test_shape(config, train, test);
-out:
-    return st;
-}
-
-void tdbg_source_live_check_files(struct tdbg_config *config)
-{
-    static const char *const keys[] = {"data.train.images", "data.train.labels", "data.test.images",
-                                       "data.test.labels"};
-    const struct tdbg_cfg_node *root = tdbg_config_root(config);
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        const struct tdbg_cfg_node *node = tdbg_cfg_find(root, keys[i]);
-        if (!node || node->type != TDBG_CFG_STRING)
-            continue; /* reported by the root's table, if it is a fault */
-        char *path = tdbg_cfg_path(config, root, keys[i]);
-        if (path && access(path, R_OK) != 0)
-            tdbg_config_report(config, node, NULL, "cannot read data set %s: %s", path,
-                               strerror(errno));
-        free(path);
-    }
-}
-
-enum tdbg_status tdbg_source_live_create(struct tdbg_config *config, struct tdbg_source_live **out,
-                                         struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    bool fine = false;
+    const int before = tdbg_config_n_diagnostics(config);
     struct tdbg_source_live *live = calloc(1, sizeof *live);
     TDBG_FAIL_IF(!live, NO_MEMORY, "no memory for the data source");
     const struct tdbg_cfg_node *root = live->root = tdbg_config_root(config);
-    TDBG_TRY(load_sets(config, live, &fine, err));
-    if (!fine)
+    const struct tdbg_dataset *train = &live->set[TDBG_SET_TRAIN];
+    TDBG_TRY(tdbg_dataset_load(config, read_hdf5, live->set, err));
+    if (tdbg_config_n_diagnostics(config) != before || !check_batch(config, train))
         goto out;
-    TDBG_TRY(tdbg_sampler_init(
-        &live->sampler, (uint64_t)tdbg_cfg_int(root, "seed"), live->set[TDBG_SET_TRAIN].shape.count,
-        tdbg_cfg_int(root, "data.batch"), tdbg_cfg_bool(root, "data.shuffle"),
-        tdbg_cfg_bool(root, "data.sampler.reshuffle"), tdbg_cfg_bool(root, "data.drop_last"), err));
+    TDBG_TRY(tdbg_sampler_init(&live->sampler, root, train->shape.count, err));
     *out = live;
     return TDBG_OK;
 out:
@@ -116,9 +68,11 @@ static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, str
 
 static void copy_sample(const struct tdbg_dataset *set, int64_t id, int64_t to, void *x, void *y)
 {
-    memcpy((unsigned char *)x + (size_t)to * set->sample_bytes,
-           set->x + (size_t)id * set->sample_bytes, set->sample_bytes);
-    ((int64_t *)y)[to] = set->y[id];
+    const struct tdbg_data_shape *s = &set->shape;
+    const size_t x_bytes = (size_t)tdbg_data_x_elems(s) * tdbg_dtype_bytes(s->x_dtype);
+    const size_t y_bytes = (size_t)tdbg_data_y_elems(s) * tdbg_dtype_bytes(s->y_dtype);
+    tdbg_dataset_copy(set, id, (unsigned char *)x + (size_t)to * x_bytes,
+                      (unsigned char *)y + (size_t)to * y_bytes);
 }
 
 static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int64_t *n,
@@ -161,6 +115,35 @@ struct tdbg_source tdbg_source_live_table(struct tdbg_source_live *live)
     return (struct tdbg_source){&live_ops, live};
 }
 
+/* The files of a set: its keys that are paths, under their own names. */
+static void print_files(const struct tdbg_source_live *live, const char *set,
+                        struct tdbg_json *json)
+{
+    char group[32];
+    snprintf(group, sizeof group, "data.%s", set);
+    const struct tdbg_cfg_node *keys = tdbg_cfg_find(live->root, group);
+    for (int i = 0; keys && i < keys->n_child; i++) {
+        const struct tdbg_cfg_node *node = keys->child[i];
+        if (node->type == TDBG_CFG_STRING)
+            tdbg_json_string(json, node->key, node->s);
+        if (node->type != TDBG_CFG_LIST)
+            continue;
+        tdbg_json_array_begin(json, node->key);
+        for (int k = 0; k < node->n_child; k++)
+            tdbg_json_string(json, NULL, node->child[k]->s);
+        tdbg_json_array_end(json);
+    }
+}
+
+/* A number for the characters of a vocabulary and their order. */
+static uint64_t vocab_fingerprint(const struct tdbg_dataset *set)
+{
+    uint64_t h = 0;
+    for (int64_t i = 0; i < set->shape.vocab; i++)
+        h = tdbg_chain_absorb(h, set->vocab[i]);
+    return h;
+}
+
 void tdbg_source_live_print_json(const struct tdbg_source_live *live, struct tdbg_json *json)
 {
     static const char *const names[TDBG_SET_COUNT] = {"train", "test"};
@@ -170,14 +153,15 @@ void tdbg_source_live_print_json(const struct tdbg_source_live *live, struct tdb
         const struct tdbg_dataset *set = &live->set[i];
         if (set->shape.count == 0)
             continue;
-        char images[64], labels[64];
-        snprintf(images, sizeof images, "data.%s.images", names[i]);
-        snprintf(labels, sizeof labels, "data.%s.labels", names[i]);
         tdbg_json_object_begin(json, names[i]);
-        tdbg_json_string(json, "images", tdbg_cfg_string(live->root, images));
-        tdbg_json_string(json, "labels", tdbg_cfg_string(live->root, labels));
+        print_files(live, names[i], json);
         tdbg_json_int(json, "samples", set->shape.count);
-        tdbg_json_int(json, "classes", set->shape.classes);
+        if (set->shape.classes > 0)
+            tdbg_json_int(json, "classes", set->shape.classes);
+        if (set->shape.vocab > 0)
+            tdbg_json_int(json, "vocab", set->shape.vocab);
+        if (set->vocab)
+            tdbg_json_u64_hex(json, "vocab_fingerprint", vocab_fingerprint(set));
         tdbg_json_u64_hex(json, "fingerprint", set->fingerprint);
         tdbg_json_object_end(json);
     }

@@ -4,18 +4,16 @@
 
 #include "base/config.h"
 #include "base/json.h"
+#include "engine/dataset.h"
 #include "engine/source.h"
 
 struct tdbg_source_live;
 
-/* Loads the data sets that a checked config names. Faults of files become diagnostics of config;
- * *out is NULL then and the result TDBG_OK. Destroy with tdbg_source_live_destroy(). */
-enum tdbg_status tdbg_source_live_create(struct tdbg_config *config, struct tdbg_source_live **out,
-                                         struct tdbg_err *err);
-
-/* Reports data files that cannot be opened, so that they appear together with the config's other
- * faults, before anything is loaded. */
-void tdbg_source_live_check_files(struct tdbg_config *config);
+/* Loads the data sets that a checked config names; read_hdf5 may be NULL. Faults of files become
+ * diagnostics of config; *out is NULL then and the result TDBG_OK. Destroy with
+ * tdbg_source_live_destroy(). */
+enum tdbg_status tdbg_source_live_create(struct tdbg_config *config, tdbg_read_hdf5_fn read_hdf5,
+                                         struct tdbg_source_live **out, struct tdbg_err *err);
 
 void tdbg_source_live_destroy(struct tdbg_source_live *live); /* NULL is fine */
 

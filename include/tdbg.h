@@ -205,8 +205,9 @@ int tdbg_rec_set_samples(struct tdbg_rec *rec, const struct tdbg_tensor *x,
  * one is there twice is found by tdbg_rec_begin(). */
 int tdbg_rec_add(struct tdbg_rec *rec, const struct tdbg_tensor *tensor, int32_t *id);
 
-/* Creates the file. TDBG_ERR_USAGE where it exists already, unless TDBG_REC_OVERWRITE is given. On
- * failure there is no new file, and it may be tried again. */
+/* Creates the file. TDBG_ERR_USAGE where it exists already, unless TDBG_REC_OVERWRITE is given, and
+ * in any case where another recording writes it or it is no regular file. On failure there is no
+ * new file, an old one is what it was, and it may be tried again. */
 enum { TDBG_REC_OVERWRITE = 1 };
 int tdbg_rec_begin(struct tdbg_rec *rec, const char *path, unsigned flags);
 

@@ -18,18 +18,13 @@ struct job {
     float *parts, *out;
 };
 
-static int64_t grain_units(const struct tdbg_batch_norm *norm)
-{
-    int64_t samples = tdbg_bn_least(tdbg_bn_block_samples(norm), norm->samples);
-    int64_t channels = tdbg_bn_least(tdbg_bn_unit_channels(norm), norm->channels);
-    int64_t elems = samples * channels * tdbg_bn_least(norm->inner, TDBG_SUM_BLOCK);
-    return tdbg_bn_ceil(TDBG_GRAIN_ELEMS, elems);
-}
-
-static void run_units(const struct tdbg_cpu *cpu, struct job *job,
+/* Units of about equal size that together are the tensor, enough of them for every thread. */
+static void run_units(const struct tdbg_cpu *cpu, struct job *job, int64_t units,
                       void (*range)(void *ctx, int64_t lo, int64_t hi))
 {
-    tdbg_parallel_for(cpu->threads, tdbg_bn_units(job->norm), grain_units(job->norm), range, job);
+    const struct tdbg_batch_norm *norm = job->norm;
+    const int64_t elems = norm->samples * norm->channels * norm->inner / units;
+    tdbg_parallel_for(cpu->threads, units, tdbg_bn_ceil(TDBG_GRAIN_ELEMS, elems + 1), range, job);
 }
 
 int64_t tdbg_batch_norm_parts_elems(const struct tdbg_batch_norm *norm)
@@ -90,7 +85,7 @@ void tdbg_batch_norm_blocks(const struct tdbg_cpu *cpu, const struct tdbg_batch_
                             const float *x, float *parts)
 {
     struct job job = {.table = cpu->table, .norm = norm, .x = x, .parts = parts};
-    run_units(cpu, &job, blocks_range);
+    run_units(cpu, &job, tdbg_bn_units(norm, TDBG_BN_PART_COLUMNS), blocks_range);
 }
 
 static void add_mean(const struct job *job, int64_t block, int64_t channel, float n, float slice[2])
@@ -202,7 +197,7 @@ void tdbg_batch_norm_apply(const struct tdbg_cpu *cpu, const struct tdbg_batch_n
                       .weight = weight,
                       .bias = bias,
                       .out = y};
-    run_units(cpu, &job, apply_range);
+    run_units(cpu, &job, tdbg_bn_strips(norm), apply_range);
 }
 
 /* ---- backward -------------------------------------------------------------------------------- */
@@ -238,7 +233,7 @@ void tdbg_batch_norm_sums(const struct tdbg_cpu *cpu, const struct tdbg_batch_no
                       .dy = dy,
                       .parts = parts,
                       .out = sums};
-    run_units(cpu, &job, sums_range);
+    run_units(cpu, &job, tdbg_bn_units(norm, TDBG_BN_SUM_COLUMNS), sums_range);
     run_channels(cpu, &job, fold_range);
 }
 
@@ -262,7 +257,7 @@ void tdbg_batch_norm_dx(const struct tdbg_cpu *cpu, const struct tdbg_batch_norm
                       .sums = sums,
                       .count = count,
                       .out = dx};
-    run_units(cpu, &job, dx_range);
+    run_units(cpu, &job, tdbg_bn_strips(norm), dx_range);
 }
 
 /* ---- one part by itself ---------------------------------------------------------------------- */

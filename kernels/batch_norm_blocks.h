@@ -1,15 +1,20 @@
-/* The blocks of a batch norm (batch_norm.h) and the units of work that its kernels share: a unit is
- * one block of a few neighbouring channels, so that memory is read in long pieces. How channels are
- * grouped moves no bit. */
+/* The blocks of a batch norm (batch_norm.h), and the units of work of its kernels. How channels are
+ * grouped in a unit moves no bit: it is chosen for long pieces of memory and for the caches. */
 #ifndef TDBG_KERNELS_BATCH_NORM_BLOCKS_H
 #define TDBG_KERNELS_BATCH_NORM_BLOCKS_H
 
 #include "kernels/batch_norm.h"
 #include "kernels/numerics.h"
 
+/* Columns (elements of neighbouring channels in one sample) of a unit. */
 enum {
-    TDBG_BN_COLUMNS = 512, /* columns of a unit where inner <= TDBG_SUM_LANES */
-    TDBG_BN_CHANNELS = 8,  /* channels of a unit else, if its blocks have several samples */
+    TDBG_BN_PART_COLUMNS = 128,  /* of a block that is read twice */
+    TDBG_BN_SUM_COLUMNS = 512,   /* of a block that is read once */
+    TDBG_BN_STRIP_COLUMNS = 512, /* where only elements are computed */
+    TDBG_BN_STRIP_INNER = 256, /* up to here, a strip has values of its channels for every column */
+    TDBG_BN_STRIP_ELEMS = 65536,
+    TDBG_BN_CHANNELS =
+        16, /* channels of a unit with more elements than lanes, of several samples */
 };
 
 static inline int64_t tdbg_bn_ceil(int64_t n, int64_t by)
@@ -35,18 +40,21 @@ static inline int64_t tdbg_bn_blocks(const struct tdbg_batch_norm *norm)
     return tdbg_bn_ceil(norm->samples, tdbg_bn_block_samples(norm)) * tdbg_bn_pieces(norm);
 }
 
-static inline int64_t tdbg_bn_unit_channels(const struct tdbg_batch_norm *norm)
+/* Channels of a unit of one block; columns is one of the limits above. */
+static inline int64_t tdbg_bn_unit_channels(const struct tdbg_batch_norm *norm, int64_t columns)
 {
     if (norm->inner <= TDBG_SUM_LANES)
-        return TDBG_BN_COLUMNS / norm->inner;
+        return columns / norm->inner;
     return tdbg_bn_block_samples(norm) > 1 ? TDBG_BN_CHANNELS : 1;
 }
 
-static inline int64_t tdbg_bn_units(const struct tdbg_batch_norm *norm)
+static inline int64_t tdbg_bn_units(const struct tdbg_batch_norm *norm, int64_t columns)
 {
-    return tdbg_bn_blocks(norm) * tdbg_bn_ceil(norm->channels, tdbg_bn_unit_channels(norm));
+    return tdbg_bn_blocks(norm) *
+           tdbg_bn_ceil(norm->channels, tdbg_bn_unit_channels(norm, columns));
 }
 
+/* One block of some channels, or a strip: some samples of some channels. */
 struct tdbg_bn_unit {
     int64_t block, samples, channel, channels;
     int64_t pixels; /* of each sample and channel */
@@ -58,9 +66,11 @@ static inline int64_t tdbg_bn_least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static inline struct tdbg_bn_unit tdbg_bn_unit(const struct tdbg_batch_norm *norm, int64_t u)
+static inline struct tdbg_bn_unit tdbg_bn_unit(const struct tdbg_batch_norm *norm, int64_t columns,
+                                               int64_t u)
 {
-    const int64_t wide = tdbg_bn_unit_channels(norm), samples = tdbg_bn_block_samples(norm);
+    const int64_t wide = tdbg_bn_unit_channels(norm, columns),
+                  samples = tdbg_bn_block_samples(norm);
     const int64_t tiles = tdbg_bn_ceil(norm->channels, wide), pieces = tdbg_bn_pieces(norm);
     struct tdbg_bn_unit unit = {.block = u / tiles, .channel = u % tiles * wide};
     const int64_t sample = unit.block / pieces * samples;
@@ -70,6 +80,36 @@ static inline struct tdbg_bn_unit tdbg_bn_unit(const struct tdbg_batch_norm *nor
     unit.pixels = tdbg_bn_least(TDBG_SUM_BLOCK, norm->inner - pixel);
     unit.offset = (sample * norm->channels + unit.channel) * norm->inner + pixel;
     return unit;
+}
+
+/* Strips cover the tensor for what needs no sums. */
+static inline int64_t tdbg_bn_strip_channels(const struct tdbg_batch_norm *norm)
+{
+    if (norm->inner > TDBG_BN_STRIP_INNER)
+        return norm->channels;
+    return tdbg_bn_least(TDBG_BN_STRIP_COLUMNS / norm->inner, norm->channels);
+}
+
+static inline int64_t tdbg_bn_strip_samples(const struct tdbg_batch_norm *norm)
+{
+    return tdbg_bn_ceil(TDBG_BN_STRIP_ELEMS, tdbg_bn_strip_channels(norm) * norm->inner);
+}
+
+static inline int64_t tdbg_bn_strips(const struct tdbg_batch_norm *norm)
+{
+    return tdbg_bn_ceil(norm->samples, tdbg_bn_strip_samples(norm)) *
+           tdbg_bn_ceil(norm->channels, tdbg_bn_strip_channels(norm));
+}
+
+static inline struct tdbg_bn_unit tdbg_bn_strip(const struct tdbg_batch_norm *norm, int64_t u)
+{
+    const int64_t wide = tdbg_bn_strip_channels(norm), samples = tdbg_bn_strip_samples(norm);
+    const int64_t tiles = tdbg_bn_ceil(norm->channels, wide), sample = u / tiles * samples;
+    struct tdbg_bn_unit strip = {.channel = u % tiles * wide, .pixels = norm->inner};
+    strip.samples = tdbg_bn_least(samples, norm->samples - sample);
+    strip.channels = tdbg_bn_least(wide, norm->channels - strip.channel);
+    strip.offset = (sample * norm->channels + strip.channel) * norm->inner;
+    return strip;
 }
 
 #endif

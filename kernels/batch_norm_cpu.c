@@ -19,12 +19,22 @@
  *
  * Else each channel's run is added to the channel's 32 lanes. */
 struct columns {
-    float of[TDBG_BN_COLUMNS];
+    float of[TDBG_BN_STRIP_COLUMNS];
+    float apart[128]; /* not a power of two apart: a store would block the other's loads */
 };
+
+/* Samples to ask for ahead: forward reads pieces that are too short for the processor to see what
+ * comes next. (Backward has two tensors to wait for, and only gets slower.) */
+enum { AHEAD = 2, AHEAD_SHORT = 8 };
 
 static int64_t count_columns(const struct tdbg_bn_unit *unit)
 {
     return unit->channels * unit->pixels;
+}
+
+static void clear_columns(int64_t n, struct columns *columns)
+{
+    memset(columns->of, 0, (size_t)n * sizeof(float));
 }
 
 /* Every column gets its channel's value; all get `none` where values is NULL. */
@@ -32,6 +42,10 @@ static void set_columns(const struct tdbg_bn_unit *unit, const float *values, fl
                         struct columns *columns)
 {
     float *to = columns->of;
+    if (unit->pixels == 1 && values) {
+        memcpy(to, values, (size_t)unit->channels * sizeof *to);
+        return;
+    }
     for (int64_t c = 0; c < unit->channels; c++) {
         for (int64_t p = 0; p < unit->pixels; p++)
             *to++ = values ? values[c] : none;
@@ -80,16 +94,18 @@ static void part_columns(const struct tdbg_bn_unit *unit, int64_t stride, const 
 {
     const int64_t n = count_columns(unit);
     struct columns sum, square, mean;
-    memset(&sum, 0, sizeof sum);
+    clear_columns(n, &sum);
     for (int64_t s = 0; s < unit->samples; s++) {
+        if (s + AHEAD_SHORT < unit->samples)
+            tdbg_norm_fetch(n, x + (s + AHEAD_SHORT) * stride);
         for (int64_t j = 0; j < n; j++)
             sum.of[j] += x[s * stride + j];
     }
     fold_columns(unit, &sum, m);
     finish_means(unit, m);
     set_columns(unit, m, 0, &mean);
-    memset(&sum, 0, sizeof sum);
-    memset(&square, 0, sizeof square);
+    clear_columns(n, &sum);
+    clear_columns(n, &square);
     for (int64_t s = 0; s < unit->samples; s++) {
         for (int64_t j = 0; j < n; j++) {
             float d = x[s * stride + j] - mean.of[j];
@@ -107,6 +123,8 @@ static void part_runs(const struct tdbg_bn_unit *unit, int64_t stride, int64_t i
 {
     struct tdbg_sum_lanes sum[TDBG_BN_CHANNELS] = {0}, square[TDBG_BN_CHANNELS] = {0};
     for (int64_t s = 0; s < unit->samples; s++) {
+        if (s + AHEAD < unit->samples)
+            tdbg_norm_fetch(unit->channels * inner, x + (s + AHEAD) * stride);
         for (int64_t i = 0; i < unit->channels; i++)
             tdbg_norm_sum_run(unit->pixels, x + s * stride + i * inner, &sum[i]);
     }
@@ -132,7 +150,7 @@ void TDBG_KERNEL(tdbg_batch_norm_blocks)(const struct tdbg_batch_norm *norm, int
 {
     const int64_t channels = norm->channels, inner = norm->inner, stride = channels * inner;
     for (int64_t u = lo; u < hi; u++) {
-        const struct tdbg_bn_unit unit = tdbg_bn_unit(norm, u);
+        const struct tdbg_bn_unit unit = tdbg_bn_unit(norm, TDBG_BN_PART_COLUMNS, u);
         float *m = parts + unit.block * 3 * channels + unit.channel;
         float *c = m + channels, *q = c + channels;
         if (inner <= TDBG_SUM_LANES)
@@ -163,17 +181,15 @@ ALWAYS void apply_run(int64_t n, const float *x, const struct coefficients *of, 
                       bool scaled, bool shifted, bool stream)
 {
     const struct coefficients k = *of;
-    int64_t i = 0, head = stream ? tdbg_stream_head(y, n) : 0;
-    for (; i < head; i++)
-        y[i] = forward_element(x[i], &k, scaled, shifted);
-    for (; stream && i + TDBG_STREAM_ELEMS <= n; i += TDBG_STREAM_ELEMS) {
-        float tile[TDBG_STREAM_ELEMS];
-        for (int l = 0; l < TDBG_STREAM_ELEMS; l++)
-            tile[l] = forward_element(x[i + l], &k, scaled, shifted);
-        tdbg_stream_store(y + i, tile);
+    float piece[TDBG_STREAM_PIECE];
+    for (int64_t i = 0; i < n; i += TDBG_STREAM_PIECE) {
+        const int64_t end = tdbg_bn_least(i + TDBG_STREAM_PIECE, n);
+        float *to = stream ? piece : y + i;
+        for (int64_t j = i; j < end; j++)
+            to[j - i] = forward_element(x[j], &k, scaled, shifted);
+        if (stream)
+            tdbg_stream_copy(end - i, piece, y + i);
     }
-    for (; i < n; i++)
-        y[i] = forward_element(x[i], &k, scaled, shifted);
 }
 
 struct apply {
@@ -214,30 +230,27 @@ ALWAYS void apply_columns(const struct apply *a, const struct tdbg_bn_unit *unit
     const int64_t n = count_columns(unit), stride = a->channels * a->inner;
     const float *m = a->stats + unit->channel, *c = m + a->channels, *r = c + a->channels;
     struct column_coefficients k;
+    struct columns piece;
     set_columns(unit, m, 0, &k.m);
     set_columns(unit, c, 0, &k.c);
     set_columns(unit, r, 0, &k.r);
     set_columns(unit, scaled ? a->weight + unit->channel : NULL, 1, &k.weight);
     set_columns(unit, shifted ? a->bias + unit->channel : NULL, 0, &k.bias);
     for (int64_t s = 0; s < unit->samples; s++, x += stride, y += stride) {
-        int64_t j = 0, head = a->stream ? tdbg_stream_head(y, n) : 0;
-        for (; j < head; j++)
-            y[j] = forward_column(&k, x, j, scaled, shifted);
-        for (; a->stream && j + TDBG_STREAM_ELEMS <= n; j += TDBG_STREAM_ELEMS) {
-            float tile[TDBG_STREAM_ELEMS];
-            for (int l = 0; l < TDBG_STREAM_ELEMS; l++)
-                tile[l] = forward_column(&k, x, j + l, scaled, shifted);
-            tdbg_stream_store(y + j, tile);
-        }
-        for (; j < n; j++)
-            y[j] = forward_column(&k, x, j, scaled, shifted);
+        float *to = a->stream ? piece.of : y;
+        if (s + AHEAD < unit->samples)
+            tdbg_norm_fetch(n, x + AHEAD * stride);
+        for (int64_t j = 0; j < n; j++)
+            to[j] = forward_column(&k, x, j, scaled, shifted);
+        if (a->stream)
+            tdbg_stream_copy(n, piece.of, y);
     }
 }
 
 ALWAYS void apply_unit(const struct apply *a, const struct tdbg_bn_unit *unit, const float *x,
                        float *y, bool scaled, bool shifted)
 {
-    if (a->inner <= TDBG_SUM_LANES)
+    if (a->inner <= TDBG_BN_STRIP_INNER)
         apply_columns(a, unit, x + unit->offset, y + unit->offset, scaled, shifted);
     else
         apply_runs(a, unit, x + unit->offset, y + unit->offset, scaled, shifted);
@@ -252,7 +265,7 @@ void TDBG_KERNEL(tdbg_batch_norm_apply)(const struct tdbg_batch_norm *norm, int6
         stats,          weight,
         bias,           tdbg_stream_pays(norm->samples * norm->channels * norm->inner)};
     for (int64_t u = lo; u < hi; u++) {
-        const struct tdbg_bn_unit unit = tdbg_bn_unit(norm, u);
+        const struct tdbg_bn_unit unit = tdbg_bn_strip(norm, u);
         if (weight && bias)
             apply_unit(&a, &unit, x, y, true, true);
         else if (weight)
@@ -275,8 +288,8 @@ static void sum_columns(const struct tdbg_bn_unit *unit, int64_t stride, const f
     set_columns(unit, m, 0, &km);
     set_columns(unit, c, 0, &kc);
     set_columns(unit, r, 0, &kr);
-    memset(&sums, 0, sizeof sums);
-    memset(&products, 0, sizeof products);
+    clear_columns(n, &sums);
+    clear_columns(n, &products);
     for (int64_t s = 0; s < unit->samples; s++, x += stride, dy += stride) {
         for (int64_t j = 0; j < n; j++) {
             float h = tdbg_norm_element(x[j], km.of[j], kc.of[j], kr.of[j]);
@@ -314,7 +327,7 @@ void TDBG_KERNEL(tdbg_batch_norm_sums)(const struct tdbg_batch_norm *norm, int64
 {
     const int64_t channels = norm->channels, inner = norm->inner, stride = channels * inner;
     for (int64_t u = lo; u < hi; u++) {
-        const struct tdbg_bn_unit unit = tdbg_bn_unit(norm, u);
+        const struct tdbg_bn_unit unit = tdbg_bn_unit(norm, TDBG_BN_SUM_COLUMNS, u);
         const float *m = stats + unit.channel, *c = m + channels, *r = c + channels;
         float *sum = parts + unit.block * 2 * channels + unit.channel, *product = sum + channels;
         if (inner <= TDBG_SUM_LANES)
@@ -349,21 +362,19 @@ static struct slopes find_slopes(const struct tdbg_batch_norm *norm, int64_t cha
     return s;
 }
 
-ALWAYS void dx_run(int64_t n, const float *x, const float *dy, const struct slopes *of, float *dx,
+static void dx_run(int64_t n, const float *x, const float *dy, const struct slopes *of, float *dx,
                    bool stream)
 {
     const struct slopes k = *of;
-    int64_t i = 0, head = stream ? tdbg_stream_head(dx, n) : 0;
-    for (; i < head; i++)
-        dx[i] = gradient_element(x[i], dy[i], &k);
-    for (; stream && i + TDBG_STREAM_ELEMS <= n; i += TDBG_STREAM_ELEMS) {
-        float tile[TDBG_STREAM_ELEMS];
-        for (int l = 0; l < TDBG_STREAM_ELEMS; l++)
-            tile[l] = gradient_element(x[i + l], dy[i + l], &k);
-        tdbg_stream_store(dx + i, tile);
+    float piece[TDBG_STREAM_PIECE];
+    for (int64_t i = 0; i < n; i += TDBG_STREAM_PIECE) {
+        const int64_t end = tdbg_bn_least(i + TDBG_STREAM_PIECE, n);
+        float *to = stream ? piece : dx + i;
+        for (int64_t j = i; j < end; j++)
+            to[j - i] = gradient_element(x[j], dy[j], &k);
+        if (stream)
+            tdbg_stream_copy(end - i, piece, dx + i);
     }
-    for (; i < n; i++)
-        dx[i] = gradient_element(x[i], dy[i], &k);
 }
 
 struct column_slopes {
@@ -382,18 +393,13 @@ static void dx_columns(const struct tdbg_bn_unit *unit, int64_t stride, const fl
                        const float *dy, const struct column_slopes *k, float *dx, bool stream)
 {
     const int64_t n = count_columns(unit);
+    struct columns piece;
     for (int64_t s = 0; s < unit->samples; s++, x += stride, dy += stride, dx += stride) {
-        int64_t j = 0, head = stream ? tdbg_stream_head(dx, n) : 0;
-        for (; j < head; j++)
-            dx[j] = gradient_column(k, x, dy, j);
-        for (; stream && j + TDBG_STREAM_ELEMS <= n; j += TDBG_STREAM_ELEMS) {
-            float tile[TDBG_STREAM_ELEMS];
-            for (int l = 0; l < TDBG_STREAM_ELEMS; l++)
-                tile[l] = gradient_column(k, x, dy, j + l);
-            tdbg_stream_store(dx + j, tile);
-        }
-        for (; j < n; j++)
-            dx[j] = gradient_column(k, x, dy, j);
+        float *to = stream ? piece.of : dx;
+        for (int64_t j = 0; j < n; j++)
+            to[j] = gradient_column(k, x, dy, j);
+        if (stream)
+            tdbg_stream_copy(n, piece.of, dx);
     }
 }
 
@@ -417,28 +423,21 @@ void TDBG_KERNEL(tdbg_batch_norm_dx)(const struct tdbg_batch_norm *norm, int64_t
     const int64_t stride = norm->channels * norm->inner;
     const bool stream = tdbg_stream_pays(norm->samples * stride);
     for (int64_t u = lo; u < hi; u++) {
-        const struct tdbg_bn_unit unit = tdbg_bn_unit(norm, u);
+        const struct tdbg_bn_unit unit = tdbg_bn_strip(norm, u);
         struct column_slopes columns;
-        struct slopes runs[TDBG_BN_CHANNELS];
         for (int64_t i = 0; i < unit.channels; i++) {
-            struct slopes s =
+            const struct slopes k =
                 find_slopes(norm, unit.channel + i, stats, weight, sums, (float)count);
-            if (norm->inner <= TDBG_SUM_LANES)
-                set_slopes(&unit, i, &s, &columns);
-            else
-                runs[i] = s;
-        }
-        if (norm->inner <= TDBG_SUM_LANES) {
-            dx_columns(&unit, stride, x + unit.offset, dy + unit.offset, &columns, dx + unit.offset,
-                       stream);
-            continue;
-        }
-        for (int64_t s = 0; s < unit.samples; s++) {
-            for (int64_t i = 0; i < unit.channels; i++) {
+            if (norm->inner <= TDBG_BN_STRIP_INNER)
+                set_slopes(&unit, i, &k, &columns);
+            for (int64_t s = 0; norm->inner > TDBG_BN_STRIP_INNER && s < unit.samples; s++) {
                 const int64_t at = unit.offset + s * stride + i * norm->inner;
-                dx_run(unit.pixels, x + at, dy + at, &runs[i], dx + at, stream);
+                dx_run(unit.pixels, x + at, dy + at, &k, dx + at, stream);
             }
         }
+        if (norm->inner <= TDBG_BN_STRIP_INNER)
+            dx_columns(&unit, stride, x + unit.offset, dy + unit.offset, &columns, dx + unit.offset,
+                       stream);
     }
     if (stream)
         tdbg_stream_end();

@@ -62,7 +62,7 @@ static int64_t round_up(int64_t a, int64_t to)
     return ceil_div(a, to) * to;
 }
 
-static const struct tdbg_gemm_isa *isa_of(const struct tdbg_cpu *cpu)
+const struct tdbg_gemm_isa *tdbg_gemm_isa_of(const struct tdbg_cpu *cpu)
 {
 #if defined(__x86_64__)
     if (cpu->isa == TDBG_ISA_AVX512)
@@ -198,7 +198,7 @@ static void choose_workspace(struct plan *p)
 
 static void choose_plan(struct plan *p, const struct tdbg_cpu *cpu, const struct tdbg_gemm *g)
 {
-    *p = (struct plan){.isa = isa_of(cpu), .k = g->k, .c = g->c, .bias = g->bias};
+    *p = (struct plan){.isa = tdbg_gemm_isa_of(cpu), .k = g->k, .c = g->c, .bias = g->bias};
     p->parts_down = p->parts_across = 1;
     look_straight(p, g);
     choose_packing(p);

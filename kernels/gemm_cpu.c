@@ -88,6 +88,8 @@ INLINE void tile_body(const struct tdbg_gemm_tile *t, const int rows, const int 
         FOR_EACH_VEC_OF_C(p[i][j] = v_add(LOAD(c + j * LANES, j), p[i][j]));
     if (t->last && bias)
         FOR_EACH_VEC(p[i][j] = v_add(p[i][j], LOAD(bias + j * LANES, j)));
+    if (t->last && t->row_bias)
+        FOR_EACH_VEC(p[i][j] = v_add(p[i][j], v_set1(t->row_bias[i])));
     if (t->last) { /* one test for the whole tile: NaN is rare */
         vtest ordered = v_test_start();
         UNROLL(16)

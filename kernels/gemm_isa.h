@@ -7,11 +7,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernels/cpu.h"
+
 /* One tile: up to mr rows by up to nr columns, over one slice of k.
  *
  *     p[i][j] = fma chain over t of s[i * s_i + t * s_t] * v[t * v_t + j]
  *     c[i * c_i + j] = first ? p[i][j] : c[i * c_i + j] + p[i][j]
- *     last: + bias[j] if bias, and NaN made canonical */
+ *     last: + bias[j] if bias, + row_bias[i] if row_bias, and NaN made canonical */
 struct tdbg_gemm_tile {
     const float *s; /* the side that is broadcast, element by element */
     int64_t s_i, s_t;
@@ -19,7 +21,8 @@ struct tdbg_gemm_tile {
     int64_t v_t;
     float *c;
     int64_t c_i;
-    const float *bias; /* (cols) or NULL */
+    const float *bias;     /* (cols) or NULL */
+    const float *row_bias; /* (rows) or NULL */
     int64_t k;
     int rows, cols;
     bool first, last;
@@ -57,6 +60,9 @@ struct tdbg_gemm_isa {
 
 /* Upper bounds of mr, nr and lanes. */
 enum { TDBG_GEMM_MAX_MR = 16, TDBG_GEMM_MAX_NR = 64, TDBG_GEMM_MAX_LANES = 16 };
+
+/* The inner kernels that cpu stands for. */
+const struct tdbg_gemm_isa *tdbg_gemm_isa_of(const struct tdbg_cpu *cpu);
 
 extern const struct tdbg_gemm_isa tdbg_gemm_isa_portable;
 #if defined(__x86_64__)

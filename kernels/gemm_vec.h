@@ -1,5 +1,5 @@
-/* The vector operations that gemm_cpu.c is written in, for the instruction set it is being compiled
- * for, and the size of that one's register tile. For gemm_cpu.c alone.
+/* The vector operations that gemm_cpu.c and conv2d_cpu.c are written in, for the instruction set
+ * they are being compiled for, and the size of that one's register tile. For these two alone.
  *
  *     LANES            floats in a vec
  *     MR, NR           rows and columns of a register tile

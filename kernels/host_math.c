@@ -158,3 +158,20 @@ double tdbg_host_cos(double x)
     turns -= (double)(int64_t)turns;
     return tdbg_host_cos_pi(turns > 0.5 ? 2 - 2 * turns : 2 * turns);
 }
+
+/* pi / 2 in parts: all but the last have at most 33 bits, so that their products with an integer
+ * below 2^20 are exact (Cody and Waite 1980). */
+static const double half_pi_hi = 0x1.921fb544p+0, half_pi_mid = 0x1.0b4611a6p-34,
+                    half_pi_lo = 0x1.3198a2e037073p-69;
+
+void tdbg_host_sin_cos(double x, double *sin, double *cos)
+{
+    const double magic = 0x1.8p52; /* adding it rounds to an integer */
+    const double n = (x * 0x1.45f306dc9c883p-1 + magic) - magic;
+    const double r = ((x - n * half_pi_hi) - n * half_pi_mid) - n * half_pi_lo;
+    const double s = r * evaluate(sin_terms, sizeof sin_terms / sizeof *sin_terms, r * r);
+    const double c = evaluate(cos_terms, sizeof cos_terms / sizeof *cos_terms, r * r);
+    const int64_t quadrant = (int64_t)n & 3;
+    *sin = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
+    *cos = quadrant == 0 ? c : quadrant == 1 ? -s : quadrant == 2 ? -c : s;
+}

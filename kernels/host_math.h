@@ -25,4 +25,7 @@ double tdbg_host_pow(double x, double y);
 /* cos(x) for |x| < 2^53, through cos_pi: absolute error below (1 + |x|) * 1e-15. NaN beyond. */
 double tdbg_host_cos(double x);
 
+/* sin(x) and cos(x), x in radians, |x| <= 1e6; absolute error below 1e-15; 0 and 1 exactly at 0. */
+void tdbg_host_sin_cos(double x, double *sin, double *cos);
+
 #endif

@@ -12,6 +12,13 @@
 
 #define TDBG_NORM_INLINE static inline __attribute__((always_inline))
 
+/* Asks for n floats that will be read soon, while there is something to compute. */
+static inline void tdbg_norm_fetch(int64_t n, const float *x)
+{
+    for (int64_t i = 0; i < n; i += 16)
+        __builtin_prefetch(x + i, 0, 2);
+}
+
 /* x normalised by the unrounded mean m + c and r = 1 / deviation. With m = c = +0 it is x * r. */
 TDBG_NORM_INLINE float tdbg_norm_element(float x, float m, float c, float r)
 {

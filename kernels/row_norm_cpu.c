@@ -47,35 +47,43 @@ ALWAYS struct two_sums sum_row(const struct row *row, block_fn block)
 
 ALWAYS struct two_sums sum_elements(const struct row *row)
 {
-    struct tdbg_sum_lanes sum = {{0}};
+    struct tdbg_sum_lanes sum;
+    tdbg_sum_lanes_clear(&sum);
     tdbg_norm_sum_run(row->n, row->run.x, &sum);
     return (struct two_sums){tdbg_sum_lanes_fold(&sum), 0};
 }
 
 ALWAYS struct two_sums sum_deviations(const struct row *row)
 {
-    struct tdbg_sum_lanes sum = {{0}}, square = {{0}};
+    struct tdbg_sum_lanes sum, square;
+    tdbg_sum_lanes_clear(&sum);
+    tdbg_sum_lanes_clear(&square);
     tdbg_norm_spread_run(row->n, row->run.x, row->run.m, &sum, &square);
     return (struct two_sums){tdbg_sum_lanes_fold(&sum), tdbg_sum_lanes_fold(&square)};
 }
 
 ALWAYS struct two_sums sum_squares(const struct row *row)
 {
-    struct tdbg_sum_lanes square = {{0}};
+    struct tdbg_sum_lanes square;
+    tdbg_sum_lanes_clear(&square);
     tdbg_norm_square_run(row->n, row->run.x, &square);
     return (struct two_sums){tdbg_sum_lanes_fold(&square), 0};
 }
 
 ALWAYS struct two_sums sum_gradients(const struct row *row)
 {
-    struct tdbg_sum_lanes sum = {{0}}, product = {{0}};
+    struct tdbg_sum_lanes sum, product;
+    tdbg_sum_lanes_clear(&sum);
+    tdbg_sum_lanes_clear(&product);
     tdbg_norm_product_run(row->n, &row->run, false, &sum, &product);
     return (struct two_sums){tdbg_sum_lanes_fold(&sum), tdbg_sum_lanes_fold(&product)};
 }
 
 ALWAYS struct two_sums sum_scaled_gradients(const struct row *row)
 {
-    struct tdbg_sum_lanes sum = {{0}}, product = {{0}};
+    struct tdbg_sum_lanes sum, product;
+    tdbg_sum_lanes_clear(&sum);
+    tdbg_sum_lanes_clear(&product);
     tdbg_norm_product_run(row->n, &row->run, true, &sum, &product);
     return (struct two_sums){tdbg_sum_lanes_fold(&sum), tdbg_sum_lanes_fold(&product)};
 }
@@ -93,52 +101,61 @@ static int64_t group_rows(int64_t width)
     return rows < 1 ? 1 : rows > GROUP_ROWS ? GROUP_ROWS : rows;
 }
 
-/* Stage by stage, so that the processor adds up one row while it folds another one's lanes. */
-static void find_stats(int64_t rows, struct row *row, float eps, bool centre)
+/* Stage by stage, so that the processor adds up one row while it folds another one's lanes, and
+ * divides for several rows at once. */
+static void find_stats(int64_t rows, struct row *row, float n, float eps, bool centre)
 {
-    float square[GROUP_ROWS];
+    float sum[GROUP_ROWS], c[GROUP_ROWS] = {0}, square[GROUP_ROWS] = {0}, r[GROUP_ROWS];
     for (int64_t i = 0; i < rows && centre; i++)
-        row[i].run.m = sum_row(&row[i], sum_elements).first / (float)row[i].n;
+        row[i].run.m = sum_row(&row[i], sum_elements).first / n;
     for (int64_t i = 0; i < rows && centre; i++) {
         struct two_sums sums = sum_row(&row[i], sum_deviations);
-        row[i].run.c = sums.first / (float)row[i].n;
-        float v = TDBG_STRICT_FMA(-sums.first, row[i].run.c, sums.second);
+        sum[i] = sums.first;
+        square[i] = sums.second;
+    }
+    for (int64_t i = 0; i < rows && centre; i++) {
+        c[i] = sum[i] / n;
+        float v = TDBG_STRICT_FMA(-sum[i], c[i], square[i]);
         square[i] = v < 0 ? 0 : v;
     }
     for (int64_t i = 0; i < rows && !centre; i++) {
-        row[i].run.m = row[i].run.c = 0;
+        row[i].run.m = 0;
         square[i] = sum_row(&row[i], sum_squares).first;
     }
-    for (int64_t i = 0; i < rows; i++)
-        row[i].run.r = 1.0f / sqrtf(square[i] / (float)row[i].n + eps);
+    for (int64_t i = 0; i < GROUP_ROWS; i++)
+        r[i] = 1.0f / sqrtf(square[i] / n + eps);
+    for (int64_t i = 0; i < rows; i++) {
+        row[i].run.c = c[i];
+        row[i].run.r = r[i];
+    }
 }
 
-ALWAYS float forward_element(const struct row *row, const float *bias, int64_t j, bool scaled,
-                             bool shifted)
+ALWAYS float forward_element(const struct tdbg_norm_run *run, const float *bias, int64_t j,
+                             bool scaled, bool shifted)
 {
-    float h = tdbg_norm_element(row->run.x[j], row->run.m, row->run.c, row->run.r);
+    float h = tdbg_norm_element(run->x[j], run->m, run->c, run->r);
     if (scaled && shifted)
-        h = TDBG_STRICT_FMA(h, row->run.weight[j], bias[j]);
+        h = TDBG_STRICT_FMA(h, run->weight[j], bias[j]);
     else if (scaled)
-        h = h * row->run.weight[j];
+        h = h * run->weight[j];
     return tdbg_strict_canonical(h);
 }
 
-ALWAYS void write_row(const struct row *from, const float *bias, float *y, bool scaled,
-                      bool shifted, bool stream)
+ALWAYS void write_row(const struct row *row, const float *bias, float *y, bool scaled, bool shifted,
+                      bool stream, int64_t ahead)
 {
-    const struct row row = *from;
-    int64_t j = 0, head = stream ? tdbg_stream_head(y, row.n) : 0;
-    for (; j < head; j++)
-        y[j] = forward_element(&row, bias, j, scaled, shifted);
-    for (; stream && j + TDBG_STREAM_ELEMS <= row.n; j += TDBG_STREAM_ELEMS) {
-        float tile[TDBG_STREAM_ELEMS];
-        for (int l = 0; l < TDBG_STREAM_ELEMS; l++)
-            tile[l] = forward_element(&row, bias, j + l, scaled, shifted);
-        tdbg_stream_store(y + j, tile);
+    const struct tdbg_norm_run run = row->run;
+    float piece[TDBG_STREAM_PIECE];
+    for (int64_t i = 0; i < row->n; i += TDBG_STREAM_PIECE) {
+        const int64_t end = row->n - i < TDBG_STREAM_PIECE ? row->n : i + TDBG_STREAM_PIECE;
+        float *restrict to = stream ? piece : y + i;
+        for (int64_t j = i; j < end; j++)
+            to[j - i] = forward_element(&run, bias, j, scaled, shifted);
+        if (ahead > 0)
+            tdbg_norm_fetch(end - i, run.x + ahead + i);
+        if (stream)
+            tdbg_stream_copy(end - i, piece, y + i);
     }
-    for (; j < row.n; j++)
-        y[j] = forward_element(&row, bias, j, scaled, shifted);
 }
 
 static void keep_stats(const struct row *row, float *stats, bool centre)
@@ -168,16 +185,17 @@ void TDBG_KERNEL(tdbg_row_norm_forward)(const struct tdbg_row_norm *norm, int64_
         const int64_t rows = hi - first < step ? hi - first : step;
         for (int64_t i = 0; i < rows; i++)
             row[i] = (struct row){width, {.x = x + (first + i) * width, .weight = weight}};
-        find_stats(rows, row, norm->eps, norm->centre);
+        find_stats(rows, row, (float)width, norm->eps, norm->centre);
         for (int64_t i = 0; i < rows; i++) {
             float *to = y + (first + i) * width;
+            const int64_t ahead = first + rows + i < hi && width <= 32768 ? rows * width : 0;
             keep_stats(&row[i], stats + (first + i) * kept, norm->centre);
             if (weight && bias)
-                write_row(&row[i], bias, to, true, true, stream);
+                write_row(&row[i], bias, to, true, true, stream, ahead);
             else if (weight)
-                write_row(&row[i], NULL, to, true, false, stream);
+                write_row(&row[i], NULL, to, true, false, stream, ahead);
             else
-                write_row(&row[i], NULL, to, false, false, stream);
+                write_row(&row[i], NULL, to, false, false, stream, ahead);
         }
     }
     if (stream)
@@ -186,19 +204,62 @@ void TDBG_KERNEL(tdbg_row_norm_forward)(const struct tdbg_row_norm *norm, int64_
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
-/* dx of a row. With `sums` also this row's terms of the column sums, which spares another read. */
-ALWAYS void write_gradient(const struct row *row, float a, float k, float *restrict dx,
-                           float *restrict sum_h, float *restrict sum_dy, bool scaled, bool sums)
+/* What every element of a row's gradient is computed from. */
+struct slopes {
+    float m, c, r, a, k;
+};
+
+ALWAYS float gradient_element(float x, float g, const struct slopes *s, float *h)
 {
-    const float m = row->run.m, c = row->run.c, r = row->run.r;
-    for (int64_t j = 0; j < row->n; j++) {
-        float h = tdbg_norm_element(row->run.x[j], m, c, r), dy = row->run.dy[j];
-        float g = scaled ? dy * row->run.weight[j] : dy;
-        dx[j] = tdbg_strict_canonical(r * TDBG_STRICT_FMA(-h, k, g - a));
-        if (sums) {
-            sum_h[j] = TDBG_STRICT_FMA(dy, h, sum_h[j]);
-            sum_dy[j] += dy;
-        }
+    *h = tdbg_norm_element(x, s->m, s->c, s->r);
+    return tdbg_strict_canonical(s->r * TDBG_STRICT_FMA(-*h, s->k, g - s->a));
+}
+
+/* Functions of their own: only for `restrict` of parameters do compilers need no proof that nothing
+ * overlaps. The sums over rows get this row's terms, which spares another read. */
+static __attribute__((noinline)) void
+write_gradient_sums(int64_t n, struct slopes s, const float *restrict x, const float *restrict dy,
+                    const float *restrict weight, float *restrict dx, float *restrict sum_h,
+                    float *restrict sum_dy)
+{
+    for (int64_t j = 0; j < n; j++) {
+        float h;
+        dx[j] = gradient_element(x[j], dy[j] * weight[j], &s, &h);
+        sum_h[j] = TDBG_STRICT_FMA(dy[j], h, sum_h[j]);
+        sum_dy[j] += dy[j];
+    }
+}
+
+static __attribute__((noinline)) void
+write_gradient(int64_t n, struct slopes s, const float *restrict x, const float *restrict dy,
+               const float *restrict weight, float *restrict dx)
+{
+    float h;
+    if (weight) {
+        for (int64_t j = 0; j < n; j++)
+            dx[j] = gradient_element(x[j], dy[j] * weight[j], &s, &h);
+    } else {
+        for (int64_t j = 0; j < n; j++)
+            dx[j] = gradient_element(x[j], dy[j], &s, &h);
+    }
+}
+
+static void write_gradient_row(const struct row *row, float a, float k, float *dx, float *sum_h,
+                               float *sum_dy, bool stream)
+{
+    const struct tdbg_norm_run *run = &row->run;
+    const struct slopes s = {run->m, run->c, run->r, a, k};
+    float piece[TDBG_STREAM_PIECE];
+    for (int64_t i = 0; i < row->n; i += TDBG_STREAM_PIECE) {
+        const int64_t n = row->n - i < TDBG_STREAM_PIECE ? row->n - i : TDBG_STREAM_PIECE;
+        const float *weight = run->weight ? run->weight + i : NULL;
+        float *to = stream ? piece : dx + i;
+        if (sum_h)
+            write_gradient_sums(n, s, run->x + i, run->dy + i, weight, to, sum_h + i, sum_dy + i);
+        else
+            write_gradient(n, s, run->x + i, run->dy + i, weight, to);
+        if (stream)
+            tdbg_stream_copy(n, piece, dx + i);
     }
 }
 
@@ -208,6 +269,7 @@ void TDBG_KERNEL(tdbg_row_norm_backward)(const struct tdbg_row_norm *norm, int64
                                          const float *dy, float *dx, float *sum_h, float *sum_dy)
 {
     const int64_t width = norm->width, kept = norm->centre ? 3 : 1, step = group_rows(width);
+    const bool stream = tdbg_stream_pays(norm->rows * width);
     const float n = (float)width;
     for (int64_t first = lo; first < hi; first += step) {
         struct row row[GROUP_ROWS];
@@ -222,15 +284,11 @@ void TDBG_KERNEL(tdbg_row_norm_backward)(const struct tdbg_row_norm *norm, int64
         }
         for (int64_t i = 0; i < rows; i++) {
             float a = norm->centre ? sums[i].first / n : 0, k = sums[i].second / n;
-            float *to = dx + (first + i) * width;
-            if (weight && sum_h)
-                write_gradient(&row[i], a, k, to, sum_h, sum_dy, true, true);
-            else if (weight)
-                write_gradient(&row[i], a, k, to, NULL, NULL, true, false);
-            else
-                write_gradient(&row[i], a, k, to, NULL, NULL, false, false);
+            write_gradient_row(&row[i], a, k, dx + (first + i) * width, sum_h, sum_dy, stream);
         }
     }
+    if (stream)
+        tdbg_stream_end();
 }
 
 /* Columns lo..hi-1 of rows first..end-1, added to sum_h and sum_dy (width). */

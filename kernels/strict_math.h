@@ -63,20 +63,16 @@ TDBG_HOST_DEVICE static inline float tdbg_strict_canonical(float x)
 #define TDBG_STRICT_LN2_HI 0x1.62e4p-1f
 #define TDBG_STRICT_LN2_LO 0x1.7f7d1cp-20f
 
-/* exp(x). With n = round(x / ln 2) and r = x - n ln 2, |r| <= 0.347 (Cody and Waite 1980), the
- * result is 2^n (1 + r + r^2 q(r)); q is a minimax polynomial (relative error 2^-34). 1 + r is kept
- * as an unrounded sum of two floats, so that the last addition alone decides the error. Overflow
- * gives +Inf, exp(-Inf) is +0, NaN is canonical. */
-TDBG_HOST_DEVICE static inline float tdbg_strict_expf(float x)
+/* exp(c) = p 2^exponent for -104 <= c <= 89, p returned. With n = round(c / ln 2) and r = c - n ln
+ * 2, |r| <= 0.347 (Cody and Waite 1980), p = 1 + r + r^2 q(r); q is a minimax polynomial (relative
+ * error 2^-34). 1 + r is kept as an unrounded sum of two floats, so that the last addition alone
+ * decides the error. */
+TDBG_HOST_DEVICE static inline float tdbg_strict_exp_parts(float c, int32_t *exponent)
 {
     const float round_magic = 0x1.8p23f; /* adding it leaves the rounded integer in the low bits */
-    /* Beyond these the result is +Inf and +0 anyway; a NaN passes through both. */
-    float c = x > 89.0f ? 89.0f : x;
-    c = c < -104.0f ? -104.0f : c;
-
     float t = TDBG_STRICT_FMA(c, 0x1.715476p+0f, round_magic);
     float n = TDBG_STRICT_ADD(t, -round_magic);
-    int32_t exponent = (int32_t)(tdbg_strict_bits(t) - 0x4b400000u);
+    *exponent = (int32_t)(tdbg_strict_bits(t) - 0x4b400000u);
     float r_hi = TDBG_STRICT_FMA(n, -TDBG_STRICT_LN2_HI, c); /* exact */
     float cut = TDBG_STRICT_MUL(n, TDBG_STRICT_LN2_LO);
     float r = TDBG_STRICT_ADD(r_hi, -cut);
@@ -90,14 +86,32 @@ TDBG_HOST_DEVICE static inline float tdbg_strict_expf(float x)
     q = TDBG_STRICT_FMA(q, r, 0.5f);
     float sum = TDBG_STRICT_ADD(1.0f, r);
     float sum_lo = TDBG_STRICT_ADD(TDBG_STRICT_ADD(TDBG_STRICT_ADD(1.0f, -sum), r), r_lo);
-    float p = TDBG_STRICT_ADD(sum, TDBG_STRICT_FMA(TDBG_STRICT_MUL(r, r), q, sum_lo));
+    return TDBG_STRICT_ADD(sum, TDBG_STRICT_FMA(TDBG_STRICT_MUL(r, r), q, sum_lo));
+}
+
+/* exp(x): overflow gives +Inf, exp(-Inf) is +0, NaN is canonical. */
+TDBG_HOST_DEVICE static inline float tdbg_strict_expf(float x)
+{
+    /* Beyond these the result is +Inf and +0 anyway; a NaN passes through both. */
+    float c = x > 89.0f ? 89.0f : x;
+    c = c < -104.0f ? -104.0f : c;
+    int32_t exponent;
+    float p = tdbg_strict_exp_parts(c, &exponent);
 
     /* 2^n in two factors, both normal: the second product alone may round (to a denormal). */
-    int32_t half = (exponent + 1024) / 2 - 512;
+    int32_t half = (int32_t)((uint32_t)(exponent + 1024) / 2) - 512;
     float scale1 = tdbg_strict_float((uint32_t)(half + 127) << 23);
     float scale2 = tdbg_strict_float((uint32_t)(exponent - half + 127) << 23);
     float y = TDBG_STRICT_MUL(TDBG_STRICT_MUL(p, scale1), scale2);
     return tdbg_strict_canonical(y);
+}
+
+/* The same bits as tdbg_strict_expf with fewer steps, for -87 <= x <= 88 alone. */
+TDBG_HOST_DEVICE static inline float tdbg_strict_expf_near(float x)
+{
+    int32_t exponent;
+    float p = tdbg_strict_exp_parts(x, &exponent);
+    return TDBG_STRICT_MUL(p, tdbg_strict_float((uint32_t)(exponent + 127) << 23));
 }
 
 /* log(x). With x = 2^k m, m in [sqrt(1/2), sqrt(2)) and f = m - 1, the result is

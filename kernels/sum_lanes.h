@@ -4,6 +4,7 @@
 #define TDBG_KERNELS_SUM_LANES_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "kernels/numerics.h"
 
@@ -11,28 +12,44 @@ struct tdbg_sum_lanes {
     float lane[TDBG_SUM_LANES];
 };
 
-static inline __attribute__((always_inline)) void tdbg_sum_lanes_halve(struct tdbg_sum_lanes *sum,
-                                                                       int width)
+/* Four lanes, which every processor adds at once: from loops over single ones gcc makes a long row
+ * of single additions. */
+typedef float tdbg_sum_quad __attribute__((vector_size(16)));
+
+static inline __attribute__((always_inline)) tdbg_sum_quad tdbg_sum_quad_load(const float *lane)
 {
-    for (int l = 0; l < width; l++)
-        sum->lane[l] += sum->lane[l + width];
+    tdbg_sum_quad quad;
+    memcpy(&quad, lane, sizeof quad);
+    return quad;
 }
 
-/* Five calls and no loop: with constant widths the lanes stay in registers. */
-static inline float tdbg_sum_lanes_fold(struct tdbg_sum_lanes *sum)
+/* All lanes +0, by the widest stores there are: = {{0}} becomes `rep stos`, which takes as long as
+ * a short row, and narrow stores are not forwarded to wide loads. */
+static inline __attribute__((always_inline)) void tdbg_sum_lanes_clear(struct tdbg_sum_lanes *sum)
+{
+    typedef float line __attribute__((vector_size(64)));
+    const line zero = {0};
+    memcpy(sum->lane, &zero, sizeof zero);
+    memcpy(sum->lane + 16, &zero, sizeof zero);
+}
+
+/* lane[i] + lane[i + width] for width 16, 8, 4, 2, 1 */
+static inline __attribute__((always_inline)) float
+tdbg_sum_lanes_fold(const struct tdbg_sum_lanes *sum)
 {
     _Static_assert(TDBG_SUM_LANES == 32, "the widths below");
-    tdbg_sum_lanes_halve(sum, 16);
-    tdbg_sum_lanes_halve(sum, 8);
-    tdbg_sum_lanes_halve(sum, 4);
-    tdbg_sum_lanes_halve(sum, 2);
-    tdbg_sum_lanes_halve(sum, 1);
-    return sum->lane[0];
+    tdbg_sum_quad half[4];
+    for (int q = 0; q < 4; q++)
+        half[q] =
+            tdbg_sum_quad_load(sum->lane + 4 * q) + tdbg_sum_quad_load(sum->lane + 4 * q + 16);
+    const tdbg_sum_quad eighth = (half[0] + half[2]) + (half[1] + half[3]);
+    return (eighth[0] + eighth[2]) + (eighth[1] + eighth[3]);
 }
 
-/* The sum of block results as they come, at most TDBG_SUM_BLOCK^2 of them: what tdbg_reduce_sum
- * does with them in rounds. A level with a single term passes it on as it is, so the number of
- * levels may be fixed. Starts as {0}. */
+/* The sum of block results as they come, at most TDBG_SUM_BLOCK^2 of them (2^36 terms: more than
+ * memory holds): what tdbg_reduce_sum does with them in rounds. A level with a single term passes
+ * it on as it is, since a block's result is never -0; so the number of levels may be fixed. Starts
+ * as {0}. */
 struct tdbg_sum_tree {
     struct tdbg_sum_lanes blocks, upper;
     int64_t n_blocks;

@@ -43,7 +43,7 @@ static enum tdbg_status check_piece(const struct tdbg_ring_message *m, int32_t n
         if (m->count > whole || (end < m->total && m->count != whole))
             return raise(m, "a piece that is cut elsewhere", err);
     }
-    *order = (struct tdbg_message_order){m->kind, m->id, end, m->total};
+    *order = (struct tdbg_message_order){m->kind, m->id, end, m->total, m->flags};
     if (end == m->total)
         order->kind = 0;
     return TDBG_OK;
@@ -104,8 +104,12 @@ enum tdbg_status tdbg_message_check(const struct tdbg_ring_taken *t,
     const struct tdbg_ring_message *m = &t->head;
     const bool ends = m->kind == TDBG_STREAM_CLOSE || m->kind == TDBG_STREAM_KEEP;
     if (order->kind != 0 && !ends &&
-        (m->kind != order->kind || m->id != order->id || m->total != order->total))
+        (m->kind != order->kind || m->id != order->id || m->total != order->total ||
+         m->flags != order->flags))
         return raise(m, "the rest of a tensor is missing", err);
+    const uint64_t with_digest = m->flags & ~(uint64_t)TDBG_STREAM_UNSTORED;
+    if (m->flags != 0 && (with_digest != TDBG_STREAM_DIGEST || m->kind != TDBG_STREAM_VALUES))
+        return raise(m, "no such flag", err);
     switch (m->kind) {
     case TDBG_STREAM_VALUES:
         TDBG_TRY(check_id(m, spec->n_sites, err));

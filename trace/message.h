@@ -11,6 +11,7 @@ struct tdbg_message_order {
     uint32_t kind; /* 0: there is none */
     int32_t id;
     int64_t next, total; /* elements */
+    uint64_t flags;
 };
 
 /* TDBG_IO: no recording of that spec sends it. */

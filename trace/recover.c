@@ -213,6 +213,15 @@ static enum tdbg_status lock_original(struct recovery *r, struct tdbg_err *err)
     return TDBG_OK;
 }
 
+/* What a recovery left that was killed. Whoever makes such a file holds the original's lock. */
+static enum tdbg_status remove_leftover(const struct recovery *r, struct tdbg_err *err)
+{
+    struct stat info;
+    if (r->lock >= 0 && lstat(r->work, &info) == 0 && S_ISREG(info.st_mode))
+        unlink(r->work);
+    return tdbg_file_refuse_existing(r->work, err);
+}
+
 /* The finished file takes its name, and the original makes way. */
 static enum tdbg_status put_in_place(struct recovery *r, struct tdbg_err *err)
 {
@@ -429,13 +438,15 @@ static enum tdbg_status act(struct recovery *r, bool whole, struct tdbg_err *err
     if (whole && !r->in_use && !r->options->output)
         return TDBG_OK;
     r->work = tdbg_arena_printf(r->report->arena, "%s.recovering", target);
-    if (r->options->output || !whole)
+    if (r->options->output)
         TDBG_TRY(tdbg_file_refuse_existing(r->work, err));
     if (!r->options->output && !whole)
         TDBG_TRY(tdbg_file_refuse_existing(
             tdbg_arena_printf(r->report->arena, "%s.damaged", r->path), err));
     if (!whole || r->in_use)
         TDBG_TRY(lock_original(r, err));
+    if (!r->options->output && !whole)
+        TDBG_TRY(remove_leftover(r, err));
     st = !whole ? rebuild(r, err) : r->in_use ? clear(r, err) : copy(r, err);
     if (st != TDBG_OK && (r->options->output || !whole))
         unlink(r->work); /* it is ours: it was not there before */

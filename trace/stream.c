@@ -1,114 +1,28 @@
-/* The recording program's side of the queue. See stream.h; the other side is pipeline.c, in the
- * process of writer_process.c or in a thread of this one. */
-#include "trace/stream.h"
+/* The recording program's side of the queue. See stream.h; it is opened in
+ * stream_open.c, and the other side is pipeline.c, in the process of writer_process.c or in a
+ * thread of this one. */
+#include "trace/stream_impl.h"
 
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/arena.h"
 #include "base/copy.h"
 #include "trace/chunked.h"
 #include "trace/file_lock.h"
-#include "trace/id_map.h"
 #include "trace/pipeline.h"
-#include "trace/ring.h"
-#include "trace/segment.h"
-#include "trace/spec_wire.h"
 #include "trace/writer_link.h"
 
+/* of one chunk while it is compressed: shuffled, packed, and its room in the job */
 enum {
-    DEFAULT_QUEUE_BYTES = 64 << 20,
-    LEAST_QUEUE_BYTES = 4 * TDBG_PIECE_BYTES,
-    MOST_WORKERS = 4,
-    BUSY_SHARE = 4, /* the other side is busy when this part of the queue waits for it */
-    /* of one chunk while it is compressed: shuffled, packed, and its room in the job */
     WORKER_BYTES = 4 * TDBG_PIECE_BYTES,
+    BUSY_SHARE = 4, /* the other side is busy when this part of the queue waits for it */
 };
 
-struct tdbg_stream {
-    struct tdbg_stream_options options;
-    struct tdbg_arena *arena;
-    struct tdbg_ring *ring;
-    void *shared;
-    size_t shared_bytes;
-    int memory, socket, lock; /* descriptors; -1: none */
-    pid_t process;            /* -1: a thread does it */
-    pthread_t thread;
-    bool has_thread, open, ended;
-    struct tdbg_trace_writer *writer; /* of the thread, and what it was created with */
-    struct tdbg_trace_spec spec;
-    const char *path;
-    struct tdbg_err thread_err;
-
-    struct tdbg_site *sites; /* shapes only: names are not kept */
-    struct tdbg_site_plan *plans;
-    struct tdbg_keyframe_item *items;
-    int32_t n_sites;
-    int64_t n_parts; /* lanes times micro-batches */
-    size_t x_bytes[TDBG_SAMPLES_SETS], y_bytes[TDBG_SAMPLES_SETS];
-    struct tdbg_id_map seen[TDBG_SAMPLES_SETS];
-    uint64_t *digests;        /* (n_sites) of the current step */
-    struct tdbg_stats *stats; /* (n_sites) */
-    int32_t *source;          /* (n_sites): whose values give the digest over there; -1: none */
-    uint8_t *flags;           /* (n_sites): of the values of the current step */
-    bool piece_is_open;
-    int32_t n_dropped; /* values, in the current step */
-};
-
-static int count_workers(int wanted)
-{
-    const long n = sysconf(_SC_NPROCESSORS_ONLN);
-    if (wanted >= 0)
-        return wanted;
-    return n < 2 ? 0 : n / 2 > MOST_WORKERS ? MOST_WORKERS : (int)(n / 2);
-}
-
-/* A process where there is a program for it. */
-static void start_process(struct tdbg_stream *s)
-{
-    int ends[2];
-    if (s->options.thread || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return;
-    s->memory = memfd_create("tdbg-queue", MFD_CLOEXEC);
-    s->process = s->memory < 0 ? -1 : tdbg_link_spawn(ends[1], s->memory, s->options.announce_fd);
-    close(ends[1]);
-    if (s->process > 0)
-        s->socket = ends[0];
-    else
-        close(ends[0]);
-}
-
-enum tdbg_status tdbg_stream_create(const struct tdbg_stream_options *options,
-                                    struct tdbg_stream **out, struct tdbg_err *err)
-{
-    struct tdbg_stream *s = calloc(1, sizeof *s);
-    if (!s || !(s->arena = tdbg_arena_create())) {
-        free(s);
-        return TDBG_RAISE(err, NO_MEMORY, "no memory for a recording");
-    }
-    s->options = *options;
-    s->options.workers = count_workers(options->workers);
-    s->memory = s->socket = s->lock = -1;
-    s->process = -1;
-    start_process(s);
-    *out = s;
-    return TDBG_OK;
-}
-
-bool tdbg_stream_has_process(const struct tdbg_stream *s)
-{
-    return s->process > 0;
-}
-
-static size_t shape_bytes(int32_t ndim, const int64_t *dims, enum tdbg_dtype dtype)
+size_t tdbg_stream_shape_bytes(int32_t ndim, const int64_t *dims, enum tdbg_dtype dtype)
 {
     size_t n = tdbg_dtype_bytes(dtype);
     for (int32_t d = 0; d < ndim; d++)
@@ -116,8 +30,7 @@ static size_t shape_bytes(int32_t ndim, const int64_t *dims, enum tdbg_dtype dty
     return n;
 }
 
-/* Digests 0 and statistics that say "not recorded", for the next step. */
-static void clear_step(struct tdbg_stream *s)
+void tdbg_stream_clear_step(struct tdbg_stream *s)
 {
     const struct tdbg_stats absent = {.min = NAN, .max = NAN, .mean = NAN, .rms = NAN};
     memset(s->digests, 0, (size_t)s->n_sites * sizeof *s->digests);
@@ -129,190 +42,10 @@ static void clear_step(struct tdbg_stream *s)
     s->n_dropped = 0;
 }
 
-static void copy_spec(struct tdbg_stream *s, const struct tdbg_trace_spec *spec)
-{
-    const size_t n = (size_t)spec->n_sites, n_items = (size_t)spec->n_items;
-    s->n_sites = spec->n_sites;
-    s->n_parts = (int64_t)spec->info.lanes * spec->info.accumulate;
-    s->sites = tdbg_arena_alloc(s->arena, n * sizeof *s->sites);
-    s->plans = tdbg_arena_alloc(s->arena, n * sizeof *s->plans);
-    s->items = tdbg_arena_alloc(s->arena, n_items * sizeof *s->items);
-    memcpy(s->sites, spec->sites, n * sizeof *s->sites);
-    memcpy(s->plans, spec->plans, n * sizeof *s->plans);
-    if (n_items > 0)
-        memcpy(s->items, spec->items, n_items * sizeof *s->items);
-    s->digests = tdbg_arena_alloc(s->arena, n * sizeof *s->digests);
-    s->stats = tdbg_arena_alloc(s->arena, n * sizeof *s->stats);
-    s->flags = tdbg_arena_alloc(s->arena, n);
-    s->source = tdbg_arena_alloc(s->arena, n * sizeof *s->source);
-    for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
-        const struct tdbg_samples_spec *p = &spec->samples[set];
-        s->x_bytes[set] = shape_bytes(p->x_ndim, p->x_dims, p->x_dtype);
-        s->y_bytes[set] = shape_bytes(p->y_ndim, p->y_dims, p->y_dtype);
-    }
-    clear_step(s);
-}
-
-static size_t step_bytes(const struct tdbg_stream *s)
+size_t tdbg_stream_step_bytes(const struct tdbg_stream *s)
 {
     return sizeof(struct tdbg_step_row) +
            (size_t)s->n_sites * (sizeof *s->digests + sizeof *s->stats + sizeof *s->source);
-}
-
-/* Room for four of the largest messages. */
-static size_t least_queue_bytes(const struct tdbg_stream *s)
-{
-    size_t least = LEAST_QUEUE_BYTES, step = 4 * (step_bytes(s) + 4096);
-    least = step > least ? step : least;
-    for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
-        const size_t sample = 4 * (s->x_bytes[set] + s->y_bytes[set] + 4096);
-        least = sample > least ? sample : least;
-    }
-    return least;
-}
-
-/* Memory that two processes share is a file, and has the largest size of one (ulimit -f); to go
- * beyond it would be a signal. */
-static bool may_share(size_t bytes)
-{
-    struct rlimit limit;
-    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || bytes <= limit.rlim_cur;
-}
-
-static bool map_queue(struct tdbg_stream *s, size_t room_bytes)
-{
-    const size_t bytes = tdbg_ring_shared_bytes(room_bytes);
-    void *shared = MAP_FAILED;
-    if (s->process < 0)
-        shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    else if (may_share(bytes) && ftruncate(s->memory, (off_t)bytes) == 0)
-        shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->memory, 0);
-    if (shared == MAP_FAILED)
-        return false;
-    s->shared = shared;
-    s->shared_bytes = bytes;
-    return true;
-}
-
-static void end_process(struct tdbg_stream *s)
-{
-    if (s->socket >= 0)
-        close(s->socket);
-    if (s->process > 0)
-        waitpid(s->process, NULL, 0);
-    s->socket = -1;
-    s->process = -1;
-}
-
-/* A smaller queue where memory is scarce, and one for a thread where none can be shared. */
-static enum tdbg_status make_queue(struct tdbg_stream *s, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const size_t least = least_queue_bytes(s);
-    size_t want =
-        s->options.queue_bytes > 0 ? (size_t)s->options.queue_bytes : (size_t)DEFAULT_QUEUE_BYTES;
-    want = want > least ? want : least;
-    if (!map_queue(s, want) && !map_queue(s, least) && s->process > 0) {
-        TDBG_FAIL_IF(s->options.process_only, UNSUPPORTED,
-                     "no memory can be shared with a writer process");
-        end_process(s);
-        map_queue(s, least);
-    }
-    TDBG_FAIL_IF(!s->shared, NO_MEMORY, "no memory for the queue of a recording");
-    s->ring = tdbg_ring_create(s->shared, s->shared_bytes, s->socket);
-    TDBG_FAIL_IF(!s->ring, NO_MEMORY, "no memory for the queue of a recording");
-out:
-    return st;
-}
-
-static void *run_thread(void *self)
-{
-    struct tdbg_stream *s = self;
-    sigset_t own; /* errors of writing, which are dealt with: no reason to end the program */
-    sigemptyset(&own);
-    sigaddset(&own, SIGXFSZ);
-    sigaddset(&own, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &own, NULL);
-    const struct tdbg_pipeline_options options = {.workers = s->options.workers,
-                                                  .announce_fd = s->options.announce_fd,
-                                                  .segment_bytes = s->options.segment_bytes,
-                                                  .window_steps = s->options.window_steps};
-    tdbg_pipeline_run(s->ring, s->writer, s->path, &s->spec, &options, &s->thread_err);
-    return NULL;
-}
-
-static enum tdbg_status open_in_thread(struct tdbg_stream *s, const char *path, bool force,
-                                       const struct tdbg_trace_spec *spec, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_strbuf bytes = {0};
-    tdbg_spec_pack(spec, &bytes); /* the thread outlives what the caller has */
-    TDBG_TRY(tdbg_spec_unpack(bytes.text, bytes.n_bytes, s->arena, &s->spec, err));
-    s->path = tdbg_arena_strdup(s->arena, path);
-    TDBG_TRY(tdbg_trace_writer_create(path, force, &s->spec, &s->writer, err));
-    s->has_thread = pthread_create(&s->thread, NULL, run_thread, s) == 0;
-    if (!s->has_thread) {
-        tdbg_trace_writer_abandon(s->writer, NULL);
-        TDBG_FAIL_IF(true, NO_MEMORY, "no thread for a recording");
-    }
-out:
-    tdbg_strbuf_free(&bytes);
-    return st;
-}
-
-static enum tdbg_status open_in_process(struct tdbg_stream *s, const char *path, bool force,
-                                        const struct tdbg_trace_spec *spec, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_strbuf bytes = {0};
-    tdbg_spec_pack(spec, &bytes);
-    const struct tdbg_link_hello hello = {.ring_bytes = s->shared_bytes,
-                                          .path_bytes = strlen(path),
-                                          .spec_bytes = bytes.n_bytes,
-                                          .segment_bytes = s->options.segment_bytes,
-                                          .window_steps = s->options.window_steps,
-                                          .force = force,
-                                          .workers = s->options.workers,
-                                          .announces = s->options.announce_fd >= 0};
-    TDBG_FAIL_IF(!tdbg_link_send(s->socket, &hello, sizeof hello) ||
-                     !tdbg_link_send(s->socket, path, hello.path_bytes) ||
-                     !tdbg_link_send(s->socket, bytes.text, bytes.n_bytes),
-                 IO, "the writer process has ended");
-    TDBG_TRY(tdbg_link_receive_answer(s->socket, err));
-    s->lock = tdbg_file_lock(path, TDBG_LOCK_PROGRAM);
-out:
-    tdbg_strbuf_free(&bytes);
-    return st;
-}
-
-/* Where an earlier recording went on in further files, these would be written over later. */
-static enum tdbg_status refuse_segments(const struct tdbg_stream *s, const char *path,
-                                        struct tdbg_err *err)
-{
-    const char *next = tdbg_segment_path(s->arena, path, "seg", 1);
-    if ((s->options.segment_bytes == 0 && s->options.window_steps == 0) || access(next, F_OK) != 0)
-        return TDBG_OK;
-    return TDBG_RAISE(err, USAGE, "%s exists already, and is what %s would go on in", next, path);
-}
-
-enum tdbg_status tdbg_stream_open(struct tdbg_stream *s, const char *path, bool force,
-                                  const struct tdbg_trace_spec *spec, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_trace_spec told = *spec;
-    copy_spec(s, spec);
-    if (!force)
-        TDBG_TRY(refuse_segments(s, path, err));
-    TDBG_TRY(make_queue(s, err));
-    told.info.overflow = s->options.drop ? "drop" : "wait";
-    told.info.memory_bytes = tdbg_stream_memory_bytes(s);
-    if (s->process > 0)
-        TDBG_TRY(open_in_process(s, path, force, &told, err));
-    else
-        TDBG_TRY(open_in_thread(s, path, force, &told, err));
-    s->open = true;
-out:
-    return st;
 }
 
 void tdbg_stream_put_digest(struct tdbg_stream *s, int32_t site, uint64_t digest,
@@ -422,7 +155,8 @@ enum tdbg_status tdbg_stream_next_keyframe(struct tdbg_stream *s, int32_t item,
 {
     const struct tdbg_keyframe_item *p = &s->items[item];
     const size_t elem_bytes = tdbg_dtype_bytes(p->dtype);
-    const int64_t total = (int64_t)(shape_bytes(p->ndim, p->dims, p->dtype) / elem_bytes);
+    const int64_t total =
+        (int64_t)(tdbg_stream_shape_bytes(p->ndim, p->dims, p->dtype) / elem_bytes);
     const int64_t first = piece->first + piece->count;
     publish_piece(s);
     *piece = (struct tdbg_stream_piece){first, 0, NULL};
@@ -558,7 +292,7 @@ enum tdbg_status tdbg_stream_commit_step(struct tdbg_stream *s, struct tdbg_step
     struct tdbg_ring_message *m;
     if (tdbg_ring_peer_is_gone(s->ring))
         return raise_failure(s, err);
-    const enum tdbg_status st = reserve(s, step_bytes(s), true, &m, err);
+    const enum tdbg_status st = reserve(s, tdbg_stream_step_bytes(s), true, &m, err);
     if (st != TDBG_OK)
         return st;
     unsigned char *data = tdbg_ring_data(m);
@@ -574,7 +308,7 @@ enum tdbg_status tdbg_stream_commit_step(struct tdbg_stream *s, struct tdbg_step
     data += n * sizeof *s->stats;
     memcpy(data, s->source, n * sizeof *s->source);
     tdbg_ring_publish(s->ring);
-    clear_step(s);
+    tdbg_stream_clear_step(s);
     return TDBG_OK;
 }
 
@@ -621,7 +355,7 @@ enum tdbg_status tdbg_stream_close(struct tdbg_stream *s, struct tdbg_err *err)
     if (!s)
         return TDBG_OK;
     const enum tdbg_status st = tdbg_stream_end(s, err);
-    end_process(s);
+    tdbg_stream_end_process(s);
     tdbg_file_unlock(s->lock);
     tdbg_ring_destroy(s->ring);
     if (s->shared)

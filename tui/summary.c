@@ -50,8 +50,11 @@ static void print_eval(const struct tdbg_tui_data *data, const struct tdbg_tui_s
     if (b < 0)
         return;
     const int64_t step = s->last_eval[b];
-    fprintf(out, "evaluation    step %" PRId64 ": loss %.6g, accuracy %.2f %%\n", step,
-            site_mean(data, step, "eval/loss"), 100 * site_mean(data, step, "eval/accuracy"));
+    fprintf(out, "evaluation    step %" PRId64 ": loss %.6g", step,
+            site_mean(data, step, "eval/loss"));
+    if (find_site(data, "eval/accuracy") >= 0) /* a loss over values has none */
+        fprintf(out, ", accuracy %.2f %%", 100 * site_mean(data, step, "eval/accuracy"));
+    fputc('\n', out);
 }
 
 static void print_heading(const struct tdbg_tui_data *data, const struct tdbg_tui_series *s,

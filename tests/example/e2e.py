@@ -21,6 +21,7 @@ BUILD = os.path.abspath(os.environ.get("TDBG_BUILD", "build"))
 SOURCE = os.path.abspath(os.environ.get("TDBG_SOURCE", "."))
 TDBG = os.path.join(BUILD, "tdbg")
 MLP = os.path.join(SOURCE, "examples", "fashion_mlp.cfg")
+CNN = os.path.join(SOURCE, "examples", "fashion_cnn.cfg")
 DIVERGING = os.path.join(SOURCE, "examples", "fashion_mlp_diverging.cfg")
 os.environ["HDF5_PLUGIN_PATH"] = os.path.join(BUILD, "trace")
 CASES = {}
@@ -128,6 +129,17 @@ def mlp_records_and_verifies(folder):
     run("replay", f"{folder}/a.h5", "--verify", "--from", 400, code=2)
     summary = run("replay", f"{folder}/a.h5").stdout
     check("400" in summary and "loss" in summary, summary)
+
+
+@case
+def cnn_records_and_verifies(folder):
+    for option, value in (("--threads", 1), ("--threads", 7), ("--isa", "portable")):
+        trace = f"{folder}/{value}.h5"
+        record(CNN, trace, "--steps", 6, "--set", "eval.every=6", "--set", "eval.batches=1",
+               option, value)
+        check(info(trace)["chain"] == golden_chains()["fashion_cnn_6"], f"{option} {value}")
+    out = verified(f"{folder}/7.h5")
+    check(re.match(r"verified 6 of 6 steps, \d+ sites, 0 differ\n$", out), out)
 
 
 @case

@@ -54,7 +54,7 @@ class Running:
 
     def silent(self, seconds):
         """No announcement comes for so long."""
-        for _ in range(1000):
+        for _ in range(1000000):  # steps that were in the queue
             if not select.select([self.pipe], [], [], seconds)[0]:
                 return True
             os.read(self.pipe, 1 << 20)
@@ -412,6 +412,31 @@ def recover_writes_its_output(folder):
     out = run("recover", f"{folder}/a.h5", "-o", f"{folder}/b.h5").stdout
     check("nothing had to be mended: 12 steps, 0 to 11" in out, out)
     check(content(f"{folder}/a.h5") == content(f"{folder}/b.h5"), "a copy")
+
+
+@case
+def interrupted_commands_leave_nothing(folder):
+    config, trace = small_config(folder), f"{folder}/a.h5"
+    record(config, trace, "--steps", 3000)
+    for name, args in (("x.csv", ["export", trace, "fwd/fc1", "--format", "csv"]),
+                       ("p.h5", ["pack", trace])):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            p = subprocess.Popen([TDBG, *args, "-o", f"{folder}/{name}"],
+                                 stderr=subprocess.PIPE, text=True)
+            while p.poll() is None and not os.path.exists(f"{folder}/{name}.tdbg-new"):
+                pass
+            p.send_signal(number)
+            _, err = p.communicate(timeout=PATIENCE_S)
+            check(p.returncode in (0, 128 + number), f"{name}: {p.returncode} {err}")
+            if p.returncode == 0:  # it was done before the signal came
+                os.unlink(f"{folder}/{name}")
+            check(names(folder) == ["a.h5"], f"{name}: {names(folder)}")
+    with open(trace, "r+b") as f:
+        f.truncate(os.path.getsize(trace) // 2)
+    with open(f"{trace}.recovering", "w") as f:
+        f.write("of a recovery that was killed")
+    check("rebuilt from" in run("recover", trace).stdout, "recover")
+    check(names(folder) == ["a.h5", "a.h5.damaged"], names(folder))
 
 
 if __name__ == "__main__":

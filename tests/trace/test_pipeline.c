@@ -44,10 +44,12 @@ static struct tdbg_ring_message *put_message(struct queue *q, uint32_t kind, int
     return m;
 }
 
-static void send_tensor(struct queue *q, uint32_t kind, int32_t id, const float *v)
+static struct tdbg_ring_message *send_tensor(struct queue *q, uint32_t kind, int32_t id,
+                                             const float *v)
 {
     struct tdbg_ring_message *m = put_message(q, kind, id, v, TINY_ELEMS * sizeof *v);
     m->count = m->total = TINY_ELEMS;
+    return m;
 }
 
 static void send_samples(struct queue *q, int64_t step)
@@ -65,13 +67,16 @@ static void send_samples(struct queue *q, int64_t step)
     m->total = seen ? 0 : (int64_t)sizeof sample.x;
 }
 
+/* The digest of the first site is left to the other side. */
 static void send_step(struct queue *q, int64_t step)
 {
     const int32_t n = q->tiny.spec.n_sites;
     unsigned char data[sizeof(struct tdbg_step_row) +
-                       TINY_MOST_SITES * (sizeof(uint64_t) + sizeof(struct tdbg_stats))] = {0};
+                       TINY_MOST_SITES *
+                           (sizeof(uint64_t) + sizeof(struct tdbg_stats) + sizeof(int32_t))] = {0};
     const struct tdbg_step_row row = {.step = step, .samples = 1, .loss = 1};
     uint64_t digests[TINY_MOST_SITES];
+    int32_t source[TINY_MOST_SITES];
     float v[TINY_ELEMS] = {0};
     if (step % 4 == 0)
         send_tensor(q, TDBG_STREAM_KEYFRAME, 0, v);
@@ -79,15 +84,17 @@ static void send_step(struct queue *q, int64_t step)
     for (int32_t i = 0; i < n; i++) {
         const bool due = step % q->tiny.plans[i].value_every == 0;
         tiny_values(i, step, v);
-        digests[i] = tdbg_digest_reference(v, TDBG_DTYPE_F32, TINY_ELEMS);
+        digests[i] = i == 0 ? 0 : tdbg_digest_reference(v, TDBG_DTYPE_F32, TINY_ELEMS);
+        source[i] = i == 0 ? 0 : -1;
         if (due)
-            send_tensor(q, TDBG_STREAM_VALUES, i, v);
+            send_tensor(q, TDBG_STREAM_VALUES, i, v)->flags = i == 0 ? TDBG_STREAM_DIGEST : 0;
     }
     memcpy(data, &row, sizeof row);
     memcpy(data + sizeof row, digests, (size_t)n * sizeof *digests);
+    const size_t before = sizeof row + (size_t)n * (sizeof *digests + sizeof(struct tdbg_stats));
+    memcpy(data + before, source, (size_t)n * sizeof *source);
     struct tdbg_ring_message *m =
-        put_message(q, TDBG_STREAM_STEP, 0, data,
-                    sizeof row + (size_t)n * (sizeof *digests + sizeof(struct tdbg_stats)));
+        put_message(q, TDBG_STREAM_STEP, 0, data, before + (size_t)n * sizeof *source);
     m->count = n;
 }
 
@@ -190,6 +197,8 @@ static void test_named_faults(void **state)
     CHANGED(value->count = 2; value->bytes = 8);
     CHANGED(value->kind = 0);
     CHANGED(value->kind = 99);
+    CHANGED(value->flags = 2);
+    CHANGED(keyframe->flags = TDBG_STREAM_DIGEST);
     CHANGED(keyframe->id = 1);
     CHANGED(keyframe->total = TINY_ELEMS - 1);
     CHANGED(samples->id = TDBG_SAMPLES_SETS);

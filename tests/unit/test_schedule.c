@@ -193,6 +193,35 @@ static void test_formula_faults(void **state)
     assert_non_null(strstr(fault.text, "too long"));
 }
 
+/* Whatever the text, the parser says where it is wrong or gives something that can be computed. */
+static void test_random_formulas(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"1",   "2.5", "step", "epoch", "(",    ")", "+",
+                                         "-",   "*",   "/",    "^",     ",",    " ", "min(",
+                                         "cos", "exp", "lr",   "1e3",   "\xff", "."};
+    enum { N_PIECES = sizeof pieces / sizeof *pieces };
+    const struct tdbg_expression_values values = {.step = 7, .epoch = 3};
+    uint64_t random = 1;
+    int n_parsed = 0;
+    for (int i = 0; i < 200000; i++) {
+        char text[256] = "";
+        for (int k = 0; k < 1 + i % 12; k++) {
+            random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            strcat(text, pieces[(random >> 40) % N_PIECES]);
+        }
+        struct tdbg_expression e;
+        struct tdbg_expression_fault fault;
+        if (tdbg_expression_parse(text, &e, &fault)) {
+            tdbg_expression_evaluate(&e, &values);
+            n_parsed++;
+        } else if (fault.column < 1 || fault.column > (int)strlen(text) + 1 || !fault.text[0]) {
+            fail_msg("'%s': column %d: %s", text, fault.column, fault.text);
+        }
+    }
+    assert_true(n_parsed > 1000);
+}
+
 static void test_host_math(void **state)
 {
     (void)state;
@@ -255,9 +284,10 @@ static void test_config_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equals_torch), cmocka_unit_test(test_warmup_and_epochs),
-        cmocka_unit_test(test_formulas),     cmocka_unit_test(test_formula_faults),
-        cmocka_unit_test(test_host_math),    cmocka_unit_test(test_config_faults),
+        cmocka_unit_test(test_equals_torch),  cmocka_unit_test(test_warmup_and_epochs),
+        cmocka_unit_test(test_formulas),      cmocka_unit_test(test_formula_faults),
+        cmocka_unit_test(test_host_math),     cmocka_unit_test(test_random_formulas),
+        cmocka_unit_test(test_config_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
