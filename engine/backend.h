@@ -161,6 +161,8 @@ struct tdbg_backend {
                                 float *dweight, float *dbias, void *workspace);
     void (*vector_add)(void *context, int64_t n, float *dst, const float *src);
     void (*vector_sum)(void *context, int64_t n, const float *x, const float *x2, float *y);
+    void (*transpose)(void *context, int64_t n, int64_t rows, int64_t cols, const float *x,
+                      float *y);
     void (*vector_divide)(void *context, int64_t n, const float *src, float divisor, float *dst);
     void (*bf16_round)(void *context, int64_t n, const float *x, float *y);
     void (*bf16_pack)(void *context, int64_t n, const float *x, uint16_t *y);

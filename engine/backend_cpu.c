@@ -441,6 +441,12 @@ static void cpu_vector_sum(void *context, int64_t n, const float *x, const float
     tdbg_vector_sum(cpu_of(context), n, x, x2, y);
 }
 
+static void cpu_transpose(void *context, int64_t n, int64_t rows, int64_t cols, const float *x,
+                          float *y)
+{
+    tdbg_vector_transpose(cpu_of(context), n, rows, cols, x, y);
+}
+
 static void cpu_vector_divide(void *context, int64_t n, const float *src, float divisor, float *dst)
 {
     tdbg_vector_divide(cpu_of(context), n, src, divisor, dst);
@@ -605,6 +611,7 @@ static const struct tdbg_backend cpu_table = {
     .batch_norm_backward = cpu_batch_norm_backward,
     .vector_add = cpu_vector_add,
     .vector_sum = cpu_vector_sum,
+    .transpose = cpu_transpose,
     .bf16_round = cpu_bf16_round,
     .bf16_pack = cpu_bf16_pack,
     .bf16_unpack = cpu_bf16_unpack,

@@ -115,6 +115,9 @@ void tdbg_graph_add_buffer(struct tdbg_graph_build *build, struct tdbg_node *nod
 bool tdbg_graph_share_param(struct tdbg_graph_build *build, struct tdbg_node *node,
                             const char *owner, struct tdbg_shape shape);
 
+/* The first parameter of the node of that name; NULL: there is none yet. */
+const struct tdbg_param *tdbg_graph_find_param(const struct tdbg_graph *graph, const char *node);
+
 /* For expand(): adds a node of class op that reads nodes input[0 .. n_inputs-1], and returns its
  * number, or -1 after a diagnostic. name has to live in the graph's arena; settings as the class's
  * read() gives them. */

@@ -79,20 +79,26 @@ static int32_t find_node(const struct tdbg_graph *g, const char *name)
     return -1;
 }
 
+const struct tdbg_param *tdbg_graph_find_param(const struct tdbg_graph *graph, const char *node)
+{
+    const int32_t at = find_node(graph, node);
+    return at >= 0 && graph->nodes[at].n_params > 0 ? &graph->params[graph->nodes[at].param[0]]
+                                                    : NULL;
+}
+
 bool tdbg_graph_share_param(struct tdbg_graph_build *build, struct tdbg_node *node,
                             const char *owner, struct tdbg_shape shape)
 {
     struct tdbg_graph *g = build->graph;
-    const int32_t from = find_node(g, owner);
-    if (from < 0 || &g->nodes[from] == node || g->nodes[from].n_params == 0) {
+    const struct tdbg_param *p = tdbg_graph_find_param(g, owner);
+    if (!p) {
         tdbg_config_report(build->config, node->cfg, NULL,
                            "'%s' wants the weight of '%s', but there is no earlier op of that name "
                            "with parameters",
                            node->name, owner);
         return false;
     }
-    const int32_t index = g->nodes[from].param[0];
-    const struct tdbg_param *p = &g->params[index];
+    const int32_t index = (int32_t)(p - g->params);
     if (!tdbg_shape_equal(&p->shape, &shape)) {
         char have[128], want[128];
         tdbg_config_report(build->config, node->cfg, NULL,

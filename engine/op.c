@@ -5,11 +5,17 @@
 #include <string.h>
 
 static const struct tdbg_op_class *const classes[] = {
-    &tdbg_op_linear,    &tdbg_op_relu,       &tdbg_op_flatten,    &tdbg_op_block,
-    &tdbg_op_residual,  &tdbg_op_batch_norm, &tdbg_op_layer_norm, &tdbg_op_rms_norm,
-    &tdbg_op_conv2d,    &tdbg_op_max_pool2d, &tdbg_op_avg_pool2d, &tdbg_op_global_avg_pool,
-    &tdbg_op_embedding, &tdbg_op_position,   &tdbg_op_attention,  &tdbg_op_gelu,
-    &tdbg_op_silu,      &tdbg_op_tanh,       &tdbg_op_sigmoid,    &tdbg_op_softmax,
+    &tdbg_op_linear,      &tdbg_op_relu,
+    &tdbg_op_flatten,     &tdbg_op_reshape,
+    &tdbg_op_to_sequence, &tdbg_op_block,
+    &tdbg_op_residual,    &tdbg_op_batch_norm,
+    &tdbg_op_layer_norm,  &tdbg_op_rms_norm,
+    &tdbg_op_conv2d,      &tdbg_op_max_pool2d,
+    &tdbg_op_avg_pool2d,  &tdbg_op_global_avg_pool,
+    &tdbg_op_embedding,   &tdbg_op_position,
+    &tdbg_op_attention,   &tdbg_op_gelu,
+    &tdbg_op_silu,        &tdbg_op_tanh,
+    &tdbg_op_sigmoid,     &tdbg_op_softmax,
     &tdbg_op_dropout,
 };
 enum { N_CLASSES = sizeof classes / sizeof classes[0], MAX_LIST_OPS = 4096, MAX_DEPTH = 16 };

@@ -4,8 +4,8 @@
 #include "engine/op.h"
 
 static const struct tdbg_option options[] = {
-    {"out", TDBG_OPT_INT, "features", 1, 1 << 24, NULL, NULL, TDBG_OPT_REQUIRED,
-     "Features of the output."},
+    {"out", TDBG_OPT_INT, "features", 1, 1 << 24, NULL, NULL, 0,
+     "Features of the output; with tie as many as the shared weight gives."},
     {"bias", TDBG_OPT_BOOL, "", 0, 0, NULL, "true", 0, "Add a learned bias."},
     TDBG_INIT_OPTIONS("default is uniform in +-1/sqrt(in)"),
     {"tie", TDBG_OPT_STRING, "", 0, 0, NULL, NULL, 0,
@@ -13,11 +13,20 @@ static const struct tdbg_option options[] = {
      "own."},
 };
 
+static void check(struct tdbg_config *config, const struct tdbg_cfg_node *cfg)
+{
+    if (!tdbg_cfg_find(cfg, "out") && !tdbg_cfg_find(cfg, "tie"))
+        tdbg_config_report(config, cfg, "for example: out = 10;", "linear has no 'out'");
+}
+
 static const void *read_settings(struct tdbg_graph_build *build, const struct tdbg_cfg_node *cfg)
 {
     struct tdbg_linear *s = tdbg_arena_alloc(build->graph->arena, sizeof *s);
-    const struct tdbg_cfg_node *tie = tdbg_cfg_find(cfg, "tie");
-    *s = (struct tdbg_linear){.out = tdbg_cfg_int(cfg, "out"),
+    const struct tdbg_cfg_node *tie = tdbg_cfg_find(cfg, "tie"), *out = tdbg_cfg_find(cfg, "out");
+    const struct tdbg_param *shared = tie ? tdbg_graph_find_param(build->graph, tie->s) : NULL;
+    *s = (struct tdbg_linear){.out = out      ? out->i
+                                     : shared ? shared->shape.dims[0]
+                                              : 1,
                               .bias = tdbg_cfg_bool(cfg, "bias"),
                               .init = tdbg_init_read(cfg),
                               .tie = tie ? tie->s : NULL};
@@ -162,6 +171,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_linear = {
     .kind = {"linear", {options, sizeof options / sizeof options[0]}},
+    .check = check,
     .read = read_settings,
     .shape = shape,
     .workspace_bytes = workspace_bytes,

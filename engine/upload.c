@@ -47,6 +47,20 @@ static enum tdbg_status take_values(struct tdbg_engine *e, int64_t n, int64_t *n
     return TDBG_OK;
 }
 
+/* A token beyond the vocabulary has no row in any table: a damaged trace may hold one. */
+static enum tdbg_status check_tokens(const struct tdbg_engine *e, int64_t n, struct tdbg_err *err)
+{
+    const int64_t vocab = e->graph->data[TDBG_SET_TRAIN].vocab, tokens = e->graph->sample_elems;
+    for (int64_t i = 0; vocab > 0 && i < n * tokens; i++) {
+        int32_t token;
+        memcpy(&token, e->host_x + (size_t)i * sizeof token, sizeof token);
+        if (token < 0 || token >= vocab)
+            return TDBG_RAISE(err, DATA, "sample %lld has the token %d, but there are %lld tokens",
+                              (long long)e->host_id[i / tokens], (int)token, (long long)vocab);
+    }
+    return TDBG_OK;
+}
+
 enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *e, int64_t n, int64_t *n_counted,
                                           struct tdbg_err *err)
 {
@@ -55,6 +69,7 @@ enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *e, int64_t n, int6
     const struct tdbg_data_shape *data = &e->graph->data[TDBG_SET_TRAIN];
     const int64_t n_targets = n * e->graph->loss.targets;
     int64_t counted = 0;
+    TDBG_TRY(check_tokens(e, n, err));
     if (tdbg_loss_takes_classes(&e->graph->loss))
         TDBG_TRY(take_classes(e, n_targets, &counted, err));
     else

@@ -57,6 +57,8 @@
        float *y))                                                                                  \
     X(void, vector_add, (int64_t n, float *dst, const float *src))                                 \
     X(void, vector_sum, (int64_t n, const float *x, const float *x2, float *y))                    \
+    X(void, vector_transpose,                                                                      \
+      (int64_t rows, int64_t cols, int64_t lo, int64_t hi, const float *x, float *y))              \
     X(void, vector_divide, (int64_t n, const float *src, float divisor, float *dst))               \
     X(void, bf16_round, (int64_t n, const float *x, float *y))                                     \
     X(void, bf16_pack, (int64_t n, const float *x, uint16_t *y))                                   \

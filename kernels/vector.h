@@ -13,6 +13,10 @@ void tdbg_vector_add(const struct tdbg_cpu *cpu, int64_t n, float *dst, const fl
 void tdbg_vector_sum(const struct tdbg_cpu *cpu, int64_t n, const float *x, const float *x2,
                      float *y);
 
+/* y (n, cols, rows) from x (n, rows, cols): each matrix transposed, its elements copied. */
+void tdbg_vector_transpose(const struct tdbg_cpu *cpu, int64_t n, int64_t rows, int64_t cols,
+                           const float *x, float *y);
+
 /* dst (n) = src / divisor; dst may be src. Division, not multiplication by a reciprocal. */
 void tdbg_vector_divide(const struct tdbg_cpu *cpu, int64_t n, const float *src, float divisor,
                         float *dst);

@@ -3,6 +3,7 @@
 
     e2e_train.py CASE       runs one case (tests/meson.build lists them)
 """
+import os
 import re
 import signal
 import subprocess
@@ -144,6 +145,20 @@ def norms_record_resume_and_verify(folder):
     same(whole, f"{folder}/more.h5")
     mean = run("show", whole, "state/bn1.running_mean", "--step", 12).stdout
     check(re.search(r"^rms +0.[0-9]", mean, re.M) and re.search(r"^nans +0$", mean, re.M), mean)
+
+
+@case
+def transformers_record_and_verify(folder):
+    """The examples with attention, a few steps of each, also in two lanes and bf16."""
+    for name in ("text_gpt", "fashion_vit"):
+        config, trace = os.path.join(e2e.SOURCE, "examples", f"{name}.cfg"), f"{folder}/{name}.h5"
+        few = ["--steps", 3, "--set", "eval.every=3", "--set", "eval.batches=1"]
+        record(config, trace, *few)
+        check("3 of 3 steps" in verified(trace), name)
+        check("accuracy" in run("info", trace).stdout, "info tells the accuracy")
+        record(config, trace, "--force", *few, "--set", "engine.lanes=2", "--set",
+               "engine.precision=bf16", "--set", "data.batch=4")
+        check("3 of 3 steps" in verified(trace), f"{name} in bf16")
 
 
 if __name__ == "__main__":
