@@ -62,15 +62,15 @@ TDBG_HOST_DEVICE static inline struct tdbg_strict_exp tdbg_strict_expm1_parts(fl
 /* 2^n for -126 <= n <= 127 */
 TDBG_HOST_DEVICE static inline float tdbg_strict_power2(int32_t n)
 {
-    return tdbg_strict_float((uint32_t)(n + 127) << 23);
+    return tdbg_strict_float(((uint32_t)n + 127u) << 23);
 }
 
 /* y 2^n for -250 < n < 250. In two factors, the first product exact for normal y: one rounding. */
 TDBG_HOST_DEVICE static inline float tdbg_strict_scale(float y, int32_t n)
 {
-    int32_t half = (int32_t)((uint32_t)(n + 1024) / 2) - 512;
-    return TDBG_STRICT_MUL(TDBG_STRICT_MUL(y, tdbg_strict_power2(half)),
-                           tdbg_strict_power2(n - half));
+    uint32_t half = ((uint32_t)n + 1024u) / 2 - 512u; /* unsigned: for a NaN n is anything */
+    return TDBG_STRICT_MUL(TDBG_STRICT_MUL(y, tdbg_strict_power2((int32_t)half)),
+                           tdbg_strict_power2((int32_t)((uint32_t)n - half)));
 }
 
 /* tanh(x) = q = -m / (2 + m), m = exp(-2 |x|) - 1, with the sign of x; from |x| = 10 on it is 1.

@@ -98,10 +98,11 @@ TDBG_HOST_DEVICE static inline float tdbg_strict_expf(float x)
     int32_t exponent;
     float p = tdbg_strict_exp_parts(c, &exponent);
 
-    /* 2^n in two factors, both normal: the second product alone may round (to a denormal). */
-    int32_t half = (int32_t)((uint32_t)(exponent + 1024) / 2) - 512;
-    float scale1 = tdbg_strict_float((uint32_t)(half + 127) << 23);
-    float scale2 = tdbg_strict_float((uint32_t)(exponent - half + 127) << 23);
+    /* 2^n in two factors, both normal: the second product alone may round (to a denormal).
+     * Unsigned, because for a NaN the exponent is anything. */
+    uint32_t half = ((uint32_t)exponent + 1024u) / 2 - 512u;
+    float scale1 = tdbg_strict_float((half + 127u) << 23);
+    float scale2 = tdbg_strict_float(((uint32_t)exponent - half + 127u) << 23);
     float y = TDBG_STRICT_MUL(TDBG_STRICT_MUL(p, scale1), scale2);
     return tdbg_strict_canonical(y);
 }
