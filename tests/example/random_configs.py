@@ -25,7 +25,7 @@ class Grammar:
     def pick(self, *choices):
         return self.rng.choice(choices)
 
-    def any_shape(self, depth):
+    def any_shape(self):
         kinds = ["relu", "gelu", "silu", "tanh", "sigmoid", "dropout", "softmax", "layer_norm",
                  "rms_norm", "batch_norm"]
         kind = self.pick(*kinds)
@@ -46,25 +46,25 @@ class Grammar:
         kind = self.pick("max_pool2d", "avg_pool2d")
         return f'{{ op = "{kind}"; kernel = 2; stride = {self.pick(1, 2)}; }}'
 
-    def attention(self, width):
+    def attention(self):
         heads = self.pick(1, 2, 3)
         return (f'{{ op = "attention"; heads = {heads}; causal = {self.pick("true", "false")}; rotary = '
                 f'{self.pick("false", "false", "true")}; dropout = {self.pick("0.0", "0.3")}; }}')
 
-    def residual(self, depth):
-        body = ", ".join(self.any_shape(depth) for _ in range(self.rng.randint(1, 2)))
+    def residual(self):
+        body = ", ".join(self.any_shape() for _ in range(self.rng.randint(1, 2)))
         return (f'{{ op = "residual"; repeat = {self.pick(1, 1, 2)}; body = ( {body} ); }}')
 
     def model(self, kind):
         ops = []
         if kind == "image":
             for _ in range(self.rng.randint(0, 3)):
-                ops.append(self.pick(self.convolution(), self.pooling(), self.any_shape(0),
-                                     self.residual(0)))
+                ops.append(self.pick(self.convolution(), self.pooling(), self.any_shape(),
+                                     self.residual()))
             ops.append(self.pick('{ op = "flatten"; }', '{ op = "flatten"; }',
                                  '{ op = "global_avg_pool"; }'))
             for _ in range(self.rng.randint(0, 3)):
-                ops.append(self.pick(self.linear(), self.any_shape(0), self.residual(0)))
+                ops.append(self.pick(self.linear(), self.any_shape(), self.residual()))
             ops.append('{ op = "linear"; out = 5; }')
         else:
             width = self.pick(4, 6)
@@ -72,7 +72,7 @@ class Grammar:
             if self.rng.random() < 0.5:
                 ops.append(f'{{ op = "position"; kind = "{self.pick("learned", "sinusoidal")}"; }}')
             for _ in range(self.rng.randint(1, 3)):
-                body = self.pick(self.attention(width), self.any_shape(0))
+                body = self.pick(self.attention(), self.any_shape())
                 ops.append(self.pick(body, f'{{ op = "residual"; body = ( {body} ); }}'))
             ops.append(self.pick('{ op = "linear"; name = "head"; tie = "tok"; bias = false; }',
                                  '{ op = "linear"; name = "head"; out = 256; }'))
