@@ -4,21 +4,15 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/config.h"
 #include "base/convert.h"
-#include "base/json.h"
-#include "base/progress.h"
 #include "cli/commands.h"
-#include "cli/init_from.h"
-#include "engine/engine.h"
+#include "cli/record_rank.h"
 #include "engine/engine_options.h"
-#include "engine/source_live.h"
+#include "kernels/cpu.h"
 #include "recorder/record_options.h"
-#include "recorder/recorder.h"
 #include "replay/resume.h"
 #include "trace/array_file.h"
 
@@ -30,17 +24,15 @@ struct record {
     const char *isa;
     struct cli_list sets;
     bool force, quiet, print_config;
-    bool failure_told; /* that recording had to stop */
 
     struct tdbg_trace *parent; /* that of --resume */
     struct tdbg_config *config;
-    struct tdbg_backend *backend;
-    struct tdbg_source_live *live;
-    struct tdbg_recorder *recorder;
-    struct tdbg_engine *engine;
-    char *path; /* of the trace */
-    struct tdbg_step_info last;
-    int64_t first_step, steps_done; /* steps_done counts from 0, also in a run that goes on */
+    char *path;         /* of the trace */
+    int64_t first_step; /* counts from 0, also in a run that goes on */
+    struct cli_recording run;
+    struct cli_rank *ranks; /* (n_ranks): of this process */
+    struct tdbg_comm **comms;
+    int32_t n_ranks;
 };
 
 /* --steps and --threads are short for --set; what stands later on the command line wins. */
@@ -75,21 +67,6 @@ out:
     return st;
 }
 
-/* Sets the state to that of the trace, and checks that the rest of the run can follow it. */
-static enum tdbg_status go_on(struct record *r, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const int64_t total = tdbg_engine_info(r->engine)->total_steps;
-    TDBG_FAIL_IF(r->first_step >= total, USAGE,
-                 "the run has %" PRId64 " steps, and the keyframe is that before step %" PRId64
-                 "\nhint: --steps N makes the run longer, --at-step K begins earlier",
-                 total, r->first_step);
-    TDBG_TRY(tdbg_resume_state(r->parent, r->engine, r->first_step, err));
-    r->steps_done = r->first_step;
-out:
-    return st;
-}
-
 /* Before anything that takes long. */
 static enum tdbg_status choose_path(struct record *r, struct tdbg_err *err)
 {
@@ -100,191 +77,204 @@ static enum tdbg_status choose_path(struct record *r, struct tdbg_err *err)
     return cli_check_output(r->path, r->force, err);
 }
 
-static enum tdbg_status build_engine(struct record *r, struct tdbg_err *err)
+/* What all ranks share, and the ranks of this process. */
+static enum tdbg_status plan_ranks(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_cfg_node *root = tdbg_config_root(r->config);
-    TDBG_TRY(tdbg_source_live_create(r->config, tdbg_array_file_read, &r->live, err));
-    TDBG_TRY(tdbg_config_result(r->config, err));
-    /* the writer process first: it is to inherit neither threads nor devices */
-    TDBG_TRY(tdbg_recorder_create(tdbg_source_live_table(r->live), root, (int)r->announce_fd,
-                                  &r->recorder, err));
-    TDBG_TRY(tdbg_backend_cpu_create(r->isa, (int)tdbg_cfg_int(root, "engine.threads"), &r->backend,
-                                     err));
-    TDBG_TRY(tdbg_engine_create(r->config, r->backend, tdbg_recorder_source(r->recorder),
-                                &r->engine, err));
-    TDBG_TRY(tdbg_config_result(r->config, err));
-    if (r->resume) {
-        TDBG_TRY(go_on(r, err));
-    } else {
-        TDBG_TRY(tdbg_engine_init_state(r->engine, err));
-        TDBG_TRY(cli_init_from(r->config, r->engine, err));
+    const int threads = (int)tdbg_cfg_int(root, "engine.threads");
+    const int32_t n = (int32_t)tdbg_cfg_int(root, "engine.ranks_in_process");
+    r->run = (struct cli_recording){.config_path = r->config_path,
+                                    .isa = r->isa,
+                                    .config = r->config,
+                                    .parent = r->parent,
+                                    .path = r->path,
+                                    .first_step = r->first_step,
+                                    .world_size = n,
+                                    .threads = threads,
+                                    .force = r->force,
+                                    .quiet = r->quiet};
+    if (n > 1) { /* they share the processors */
+        const int all = threads > 0 ? threads : tdbg_cpu_count();
+        r->run.threads = all > n ? all / n : 1;
+    }
+    r->ranks = calloc((size_t)n, sizeof *r->ranks);
+    r->comms = calloc((size_t)n, sizeof *r->comms);
+    TDBG_FAIL_IF(!r->ranks || !r->comms, NO_MEMORY, "no memory for %d ranks", (int)n);
+    r->n_ranks = n;
+    TDBG_TRY(tdbg_recorder_make_uuid(r->run.uuid, err));
+out:
+    return st;
+}
+
+/* The writer processes first: they are to inherit neither threads nor devices. */
+static enum tdbg_status start_writers(struct record *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    for (int32_t i = 0; i < r->n_ranks; i++) {
+        TDBG_TRY(cli_rank_start(&r->ranks[i], &r->run, i, i == 0 ? (int)r->announce_fd : -1, err));
+        TDBG_FAIL_IF(r->n_ranks > 1 && !tdbg_recorder_has_process(r->ranks[i].recorder),
+                     UNSUPPORTED,
+                     "several ranks in a process need the program tdbg-writer beside tdbg");
     }
 out:
     return st;
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-/* The trace to go on from, for the new one; chain is memory for it. */
-static enum tdbg_status describe_parent(const struct record *r, const char *dataset,
-                                        struct tdbg_recorder_parent *out, uint64_t *chain,
-                                        struct tdbg_err *err)
+static enum tdbg_status build_ranks(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    TDBG_TRY(tdbg_resume_check_dataset(r->parent, dataset, err));
-    TDBG_FAIL_IF(same_file(r->path, r->resume), USAGE, "%s is the trace to go on from", r->path);
-    TDBG_TRY(tdbg_trace_read_chain_before(r->parent, r->first_step, chain, err));
-    *out = (struct tdbg_recorder_parent){.uuid = tdbg_trace_info(r->parent)->uuid,
-                                         .chain = chain,
-                                         .plans = tdbg_trace_plans(r->parent)};
-    out->sites = tdbg_trace_sites(r->parent, &out->n_sites);
+    const struct tdbg_cfg_node *root = tdbg_config_root(r->config);
+    struct tdbg_source_live **live = &r->ranks[0].live;
+    TDBG_TRY(tdbg_source_live_create(r->config, tdbg_array_file_read, live, err));
+    TDBG_TRY(tdbg_config_result(r->config, err));
+    TDBG_TRY(start_writers(r, err));
+    if (r->n_ranks > 1)
+        TDBG_TRY(tdbg_comm_threads_create(r->n_ranks, tdbg_cfg_float(root, "engine.comm.timeout_s"),
+                                          r->comms, err));
+    for (int32_t i = 0; i < r->n_ranks; i++) {
+        struct cli_rank *rank = &r->ranks[i];
+        rank->comm = r->comms[i];
+        if (i > 0)
+            TDBG_TRY(tdbg_source_live_share(*live, &rank->live, err));
+        TDBG_TRY(cli_rank_build(rank, err));
+    }
+    for (int32_t i = 0; i < r->n_ranks; i++)
+        TDBG_TRY(cli_rank_open(&r->ranks[i], err));
 out:
-    return st;
-}
-
-static enum tdbg_status open_trace(struct record *r, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    char *environment = cli_environment_json(r->backend->isa, r->backend->threads);
-    char *dataset = NULL;
-    size_t dataset_bytes = 0;
-    FILE *out = open_memstream(&dataset, &dataset_bytes);
-    struct tdbg_json json;
-    struct tdbg_tap tap;
-    struct tdbg_recorder_parent parent;
-    uint64_t chain[TDBG_CHAIN_COUNT];
-    TDBG_FAIL_IF(!environment || !out, NO_MEMORY, "no memory to describe the run");
-    tdbg_json_init(&json, out, false);
-    tdbg_source_live_print_json(r->live, &json);
-    fclose(out);
-    TDBG_FAIL_IF(!dataset, NO_MEMORY, "no memory to describe the run");
-    const struct tdbg_recorder_run run = {.config_path = r->config_path,
-                                          .environment = environment,
-                                          .dataset = dataset,
-                                          .parent = r->parent ? &parent : NULL};
-    if (r->parent)
-        TDBG_TRY(describe_parent(r, dataset, &parent, chain, err));
-    TDBG_TRY(
-        tdbg_recorder_open(r->recorder, r->path, r->force, r->config, r->engine, &run, &tap, err));
-    TDBG_TRY(tdbg_engine_set_taps(r->engine, &tap, 1, err));
-out:
-    free(environment);
-    free(dataset);
     return st;
 }
 
 static void announce(const struct record *r)
 {
-    const struct tdbg_engine_info *info = tdbg_engine_info(r->engine);
+    const struct cli_rank *first = &r->ranks[0];
+    const struct tdbg_engine_info *info = tdbg_engine_info(first->engine);
+    const int64_t n_steps = info->total_steps - r->first_step;
     int32_t n_sites;
-    char size[32];
-    tdbg_engine_sites(r->engine, &n_sites);
+    char size[32], ranks[40] = "";
+    tdbg_engine_sites(first->engine, &n_sites);
+    if (info->world_size > 1)
+        snprintf(ranks, sizeof ranks, ", %d ranks", (int)info->world_size);
     fprintf(stderr,
             "tdbg: recording %s into %s: %" PRId64 " steps of %" PRId64 " samples, %" PRId64
-            " parameters, %d sites, at most %s; cpu %s, %d thread%s\n",
-            r->config_path, r->path, info->total_steps - r->first_step, info->batch,
-            info->param_elems, (int)n_sites,
-            tdbg_convert_bytes_text(
-                tdbg_recorder_estimate_bytes(r->recorder, info->total_steps - r->first_step), size,
-                sizeof size),
-            r->backend->isa, r->backend->threads, r->backend->threads == 1 ? "" : "s");
+            " parameters, %d sites, at most %s; cpu %s, %d thread%s%s\n",
+            r->config_path, r->path, n_steps, info->batch, info->param_elems, (int)n_sites,
+            tdbg_convert_bytes_text(tdbg_recorder_estimate_bytes(first->recorder, n_steps) *
+                                        info->world_size,
+                                    size, sizeof size),
+            first->backend->isa, first->backend->threads, first->backend->threads == 1 ? "" : "s",
+            ranks);
 }
 
-/* Once, as soon as it is known: the training goes on. */
-static void tell_failure(struct record *r)
+static void *train_rank(void *self)
 {
-    const char *text = tdbg_recorder_failure(r->recorder);
-    if (!text || r->failure_told)
-        return;
-    r->failure_told = true;
-    fprintf(stderr, "%stdbg: error: recording has stopped, the training goes on: %s\n",
-            isatty(STDERR_FILENO) && !r->quiet ? "\n" : "", text);
+    struct cli_rank *r = self;
+    r->status = cli_rank_train(r, &r->fault);
+    if (r->status != TDBG_OK && r->status != TDBG_RANKS && r->comm)
+        r->comm->ops->give_up(r->comm, r->fault.message);
+    return NULL;
 }
 
+/* The rank whose error is the cause of the others'; -1: none failed. */
+static int32_t find_culprit(const struct record *r)
+{
+    int32_t found = -1;
+    for (int32_t i = 0; i < r->n_ranks; i++) {
+        const enum tdbg_status st = r->ranks[i].status;
+        if (st != TDBG_OK &&
+            (found < 0 || (st != TDBG_RANKS && r->ranks[found].status == TDBG_RANKS)))
+            found = i;
+    }
+    return found;
+}
+
+/* Rank 0 in this thread, the others in their own. */
 static enum tdbg_status train(struct record *r, struct tdbg_err *err)
 {
-    enum tdbg_status st = TDBG_OK;
-    const struct tdbg_engine_info *info = tdbg_engine_info(r->engine);
-    struct tdbg_progress progress;
-    tdbg_progress_start(&progress, stderr, r->quiet ? TDBG_PROGRESS_QUIET : TDBG_PROGRESS_AUTO, 0,
-                        info->total_steps, tdbg_clock_ns());
-    do { /* at least one step: a trace without any cannot be opened */
-        TDBG_TRY(tdbg_engine_run_step(r->engine, r->steps_done, &r->last, err));
-        r->steps_done++;
-        const double loss = (double)r->last.loss;
-        tdbg_progress_update(&progress, r->steps_done, &loss, tdbg_recorder_bytes(r->recorder),
-                             tdbg_clock_ns());
-        tell_failure(r);
-        if (cli_keep_signal())
-            tdbg_recorder_keep(r->recorder);
-    } while (r->steps_done < info->total_steps && !cli_stop_signal());
-out:
-    tdbg_progress_finish(&progress, tdbg_clock_ns());
-    return st;
-}
-
-/* What is still in the queue may take a while to write; who has pressed Ctrl-C waits for that. */
-static void tell_backlog(const struct record *r)
-{
-    enum { WORTH_TELLING = 200 };
-    const int64_t n = r->steps_done - 1 - tdbg_recorder_durable(r->recorder);
-    if (!r->quiet && !r->failure_told && n >= WORTH_TELLING)
-        fprintf(stderr, "tdbg: writing the last %" PRId64 " steps\n", n);
+    int32_t n_started = 1;
+    for (; n_started < r->n_ranks; n_started++) {
+        struct cli_rank *rank = &r->ranks[n_started];
+        if (pthread_create(&rank->thread, NULL, train_rank, rank) != 0) {
+            rank->status = TDBG_RAISE(&rank->fault, NO_MEMORY, "no thread for the rank");
+            rank->comm->ops->give_up(rank->comm, rank->fault.message);
+            break;
+        }
+    }
+    train_rank(&r->ranks[0]);
+    for (int32_t i = 1; i < n_started; i++)
+        pthread_join(r->ranks[i].thread, NULL);
+    const int32_t culprit = find_culprit(r);
+    if (culprit < 0)
+        return TDBG_OK;
+    const struct tdbg_err *fault = &r->ranks[culprit].fault;
+    const enum tdbg_status st = r->ranks[culprit].status;
+    if (r->n_ranks > 1 && st != TDBG_RANKS)
+        return tdbg_err_set(err, st, fault->file, fault->line, "rank %d: %s", (int)culprit,
+                            fault->message);
+    return tdbg_err_set(err, st, fault->file, fault->line, "%s", fault->message);
 }
 
 static void conclude(const struct record *r)
 {
-    char size[32];
+    const struct cli_rank *first = &r->ranks[0];
+    char size[32], more[80] = "";
     if (r->quiet)
         return;
-    if (r->failure_told) {
-        fprintf(stderr, "tdbg: trained %" PRId64 " steps, last loss %.4g; %s %s\n", r->steps_done,
-                (double)r->last.loss, r->path,
+    if (first->failure_told) {
+        fprintf(stderr, "tdbg: trained %" PRId64 " steps, last loss %.4g; %s %s\n",
+                first->steps_done, (double)first->last.loss, r->path,
                 access(r->path, F_OK) == 0 ? "holds those up to the failure" : "is gone");
         return;
     }
-    fprintf(stderr, "tdbg: %s has %" PRId64 " of %" PRId64 " steps, %s, last loss %.4g\n", r->path,
-            r->steps_done - r->first_step, tdbg_engine_info(r->engine)->total_steps,
-            tdbg_convert_bytes_text(tdbg_recorder_bytes(r->recorder), size, sizeof size),
-            (double)r->last.loss);
+    int64_t bytes = 0;
+    for (int32_t i = 0; i < r->n_ranks; i++)
+        bytes += tdbg_recorder_bytes(r->ranks[i].recorder);
+    if (r->n_ranks > 1)
+        snprintf(more, sizeof more, " and %d files of other ranks have", (int)r->n_ranks - 1);
+    fprintf(stderr, "tdbg: %s%s %" PRId64 " of %" PRId64 " steps, %s, last loss %.4g\n", r->path,
+            r->n_ranks > 1 ? more : " has", first->steps_done - r->first_step,
+            tdbg_engine_info(first->engine)->total_steps,
+            tdbg_convert_bytes_text(bytes, size, sizeof size), (double)first->last.loss);
 }
 
 static enum tdbg_status record(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_err close_err = {0};
     TDBG_TRY(choose_path(r, err));
-    TDBG_TRY(build_engine(r, err));
-    TDBG_TRY(open_trace(r, err));
+    TDBG_TRY(plan_ranks(r, err));
+    TDBG_TRY(build_ranks(r, err));
     cli_catch_signals();
     signal(SIGPIPE, SIG_IGN); /* nobody reads the progress any more: no reason to stop training */
     if (!r->quiet)
         announce(r);
     st = train(r, err);
-    tell_backlog(r);
-    enum tdbg_status closed = tdbg_recorder_close(r->recorder, &close_err);
-    tell_failure(r);
-    if (st == TDBG_OK && closed != TDBG_OK)
-        st = tdbg_err_set(err, closed, __FILE__, __LINE__, "cannot close %s: %s", r->path,
-                          close_err.message);
+    for (int32_t i = 0; i < r->n_ranks; i++) { /* all of them, whatever has happened */
+        const enum tdbg_status closed = cli_rank_close(&r->ranks[i], st == TDBG_OK ? err : NULL);
+        st = st == TDBG_OK ? closed : st;
+    }
     TDBG_TRY(st);
     conclude(r);
 out:
-    tdbg_err_clear(&close_err);
     return st;
+}
+
+static bool has_failed(const struct record *r)
+{
+    for (int32_t i = 0; i < r->n_ranks; i++) {
+        if (r->ranks[i].failure_told)
+            return true;
+    }
+    return false;
 }
 
 static void release(struct record *r)
 {
-    tdbg_engine_destroy(r->engine);
-    tdbg_recorder_destroy(r->recorder);
-    tdbg_backend_cpu_destroy(r->backend);
-    tdbg_source_live_destroy(r->live);
+    for (int32_t i = r->n_ranks - 1; i >= 0; i--) { /* rank 0 has the data sets */
+        cli_rank_release(&r->ranks[i]);
+        tdbg_comm_destroy(r->comms[i]);
+    }
+    free(r->ranks);
+    free(r->comms);
     tdbg_trace_close(r->parent);
     tdbg_config_destroy(r->config);
     free(r->path);
@@ -351,7 +341,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     else
         TDBG_TRY(record(&r, err));
 out:
-    failed = r.failure_told;
+    failed = has_failed(&r);
     release(&r);
     if (st != TDBG_OK)
         return cli_fail(err);

@@ -74,6 +74,20 @@ static const struct tdbg_option root_options[] = {
      "numerics."},
     {"engine.accumulate", TDBG_OPT_INT, "micro-batches", 1, 4096, NULL, "1", 0,
      "Micro-batches per lane, whose gradients are added in order. Part of the numerics."},
+    {"engine.ranks_in_process", TDBG_OPT_INT, "ranks", 1, 4096, NULL, "1", 0,
+     "Ranks that are threads of one process; the same bits as with as many processes."},
+    {"engine.comm.backend", TDBG_OPT_ENUM, "", 0, 0, "auto|mpi", "\"auto\"", 0,
+     "What carries numbers between processes; auto: MPI where mpirun or srun has started them."},
+    {"engine.comm.op", TDBG_OPT_ENUM, "", 0, 0, "mean|sum", "\"mean\"", 0,
+     "What the gradients of several ranks become: mean is that of the global batch; sum forgets to "
+     "divide by the number of ranks, so that they are so many times as large."},
+    {"engine.comm.algorithm", TDBG_OPT_ENUM, "", 0, 0, "strict|native", "\"strict\"", 0,
+     "How ranks add: strict in the order of the lanes, whatever the number of ranks; native as the "
+     "MPI library does, which no other run has to repeat."},
+    {"engine.comm.bucket_mib", TDBG_OPT_FLOAT, "MiB", 0.001, 65536, NULL, "25.0", 0,
+     "Gradients are sent in buckets of this size, the last parameters' first."},
+    {"engine.comm.timeout_s", TDBG_OPT_FLOAT, "seconds", 0.001, 1e6, NULL, "60.0", 0,
+     "How long a rank waits for another before the run is given up."},
 };
 
 const struct tdbg_option_table tdbg_engine_options = {

@@ -15,6 +15,10 @@ struct tdbg_source_live;
 enum tdbg_status tdbg_source_live_create(struct tdbg_config *config, tdbg_read_hdf5_fn read_hdf5,
                                          struct tdbg_source_live **out, struct tdbg_err *err);
 
+/* Another one over the same data sets, for another thread. It has to be destroyed before `live`. */
+enum tdbg_status tdbg_source_live_share(const struct tdbg_source_live *live,
+                                        struct tdbg_source_live **out, struct tdbg_err *err);
+
 void tdbg_source_live_destroy(struct tdbg_source_live *live); /* NULL is fine */
 
 /* The table over it; valid as long as `live`. */
