@@ -47,6 +47,7 @@ struct tdbg_engine {
     int64_t *reduction_offset;         /* (n_reductions): where in the flat buffers each begins */
     int32_t n_reductions;
     struct tdbg_reduction eval_reduction;
+    bool has_others;    /* the source says what other ranks contribute */
     bool sums_ranks;    /* engine.comm.op: the gradients are not divided by the number of ranks */
     bool low_precision; /* bf16: what ops give is rounded; parameters and sums stay f32 */
 
@@ -56,7 +57,7 @@ struct tdbg_engine {
     float *flat_pool[TDBG_MAX_FOLD_LEVELS]; /* (flat_elems) each: lane sums while they fold */
     int n_flat_pool;
     float *micro_grad;     /* (flat_elems): one micro-batch, if accumulate > 1 */
-    float *reduced;        /* (flat_elems): all ranks' lanes folded, if world_size > 1 */
+    float *reduced;        /* (flat_elems): all ranks' lanes folded, if has_others */
     float *grad;           /* (flat_elems): after the divisor */
     float *param_low;      /* (flat_elems): parameters rounded, if low_precision, else param */
     float *shared_grad;    /* gradient of a parameter by another op than its owner */

@@ -46,7 +46,7 @@ static enum tdbg_status take_flat(struct tdbg_engine *e, struct tdbg_err *err)
     e->n_flat_pool = fold_buffers(e->info.n_lanes);
     for (int i = 0; i < e->n_flat_pool; i++)
         TDBG_TRY(take(e, &e->flat_pool[i], n, sizeof(float), "lane gradients", err));
-    if (e->info.world_size > 1)
+    if (e->has_others)
         TDBG_TRY(take(e, &e->reduced, n, sizeof(float), "reduced gradients", err));
     if (e->info.accumulate > 1)
         TDBG_TRY(take(e, &e->micro_grad, n, sizeof(float), "micro-batch gradients", err));

@@ -100,7 +100,7 @@ enum tdbg_status tdbg_engine_reduce(struct tdbg_engine *e, int64_t step, float *
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_source *s = &e->source;
     *reduced = sums;
-    if (e->info.world_size > 1) {
+    if (e->has_others) {
         const int64_t start_ns = s->ops->clock_ns(s->self);
         *reduced = e->reduced;
         for (int32_t i = 0; i < e->n_reductions; i++)
@@ -124,7 +124,7 @@ enum tdbg_status tdbg_engine_share_evaluation(struct tdbg_engine *e, int64_t ste
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_source *s = &e->source;
     float *in = &e->scalar[SCALAR_EVAL_LOSS], *out = &e->scalar[SCALAR_EVAL_REDUCED];
-    if (e->info.world_size == 1)
+    if (!e->has_others)
         return TDBG_OK;
     if (e->info.rank > 0)
         e->backend->fill_zero(e->backend->context, in, 2 * sizeof *in);

@@ -15,14 +15,13 @@
 
 enum { MOST_SEGMENTS = 1 << 16, MOST_NAME_BYTES = 255 };
 
-const char *tdbg_reader_next_path(const struct tdbg_trace *t)
+const char *tdbg_reader_link_path(const struct tdbg_trace *t, const char *group, const char *link)
 {
-    static const char link[] = "segments/next";
     char value[4 * MOST_NAME_BYTES];
     const char *file = NULL, *object = NULL;
     H5L_info_t info;
-    if (H5Lexists(t->file, "segments", H5P_DEFAULT) <= 0 ||
-        H5Lget_info(t->file, "segments", &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD ||
+    if (H5Lexists(t->file, group, H5P_DEFAULT) <= 0 ||
+        H5Lget_info(t->file, group, &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD ||
         H5Lexists(t->file, link, H5P_DEFAULT) <= 0 ||
         H5Lget_info(t->file, link, &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_EXTERNAL ||
         info.u.val_size > sizeof value ||
@@ -34,6 +33,11 @@ const char *tdbg_reader_next_path(const struct tdbg_trace *t)
     const char *path = tdbg_arena_printf(
         t->arena, "%.*s%s", (int)(tdbg_segment_name(t->path) - t->path), t->path, file);
     return access(path, F_OK) == 0 ? path : NULL;
+}
+
+const char *tdbg_reader_next_path(const struct tdbg_trace *t)
+{
+    return tdbg_reader_link_path(t, "segments", "segments/next");
 }
 
 static bool same_samples(const struct tdbg_samples_spec *a, const struct tdbg_samples_spec *b)
