@@ -82,17 +82,48 @@ int cli_stop_signal(void)
     return stop_signal;
 }
 
-enum tdbg_status cli_open_trace(const char *path, const struct cli_execution *execution,
-                                struct cli_trace *out, struct tdbg_err *err)
+static enum tdbg_status check_rank(const struct tdbg_run_info *info, const char *path, int64_t rank,
+                                   int64_t lane, struct tdbg_err *err)
+{
+    if (lane >= info->lanes)
+        return TDBG_RAISE(err, USAGE, "'--lane %" PRId64 "': the run of %s has lanes 0 to %d", lane,
+                          path, (int)info->lanes - 1);
+    if (rank >= info->world_size)
+        return TDBG_RAISE(err, USAGE, "'--rank %" PRId64 "': the run of %s has rank%s 0%s%.0d",
+                          rank, path, info->world_size > 1 ? "s" : "",
+                          info->world_size > 1 ? " to " : "", (int)info->world_size - 1);
+    return TDBG_OK;
+}
+
+enum tdbg_status cli_open_rank(const char *path, int64_t rank, int64_t lane,
+                               const struct cli_execution *execution, struct cli_trace *out,
+                               struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_session_options options = cli_session_options(execution);
+    struct tdbg_trace *other;
     *out = (struct cli_trace){0};
     TDBG_TRY(tdbg_trace_open(path, &out->trace, err));
+    const struct tdbg_run_info *info = tdbg_trace_info(out->trace);
+    if (info->world_size > 1 || rank >= 0)
+        TDBG_TRY(check_rank(info, path, rank, lane, err));
+    if (rank < 0 && lane >= 0)
+        rank = tdbg_rank_of_lane(info, lane);
+    if (rank >= 0 && rank != info->rank) {
+        TDBG_TRY(tdbg_rank_open(out->trace, (int32_t)rank, &other, NULL, err));
+        tdbg_trace_close(out->trace);
+        out->trace = other;
+    }
     TDBG_TRY(tdbg_recompute_create(out->trace, &options, &out->recompute, err));
     cli_warn_unclosed(out->trace);
 out:
     return st;
+}
+
+enum tdbg_status cli_open_trace(const char *path, const struct cli_execution *execution,
+                                struct cli_trace *out, struct tdbg_err *err)
+{
+    return cli_open_rank(path, -1, -1, execution, out, err);
 }
 
 void cli_close_trace(struct cli_trace *trace)

@@ -44,8 +44,8 @@ static enum tdbg_status check_belongs(const struct tdbg_trace *t, const struct t
     TDBG_FAIL_IF(b->rank != rank, NO_TRACE, "%s is the file of rank %d, not of rank %d", path,
                  (int)b->rank, (int)rank);
     *state = TDBG_RANK_BROKEN;
-    TDBG_FAIL_IF(!same_run(a, b), DAMAGED, "%s describes the run in another way than %s", path,
-                 first);
+    TDBG_FAIL_IF(!same_run(a, b) || !tdbg_trace_same_samples(t, other), DAMAGED,
+                 "%s describes the run in another way than %s", path, first);
     *state = TDBG_RANK_THERE;
 out:
     return st;

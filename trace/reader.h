@@ -21,6 +21,7 @@ const struct tdbg_run_info *tdbg_trace_info(const struct tdbg_trace *trace);
 const struct tdbg_site *tdbg_trace_sites(const struct tdbg_trace *trace, int32_t *n_sites);
 const struct tdbg_site_plan *tdbg_trace_plans(const struct tdbg_trace *trace); /* (n_sites) */
 const struct tdbg_samples_spec *tdbg_trace_samples(const struct tdbg_trace *trace, int set);
+bool tdbg_trace_same_samples(const struct tdbg_trace *a, const struct tdbg_trace *b); /* kinds */
 const struct tdbg_keyframe_item *tdbg_trace_keyframe_items(const struct tdbg_trace *trace,
                                                            int32_t *n_items);
 

@@ -49,6 +49,15 @@ static bool same_samples(const struct tdbg_samples_spec *a, const struct tdbg_sa
            memcmp(a->y_dims, b->y_dims, (size_t)a->y_ndim * sizeof *a->y_dims) == 0;
 }
 
+bool tdbg_trace_same_samples(const struct tdbg_trace *a, const struct tdbg_trace *b)
+{
+    for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
+        if (!same_samples(&a->samples[set], &b->samples[set]))
+            return false;
+    }
+    return true;
+}
+
 /* Does the file go on where the trace ends? */
 static enum tdbg_status check_follows(const struct tdbg_trace *t, const struct tdbg_trace *next,
                                       struct tdbg_err *err)
@@ -62,9 +71,7 @@ static enum tdbg_status check_follows(const struct tdbg_trace *t, const struct t
     TDBG_FAIL_IF(next->n_sites != t->n_sites || next->n_items != t->n_items ||
                      next->info.batch != t->info.batch,
                  DAMAGED, "it lists other sites");
-    for (int set = 0; set < TDBG_SAMPLES_SETS; set++)
-        TDBG_FAIL_IF(!same_samples(&t->samples[set], &next->samples[set]), DAMAGED,
-                     "its samples are of another shape");
+    TDBG_FAIL_IF(!tdbg_trace_same_samples(t, next), DAMAGED, "its samples are of another shape");
     for (int32_t i = 0; i < t->n_sites; i++)
         TDBG_FAIL_IF(strcmp(next->sites[i].name, t->sites[i].name) != 0 ||
                          tdbg_site_elems(&next->sites[i]) != tdbg_site_elems(&t->sites[i]) ||
