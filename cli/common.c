@@ -126,6 +126,37 @@ enum tdbg_status cli_open_trace(const char *path, const struct cli_execution *ex
     return cli_open_rank(path, -1, -1, execution, out, err);
 }
 
+enum tdbg_status cli_open_ranks(const char *path, const struct cli_execution *execution,
+                                struct cli_ranks *out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_session_options options = cli_session_options(execution);
+    *out = (struct cli_ranks){0};
+    TDBG_TRY(tdbg_rank_group_open(path, &out->group, err));
+    TDBG_TRY(tdbg_rank_group_refuse_foreign(out->group, err));
+    out->recompute = calloc((size_t)out->group->world_size, sizeof *out->recompute);
+    TDBG_FAIL_IF(!out->recompute, NO_MEMORY, "no memory for the ranks of a trace");
+    for (int32_t r = 0; r < out->group->world_size; r++) {
+        const struct tdbg_rank_file *file = &out->group->files[r];
+        if (!file->trace) {
+            fprintf(stderr, "tdbg: warning: rank %d is left out: %s\n", (int)r, file->why);
+            continue;
+        }
+        TDBG_TRY(tdbg_recompute_create(file->trace, &options, &out->recompute[r], err));
+        cli_warn_unclosed(file->trace);
+    }
+out:
+    return st;
+}
+
+void cli_close_ranks(struct cli_ranks *ranks)
+{
+    for (int32_t r = 0; ranks->recompute && r < ranks->group->world_size; r++)
+        tdbg_recompute_destroy(ranks->recompute[r]);
+    free(ranks->recompute);
+    tdbg_rank_group_close(ranks->group);
+}
+
 void cli_close_trace(struct cli_trace *trace)
 {
     tdbg_recompute_destroy(trace->recompute);

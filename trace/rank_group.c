@@ -323,3 +323,28 @@ void tdbg_rank_group_steps(const struct tdbg_rank_group *g, int64_t *first, int6
     }
     *n = end - *first;
 }
+
+int32_t tdbg_rank_local_site(const struct tdbg_rank_file *file, int32_t site)
+{
+    int32_t n, low = 0;
+    tdbg_trace_sites(file->trace, &n);
+    for (int32_t high = n; low < high;) {
+        const int32_t middle = low + (high - low) / 2;
+        if (file->joined[middle] < site)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && file->joined[low] == site ? low : -1;
+}
+
+int32_t tdbg_rank_group_find(const struct tdbg_rank_group *g, const char *name, int32_t lane,
+                             int32_t micro)
+{
+    const struct tdbg_run_info *info = tdbg_trace_info(g->files[g->first].trace);
+    const int32_t rank = lane >= 0 ? tdbg_rank_of_lane(info, lane) : g->first;
+    if (rank < 0 || !g->files[rank].trace)
+        return -1;
+    const int32_t local = tdbg_trace_find_site(g->files[rank].trace, name, lane, micro);
+    return local < 0 ? -1 : g->files[rank].joined[local];
+}

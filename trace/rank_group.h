@@ -62,7 +62,12 @@ enum tdbg_status tdbg_rank_open(struct tdbg_trace *trace, int32_t rank, struct t
 enum tdbg_status tdbg_rank_group_refuse_foreign(const struct tdbg_rank_group *group,
                                                 struct tdbg_err *err);
 
-/* The file that has a lane of the run; `first` for lane -1, or where there is no such lane. */
+/* Number of a site in the joined list, or -1; of a joined site in the list of one file, or -1. */
+int32_t tdbg_rank_group_find(const struct tdbg_rank_group *group, const char *name, int32_t lane,
+                             int32_t micro);
+int32_t tdbg_rank_local_site(const struct tdbg_rank_file *file, int32_t site);
+
+/* The rank that has a lane of the run; -1: there is no such lane. */
 int32_t tdbg_rank_of_lane(const struct tdbg_run_info *info, int64_t lane);
 
 /* Steps that any of the files has: *first .. *first + *n - 1. */
