@@ -56,8 +56,8 @@ enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err 
 /* A warning on stderr when the recording was cut off. */
 void cli_warn_unclosed(const struct tdbg_trace *trace);
 
-/* Environment of this process as JSON text, for the trace; free() it. */
-char *cli_environment_json(const char *isa, int threads);
+/* Environment of this process as JSON text, for the trace; free() it. local_rank: -1, none. */
+char *cli_environment_json(const char *isa, int threads, int local_rank);
 
 /* UUID as text. */
 enum { CLI_UUID_TEXT_BYTES = 37 };

@@ -172,7 +172,7 @@ static void read_cpu_name(char *buf, size_t buf_bytes)
         fclose(f);
 }
 
-char *cli_environment_json(const char *isa, int threads)
+char *cli_environment_json(const char *isa, int threads, int local_rank)
 {
     char *text = NULL, cpu[128], when[32];
     size_t bytes = 0;
@@ -199,6 +199,8 @@ char *cli_environment_json(const char *isa, int threads)
     tdbg_json_string(&json, "math", "strict");
     tdbg_json_string(&json, "isa", isa);
     tdbg_json_int(&json, "threads", threads);
+    if (local_rank >= 0)
+        tdbg_json_int(&json, "local_rank", local_rank);
     tdbg_json_object_end(&json);
     fclose(out);
     return text;

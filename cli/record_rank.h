@@ -22,6 +22,7 @@ struct cli_recording {
     int32_t world_size, threads; /* threads: of each rank */
     uint8_t uuid[TDBG_UUID_BYTES];
     bool force, quiet;
+    int32_t local_rank; /* of this process on its machine; -1: not known */
 };
 
 struct cli_rank {
@@ -45,11 +46,13 @@ struct cli_rank {
 };
 
 /* In this order. start: names the trace and starts the writer process, before threads and devices
- * are; build: engine and state, with comm and live set; open: the trace; train: all steps, on any
+ * are; build: engine and state, with comm and live set; check: that the other ranks have the same
+ * (all of them call it at once); open: the trace; train: all steps, on any
  * thread; close: waits until the trace is whole. */
 enum tdbg_status cli_rank_start(struct cli_rank *r, const struct cli_recording *run, int32_t rank,
                                 int announce_fd, struct tdbg_err *err);
 enum tdbg_status cli_rank_build(struct cli_rank *r, struct tdbg_err *err);
+enum tdbg_status cli_rank_check(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_train(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_close(struct cli_rank *r, struct tdbg_err *err);

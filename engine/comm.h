@@ -30,6 +30,10 @@ struct tdbg_comm_ops {
      * answered in time, or has given up; the message names it. After that no call succeeds. */
     enum tdbg_status (*exchange)(struct tdbg_comm *comm, const struct tdbg_comm_transfer *list,
                                  int32_t n, struct tdbg_err *err);
+    /* out (n) = the sum of in (n) over the ranks, as the library adds; NULL: it has no such call.
+     * Fails as exchange does. */
+    enum tdbg_status (*native_sum)(struct tdbg_comm *comm, const float *in, float *out, int64_t n,
+                                   struct tdbg_err *err);
     /* Tells the others that this rank cannot go on: their calls fail with that message. */
     void (*give_up)(struct tdbg_comm *comm, const char *message);
     void (*destroy)(struct tdbg_comm *comm);

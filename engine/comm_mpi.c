@@ -22,6 +22,7 @@ enum {
     LOOKS_BEFORE_SLEEP = 2000,
     SLEEP_NS = 20000,
     LOOKS_PER_PROBE = 64,
+    FAREWELL_MS = 100,
     MESSAGE_BYTES = 400,
     PIECE_BYTES = 1 << 30, /* MPI counts in int */
 };
@@ -62,13 +63,22 @@ bool tdbg_comm_mpi_is_built(void)
     return true;
 }
 
+/* Most of these arrive at once; who does not answer does not keep this rank long. */
 static void send_farewell(struct mpi_comm *m)
 {
+    const struct timespec moment = {0, 1000000};
+    int done = 0;
     for (int32_t r = 0; r < m->base.world_size; r++) {
         if (r == m->base.rank || r == m->base.failed_rank || m->farewells[r] != MPI_REQUEST_NULL)
             continue;
         MPI_Isend(&m->farewell, sizeof m->farewell, MPI_BYTE, r, TAG_GIVE_UP, m->world,
                   &m->farewells[r]);
+    }
+    for (int i = 0; i < FAREWELL_MS && !done; i++) {
+        if (MPI_Testall(m->base.world_size, m->farewells, &done, MPI_STATUSES_IGNORE) !=
+            MPI_SUCCESS)
+            return;
+        nanosleep(&moment, NULL);
     }
 }
 
@@ -178,34 +188,65 @@ static void tell_timeout(struct mpi_comm *m, int32_t count)
     send_farewell(m);
 }
 
+/* Until all of `count` requests are complete, or the run has failed. */
+static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t start_ns = tdbg_clock_ns();
+    int done = 0, n_done = 0;
+    for (int looks = 0; !m->base.has_failed && n_done < count; looks++) {
+        const int code = MPI_Testsome(count, m->requests, &done, m->indices, MPI_STATUSES_IGNORE);
+        if (code != MPI_SUCCESS)
+            return raise_mpi(code, "reach another rank", err);
+        n_done += done == MPI_UNDEFINED ? count : done;
+        if (n_done >= count)
+            break;
+        if (done > 0)
+            looks = 0;
+        if (looks % LOOKS_PER_PROBE == LOOKS_PER_PROBE - 1) {
+            look_for_farewell(m);
+            if ((double)(tdbg_clock_ns() - start_ns) > m->base.timeout_s * 1e9)
+                tell_timeout(m, count);
+        }
+        wait_a_moment(looks);
+    }
+    TDBG_FAIL_IF(m->base.has_failed, RANKS, "%s", m->farewell.text);
+out:
+    return st;
+}
+
 static enum tdbg_status exchange(struct tdbg_comm *comm, const struct tdbg_comm_transfer *list,
                                  int32_t n, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct mpi_comm *m = mpi_of(comm);
     const int32_t count = count_pieces(list, n);
-    const int64_t start_ns = tdbg_clock_ns();
-    int done = 0, n_done = 0;
     TDBG_TRY(make_room(m, count, err));
     if (!m->base.has_failed)
         TDBG_TRY(start(m, list, n, err));
-    for (int looks = 0; !m->base.has_failed && n_done < count; looks++) {
-        const int code = MPI_Testsome(count, m->requests, &done, m->indices, MPI_STATUSES_IGNORE);
-        if (code != MPI_SUCCESS) {
-            st = raise_mpi(code, "reach another rank", err);
-            goto out;
-        }
-        n_done += done == MPI_UNDEFINED ? count : done;
-        if (n_done >= count)
-            break;
-        if (looks % LOOKS_PER_PROBE == LOOKS_PER_PROBE - 1) {
-            look_for_farewell(m);
-            if ((double)(tdbg_clock_ns() - start_ns) > m->base.timeout_s * 1e9)
-                tell_timeout(m, count);
-        }
-        wait_a_moment(done > 0 && done != MPI_UNDEFINED ? 0 : looks);
-    }
+    TDBG_TRY(wait_all(m, count, err));
+out:
+    return st;
+}
+
+/* Who is late is not known here: the message names the next rank. */
+static enum tdbg_status native_sum(struct tdbg_comm *comm, const float *in, float *out, int64_t n,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct mpi_comm *m = mpi_of(comm);
+    TDBG_TRY(make_room(m, 1, err));
     TDBG_FAIL_IF(m->base.has_failed, RANKS, "%s", m->farewell.text);
+    for (int64_t at = 0; at < n; at += INT32_MAX / 4) {
+        const int64_t left = n - at;
+        m->peer[0] = (comm->rank + 1) % comm->world_size;
+        const int code =
+            MPI_Iallreduce(in + at, out + at, (int)(left < INT32_MAX / 4 ? left : INT32_MAX / 4),
+                           MPI_FLOAT, MPI_SUM, m->world, &m->requests[0]);
+        if (code != MPI_SUCCESS)
+            return raise_mpi(code, "add", err);
+        TDBG_TRY(wait_all(m, 1, err));
+    }
 out:
     return st;
 }
@@ -230,7 +271,7 @@ static void destroy(struct tdbg_comm *comm)
     }
 }
 
-static const struct tdbg_comm_ops mpi_ops = {exchange, give_up, destroy};
+static const struct tdbg_comm_ops mpi_ops = {exchange, native_sum, give_up, destroy};
 
 static enum tdbg_status init_mpi(struct tdbg_err *err)
 {

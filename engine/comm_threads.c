@@ -188,7 +188,7 @@ static void destroy(struct tdbg_comm *comm)
     free(comm);
 }
 
-static const struct tdbg_comm_ops thread_ops = {exchange, give_up, destroy};
+static const struct tdbg_comm_ops thread_ops = {exchange, NULL, give_up, destroy};
 
 static struct hub *create_hub(int32_t n)
 {

@@ -96,7 +96,8 @@ static void list_items(struct tdbg_engine *e)
         e->items[i] = (struct tdbg_engine_item){.name = e->state_items[i].name,
                                                 .dtype = TDBG_DTYPE_F32,
                                                 .ndim = shape->ndim,
-                                                .elems = tdbg_shape_elems(shape)};
+                                                .elems = tdbg_shape_elems(shape),
+                                                .is_buffer = e->state_items[i].buffer >= 0};
         memcpy(e->items[i].dims, shape->dims, sizeof shape->dims);
     }
     for (int32_t p = 0; p < g->n_params; p++)

@@ -8,16 +8,18 @@
 struct tdbg_source_ranks {
     struct tdbg_source inner;
     struct tdbg_allreduce allreduce;
+    bool native;
 };
 
 enum tdbg_status tdbg_source_ranks_create(struct tdbg_source inner, struct tdbg_comm *comm,
-                                          const struct tdbg_backend *backend,
+                                          const struct tdbg_backend *backend, bool native,
                                           struct tdbg_source_ranks **out, struct tdbg_err *err)
 {
     struct tdbg_source_ranks *s = calloc(1, sizeof *s);
     if (!s)
         return TDBG_RAISE(err, NO_MEMORY, "no memory for the source of a rank");
     s->inner = inner;
+    s->native = native && comm->ops->native_sum;
     const enum tdbg_status st = tdbg_allreduce_init(&s->allreduce, comm, backend, err);
     if (st == TDBG_OK)
         *out = s;
@@ -71,6 +73,9 @@ static enum tdbg_status reduce_end(void *self, int64_t step, const struct tdbg_r
 {
     (void)step;
     struct tdbg_source_ranks *s = self;
+    struct tdbg_comm *comm = s->allreduce.comm;
+    if (s->native)
+        return comm->ops->native_sum(comm, in, out, what->elems, err);
     return tdbg_allreduce_run(&s->allreduce, in, out, what->elems, err);
 }
 
