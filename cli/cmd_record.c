@@ -348,7 +348,7 @@ static enum tdbg_status record(struct record *r, struct tdbg_err *err)
     TDBG_TRY(set_up(r, err));
     if (r->print_config)
         return TDBG_OK;
-    cli_catch_signals();
+    cli_catch_signals(!r->world); /* mpirun sends them to all ranks */
     signal(SIGPIPE, SIG_IGN); /* nobody reads the progress any more: no reason to stop training */
     if (!r->quiet && r->launch.rank == 0)
         announce(r);

@@ -30,8 +30,9 @@ void cli_prepare_process(void);
 int cli_finish_process(int code);
 
 /* Ctrl-C and SIGTERM: after cli_catch_signals() the first one is only remembered, and
- * cli_stop_signal() returns it (0: none so far); the second one ends the process at once. */
-void cli_catch_signals(void);
+ * cli_stop_signal() returns it (0: none so far); the second one ends the process at once. tells:
+ * the first one is answered on stderr. */
+void cli_catch_signals(bool tells);
 int cli_stop_signal(void);
 bool cli_keep_signal(void); /* SIGUSR1 came: what is in the window of a recording is to be kept */
 

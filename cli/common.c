@@ -43,12 +43,15 @@ int cli_finish_process(int code)
 }
 
 static volatile sig_atomic_t stop_signal;
+static bool tells_signal;
 
 static void remember_signal(int number)
 {
     if (stop_signal)
         _exit(128 + number);
     stop_signal = number;
+    if (!tells_signal)
+        return;
     static const char text[] = "\ntdbg: stopping after this step; once more to stop at once\n";
     ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
     (void)ignored;
@@ -67,8 +70,9 @@ bool cli_keep_signal(void)
     return keep_signal;
 }
 
-void cli_catch_signals(void)
+void cli_catch_signals(bool tells)
 {
+    tells_signal = tells;
     struct sigaction action = {.sa_handler = remember_signal};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

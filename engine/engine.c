@@ -246,7 +246,10 @@ int32_t tdbg_engine_numerics_version(void)
 
 void tdbg_engine_print_graph(const struct tdbg_engine *engine, struct tdbg_json *json)
 {
+    tdbg_json_object_begin(json, NULL);
     tdbg_graph_print_json(engine->graph, json);
+    tdbg_engine_print_reductions(engine, json);
+    tdbg_json_object_end(json);
 }
 
 float *tdbg_engine_item_data(const struct tdbg_engine *e, int32_t i)

@@ -129,6 +129,10 @@ struct tdbg_pass {
  * divisor, in buckets of engine.comm.bucket_mib. */
 void tdbg_engine_plan_reductions(struct tdbg_engine *engine);
 
+/* The same as a member of a JSON object: op, algorithm, and each bucket's sites; nothing where there
+ * is one rank only. */
+void tdbg_engine_print_reductions(const struct tdbg_engine *engine, struct tdbg_json *json);
+
 /* One part of `sums` (flat_elems) or all: what the other ranks contribute, shown as reduce_out.
  * *reduced is where the sum of all ranks' lanes is then; *wait_ns grows by the time that it took.
  */

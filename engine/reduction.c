@@ -69,6 +69,27 @@ void tdbg_engine_plan_reductions(struct tdbg_engine *e)
     plan_evaluation(e);
 }
 
+void tdbg_engine_print_reductions(const struct tdbg_engine *e, struct tdbg_json *json)
+{
+    const struct tdbg_cfg_node *root = tdbg_config_root(e->config);
+    const char *algorithm = tdbg_cfg_string(root, "engine.comm.algorithm");
+    if (e->info.world_size == 1)
+        return;
+    tdbg_json_object_begin(json, "all_reduce");
+    tdbg_json_string(json, "op", tdbg_cfg_string(root, "engine.comm.op"));
+    tdbg_json_string(json, "algorithm", algorithm);
+    tdbg_json_bool(json, "strict", strcmp(algorithm, "strict") == 0);
+    tdbg_json_array_begin(json, "buckets");
+    for (int32_t i = 0; i < e->n_reductions; i++) {
+        tdbg_json_array_begin(json, NULL);
+        for (int32_t k = 0; k < e->reductions[i].n_parts; k++)
+            tdbg_json_string(json, NULL, e->reductions[i].parts[k].site->name);
+        tdbg_json_array_end(json);
+    }
+    tdbg_json_array_end(json);
+    tdbg_json_object_end(json);
+}
+
 /* What came out of the fold, or of one lane: then it is that lane's. lane_site: its first row. */
 static enum tdbg_status show_reduced(struct tdbg_engine *e, int64_t step, int32_t site,
                                      int32_t lane_site, const float *data, int64_t elems,
