@@ -207,6 +207,7 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *e, const struct tdbg_t
     enum tdbg_status st = TDBG_OK;
     TDBG_ASSERT(n >= 0 && n <= TDBG_MAX_TAPS);
     e->n_taps = n;
+    e->overlaps = true;
     memset(e->wanted, 0, (size_t)e->table.n_sites * sizeof *e->wanted);
     for (int i = 0; i < n; i++) {
         free(e->wants[i]);
@@ -215,8 +216,13 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *e, const struct tdbg_t
         e->taps[i] = taps[i];
         TDBG_TRY(
             taps[i].ops->plan(taps[i].self, e->table.sites, e->table.n_sites, e->wants[i], err));
-        for (int32_t s = 0; s < e->table.n_sites; s++)
-            e->wanted[s] |= e->wants[i][s].flags;
+        for (int32_t s = 0; s < e->table.n_sites; s++) {
+            const uint8_t flags = e->wants[i][s].flags;
+            e->wanted[s] |= flags;
+            if (e->table.sites[s].stage == TDBG_STAGE_REDUCE_IN &&
+                (flags & (TDBG_WANT_CHANGE | TDBG_WANT_STOP)))
+                e->overlaps = false;
+        }
     }
 out:
     return st;

@@ -286,6 +286,8 @@ enum tdbg_status tdbg_engine_backward(struct tdbg_engine *e, const struct tdbg_p
         TDBG_TRY(show_activation(e, pass, e->table.bwd[i], e->dact[i], rows * g->nodes[i].elems,
                                  same >= 0 ? e->table.bwd[same] : -1, err));
         run_node_back(e, pass, i, flat_grad);
+        if (pass->reduces)
+            TDBG_TRY(tdbg_engine_start_reductions(e, pass->step, i, err));
     }
 out:
     return st;
