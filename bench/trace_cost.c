@@ -63,7 +63,7 @@ static void start_training(struct training *t, const char *cfg, const char *cons
     if (trace) {
         static const uint8_t uuid[TDBG_UUID_BYTES];
         const struct tdbg_recorder_run run = {
-            .uuid = uuid, .config_path = cfg, .environment = "{}", .dataset = "{}"};
+            .uuid = uuid, .config_path = cfg, .environment = "{}", .dataset = "{}", .inject = ""};
         struct tdbg_tap tap;
         check(tdbg_recorder_open(t->recorder, trace, true, t->config, t->engine, &run, &tap, &err),
               "trace", &err);

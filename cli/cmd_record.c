@@ -34,6 +34,7 @@ struct record {
     struct cli_rank *ranks; /* (n_ranks): of this process */
     struct tdbg_comm **comms;
     int32_t n_ranks;
+    char *inject_text; /* NULL: none */
     struct tdbg_comm_launch launch;
     struct tdbg_comm *world; /* where ranks are processes; the comm of the only one here */
     bool speaks;             /* prints an error that ends all ranks */
@@ -81,6 +82,27 @@ static enum tdbg_status choose_path(struct record *r, struct tdbg_err *err)
     return cli_check_output(r->path, r->force, err);
 }
 
+/* The planted faults leave the config, which says what the user believes. */
+static enum tdbg_status take_inject(struct record *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_cfg_node *list = tdbg_cfg_find(tdbg_config_root(r->config), "inject");
+    r->run.inject_text = "";
+    if (!list)
+        return TDBG_OK;
+    r->inject_text = tdbg_config_print(list, false);
+    TDBG_FAIL_IF(!r->inject_text, NO_MEMORY, "no memory for the faults to inject");
+    for (int i = 0; i < list->n_child; i++)
+        TDBG_FAIL_IF(tdbg_cfg_int(list->child[i], "rank") >= r->run.world_size, CONFIG,
+                     "inject[%d]: there is no rank %d", i,
+                     (int)tdbg_cfg_int(list->child[i], "rank"));
+    r->run.inject = list;
+    r->run.inject_text = r->inject_text;
+    tdbg_config_remove(r->config, "inject");
+out:
+    return st;
+}
+
 /* What all ranks share, and the ranks of this process. */
 static enum tdbg_status plan_ranks(struct record *r, struct tdbg_err *err)
 {
@@ -106,6 +128,7 @@ static enum tdbg_status plan_ranks(struct record *r, struct tdbg_err *err)
                                     .local_rank = r->launch.local_rank,
                                     .force = r->force,
                                     .quiet = r->quiet};
+    TDBG_TRY(take_inject(r, err));
     if (n > 1) { /* they share the processors */
         const int all = threads > 0 ? threads : tdbg_cpu_count();
         r->run.threads = all > n ? all / n : 1;
@@ -229,6 +252,9 @@ static void announce(const struct record *r)
                                     size, sizeof size),
             first->backend->isa, first->backend->threads, first->backend->threads == 1 ? "" : "s",
             ranks);
+    if (r->run.inject)
+        fprintf(stderr, "tdbg: warning: %d fault%s of the config's `inject` will be planted\n",
+                r->run.inject->n_child, r->run.inject->n_child == 1 ? "" : "s");
 }
 
 static void *train_rank(void *self)
@@ -395,6 +421,7 @@ static void release(struct record *r)
     free(r->comms);
     tdbg_trace_close(r->parent);
     tdbg_config_destroy(r->config);
+    free(r->inject_text);
     free(r->path);
 }
 

@@ -142,7 +142,8 @@ enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
     size_t dataset_bytes = 0;
     FILE *out = open_memstream(&dataset, &dataset_bytes);
     struct tdbg_json json;
-    struct tdbg_tap tap;
+    struct tdbg_tap taps[3];
+    int n_taps = 0;
     struct tdbg_recorder_parent parent;
     uint64_t chain[TDBG_CHAIN_COUNT];
     TDBG_FAIL_IF(!environment || !out, NO_MEMORY, "no memory to describe the run");
@@ -154,12 +155,21 @@ enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
                                           .config_path = r->run->config_path,
                                           .environment = environment,
                                           .dataset = dataset,
+                                          .inject = r->run->inject_text,
                                           .parent = r->parent ? &parent : NULL};
     if (r->parent)
         TDBG_TRY(describe_parent(r, dataset, &parent, chain, err));
+    TDBG_TRY(tdbg_faults_create(r->run->inject, r->rank, &r->faults, err));
+    if (r->faults) {
+        taps[n_taps++] = tdbg_faults_tap_before(r->faults);
+        taps[1] = tdbg_faults_tap_behind(r->faults);
+        TDBG_TRY(tdbg_engine_set_taps(r->engine, taps, 2, err)); /* before there is a file */
+    }
     TDBG_TRY(tdbg_recorder_open(r->recorder, r->path, r->run->force, r->run->config, r->engine,
-                                &run, &tap, err));
-    TDBG_TRY(tdbg_engine_set_taps(r->engine, &tap, 1, err));
+                                &run, &taps[n_taps++], err));
+    if (r->faults)
+        taps[n_taps++] = tdbg_faults_tap_behind(r->faults);
+    TDBG_TRY(tdbg_engine_set_taps(r->engine, taps, n_taps, err));
 out:
     free(environment);
     free(dataset);
@@ -250,6 +260,7 @@ enum tdbg_status cli_rank_close(struct cli_rank *r, struct tdbg_err *err)
 void cli_rank_release(struct cli_rank *r)
 {
     tdbg_engine_destroy(r->engine);
+    tdbg_faults_destroy(r->faults);
     tdbg_recorder_destroy(r->recorder);
     tdbg_source_ranks_destroy(r->others);
     tdbg_backend_cpu_destroy(r->backend);

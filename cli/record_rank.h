@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/source_live.h"
 #include "engine/source_ranks.h"
+#include "recorder/fault.h"
 #include "recorder/recorder.h"
 #include "trace/reader.h"
 
@@ -16,8 +17,10 @@
 struct cli_recording {
     const char *config_path, *isa;
     struct tdbg_config *config;
-    struct tdbg_trace *parent; /* the trace to go on from, of rank 0; NULL: none */
-    const char *path;          /* of rank 0's trace */
+    const struct tdbg_cfg_node *inject; /* faults to plant, no longer in config; NULL: none */
+    const char *inject_text;            /* "" */
+    struct tdbg_trace *parent;          /* the trace to go on from, of rank 0; NULL: none */
+    const char *path;                   /* of rank 0's trace */
     int64_t first_step;
     int32_t world_size, threads; /* threads: of each rank */
     uint8_t uuid[TDBG_UUID_BYTES];
@@ -34,6 +37,7 @@ struct cli_rank {
     struct tdbg_source_ranks *others;
     struct tdbg_backend *backend;
     struct tdbg_recorder *recorder;
+    struct tdbg_faults *faults; /* NULL: none */
     struct tdbg_engine *engine;
     struct tdbg_trace *parent; /* the trace to go on from, of this rank; NULL: none */
     struct tdbg_step_info last;

@@ -10,6 +10,8 @@ enum tdbg_status tdbg_engine_show(struct tdbg_engine *e, int64_t step, int32_t s
 {
     if (!e->wanted[site])
         return TDBG_OK;
+    if (same_as >= 0 && ((e->wanted[site] | e->wanted[same_as]) & TDBG_WANT_CHANGE))
+        same_as = -1; /* only if nobody changes one of them */
     const struct tdbg_handle handle = {.backend = e->backend,
                                        .data = (void *)(uintptr_t)data,
                                        .dtype = e->table.sites[site].dtype,
