@@ -97,8 +97,8 @@ static int64_t value_bytes(const struct training *t)
     const struct tdbg_site *sites = tdbg_engine_sites(t->engine, &n);
     struct tdbg_site_plan *plans = calloc((size_t)n, sizeof *plans);
     int64_t bytes = 0;
-    check(tdbg_recorder_plan_sites(tdbg_config_root(t->config), sites, n,
-                                   tdbg_engine_info(t->engine)->lanes, 50, plans, &err),
+    const struct tdbg_recorder_cut cut = {tdbg_engine_info(t->engine)->lanes, 0, 1, 50};
+    check(tdbg_recorder_plan_sites(tdbg_config_root(t->config), sites, n, &cut, plans, &err),
           "plan", &err);
     for (int32_t i = 0; i < n; i++) {
         if (plans[i].store != TDBG_STORE_NONE && plans[i].value_every == 1)
