@@ -1,7 +1,6 @@
 /* Data sets as two .npy files (numpy.save), mapped: versions 1 to 3, either byte order, C order.
  * The header is a Python dict literal of three keys. See dataset.h. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "engine/dataset.h"
@@ -132,8 +131,11 @@ out:
 }
 
 /* Fills an array over the bytes of a mapped file. */
-static enum tdbg_status read_npy(const char *path, struct tdbg_array *out, struct tdbg_err *err)
+static enum tdbg_status read_npy(const struct tdbg_dataset_request *r, const char *key,
+                                 const char *path, struct tdbg_array *out, struct tdbg_err *err)
 {
+    (void)r;
+    (void)key;
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(tdbg_dataset_read_file(path, out, err));
     const unsigned char *p = out->data;
@@ -155,36 +157,10 @@ out:
     return st;
 }
 
-static enum tdbg_status load_file(const struct tdbg_dataset_request *r, const char *key,
-                                  struct tdbg_array *out, struct tdbg_err *err)
-{
-    const struct tdbg_cfg_node *node = tdbg_dataset_node(r, key);
-    char *path = tdbg_cfg_node_path(r->config, node);
-    struct tdbg_err fault = {0};
-    read_npy(path, out, &fault);
-    enum tdbg_status st = tdbg_dataset_fault(r->config, node, path, &fault, err);
-    free(path);
-    return st;
-}
-
 static enum tdbg_status load(const struct tdbg_dataset_request *r, struct tdbg_dataset *out,
                              struct tdbg_err *err)
 {
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_array x = {0}, y = {0};
-    const struct tdbg_cfg_node *root = tdbg_config_root(r->config);
-    const int before = tdbg_config_n_diagnostics(r->config);
-    TDBG_TRY(load_file(r, "x", &x, err));
-    TDBG_TRY(load_file(r, "y", &y, err));
-    if (tdbg_config_n_diagnostics(r->config) != before)
-        goto out;
-    TDBG_TRY(tdbg_dataset_from_arrays(r->config, &x, tdbg_dataset_node(r, "x"),
-                                      tdbg_dataset_inputs(root), &y, tdbg_dataset_node(r, "y"),
-                                      tdbg_dataset_targets(root), out, err));
-out:
-    tdbg_array_free(&x);
-    tdbg_array_free(&y);
-    return st;
+    return tdbg_dataset_load_xy(r, "x", "y", read_npy, out, err);
 }
 
 static const struct tdbg_option options[] = {
