@@ -1,5 +1,4 @@
 /* From arrays of any type to samples. See dataset.h; reading files is in dataset_files.c. */
-
 #include "engine/dataset.h"
 #include "engine/shape.h"
 

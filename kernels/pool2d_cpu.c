@@ -242,27 +242,15 @@ void TDBG_KERNEL(tdbg_avg_pool2d_backward)(const struct tdbg_pool2d *p, int64_t 
 
 /* ---- average of a whole plane ---- */
 
-static float sum_block(int64_t n, const float *x)
-{
-    struct tdbg_sum_lanes sum = {{0}};
-    int64_t i = 0;
-    for (; i + TDBG_SUM_LANES <= n; i += TDBG_SUM_LANES) {
-        for (int l = 0; l < TDBG_SUM_LANES; l++)
-            sum.lane[l] += x[i + l];
-    }
-    for (int l = 0; l < n - i; l++)
-        sum.lane[l] += x[i + l];
-    return tdbg_sum_lanes_fold(&sum);
-}
-
 static float sum_plane(int64_t n, const float *x)
 {
     struct tdbg_sum_tree tree = {0};
     if (n <= TDBG_SUM_BLOCK)
-        return sum_block(n, x);
+        return tdbg_sum_lanes_block(n, x);
     for (int64_t first = 0; first < n; first += TDBG_SUM_BLOCK)
         tdbg_sum_tree_add(
-            &tree, sum_block(n - first < TDBG_SUM_BLOCK ? n - first : TDBG_SUM_BLOCK, x + first));
+            &tree, tdbg_sum_lanes_block(n - first < TDBG_SUM_BLOCK ? n - first : TDBG_SUM_BLOCK,
+                                        x + first));
     return tdbg_sum_tree_finish(&tree);
 }
 

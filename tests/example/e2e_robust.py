@@ -14,14 +14,9 @@ import sys
 import e2e
 from e2e import TDBG, check, record, run, small_config, verified
 
-CASES = {}
+CASES, case = e2e.case_table()
 ENDLESS = ("--set", "steps=10000000", "--set", "eval.every=0")
 PATIENCE_S = 60
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
 
 
 def names(folder):

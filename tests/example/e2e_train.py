@@ -14,12 +14,7 @@ import time
 import e2e
 from e2e import check, info, record, run, small_config, verified
 
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
+CASES, case = e2e.case_table()
 
 
 def same(a, b):
