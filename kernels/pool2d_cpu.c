@@ -288,17 +288,12 @@ struct pool_job {
     int32_t *new_index;
 };
 
-static int64_t grain(int64_t elems)
-{
-    return TDBG_GRAIN_ELEMS / (elems < 1 ? 1 : elems) + 1;
-}
-
 static void run(const struct tdbg_cpu *cpu, struct pool_job *job,
                 void (*range)(void *ctx, int64_t lo, int64_t hi))
 {
     job->table = cpu->table;
-    tdbg_parallel_for(cpu->threads, job->pool->planes, grain(job->pool->height * job->pool->width),
-                      range, job);
+    tdbg_parallel_for(cpu->threads, job->pool->planes,
+                      tdbg_grain_of(job->pool->height * job->pool->width), range, job);
 }
 
 static void max_forward_range(void *ctx, int64_t lo, int64_t hi)
@@ -363,7 +358,7 @@ void tdbg_global_avg_pool_forward(const struct tdbg_cpu *cpu, int64_t planes, in
                                   const float *x, float *y)
 {
     struct pool_job job = {.table = cpu->table, .elems = elems, .in = x, .out = y};
-    tdbg_parallel_for(cpu->threads, planes, grain(elems), global_forward_range, &job);
+    tdbg_parallel_for(cpu->threads, planes, tdbg_grain_of(elems), global_forward_range, &job);
 }
 
 static void global_backward_range(void *ctx, int64_t lo, int64_t hi)
@@ -376,7 +371,7 @@ void tdbg_global_avg_pool_backward(const struct tdbg_cpu *cpu, int64_t planes, i
                                    const float *dy, float *dx)
 {
     struct pool_job job = {.table = cpu->table, .elems = elems, .in = dy, .out = dx};
-    tdbg_parallel_for(cpu->threads, planes, grain(elems), global_backward_range, &job);
+    tdbg_parallel_for(cpu->threads, planes, tdbg_grain_of(elems), global_backward_range, &job);
 }
 
 #endif
