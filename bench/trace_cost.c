@@ -148,16 +148,17 @@ static void start_training(struct training *t, const char *cfg, const char *cons
     check(tdbg_backend_cpu_create("auto", 1, &t->backend, &err), "backend", &err);
     source = tdbg_source_live_table(t->live);
     if (trace) {
-        check(tdbg_recorder_create(source, tdbg_config_root(t->config), -1, &t->recorder, &err),
-              "recorder", &err);
-        source = tdbg_recorder_source(t->recorder);
+        check(tdbg_recorder_create(tdbg_config_root(t->config), -1, &t->recorder, &err), "recorder",
+              &err);
+        source = tdbg_recorder_source(t->recorder, source);
     }
     check(tdbg_engine_create(t->config, t->backend, source, &t->engine, &err), "engine", &err);
     check(tdbg_config_result(t->config, &err), "config", &err);
     check(tdbg_engine_init_state(t->engine, &err), "state", &err);
     if (trace) {
+        static const uint8_t uuid[TDBG_UUID_BYTES];
         const struct tdbg_recorder_run run = {
-            .config_path = cfg, .environment = "{}", .dataset = "{}"};
+            .uuid = uuid, .config_path = cfg, .environment = "{}", .dataset = "{}", .inject = ""};
         struct tdbg_tap tap;
         check(tdbg_recorder_open(t->recorder, trace, true, t->config, t->engine, &run, &tap, &err),
               "trace", &err);

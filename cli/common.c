@@ -41,12 +41,15 @@ int cli_finish_process(int code)
 }
 
 static volatile sig_atomic_t stop_signal;
+static bool tells_signal;
 
 static void remember_signal(int number)
 {
     if (stop_signal)
         _exit(128 + number);
     stop_signal = number;
+    if (!tells_signal)
+        return;
     static const char text[] = "\ntdbg: stopping after this step; once more to stop at once\n";
     ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
     (void)ignored;
@@ -65,8 +68,9 @@ bool cli_keep_signal(void)
     return keep_signal;
 }
 
-void cli_catch_signals(void)
+void cli_catch_signals(bool tells)
 {
+    tells_signal = tells;
     struct sigaction action = {.sa_handler = remember_signal};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
@@ -170,7 +174,7 @@ static void read_cpu_name(char *buf, size_t buf_bytes)
         fclose(f);
 }
 
-char *cli_environment_json(const char *isa, int threads)
+char *cli_environment_json(const char *isa, int threads, int local_rank)
 {
     char *text = NULL, cpu[128];
     size_t bytes = 0;
@@ -188,6 +192,8 @@ char *cli_environment_json(const char *isa, int threads)
     tdbg_json_string(&json, "math", "strict");
     tdbg_json_string(&json, "isa", isa);
     tdbg_json_int(&json, "threads", threads);
+    if (local_rank >= 0)
+        tdbg_json_int(&json, "local_rank", local_rank);
     tdbg_json_object_end(&json);
     fclose(out);
     return text;
