@@ -12,7 +12,7 @@
 enum { SHARE = 3, POINTERS = (MR + SHARE - 1) / SHARE };
 
 /* From this length of k on, C is fetched ahead: it is read and written at the end, all at once. */
-enum { PREFETCH_K = 64 };
+enum { PREFETCH_K = 16 };
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -90,6 +90,8 @@ INLINE void tile_body(const struct tdbg_gemm_tile *t, const int rows, const int 
         FOR_EACH_VEC(p[i][j] = v_add(p[i][j], LOAD(bias + j * LANES, j)));
     if (t->last && t->row_bias)
         FOR_EACH_VEC(p[i][j] = v_add(p[i][j], v_set1(t->row_bias[i])));
+    if (t->last && t->scale)
+        FOR_EACH_VEC(p[i][j] = v_mul(p[i][j], v_set1(*t->scale)));
     if (t->last) { /* one test for the whole tile: NaN is rare */
         vtest ordered = v_test_start();
         UNROLL(16)

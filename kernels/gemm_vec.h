@@ -71,6 +71,11 @@ static inline vec v_add(vec a, vec b)
     return _mm512_add_ps(a, b);
 }
 
+static inline vec v_mul(vec a, vec b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
 static inline vec v_fma(vec a, vec b, vec c)
 {
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b)); /* in place: no copies */
@@ -203,6 +208,11 @@ static inline void v_store_part(float *x, vec v, vmask mask)
 static inline vec v_add(vec a, vec b)
 {
     return _mm256_add_ps(a, b);
+}
+
+static inline vec v_mul(vec a, vec b)
+{
+    return _mm256_mul_ps(a, b);
 }
 
 static inline vec v_fma(vec a, vec b, vec c)
@@ -340,6 +350,13 @@ static inline vec v_add(vec a, vec b)
 {
     for (int l = 0; l < LANES; l++)
         a.x[l] += b.x[l];
+    return a;
+}
+
+static inline vec v_mul(vec a, vec b)
+{
+    for (int l = 0; l < LANES; l++)
+        a.x[l] *= b.x[l];
     return a;
 }
 
