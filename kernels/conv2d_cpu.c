@@ -84,6 +84,20 @@ void TDBG_KERNEL(tdbg_conv_copy)(const struct tdbg_conv_copy *c)
     }
 }
 
+void TDBG_KERNEL(tdbg_conv_interleave)(const struct tdbg_conv_interleave *p)
+{
+    for (int64_t r = 0; r < p->rows; r++) {
+        const float *a = p->a + r * p->a_stride, *b = p->b + r * p->b_stride;
+        float *y = p->y + r * p->y_stride;
+        for (int64_t j = 0; j < p->n / 2; j++) {
+            y[2 * j] = a[j];
+            y[2 * j + 1] = b[j];
+        }
+        if (p->n % 2 != 0)
+            y[p->n - 1] = a[p->n / 2];
+    }
+}
+
 enum { DIRECT_VECS = 4 };
 
 #define EACH(do_this)                                                                              \
