@@ -118,7 +118,8 @@ static float find_range(int64_t n, int64_t tokens, const float *x, float *smalle
 static inline __attribute__((always_inline)) float sum_block(int64_t n, int64_t room,
                                                              const float *p, const float *dp)
 {
-    struct tdbg_sum_lanes sum = {{0}};
+    struct tdbg_sum_lanes sum;
+    tdbg_sum_lanes_clear(&sum);
     float tile[TDBG_SUM_LANES], dtile[TDBG_SUM_LANES];
     int64_t i = 0;
     for (; i + TDBG_SUM_LANES <= n; i += TDBG_SUM_LANES) {
@@ -142,9 +143,10 @@ static inline __attribute__((always_inline)) float sum_block(int64_t n, int64_t 
 static inline __attribute__((always_inline)) float sum_row(int64_t n, int64_t tokens,
                                                            const float *p, const float *dp)
 {
-    struct tdbg_sum_lanes blocks = {{0}};
+    struct tdbg_sum_lanes blocks;
     if (n <= TDBG_SUM_BLOCK)
         return sum_block(n, tokens, p, dp);
+    tdbg_sum_lanes_clear(&blocks);
     for (int64_t i = 0, block = 0; i < n; i += TDBG_SUM_BLOCK, block++) {
         const int64_t terms = n - i < TDBG_SUM_BLOCK ? n - i : TDBG_SUM_BLOCK;
         blocks.lane[block % TDBG_SUM_LANES] +=
