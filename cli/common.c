@@ -7,11 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/json.h"
+#include "base/json_machine.h"
 #include "base/version.h"
 #include "cli/commands.h"
 #include "trace/new_file.h"
@@ -178,25 +176,16 @@ static void read_cpu_name(char *buf, size_t buf_bytes)
 
 char *cli_environment_json(const char *isa, int threads, int local_rank)
 {
-    char *text = NULL, cpu[128], when[32];
+    char *text = NULL, cpu[128];
     size_t bytes = 0;
-    struct utsname system = {0};
-    struct tm utc;
-    time_t now = time(NULL);
     FILE *out = open_memstream(&text, &bytes);
     if (!out)
         return NULL;
     struct tdbg_json json;
-    uname(&system);
     read_cpu_name(cpu, sizeof cpu);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     tdbg_json_init(&json, out, false);
     tdbg_json_object_begin(&json, NULL);
-    tdbg_json_string(&json, "time", when);
-    tdbg_json_string(&json, "host", system.nodename);
-    tdbg_json_string(&json, "system", system.sysname);
-    tdbg_json_string(&json, "release", system.release);
-    tdbg_json_string(&json, "machine", system.machine);
+    tdbg_json_machine(&json);
     tdbg_json_string(&json, "cpu", cpu);
     tdbg_json_string(&json, "compiler", __VERSION__);
     tdbg_json_string(&json, "device", "cpu");

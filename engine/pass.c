@@ -255,6 +255,7 @@ static void run_node_back(struct tdbg_engine *e, const struct tdbg_pass *pass, i
     }
     struct call call;
     fill_call(e, pass, i, flat_grad, &call);
+    tdbg_op_hide_unread(&call.run);
     call.run.dy = e->dact[i];
     call.run.dx = place_gradient(e, node->input[0]);
     if (node->n_inputs > 1)
