@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/record_rank.h"
 #include "engine/engine_options.h"
+#include "engine/rank_check.h"
 #include "kernels/cpu.h"
 #include "recorder/record_options.h"
 #include "replay/resume.h"
@@ -33,6 +34,10 @@ struct record {
     struct cli_rank *ranks; /* (n_ranks): of this process */
     struct tdbg_comm **comms;
     int32_t n_ranks;
+    char *inject_text; /* NULL: none */
+    struct tdbg_comm_launch launch;
+    struct tdbg_comm *world; /* where ranks are processes; the comm of the only one here */
+    bool speaks;             /* prints an error that ends all ranks */
 };
 
 /* --steps and --threads are short for --set; what stands later on the command line wins. */
@@ -77,6 +82,27 @@ static enum tdbg_status choose_path(struct record *r, struct tdbg_err *err)
     return cli_check_output(r->path, r->force, err);
 }
 
+/* The planted faults leave the config, which says what the user believes. */
+static enum tdbg_status take_inject(struct record *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_cfg_node *list = tdbg_cfg_find(tdbg_config_root(r->config), "inject");
+    r->run.inject_text = "";
+    if (!list)
+        return TDBG_OK;
+    r->inject_text = tdbg_config_print(list, false);
+    TDBG_FAIL_IF(!r->inject_text, NO_MEMORY, "no memory for the faults to inject");
+    for (int i = 0; i < list->n_child; i++)
+        TDBG_FAIL_IF(tdbg_cfg_int(list->child[i], "rank") >= r->run.world_size, CONFIG,
+                     "inject[%d]: there is no rank %d", i,
+                     (int)tdbg_cfg_int(list->child[i], "rank"));
+    r->run.inject = list;
+    r->run.inject_text = r->inject_text;
+    tdbg_config_remove(r->config, "inject");
+out:
+    return st;
+}
+
 /* What all ranks share, and the ranks of this process. */
 static enum tdbg_status plan_ranks(struct record *r, struct tdbg_err *err)
 {
@@ -84,16 +110,25 @@ static enum tdbg_status plan_ranks(struct record *r, struct tdbg_err *err)
     const struct tdbg_cfg_node *root = tdbg_config_root(r->config);
     const int threads = (int)tdbg_cfg_int(root, "engine.threads");
     const int32_t n = (int32_t)tdbg_cfg_int(root, "engine.ranks_in_process");
+    const bool launched = r->launch.world_size > 1;
+    TDBG_FAIL_IF(launched && n > 1, USAGE,
+                 "engine.ranks_in_process = %d, but this is one of %d processes already", (int)n,
+                 (int)r->launch.world_size);
+    TDBG_FAIL_IF(!launched && strcmp(tdbg_cfg_string(root, "engine.comm.backend"), "mpi") == 0,
+                 USAGE,
+                 "engine.comm.backend = \"mpi\", but neither mpirun nor srun started this process");
     r->run = (struct cli_recording){.config_path = r->config_path,
                                     .isa = r->isa,
                                     .config = r->config,
                                     .parent = r->parent,
                                     .path = r->path,
                                     .first_step = r->first_step,
-                                    .world_size = n,
+                                    .world_size = launched ? r->launch.world_size : n,
                                     .threads = threads,
+                                    .local_rank = r->launch.local_rank,
                                     .force = r->force,
                                     .quiet = r->quiet};
+    TDBG_TRY(take_inject(r, err));
     if (n > 1) { /* they share the processors */
         const int all = threads > 0 ? threads : tdbg_cpu_count();
         r->run.threads = all > n ? all / n : 1;
@@ -112,7 +147,8 @@ static enum tdbg_status start_writers(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     for (int32_t i = 0; i < r->n_ranks; i++) {
-        TDBG_TRY(cli_rank_start(&r->ranks[i], &r->run, i, i == 0 ? (int)r->announce_fd : -1, err));
+        TDBG_TRY(cli_rank_start(&r->ranks[i], &r->run, r->launch.rank + i,
+                                i == 0 ? (int)r->announce_fd : -1, err));
         TDBG_FAIL_IF(r->n_ranks > 1 && !tdbg_recorder_has_process(r->ranks[i].recorder),
                      UNSUPPORTED,
                      "several ranks in a process need the program tdbg-writer beside tdbg");
@@ -128,10 +164,11 @@ static enum tdbg_status build_ranks(struct record *r, struct tdbg_err *err)
     struct tdbg_source_live **live = &r->ranks[0].live;
     TDBG_TRY(tdbg_source_live_create(r->config, tdbg_array_file_read, live, err));
     TDBG_TRY(tdbg_config_result(r->config, err));
-    TDBG_TRY(start_writers(r, err));
     if (r->n_ranks > 1)
         TDBG_TRY(tdbg_comm_threads_create(r->n_ranks, tdbg_cfg_float(root, "engine.comm.timeout_s"),
                                           r->comms, err));
+    if (r->world)
+        r->comms[0] = r->world;
     for (int32_t i = 0; i < r->n_ranks; i++) {
         struct cli_rank *rank = &r->ranks[i];
         rank->comm = r->comms[i];
@@ -139,9 +176,60 @@ static enum tdbg_status build_ranks(struct record *r, struct tdbg_err *err)
             TDBG_TRY(tdbg_source_live_share(*live, &rank->live, err));
         TDBG_TRY(cli_rank_build(rank, err));
     }
+out:
+    return st;
+}
+
+static enum tdbg_status open_traces(struct record *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
     for (int32_t i = 0; i < r->n_ranks; i++)
         TDBG_TRY(cli_rank_open(&r->ranks[i], err));
 out:
+    return st;
+}
+
+/* Where ranks are processes: what has failed on one of them ends all, and one of them says so. */
+static enum tdbg_status meet(struct record *r, enum tdbg_status st, struct tdbg_err *err)
+{
+    return r->world ? tdbg_rank_meet(r->world, st, &r->speaks, err) : st;
+}
+
+/* Joins the other processes, even to tell them that this one has failed already. */
+static enum tdbg_status join(struct record *r, enum tdbg_status st, struct tdbg_err *err)
+{
+    enum { NO_CONFIG_TIMEOUT_S = 60 };
+    struct tdbg_err fault = {0};
+    const double timeout_s =
+        st == TDBG_OK ? tdbg_cfg_float(tdbg_config_root(r->config), "engine.comm.timeout_s")
+                      : NO_CONFIG_TIMEOUT_S;
+    if (r->launch.world_size == 1)
+        return st;
+    const enum tdbg_status joined = tdbg_comm_mpi_create(timeout_s, &r->world, &fault);
+    if (st == TDBG_OK && joined != TDBG_OK)
+        st = tdbg_err_set(err, joined, fault.file, fault.line, "%s", fault.message);
+    tdbg_err_clear(&fault);
+    if (st == TDBG_OK && r->world->world_size != r->launch.world_size)
+        return TDBG_RAISE(err, RANKS,
+                          "%d processes were started, but MPI knows %d: was it the mpirun of "
+                          "another MPI library?",
+                          (int)r->launch.world_size, (int)r->world->world_size);
+    return meet(r, st, err);
+}
+
+/* What all ranks of the run do together before they open their traces. */
+static enum tdbg_status compare_ranks(struct record *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (!r->world)
+        return TDBG_OK;
+    uint8_t *uuids = malloc((size_t)r->world->world_size * sizeof r->run.uuid);
+    TDBG_FAIL_IF(!uuids, NO_MEMORY, "no memory to reach the other ranks");
+    TDBG_TRY(cli_rank_check(&r->ranks[0], err));
+    TDBG_TRY(tdbg_comm_gather(r->world, r->run.uuid, sizeof r->run.uuid, uuids, err));
+    memcpy(r->run.uuid, uuids, sizeof r->run.uuid);
+out:
+    free(uuids);
     return st;
 }
 
@@ -164,6 +252,9 @@ static void announce(const struct record *r)
                                     size, sizeof size),
             first->backend->isa, first->backend->threads, first->backend->threads == 1 ? "" : "s",
             ranks);
+    if (r->run.inject)
+        fprintf(stderr, "tdbg: warning: %d fault%s of the config's `inject` will be planted\n",
+                r->run.inject->n_child, r->run.inject->n_child == 1 ? "" : "s");
 }
 
 static void *train_rank(void *self)
@@ -208,9 +299,9 @@ static enum tdbg_status train(struct record *r, struct tdbg_err *err)
         return TDBG_OK;
     const struct tdbg_err *fault = &r->ranks[culprit].fault;
     const enum tdbg_status st = r->ranks[culprit].status;
-    if (r->n_ranks > 1 && st != TDBG_RANKS)
-        return tdbg_err_set(err, st, fault->file, fault->line, "rank %d: %s", (int)culprit,
-                            fault->message);
+    if (r->ranks[culprit].comm && st != TDBG_RANKS)
+        return tdbg_err_set(err, st, fault->file, fault->line, "rank %d: %s",
+                            (int)r->ranks[culprit].rank, fault->message);
     return tdbg_err_set(err, st, fault->file, fault->line, "%s", fault->message);
 }
 
@@ -237,23 +328,66 @@ static void conclude(const struct record *r)
             tdbg_convert_bytes_text(bytes, size, sizeof size), (double)first->last.loss);
 }
 
+static enum tdbg_status print_config(const struct record *r, struct tdbg_err *err)
+{
+    if (r->launch.rank > 0)
+        return TDBG_OK;
+    char *text = tdbg_config_print(tdbg_config_root(r->config), true);
+    if (!text)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory to print the config");
+    fputs(text, stdout);
+    free(text);
+    return TDBG_OK;
+}
+
+/* As far as each process comes by itself. */
+static enum tdbg_status prepare(struct record *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(load_config(r, err));
+    if (r->print_config)
+        return TDBG_OK;
+    TDBG_TRY(choose_path(r, err));
+    TDBG_TRY(plan_ranks(r, err));
+    TDBG_TRY(start_writers(r, err));
+out:
+    return st;
+}
+
+/* Ready for the first step. */
+static enum tdbg_status set_up(struct record *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(join(r, prepare(r, err), err));
+    if (r->print_config)
+        return print_config(r, err);
+    TDBG_TRY(meet(r, build_ranks(r, err), err));
+    TDBG_TRY(meet(r, compare_ranks(r, err), err));
+    TDBG_TRY(meet(r, open_traces(r, err), err));
+out:
+    return st;
+}
+
 static enum tdbg_status record(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    TDBG_TRY(choose_path(r, err));
-    TDBG_TRY(plan_ranks(r, err));
-    TDBG_TRY(build_ranks(r, err));
-    cli_catch_signals();
+    TDBG_TRY(set_up(r, err));
+    if (r->print_config)
+        return TDBG_OK;
+    cli_catch_signals(!r->world); /* mpirun sends them to all ranks */
     signal(SIGPIPE, SIG_IGN); /* nobody reads the progress any more: no reason to stop training */
-    if (!r->quiet)
+    if (!r->quiet && r->launch.rank == 0)
         announce(r);
     st = train(r, err);
     for (int32_t i = 0; i < r->n_ranks; i++) { /* all of them, whatever has happened */
         const enum tdbg_status closed = cli_rank_close(&r->ranks[i], st == TDBG_OK ? err : NULL);
         st = st == TDBG_OK ? closed : st;
     }
+    if (r->world)
+        r->speaks = !r->world->has_failed || st != TDBG_RANKS || tdbg_comm_is_speaker(r->world);
     TDBG_TRY(st);
-    conclude(r);
+    if (r->launch.rank == 0)
+        conclude(r);
 out:
     return st;
 }
@@ -267,27 +401,28 @@ static bool has_failed(const struct record *r)
     return false;
 }
 
+/* Another rank has said why. */
+static int fail_silently(struct tdbg_err *err)
+{
+    const int code = tdbg_status_exit_code(err->status);
+    tdbg_err_clear(err);
+    return code;
+}
+
 static void release(struct record *r)
 {
     for (int32_t i = r->n_ranks - 1; i >= 0; i--) { /* rank 0 has the data sets */
         cli_rank_release(&r->ranks[i]);
-        tdbg_comm_destroy(r->comms[i]);
+        if (r->comms[i] != r->world)
+            tdbg_comm_destroy(r->comms[i]);
     }
+    tdbg_comm_destroy(r->world);
     free(r->ranks);
     free(r->comms);
     tdbg_trace_close(r->parent);
     tdbg_config_destroy(r->config);
+    free(r->inject_text);
     free(r->path);
-}
-
-static enum tdbg_status print_config(const struct record *r, struct tdbg_err *err)
-{
-    char *text = tdbg_config_print(tdbg_config_root(r->config), true);
-    if (!text)
-        return TDBG_RAISE(err, NO_MEMORY, "no memory to print the config");
-    fputs(text, stdout);
-    free(text);
-    return TDBG_OK;
 }
 
 /* Who goes on with a trace gives no config. */
@@ -304,8 +439,14 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct record r = {.steps = -1, .threads = -1, .announce_fd = -1, .at_step = -1, .isa = "auto"};
+    struct record r = {.steps = -1,
+                       .threads = -1,
+                       .announce_fd = -1,
+                       .at_step = -1,
+                       .isa = "auto",
+                       .speaks = true};
     bool helped, failed;
+    int stop_signal, code;
     int n_words;
     const struct cli_option options[] = {
         {"--output", 'o', CLI_STRING, "FILE", &r.output, 0, 0,
@@ -335,18 +476,17 @@ static int run(const struct cli_command *command, int argc, char **argv)
     TDBG_FAIL_IF(r.at_step >= 0 && !r.resume, USAGE, "--at-step goes with --resume TRACE");
     TDBG_FAIL_IF(r.announce_fd >= 0 && fcntl((int)r.announce_fd, F_GETFD) < 0, USAGE,
                  "'--announce-fd %" PRId64 "': no such descriptor is open", r.announce_fd);
-    TDBG_TRY(load_config(&r, err));
-    if (r.print_config)
-        TDBG_TRY(print_config(&r, err));
-    else
-        TDBG_TRY(record(&r, err));
+    tdbg_comm_launch_read(&r.launch);
+    TDBG_TRY(record(&r, err));
 out:
     failed = has_failed(&r);
+    stop_signal = r.n_ranks > 0 ? r.ranks[0].stop_signal : 0;
+    code = st == TDBG_OK ? 0 : r.speaks ? cli_fail(err) : fail_silently(err);
     release(&r);
-    if (st != TDBG_OK)
-        return cli_fail(err);
-    if (cli_stop_signal())
-        return 128 + cli_stop_signal();
+    if (code != 0)
+        return code;
+    if (stop_signal)
+        return 128 + stop_signal;
     return failed ? tdbg_status_exit_code(TDBG_IO) : 0;
 }
 

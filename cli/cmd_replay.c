@@ -118,6 +118,8 @@ static void print_report_json(const struct tdbg_rank_group *group, struct tdbg_t
         tdbg_json_object_end(&json);
     }
     tdbg_json_array_end(&json);
+    if (report->sums_taken)
+        tdbg_json_bool(&json, "sums_not_verified", true);
     if (*report->no_evaluation)
         tdbg_json_string(&json, "evaluation_not_verified", report->no_evaluation);
     if (report->differ > 0)
@@ -161,6 +163,9 @@ static void print_report(const struct replay *r, const struct tdbg_rank_group *g
     printf(", %" PRId64 " differ\n", report->differ);
     if (*report->no_evaluation)
         printf("not verified: eval: %s\n", report->no_evaluation);
+    if (report->sums_taken)
+        puts("not verified: the sums over ranks, whose order is not known "
+             "(engine.comm.algorithm = \"native\")");
     if (!one)
         print_others(group);
     if (report->differ > 0)
@@ -202,7 +207,7 @@ static enum tdbg_status verify(struct replay *r, int *exit_code, struct tdbg_err
     TDBG_TRY(tdbg_rank_group_open(r->path, &group, err));
     TDBG_TRY(choose_rank(r, group, &one, err));
     warn_group(group, one);
-    cli_catch_signals();
+    cli_catch_signals(true);
     const struct tdbg_verify_options options = {.session = cli_session_options(&r->execution),
                                                 .from = r->from,
                                                 .to = r->to,

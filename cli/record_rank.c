@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/init_from.h"
+#include "engine/rank_check.h"
 #include "replay/resume.h"
 #include "trace/segment.h"
 
@@ -68,7 +70,10 @@ enum tdbg_status cli_rank_build(struct cli_rank *r, struct tdbg_err *err)
     struct tdbg_source source = tdbg_source_live_table(r->live);
     TDBG_TRY(tdbg_backend_cpu_create(run->isa, run->threads, &r->backend, err));
     if (r->comm) {
-        TDBG_TRY(tdbg_source_ranks_create(source, r->comm, r->backend, &r->others, err));
+        const char *algorithm =
+            tdbg_cfg_string(tdbg_config_root(run->config), "engine.comm.algorithm");
+        TDBG_TRY(tdbg_source_ranks_create(source, r->comm, r->backend,
+                                          strcmp(algorithm, "native") == 0, &r->others, err));
         source = tdbg_source_ranks_table(r->others);
     }
     TDBG_TRY(tdbg_engine_create(run->config, r->backend, tdbg_recorder_source(r->recorder, source),
@@ -81,6 +86,26 @@ enum tdbg_status cli_rank_build(struct cli_rank *r, struct tdbg_err *err)
         TDBG_TRY(cli_init_from(run->config, r->engine, err));
     }
 out:
+    return st;
+}
+
+enum tdbg_status cli_rank_check(struct cli_rank *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_cfg_node *root = tdbg_config_root(r->run->config);
+    char *text = tdbg_config_print(root, false);
+    TDBG_FAIL_IF(!text, NO_MEMORY, "no memory to compare the ranks");
+    struct tdbg_rank_facts facts = {
+        .program = tdbg_rank_program_digest(),
+        .config = tdbg_digest_fast(text, TDBG_DTYPE_U8, (int64_t)strlen(text)),
+        .dataset = tdbg_source_live_fingerprint(r->live),
+        .world_size = r->run->world_size,
+        .first_step = r->run->first_step,
+        .numerics_version = tdbg_engine_numerics_version()};
+    TDBG_TRY(tdbg_rank_state_digest(r->engine, &facts.state, err));
+    TDBG_TRY(tdbg_rank_check(r->comm, &facts, err));
+out:
+    free(text);
     return st;
 }
 
@@ -111,12 +136,14 @@ out:
 enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    char *environment = cli_environment_json(r->backend->isa, r->backend->threads);
+    char *environment =
+        cli_environment_json(r->backend->isa, r->backend->threads, r->run->local_rank);
     char *dataset = NULL;
     size_t dataset_bytes = 0;
     FILE *out = open_memstream(&dataset, &dataset_bytes);
     struct tdbg_json json;
-    struct tdbg_tap tap;
+    struct tdbg_tap taps[3];
+    int n_taps = 0;
     struct tdbg_recorder_parent parent;
     uint64_t chain[TDBG_CHAIN_COUNT];
     TDBG_FAIL_IF(!environment || !out, NO_MEMORY, "no memory to describe the run");
@@ -128,12 +155,21 @@ enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
                                           .config_path = r->run->config_path,
                                           .environment = environment,
                                           .dataset = dataset,
+                                          .inject = r->run->inject_text,
                                           .parent = r->parent ? &parent : NULL};
     if (r->parent)
         TDBG_TRY(describe_parent(r, dataset, &parent, chain, err));
+    TDBG_TRY(tdbg_faults_create(r->run->inject, r->rank, &r->faults, err));
+    if (r->faults) {
+        taps[n_taps++] = tdbg_faults_tap_before(r->faults);
+        taps[1] = tdbg_faults_tap_behind(r->faults);
+        TDBG_TRY(tdbg_engine_set_taps(r->engine, taps, 2, err)); /* before there is a file */
+    }
     TDBG_TRY(tdbg_recorder_open(r->recorder, r->path, r->run->force, r->run->config, r->engine,
-                                &run, &tap, err));
-    TDBG_TRY(tdbg_engine_set_taps(r->engine, &tap, 1, err));
+                                &run, &taps[n_taps++], err));
+    if (r->faults)
+        taps[n_taps++] = tdbg_faults_tap_behind(r->faults);
+    TDBG_TRY(tdbg_engine_set_taps(r->engine, taps, n_taps, err));
 out:
     free(environment);
     free(dataset);
@@ -224,6 +260,7 @@ enum tdbg_status cli_rank_close(struct cli_rank *r, struct tdbg_err *err)
 void cli_rank_release(struct cli_rank *r)
 {
     tdbg_engine_destroy(r->engine);
+    tdbg_faults_destroy(r->faults);
     tdbg_recorder_destroy(r->recorder);
     tdbg_source_ranks_destroy(r->others);
     tdbg_backend_cpu_destroy(r->backend);

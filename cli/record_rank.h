@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/source_live.h"
 #include "engine/source_ranks.h"
+#include "recorder/fault.h"
 #include "recorder/recorder.h"
 #include "trace/reader.h"
 
@@ -16,12 +17,15 @@
 struct cli_recording {
     const char *config_path, *isa;
     struct tdbg_config *config;
-    struct tdbg_trace *parent; /* the trace to go on from, of rank 0; NULL: none */
-    const char *path;          /* of rank 0's trace */
+    const struct tdbg_cfg_node *inject; /* faults to plant, no longer in config; NULL: none */
+    const char *inject_text;            /* "" */
+    struct tdbg_trace *parent;          /* the trace to go on from, of rank 0; NULL: none */
+    const char *path;                   /* of rank 0's trace */
     int64_t first_step;
     int32_t world_size, threads; /* threads: of each rank */
     uint8_t uuid[TDBG_UUID_BYTES];
     bool force, quiet;
+    int32_t local_rank; /* of this process on its machine; -1: not known */
 };
 
 struct cli_rank {
@@ -33,6 +37,7 @@ struct cli_rank {
     struct tdbg_source_ranks *others;
     struct tdbg_backend *backend;
     struct tdbg_recorder *recorder;
+    struct tdbg_faults *faults; /* NULL: none */
     struct tdbg_engine *engine;
     struct tdbg_trace *parent; /* the trace to go on from, of this rank; NULL: none */
     struct tdbg_step_info last;
@@ -45,11 +50,13 @@ struct cli_rank {
 };
 
 /* In this order. start: names the trace and starts the writer process, before threads and devices
- * are; build: engine and state, with comm and live set; open: the trace; train: all steps, on any
+ * are; build: engine and state, with comm and live set; check: that the other ranks have the same
+ * (all of them call it at once); open: the trace; train: all steps, on any
  * thread; close: waits until the trace is whole. */
 enum tdbg_status cli_rank_start(struct cli_rank *r, const struct cli_recording *run, int32_t rank,
                                 int announce_fd, struct tdbg_err *err);
 enum tdbg_status cli_rank_build(struct cli_rank *r, struct tdbg_err *err);
+enum tdbg_status cli_rank_check(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_train(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_close(struct cli_rank *r, struct tdbg_err *err);

@@ -30,6 +30,10 @@ struct tdbg_comm_ops {
      * answered in time, or has given up; the message names it. After that no call succeeds. */
     enum tdbg_status (*exchange)(struct tdbg_comm *comm, const struct tdbg_comm_transfer *list,
                                  int32_t n, struct tdbg_err *err);
+    /* out (n) = the sum of in (n) over the ranks, as the library adds; NULL: it has no such call.
+     * Fails as exchange does. */
+    enum tdbg_status (*native_sum)(struct tdbg_comm *comm, const float *in, float *out, int64_t n,
+                                   struct tdbg_err *err);
     /* Tells the others that this rank cannot go on: their calls fail with that message. */
     void (*give_up)(struct tdbg_comm *comm, const char *message);
     void (*destroy)(struct tdbg_comm *comm);
@@ -39,12 +43,36 @@ struct tdbg_comm {
     const struct tdbg_comm_ops *ops;
     int32_t rank, world_size;
     double timeout_s;
+    bool has_failed;     /* no call succeeds any more */
+    bool is_told;        /* the rank that failed says itself what happened */
+    int32_t failed_rank; /* where has_failed */
 };
+
+/* Of the ranks that see another one fail: is it this one that says so? */
+static inline bool tdbg_comm_is_speaker(const struct tdbg_comm *comm)
+{
+    return !comm->is_told && comm->rank == (comm->failed_rank == 0 ? 1 : 0);
+}
 
 /* N ranks that are threads of this process: out (n), one for each. Each is destroyed by
  * tdbg_comm_destroy(), the memory that they share with the last of them. */
 enum tdbg_status tdbg_comm_threads_create(int32_t n, double timeout_s, struct tdbg_comm **out,
                                           struct tdbg_err *err);
+
+/* Ranks that are processes, started by mpirun or srun: joins them, which starts MPI. No process may
+ * be spawned after that. TDBG_UNSUPPORTED: built without MPI. */
+enum tdbg_status tdbg_comm_mpi_create(double timeout_s, struct tdbg_comm **out,
+                                      struct tdbg_err *err);
+bool tdbg_comm_mpi_is_built(void);
+
+/* What mpirun or srun has told this process by its environment. */
+struct tdbg_comm_launch {
+    int32_t rank, world_size;
+    int32_t local_rank; /* among the ranks of this machine; -1: not told */
+};
+
+/* false: nobody has; then it is rank 0 of 1. */
+bool tdbg_comm_launch_read(struct tdbg_comm_launch *out);
 
 void tdbg_comm_destroy(struct tdbg_comm *comm); /* NULL is fine */
 

@@ -188,7 +188,7 @@ static void destroy(struct tdbg_comm *comm)
     free(comm);
 }
 
-static const struct tdbg_comm_ops thread_ops = {exchange, give_up, destroy};
+static const struct tdbg_comm_ops thread_ops = {exchange, NULL, give_up, destroy};
 
 static struct hub *create_hub(int32_t n)
 {
@@ -221,7 +221,8 @@ enum tdbg_status tdbg_comm_threads_create(int32_t n, double timeout_s, struct td
     for (; made < n; made++) {
         struct thread_comm *comm = calloc(1, sizeof *comm);
         TDBG_FAIL_IF(!comm, NO_MEMORY, "no memory for %d ranks", (int)n);
-        comm->base = (struct tdbg_comm){&thread_ops, made, n, timeout_s};
+        comm->base = (struct tdbg_comm){
+            .ops = &thread_ops, .rank = made, .world_size = n, .timeout_s = timeout_s};
         comm->hub = hub;
         hub->users++;
         out[made] = &comm->base;

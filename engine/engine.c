@@ -97,7 +97,8 @@ static void list_items(struct tdbg_engine *e)
         e->items[i] = (struct tdbg_engine_item){.name = e->state_items[i].name,
                                                 .dtype = TDBG_DTYPE_F32,
                                                 .ndim = shape->ndim,
-                                                .elems = tdbg_shape_elems(shape)};
+                                                .elems = tdbg_shape_elems(shape),
+                                                .is_buffer = e->state_items[i].buffer >= 0};
         memcpy(e->items[i].dims, shape->dims, sizeof shape->dims);
     }
     for (int32_t p = 0; p < g->n_params; p++)
@@ -208,6 +209,7 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *e, const struct tdbg_t
     enum tdbg_status st = TDBG_OK;
     TDBG_ASSERT(n >= 0 && n <= TDBG_MAX_TAPS);
     e->n_taps = n;
+    e->overlaps = true;
     memset(e->wanted, 0, (size_t)e->table.n_sites * sizeof *e->wanted);
     for (int i = 0; i < n; i++) {
         free(e->wants[i]);
@@ -216,8 +218,13 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *e, const struct tdbg_t
         e->taps[i] = taps[i];
         TDBG_TRY(
             taps[i].ops->plan(taps[i].self, e->table.sites, e->table.n_sites, e->wants[i], err));
-        for (int32_t s = 0; s < e->table.n_sites; s++)
-            e->wanted[s] |= e->wants[i][s].flags;
+        for (int32_t s = 0; s < e->table.n_sites; s++) {
+            const uint8_t flags = e->wants[i][s].flags;
+            e->wanted[s] |= flags;
+            if (e->table.sites[s].stage == TDBG_STAGE_REDUCE_IN &&
+                (flags & (TDBG_WANT_CHANGE | TDBG_WANT_STOP)))
+                e->overlaps = false;
+        }
     }
 out:
     return st;
@@ -247,7 +254,10 @@ int32_t tdbg_engine_numerics_version(void)
 
 void tdbg_engine_print_graph(const struct tdbg_engine *engine, struct tdbg_json *json)
 {
+    tdbg_json_object_begin(json, NULL);
     tdbg_graph_print_json(engine->graph, json);
+    tdbg_engine_print_reductions(engine, json);
+    tdbg_json_object_end(json);
 }
 
 float *tdbg_engine_item_data(const struct tdbg_engine *e, int32_t i)

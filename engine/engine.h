@@ -19,6 +19,7 @@ struct tdbg_engine_item {
     int32_t ndim;
     int64_t dims[TDBG_MAX_DIMS];
     int64_t elems;
+    bool is_buffer; /* running statistics, which each lane has of its own */
 };
 
 /* Length and cut of a run, for headers and progress. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/engine_state.h"
+#include "engine/tensor_plan.h"
 
 /* A zeroed block on the device that destroy frees; says what it is for when there is no memory. */
 static enum tdbg_status take(struct tdbg_engine *e, void *out, int64_t elems, size_t width,
@@ -88,33 +89,36 @@ out:
     return st;
 }
 
-/* Does node i's gradient have the same bits as that of its input 0, which then can be in the same
- * place? So it is for views and sums, where nobody else reads the input. */
-static bool shares_gradient(const struct tdbg_graph *g, int32_t i)
-{
-    const struct tdbg_node *node = &g->nodes[i];
-    const int32_t from = node->input[0];
-    return (node->op->is_view || node->op == &tdbg_op_add) && from != TDBG_NODE_INPUT_X &&
-           g->nodes[from].needs_grad && g->nodes[from].n_readers == 1;
-}
-
-/* A view has its input's memory. */
-static enum tdbg_status take_node(struct tdbg_engine *e, int32_t i, float *x, struct tdbg_err *err)
+/* The blocks of a plan, and in them a place for each node's tensor; `input` where it has none. */
+static enum tdbg_status take_plan(struct tdbg_engine *e, const struct tdbg_tensor_plan *plan,
+                                  const char *what, float *input, float **place,
+                                  struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const struct tdbg_node *node = &e->graph->nodes[i];
-    const int64_t n = e->part_rows * node->elems;
-    if (node->op->is_view)
-        e->act[i] = node->input[0] == TDBG_NODE_INPUT_X ? x : e->act[node->input[0]];
-    else
-        TDBG_TRY(take(e, &e->act[i], n, sizeof(float), node->name, err));
-    if (shares_gradient(e->graph, i))
-        e->dact[i] = e->dact[node->input[0]];
-    else if (node->needs_grad)
-        TDBG_TRY(take(e, &e->dact[i], n, sizeof(float), node->name, err));
-    if (node->op->saved_elems)
-        TDBG_TRY(take(e, &e->saved[i], node->op->saved_elems(node, e->part_rows), sizeof(float),
-                      node->name, err));
+    struct tdbg_graph *g = e->graph;
+    float **block = tdbg_arena_alloc(g->arena, (size_t)g->n_nodes * sizeof *block);
+    for (int32_t i = 0; i < plan->n_blocks; i++)
+        TDBG_TRY(take(e, &block[i], e->part_rows * plan->block_elems[i], sizeof(float), what, err));
+    for (int32_t i = 0; i < g->n_nodes; i++)
+        place[i] = plan->block[i] >= 0 ? block[plan->block[i]] : input;
+out:
+    return st;
+}
+
+static enum tdbg_status take_nodes(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_graph *g = e->graph;
+    float *input = e->input[g->n_transforms > 0 ? g->n_transforms - 1 : 0];
+    const struct tdbg_tensor_plan act = tdbg_plan_activations(g), dact = tdbg_plan_gradients(g);
+    TDBG_TRY(take_plan(e, &act, "activations", input, e->act, err));
+    TDBG_TRY(take_plan(e, &dact, "gradients", NULL, e->dact, err));
+    for (int32_t i = 0; i < g->n_nodes; i++) {
+        const struct tdbg_node *node = &g->nodes[i];
+        if (node->op->saved_elems)
+            TDBG_TRY(take(e, &e->saved[i], node->op->saved_elems(node, e->part_rows), sizeof(float),
+                          node->name, err));
+    }
 out:
     return st;
 }
@@ -156,9 +160,9 @@ static enum tdbg_status take_activations(struct tdbg_engine *e, struct tdbg_err 
     e->saved = tdbg_arena_alloc(g->arena, nodes * pointer);
     e->grad_from = tdbg_arena_alloc(g->arena, nodes * sizeof *e->grad_from);
     TDBG_TRY(take_input(e, err));
+    TDBG_TRY(take_nodes(e, err));
     for (int32_t i = 0; i < g->n_nodes; i++) {
         const struct tdbg_node *node = &g->nodes[i];
-        TDBG_TRY(take_node(e, i, e->input[g->n_transforms > 0 ? g->n_transforms - 1 : 0], err));
         most = node->elems > most ? node->elems : most;
         if (node->n_readers > 1 && node->elems > most_shared)
             most_shared = node->elems;

@@ -255,6 +255,7 @@ static void run_node_back(struct tdbg_engine *e, const struct tdbg_pass *pass, i
     }
     struct call call;
     fill_call(e, pass, i, flat_grad, &call);
+    tdbg_op_hide_unread(&call.run);
     call.run.dy = e->dact[i];
     call.run.dx = place_gradient(e, node->input[0]);
     if (node->n_inputs > 1)
@@ -286,6 +287,8 @@ enum tdbg_status tdbg_engine_backward(struct tdbg_engine *e, const struct tdbg_p
         TDBG_TRY(show_activation(e, pass, e->table.bwd[i], e->dact[i], rows * g->nodes[i].elems,
                                  same >= 0 ? e->table.bwd[same] : -1, err));
         run_node_back(e, pass, i, flat_grad);
+        if (pass->reduces)
+            TDBG_TRY(tdbg_engine_start_reductions(e, pass->step, i, err));
     }
 out:
     return st;

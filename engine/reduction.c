@@ -32,6 +32,7 @@ static void fill_reduction(struct tdbg_engine *e, int32_t number, int32_t first,
                 (struct tdbg_reduction_part){&t->sites[t->reduce_out_divisor], loss + 1, 1};
     }
     e->reduction_offset[number] = offset;
+    e->reduction_node[number] = g->params[first].node;
     e->reductions[number] = (struct tdbg_reduction){
         .number = number, .n_parts = n, .parts = parts, .elems = end - offset};
 }
@@ -57,6 +58,7 @@ void tdbg_engine_plan_reductions(struct tdbg_engine *e)
     const int64_t most = (int64_t)(tdbg_cfg_float(root, "engine.comm.bucket_mib") * (1 << 18));
     e->reductions = tdbg_arena_alloc(g->arena, n * sizeof *e->reductions);
     e->reduction_offset = tdbg_arena_alloc(g->arena, n * sizeof *e->reduction_offset);
+    e->reduction_node = tdbg_arena_alloc(g->arena, n * sizeof *e->reduction_node);
     e->sums_ranks = strcmp(tdbg_cfg_string(root, "engine.comm.op"), "sum") == 0;
     int64_t end = e->flat_elems;
     for (int32_t p = g->n_params - 1, last = p; p >= 0; p--) {
@@ -67,6 +69,27 @@ void tdbg_engine_plan_reductions(struct tdbg_engine *e)
         last = p - 1;
     }
     plan_evaluation(e);
+}
+
+void tdbg_engine_print_reductions(const struct tdbg_engine *e, struct tdbg_json *json)
+{
+    const struct tdbg_cfg_node *root = tdbg_config_root(e->config);
+    const char *algorithm = tdbg_cfg_string(root, "engine.comm.algorithm");
+    if (e->info.world_size == 1)
+        return;
+    tdbg_json_object_begin(json, "all_reduce");
+    tdbg_json_string(json, "op", tdbg_cfg_string(root, "engine.comm.op"));
+    tdbg_json_string(json, "algorithm", algorithm);
+    tdbg_json_bool(json, "strict", strcmp(algorithm, "strict") == 0);
+    tdbg_json_array_begin(json, "buckets");
+    for (int32_t i = 0; i < e->n_reductions; i++) {
+        tdbg_json_array_begin(json, NULL);
+        for (int32_t k = 0; k < e->reductions[i].n_parts; k++)
+            tdbg_json_string(json, NULL, e->reductions[i].parts[k].site->name);
+        tdbg_json_array_end(json);
+    }
+    tdbg_json_array_end(json);
+    tdbg_json_object_end(json);
 }
 
 /* What came out of the fold, or of one lane: then it is that lane's. lane_site: its first row. */
@@ -94,6 +117,54 @@ out:
     return st;
 }
 
+/* Range [at, at + n) of the last lane joins those before it. */
+static void fold_range(struct tdbg_engine *e, int64_t at, int64_t n)
+{
+    const struct tdbg_backend *be = e->backend;
+    const struct tdbg_lane_fold *f = &e->fold;
+    const float *sums = f->sums;
+    if (f->micro)
+        be->vector_add(be->context, n, f->sums + at, f->micro + at);
+    for (int l = 0; f->level[l]; l++) {
+        be->vector_add(be->context, n, f->level[l] + at, sums + at);
+        sums = f->level[l];
+    }
+}
+
+enum tdbg_status tdbg_engine_start_reductions(struct tdbg_engine *e, int64_t step, int32_t node,
+                                              struct tdbg_err *err)
+{
+    const struct tdbg_source *s = &e->source;
+    struct tdbg_lane_fold *f = &e->fold;
+    while (f->n_started < e->n_reductions && e->reduction_node[f->n_started] >= node) {
+        const int32_t i = f->n_started;
+        const int64_t at = e->reduction_offset[i];
+        fold_range(e, at, e->reductions[i].elems);
+        const enum tdbg_status st = s->ops->reduce_begin(s->self, step, &e->reductions[i],
+                                                         f->result + at, e->reduced + at, err);
+        if (st != TDBG_OK)
+            return st;
+        f->n_started++;
+    }
+    return TDBG_OK;
+}
+
+static enum tdbg_status end_reduction(struct tdbg_engine *e, int64_t step, struct tdbg_err *err)
+{
+    const struct tdbg_source *s = &e->source;
+    struct tdbg_lane_fold *f = &e->fold;
+    const int32_t i = f->n_ended++;
+    const int64_t at = e->reduction_offset[i];
+    return s->ops->reduce_end(s->self, step, &e->reductions[i], f->result + at, e->reduced + at,
+                              err);
+}
+
+void tdbg_engine_drain_reductions(struct tdbg_engine *e, int64_t step)
+{
+    while (e->fold.n_ended < e->fold.n_started)
+        end_reduction(e, step, NULL);
+}
+
 enum tdbg_status tdbg_engine_reduce(struct tdbg_engine *e, int64_t step, float *sums,
                                     float **reduced, int64_t *wait_ns, struct tdbg_err *err)
 {
@@ -103,14 +174,8 @@ enum tdbg_status tdbg_engine_reduce(struct tdbg_engine *e, int64_t step, float *
     if (e->has_others) {
         const int64_t start_ns = s->ops->clock_ns(s->self);
         *reduced = e->reduced;
-        for (int32_t i = 0; i < e->n_reductions; i++)
-            TDBG_TRY(s->ops->reduce_begin(s->self, step, &e->reductions[i],
-                                          sums + e->reduction_offset[i],
-                                          e->reduced + e->reduction_offset[i], err));
-        for (int32_t i = 0; i < e->n_reductions; i++)
-            TDBG_TRY(s->ops->reduce_end(s->self, step, &e->reductions[i],
-                                        sums + e->reduction_offset[i],
-                                        e->reduced + e->reduction_offset[i], err));
+        while (e->fold.n_ended < e->n_reductions)
+            TDBG_TRY(end_reduction(e, step, err));
         *wait_ns += s->ops->clock_ns(s->self) - start_ns;
     }
     TDBG_TRY(show_all(e, step, *reduced, err));

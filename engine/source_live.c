@@ -162,6 +162,16 @@ static uint64_t vocab_fingerprint(const struct tdbg_dataset *set)
     return h;
 }
 
+uint64_t tdbg_source_live_fingerprint(const struct tdbg_source_live *live)
+{
+    uint64_t h = 0;
+    for (int i = 0; i < TDBG_SET_COUNT; i++) {
+        h = tdbg_chain_absorb(h, live->set[i].fingerprint);
+        h = tdbg_chain_absorb(h, live->set[i].vocab ? vocab_fingerprint(&live->set[i]) : 0);
+    }
+    return h;
+}
+
 void tdbg_source_live_print_json(const struct tdbg_source_live *live, struct tdbg_json *json)
 {
     static const char *const names[TDBG_SET_COUNT] = {"train", "test"};

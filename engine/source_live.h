@@ -24,6 +24,9 @@ void tdbg_source_live_destroy(struct tdbg_source_live *live); /* NULL is fine */
 /* The table over it; valid as long as `live`. */
 struct tdbg_source tdbg_source_live_table(struct tdbg_source_live *live);
 
+/* A number for the samples and targets of all sets. */
+uint64_t tdbg_source_live_fingerprint(const struct tdbg_source_live *live);
+
 /* Kind, files, counts and fingerprints as JSON, for /run/dataset. */
 void tdbg_source_live_print_json(const struct tdbg_source_live *live, struct tdbg_json *json);
 

@@ -9,10 +9,11 @@
 
 struct tdbg_source_ranks;
 
-/* inner, comm and backend, which adds, are borrowed and have to outlive it. Destroy with
+/* Starts the thread that adds. inner, comm and backend, which adds, are borrowed and have to
+ * outlive it. native: gradients are added by the comm's own call, if it has one. Destroy with
  * tdbg_source_ranks_destroy(). */
 enum tdbg_status tdbg_source_ranks_create(struct tdbg_source inner, struct tdbg_comm *comm,
-                                          const struct tdbg_backend *backend,
+                                          const struct tdbg_backend *backend, bool native,
                                           struct tdbg_source_ranks **out, struct tdbg_err *err);
 void tdbg_source_ranks_destroy(struct tdbg_source_ranks *ranks); /* NULL is fine */
 

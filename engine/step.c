@@ -10,6 +10,8 @@ enum tdbg_status tdbg_engine_show(struct tdbg_engine *e, int64_t step, int32_t s
 {
     if (!e->wanted[site])
         return TDBG_OK;
+    if (same_as >= 0 && ((e->wanted[site] | e->wanted[same_as]) & TDBG_WANT_CHANGE))
+        same_as = -1; /* only if nobody changes one of them */
     const struct tdbg_handle handle = {.backend = e->backend,
                                        .data = (void *)(uintptr_t)data,
                                        .dtype = e->table.sites[site].dtype,
@@ -69,16 +71,17 @@ out:
 }
 
 /* One part: forward, loss, backward; sums into `sums` (the first micro-batch overwrites). lane: of
- * this rank, from 0. */
+ * this rank, from 0; reduces: it is the step's last, and its gradients leave as they come. */
 static enum tdbg_status run_part(struct tdbg_engine *e, int64_t step, int64_t n, int32_t lane,
-                                 int32_t micro, float *sums, struct tdbg_err *err)
+                                 int32_t micro, bool reduces, float *sums, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
     struct tdbg_pass pass = {.step = step,
                              .lane = e->info.first_lane + lane,
                              .part = lane * e->info.accumulate + micro,
-                             .training = true};
+                             .training = true,
+                             .reduces = reduces};
     float *into = micro == 0 ? sums : e->micro_grad;
     tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, pass.lane, micro, &pass.lo,
                          &pass.hi);
@@ -92,7 +95,7 @@ static enum tdbg_status run_part(struct tdbg_engine *e, int64_t step, int64_t n,
                                 tdbg_engine_targets(e, pass.lo), into + e->loss_offset + 1,
                                 e->loss_workspace);
     TDBG_TRY(tdbg_engine_backward(e, &pass, into, err));
-    if (micro > 0)
+    if (micro > 0 && !reduces)
         be->vector_add(be->context, e->flat_elems, sums, into);
 out:
     return st;
@@ -117,6 +120,35 @@ out:
     return st;
 }
 
+/* One lane: all its micro-batches. With other ranks, its share of the last lane's is on the way to
+ * them already when backward ends, unless somebody may change it. */
+static enum tdbg_status run_lane(struct tdbg_engine *e, int64_t step, int64_t n, int32_t lane,
+                                 float *sums, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const bool is_last = e->has_others && lane == e->info.n_lanes - 1;
+    for (int32_t micro = 0; micro < e->info.accumulate; micro++) {
+        const bool reduces = is_last && e->overlaps && micro == e->info.accumulate - 1;
+        e->fold.micro = reduces && micro > 0 ? e->micro_grad : NULL;
+        TDBG_TRY(run_part(e, step, n, lane, micro, reduces, sums, err));
+    }
+    TDBG_TRY(show_lane(e, step, lane, sums, err));
+    if (is_last)
+        TDBG_TRY(tdbg_engine_start_reductions(e, step, 0, err));
+out:
+    return st;
+}
+
+/* The last lane is about to run: with it all levels up to the number of lanes, a power of two, are
+ * complete. */
+static void begin_fold(struct tdbg_engine *e, float *const *level, float *sums)
+{
+    struct tdbg_lane_fold *f = &e->fold;
+    *f = (struct tdbg_lane_fold){.sums = sums, .result = sums};
+    for (int l = 0; level[l]; l++)
+        f->result = f->level[l] = level[l];
+}
+
 /* All lanes of this rank, folded by the aligned binary tree over the lane number with a stack of
  * partial sums: bit l of the count of lanes so far says whether level l holds the sum of an aligned
  * block of 2^l lanes.
@@ -134,9 +166,12 @@ static enum tdbg_status run_lanes(struct tdbg_engine *e, int64_t step, int64_t n
     memcpy(spare, e->flat_pool, (size_t)n_spare * sizeof spare[0]);
     for (int32_t lane = 0; lane < e->info.n_lanes; lane++) {
         float *sums = spare[--n_spare];
-        for (int32_t micro = 0; micro < e->info.accumulate; micro++)
-            TDBG_TRY(run_part(e, step, n, lane, micro, sums, err));
-        TDBG_TRY(show_lane(e, step, lane, sums, err));
+        if (e->has_others && lane == e->info.n_lanes - 1) {
+            begin_fold(e, level, sums);
+            *folded = e->fold.result;
+            return run_lane(e, step, n, lane, sums, err);
+        }
+        TDBG_TRY(run_lane(e, step, n, lane, sums, err));
         int l = 0;
         for (; level[l]; l++) {
             be->vector_add(be->context, e->flat_elems, level[l], sums);
@@ -275,5 +310,7 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     if (info)
         *info = done;
 out:
+    if (st != TDBG_OK)
+        tdbg_engine_drain_reductions(e, step);
     return st;
 }

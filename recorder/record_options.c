@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "recorder/fault.h"
+
 static const struct tdbg_option record_options[] = {
     {"record.preset", TDBG_OPT_ENUM, "", 0, 0, "light|standard|full", "\"standard\"", 0,
      "How much of every step is kept: light (digests of loss and gradients), standard (digests of "
@@ -31,6 +33,10 @@ static const struct tdbg_option record_options[] = {
     {"record.solo_replay", TDBG_OPT_BOOL, "", 0, 0, NULL, "true", 0,
      "With several ranks: the trace of rank 0 holds what the reductions gave, so that any rank can "
      "be replayed without the others' traces (not in light)."},
+    {"inject", TDBG_OPT_LIST, "", 0, 0, NULL, NULL, 0,
+     "Faults to plant, for tests of what finds them: { step = 10; rank = 2; site = "
+     "\"reduce_in/fc1.weight\"; kind = \"bitflip\"; element = 17; }. The rest of the config, and "
+     "re-execution, know nothing of them."},
     {"record.stages", TDBG_OPT_GROUP, "", 0, 0, NULL, "{}", 0,
      "Overrides per stage: { fwd = \"values\" | \"digest\" | \"off\" | \"every:10\"; }. Digests of "
      "loss and grad are kept in any case."},
@@ -111,6 +117,7 @@ static void check_stage(struct tdbg_config *config, const struct tdbg_cfg_node *
 
 void tdbg_recorder_check_options(struct tdbg_config *config)
 {
+    tdbg_fault_check_options(config);
     const struct tdbg_cfg_node *stages = tdbg_cfg_find(tdbg_config_root(config), "record.stages");
     for (int i = 0; stages && stages->type == TDBG_CFG_GROUP && i < stages->n_child; i++)
         check_stage(config, stages->child[i]);

@@ -402,7 +402,6 @@ static enum tdbg_status describe_run(struct tdbg_config *config, const struct td
     info->preset = tdbg_cfg_string(root, "record.preset");
     info->config = *config_text;
     info->config_source = tdbg_config_source_text(config);
-    info->inject = "";
     info->graph = *graph_text;
     return TDBG_OK;
 }
@@ -462,6 +461,7 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     TDBG_FAIL_IF(!items, NO_MEMORY, "no memory for the list of keyframe items");
     TDBG_TRY(describe_run(config, engine, &spec.info, &config_text, &graph_text, err));
     memcpy(spec.info.uuid, run->uuid, sizeof spec.info.uuid);
+    spec.info.inject = run->inject;
     spec.info.config_path = run->config_path;
     spec.info.environment = run->environment;
     spec.info.dataset = run->dataset;

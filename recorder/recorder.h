@@ -40,6 +40,7 @@ enum tdbg_status tdbg_recorder_make_uuid(uint8_t uuid[TDBG_UUID_BYTES], struct t
 struct tdbg_recorder_run {
     const uint8_t *uuid; /* (TDBG_UUID_BYTES): the same on all ranks */
     const char *config_path, *environment, *dataset;
+    const char *inject; /* `inject` of the config as text; "": there is none */
     const struct tdbg_recorder_parent *parent; /* NULL: none */
 };
 

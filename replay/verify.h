@@ -20,6 +20,7 @@ struct tdbg_verify_report {
     int32_t n_sites;                 /* that have digests */
     int64_t differ;
     char no_evaluation[240]; /* why evaluations could not be executed, which were left out; or "" */
+    bool sums_taken; /* the reductions are not strict, so that their sums were taken as recorded */
     /* The first difference, in step order and then dataflow order; valid if differ > 0. */
     int64_t step;
     int32_t rank;                /* whose file it is: the lowest that differs */
@@ -39,7 +40,8 @@ enum tdbg_status tdbg_verify_trace(struct tdbg_trace *trace,
                                    struct tdbg_verify_report *report, struct tdbg_err *err);
 
 /* All ranks whose files are there, executed as one and compared with all of these files; every
- * reduction is computed from the lanes. */
+ * reduction is computed from the lanes. Where reductions are not strict (engine.comm.algorithm),
+ * one rank after another is executed, with the sums that were recorded. */
 enum tdbg_status tdbg_verify_group(struct tdbg_rank_group *group,
                                    const struct tdbg_verify_options *options,
                                    struct tdbg_verify_report *report, struct tdbg_err *err);

@@ -125,6 +125,84 @@ def lanes_that_cannot_be_shared_out(folder):
         check(f"{lanes} lanes cannot be shared out among {n} ranks" in out, out)
 
 
+def fault(**keys):
+    words = [f'{k}="{v}"' if isinstance(v, str) else f"{k}={v}" for k, v in keys.items()]
+    return ["--set", "inject=({" + "; ".join(words) + ";})"]
+
+
+@case
+def planted_faults_are_where_they_were_put(folder):
+    """Each kind in each stage: the trace differs from a healthy one first at that step, rank and
+    site, and there in what the fault changes; `inject` is told apart from the config."""
+    import h5py
+    import numpy as np
+    config, step = small_config(folder), 6
+    sets = [*ranks(3), "--set", "record.preset=full"]
+    record(config, f"{folder}/good.h5", *sets)
+
+    def rank_file(name, rank):
+        return h5py.File(f"{folder}/{name}{f'.rank{rank}' if rank else ''}.h5", "r")
+
+    def first_difference(rank):
+        with rank_file("good", rank) as a, rank_file("bad", rank) as b:
+            differs = np.argwhere(a["digest"][:] != b["digest"][:])
+            return None if not len(differs) else \
+                (int(differs[0][0]), a["sites"][int(differs[0][1])]["name"].decode())
+
+    for kind, site, keys in (
+            ("bitflip", "reduce_in/fc1.weight", {"element": 17}), ("zero", "grad/fc2.bias", {}),
+            ("scale", "param/fc1.bias", {"by": 3.0}), ("stale", "reduce_in/fc1.weight", {}),
+            ("zero", "reduce_out/fc2.weight", {"element": 3}),
+            ("drop", "reduce_in/fc1.weight", {}), ("bitflip", "optim/fc2.bias.exp_avg", {"bit": 3}),
+            ("stale", "reduce_out/fc2.bias", {"element": 1})):
+        for rank in (0, 2):
+            record(config, f"{folder}/bad.h5", "--force", *sets,
+                   *fault(step=step, rank=rank, site=site, kind=kind, **keys))
+            seen = site if kind != "drop" else site.replace("reduce_in", "reduce_out")
+            check(first_difference(rank) == (step, seen), f"{kind} in {site} of rank {rank}: "
+                  f"{first_difference(rank)}")
+            shared = site.startswith("reduce_in")
+            other = first_difference(1)
+            check(other[0] == step if shared else other[0] > step, f"{kind} in {site}: rank 1 has "
+                  f"{other}")
+            lane = rank if site.startswith("reduce_in") else -1
+            with rank_file("good", rank) as a, rank_file("bad", rank) as b:
+                good, bad = (e2e.stored(f, site, step, lane=lane).ravel() for f in (a, b))
+                before = e2e.stored(a, site, step - 1, lane=lane).ravel()
+                check(kind in b["run/inject"].asstr()[()] and not a["run/inject"].asstr()[()],
+                      "/run/inject")
+                check(a["run/config"].asstr()[()] == b["run/config"].asstr()[()], "/run/config")
+            at = keys.get("element", 0 if kind == "bitflip" else slice(None))
+            expected = good.copy()
+            if kind == "bitflip":
+                expected.view(np.uint32)[at] ^= 1 << keys.get("bit", 22)
+            elif kind != "drop":
+                expected[at] = {"zero": 0 * good, "scale": 3 * good, "stale": before}[kind][at]
+            check((expected == bad).all() and (kind == "drop" or (good != bad).any()),
+                  f"{kind} in {site} of rank {rank}")
+
+
+@case
+def faults_that_cannot_be_planted(folder):
+    config = small_config(folder)
+    for keys, text in (
+            ({"site": "reduce_in/fc1.weight", "kind": "bitflap"}, "bitflip"),
+            ({"site": "reduce_in/fc9.weight", "kind": "zero"}, "there is no site"),
+            ({"site": "fwd/fc1", "kind": "zero"}, "cannot be in 'fwd/fc1'"),
+            ({"site": "grad/fc1.bias", "kind": "drop"}, "cannot be in 'grad/fc1.bias'"),
+            ({"site": "grad/fc1.bias", "kind": "zero", "element": 19}, "has 19 elements"),
+            ({"site": "grad/fc1.bias", "kind": "zero", "rank": 3}, "there is no rank 3"),
+            ({"site": "reduce_in/fc1.bias", "kind": "zero", "lane": 2}, "of that lane"),
+            ({"site": "grad/fc1.bias"}, "kind")):
+        out = run("record", config, "-o", f"{folder}/a.h5", *ranks(2), *fault(step=3, **keys),
+                  code=2).stderr
+        check(text in out, out)
+    out = run("record", config, "-o", f"{folder}/a.h5", *ranks(2),
+              *fault(step=0, site="grad/fc1.bias", kind="stale"), code=2).stderr
+    check("no step before it" in out, out)
+    check(not [n for n in os.listdir(folder) if n.endswith(".h5")], "no trace is left")
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as work:
         CASES[sys.argv[1]](work)
