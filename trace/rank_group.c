@@ -270,6 +270,7 @@ enum tdbg_status tdbg_rank_group_open(const char *path, struct tdbg_rank_group *
                  (int)info->world_size);
     g->files = tdbg_arena_alloc(g->arena, (size_t)info->world_size * sizeof *g->files);
     g->world_size = info->world_size;
+    g->asked = info->rank;
     g->files[info->rank].trace = opened;
     opened = NULL;
     TDBG_TRY(open_others(g, g->files[info->rank].trace, err));

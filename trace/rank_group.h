@@ -32,6 +32,7 @@ struct tdbg_rank_group {
     struct tdbg_arena *arena; /* owns the lists and texts */
     int32_t world_size;
     struct tdbg_rank_file *files; /* (world_size) */
+    int32_t asked;                /* the rank of the file that was opened by name */
     int32_t first;                /* the lowest rank that is THERE */
     int32_t n_there;
 
