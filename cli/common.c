@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +30,11 @@ void cli_prepare_process(void)
             _exit(tdbg_status_exit_code(TDBG_IO));
     }
     signal(SIGXFSZ, SIG_IGN);
+    struct rlimit files; /* a run of many ranks has a file of each */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
 }
 
 int cli_finish_process(int code)
