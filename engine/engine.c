@@ -152,8 +152,7 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
     e->source = source;
     TDBG_ASSERT(source.world_size >= 1 && source.rank >= 0 && source.rank < source.world_size);
     TDBG_FAIL_IF(source.world_size > 1 && !source.ops->reduce_begin && !source.has_all_lanes,
-                 UNSUPPORTED,
-                 "one rank of %d cannot be run without what the others contribute",
+                 UNSUPPORTED, "one rank of %d cannot be run without what the others contribute",
                  (int)source.world_size);
     TDBG_TRY(source.ops->describe(source.self, shapes, err));
     TDBG_TRY(check_data(shapes, err));
