@@ -134,9 +134,8 @@ static enum tdbg_status prepare(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(load_config(r, err));
-    if (r->print_config)
-        return TDBG_OK;
-    TDBG_TRY(choose_path(r, err));
+    if (!r->print_config)
+        TDBG_TRY(choose_path(r, err));
     r->ranks.run = (struct cli_recording){.config_path = r->config_path,
                                           .isa = r->isa,
                                           .config = r->config,
@@ -145,7 +144,8 @@ static enum tdbg_status prepare(struct record *r, struct tdbg_err *err)
                                           .first_step = r->first_step,
                                           .force = r->force,
                                           .quiet = r->quiet};
-    TDBG_TRY(cli_ranks_start(&r->ranks, (int)r->announce_fd, err));
+    if (!r->print_config)
+        TDBG_TRY(cli_ranks_start(&r->ranks, (int)r->announce_fd, err));
 out:
     return st;
 }
