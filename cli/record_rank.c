@@ -167,6 +167,7 @@ enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
     }
     TDBG_TRY(tdbg_recorder_open(r->recorder, r->path, r->run->force, r->run->config, r->engine,
                                 &run, &taps[n_taps++], err));
+    r->has_trace = true;
     if (r->faults)
         taps[n_taps++] = tdbg_faults_tap_behind(r->faults);
     TDBG_TRY(tdbg_engine_set_taps(r->engine, taps, n_taps, err));
@@ -249,12 +250,21 @@ enum tdbg_status cli_rank_close(struct cli_rank *r, struct tdbg_err *err)
     struct tdbg_err close_err = {0};
     tell_backlog(r);
     enum tdbg_status st = tdbg_recorder_close(r->recorder, &close_err);
-    tell_failure(r);
+    if (r->status == TDBG_OK) /* else the training has not gone on */
+        tell_failure(r);
     if (st != TDBG_OK)
         st = tdbg_err_set(err, st, __FILE__, __LINE__, "cannot close %s: %s", r->path,
                           close_err.message);
     tdbg_err_clear(&close_err);
     return st;
+}
+
+void cli_rank_discard(struct cli_rank *r)
+{
+    if (!r->has_trace)
+        return;
+    tdbg_recorder_close(r->recorder, NULL);
+    unlink(r->path);
 }
 
 void cli_rank_release(struct cli_rank *r)
