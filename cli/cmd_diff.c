@@ -172,7 +172,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct cli_ranks a = {0}, b = {0};
+    struct cli_run a = {0}, b = {0};
     struct tdbg_diff_report report = {0};
     struct cli_execution execution = {0};
     const char *words[2];
@@ -186,16 +186,16 @@ static int run(const struct cli_command *command, int argc, char **argv)
                             words, 2, &n_words, &helped, err));
     if (helped)
         return 0;
-    TDBG_TRY(cli_open_ranks(words[0], &execution, &a, err));
-    TDBG_TRY(cli_open_ranks(words[1], &execution, &b, err));
+    TDBG_TRY(cli_open_run(words[0], &execution, &a, err));
+    TDBG_TRY(cli_open_run(words[1], &execution, &b, err));
     TDBG_TRY(tdbg_diff_groups(a.group, b.group, &report, err));
     if (as_json)
         print_json(a.group, b.group, &report);
     else
         print_text(a.group, b.group, &report);
 out:
-    cli_close_ranks(&a);
-    cli_close_ranks(&b);
+    cli_close_run(&a);
+    cli_close_run(&b);
     int code = st != TDBG_OK ? cli_fail(err) : report.same ? 0 : 1;
     tdbg_diff_clear(&report);
     return code;

@@ -57,13 +57,13 @@ enum tdbg_status cli_open_rank(const char *path, int64_t rank, int64_t lane,
 
 /* The files of all ranks of a run, each with a recompute function. Files of another run are
  * TDBG_NO_TRACE; what is missing is left out, with a warning on stderr. */
-struct cli_ranks {
+struct cli_run {
     struct tdbg_rank_group *group;
     struct tdbg_recompute **recompute; /* (world_size) */
 };
-enum tdbg_status cli_open_ranks(const char *path, const struct cli_execution *execution,
-                                struct cli_ranks *out, struct tdbg_err *err);
-void cli_close_ranks(struct cli_ranks *ranks);
+enum tdbg_status cli_open_run(const char *path, const struct cli_execution *execution,
+                              struct cli_run *out, struct tdbg_err *err);
+void cli_close_run(struct cli_run *ranks);
 void cli_close_trace(struct cli_trace *trace);
 
 /* Steps A .. B of "A:B", "A:", ":B" or ":", both inclusive; text NULL: all. TDBG_USAGE says what is

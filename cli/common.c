@@ -134,12 +134,12 @@ enum tdbg_status cli_open_trace(const char *path, const struct cli_execution *ex
     return cli_open_rank(path, -1, -1, execution, out, err);
 }
 
-enum tdbg_status cli_open_ranks(const char *path, const struct cli_execution *execution,
-                                struct cli_ranks *out, struct tdbg_err *err)
+enum tdbg_status cli_open_run(const char *path, const struct cli_execution *execution,
+                              struct cli_run *out, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_session_options options = cli_session_options(execution);
-    *out = (struct cli_ranks){0};
+    *out = (struct cli_run){0};
     TDBG_TRY(tdbg_rank_group_open(path, &out->group, err));
     TDBG_TRY(tdbg_rank_group_refuse_foreign(out->group, err));
     out->recompute = calloc((size_t)out->group->world_size, sizeof *out->recompute);
@@ -157,7 +157,7 @@ out:
     return st;
 }
 
-void cli_close_ranks(struct cli_ranks *ranks)
+void cli_close_run(struct cli_run *ranks)
 {
     for (int32_t r = 0; ranks->recompute && r < ranks->group->world_size; r++)
         tdbg_recompute_destroy(ranks->recompute[r]);

@@ -17,15 +17,16 @@
 struct cli_recording {
     const char *config_path, *isa;
     struct tdbg_config *config;
-    const struct tdbg_cfg_node *inject; /* faults to plant, no longer in config; NULL: none */
-    const char *inject_text;            /* "" */
-    struct tdbg_trace *parent;          /* the trace to go on from, of rank 0; NULL: none */
-    const char *path;                   /* of rank 0's trace */
+    struct tdbg_trace *parent; /* the trace to go on from, of rank 0; NULL: none */
+    const char *path;          /* of rank 0's trace */
     int64_t first_step;
-    int32_t world_size, threads; /* threads: of each rank */
-    uint8_t uuid[TDBG_UUID_BYTES];
     bool force, quiet;
-    int32_t local_rank; /* of this process on its machine; -1: not known */
+
+    int32_t world_size, threads; /* threads: of each rank */
+    int32_t local_rank;          /* of this process on its machine; -1: not known */
+    uint8_t uuid[TDBG_UUID_BYTES];
+    const struct tdbg_cfg_node *inject; /* faults to plant, no longer in config; NULL: none */
+    const char *inject_text;            /* "": none */
 };
 
 struct cli_rank {
@@ -43,6 +44,7 @@ struct cli_rank {
     struct tdbg_step_info last;
     int64_t steps_done; /* from 0, also in a run that goes on */
     bool failure_told;  /* that recording had to stop */
+    bool has_trace;     /* was opened */
     int stop_signal;    /* of any rank, after which all have stopped */
     pthread_t thread;
     enum tdbg_status status;
@@ -60,6 +62,8 @@ enum tdbg_status cli_rank_check(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_train(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_close(struct cli_rank *r, struct tdbg_err *err);
+/* Instead of train: the other ranks could not begin, and the trace without a step goes. */
+void cli_rank_discard(struct cli_rank *r);
 void cli_rank_release(struct cli_rank *r); /* not comm */
 
 #endif

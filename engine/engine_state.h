@@ -164,9 +164,9 @@ enum tdbg_status tdbg_engine_reduce(struct tdbg_engine *engine, int64_t step, fl
 /* After a step that failed: waits for the reductions that were started. */
 void tdbg_engine_drain_reductions(struct tdbg_engine *engine, int64_t step);
 
-/* Evaluation is rank 0's: hands its results to the others. */
+/* Evaluation is rank 0's: hands its results to the others. wait_ns as above. */
 enum tdbg_status tdbg_engine_share_evaluation(struct tdbg_engine *engine, int64_t step,
-                                              struct tdbg_err *err);
+                                              int64_t *wait_ns, struct tdbg_err *err);
 
 /* Shows a tensor to the taps that want it at this step. */
 enum tdbg_status tdbg_engine_show(struct tdbg_engine *engine, int64_t step, int32_t site,

@@ -258,12 +258,13 @@ out:
     return st;
 }
 
-static enum tdbg_status evaluate(struct tdbg_engine *e, int64_t step, struct tdbg_err *err)
+static enum tdbg_status evaluate(struct tdbg_engine *e, int64_t step, int64_t *wait_ns,
+                                 struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     if (e->info.rank == 0)
         TDBG_TRY(tdbg_engine_evaluate(e, err));
-    TDBG_TRY(tdbg_engine_share_evaluation(e, step, err));
+    TDBG_TRY(tdbg_engine_share_evaluation(e, step, wait_ns, err));
     TDBG_TRY(
         tdbg_engine_show(e, step, e->table.eval_loss, &e->scalar[SCALAR_EVAL_LOSS], 1, -1, err));
     if (e->table.eval_accuracy >= 0)
@@ -303,7 +304,7 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     TDBG_TRY(update(e, step, (double)done.lr, err));
     done.evaluated = tdbg_engine_evaluates(e, step);
     if (done.evaluated)
-        TDBG_TRY(evaluate(e, step, err));
+        TDBG_TRY(evaluate(e, step, &done.wait_ns, err));
     done.duration_ns = e->source.ops->clock_ns(e->source.self) - done.start_ns;
     for (int i = 0; i < e->n_taps; i++)
         TDBG_TRY(e->taps[i].ops->end_step(e->taps[i].self, &done, err));
