@@ -63,6 +63,9 @@ static void print_difference(struct tdbg_trace *trace, const struct tdbg_verify_
     if (report->n_differ < report->n_places)
         printf("  rank%s %s differ%s from the others, which are as re-executed\n",
                report->n_differ > 1 ? "s" : "", report->ranks, report->n_differ > 1 ? "" : "s");
+    if (report->dropped >= 0)
+        printf("  what rank %d put in is missing: the others' shares add up to what was recorded\n",
+               (int)report->dropped);
     printf("  digest recorded %016" PRIx64 ", re-executed %016" PRIx64 "\n", report->recorded,
            report->computed);
     if (report->has_elements) {
@@ -90,6 +93,8 @@ static void print_first_json(struct tdbg_trace *trace, const struct tdbg_verify_
         tdbg_json_int(json, "ranks_differ", report->n_differ);
         tdbg_json_int(json, "ranks_compared", report->n_places);
     }
+    if (report->dropped >= 0)
+        tdbg_json_int(json, "missing_rank", report->dropped);
     tdbg_json_u64_hex(json, "recorded", report->recorded);
     tdbg_json_u64_hex(json, "reexecuted", report->computed);
     if (report->has_elements)

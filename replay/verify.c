@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay/dropped.h"
 #include "trace/chain.h"
 
 /* One file whose recording is compared. Digests are of the current step. */
@@ -335,7 +336,7 @@ enum tdbg_status tdbg_verify_session(struct tdbg_session *session,
     enum tdbg_status st = TDBG_OK;
     struct verify v = {.session = session, .report = report, .digests_only = options->digests_only};
     int64_t from = options->from, to = options->to;
-    *report = (struct tdbg_verify_report){.site = -1};
+    *report = (struct tdbg_verify_report){.site = -1, .dropped = -1};
     TDBG_TRY(check_range(session, &from, &to, err));
     report->n_steps = to - from + 1;
     TDBG_TRY(open_recordings(&v, err));
@@ -399,7 +400,7 @@ static enum tdbg_status verify_one_by_one(struct tdbg_rank_group *group,
                                           struct tdbg_verify_report *report, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    *report = (struct tdbg_verify_report){.site = -1, .verified_steps = INT64_MAX};
+    *report = (struct tdbg_verify_report){.site = -1, .dropped = -1, .verified_steps = INT64_MAX};
     for (int32_t r = 0; r < group->world_size; r++) {
         struct tdbg_verify_report one;
         if (!group->files[r].trace)
@@ -424,6 +425,11 @@ enum tdbg_status tdbg_verify_group(struct tdbg_rank_group *group,
         return verify_one_by_one(group, options, report, err);
     TDBG_TRY(tdbg_session_create_group(group, &options->session, &session, err));
     TDBG_TRY(tdbg_verify_session(session, options, report, err));
+    if (report->differ > 0 && report->site >= 0)
+        report->dropped = tdbg_dropped_rank(
+            group, report->step,
+            &tdbg_trace_sites(group->files[report->rank].trace, NULL)[report->site],
+            report->recorded);
 out:
     tdbg_session_destroy(session);
     return st;

@@ -27,6 +27,7 @@ struct tdbg_verify_report {
     int32_t site;                /* of that file; -1: all sites agree, but a hash chain does not */
     int32_t n_differ, n_places;  /* of the files that have this site, how many differ; */
     char ranks[120];             /* "2" or "1, 3": which, as far as there is room */
+    int32_t dropped;             /* a sum lacks what this rank put in, and is else right; -1: no */
     int chain;                   /* whose h(step) is wrong, if site == -1 */
     uint64_t recorded, computed; /* digests (or chain values) */
     bool has_elements;           /* the recorded value is stored: elements holds the comparison */

@@ -273,6 +273,10 @@ def a_rank_that_parts_from_the_others(folder):
            out["first"]["ranks_compared"]) == (2, 6, 1, 4), out)
     # nothing of what they share differs from itself
     check("within A" in run("diff", bad, bad).stdout, "a run beside itself")
+    record_ranks(config, bad, 4, *fault(step=6, rank=2, site="reduce_in/fc1.weight", kind="drop"))
+    out = verified(bad, code=1)
+    check("first difference: step 6, all 4 ranks, site reduce_out/fc1.weight" in out and
+          "what rank 2 put in is missing" in out, out)
 
 
 @case

@@ -1,0 +1,12 @@
+/* A recorded sum that is not the sum: does the share of one rank lack? */
+#ifndef TDBG_REPLAY_DROPPED_H
+#define TDBG_REPLAY_DROPPED_H
+
+#include "trace/rank_group.h"
+
+/* The rank without whose share the values of reduce_in that are stored add up to what was recorded
+ * (its digest) of a site of reduce_out at a step; -1: there is none, or values are missing. */
+int32_t tdbg_dropped_rank(const struct tdbg_rank_group *group, int64_t step,
+                          const struct tdbg_site *site, uint64_t recorded);
+
+#endif
