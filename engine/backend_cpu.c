@@ -431,6 +431,61 @@ static void cpu_batch_norm_backward(void *context, const struct tdbg_batch_norm 
                              workspace);
 }
 
+static void cpu_batch_norm_blocks(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                  float *parts)
+{
+    tdbg_batch_norm_blocks(cpu_of(context), norm, x, parts);
+}
+
+static void cpu_batch_norm_sum(void *context, const struct tdbg_batch_norm *norm,
+                               const float *parts, float *sum)
+{
+    tdbg_batch_norm_sum(cpu_of(context), norm, parts, sum);
+}
+
+static void cpu_batch_norm_spread(void *context, const struct tdbg_batch_norm *norm,
+                                  const float *parts, const float *sum, int64_t count,
+                                  float *spread)
+{
+    tdbg_batch_norm_spread(cpu_of(context), norm, parts, sum, count, spread);
+}
+
+static void cpu_batch_norm_finish(void *context, const struct tdbg_batch_norm *norm,
+                                  const float *sum, const float *spread, int64_t count,
+                                  float *stats)
+{
+    (void)context;
+    tdbg_batch_norm_finish(norm, sum, spread, count, stats);
+}
+
+static void cpu_batch_norm_track(void *context, const struct tdbg_batch_norm *norm,
+                                 const float *stats, const float *spread, int64_t count,
+                                 float momentum, float *running_mean, float *running_var)
+{
+    (void)context;
+    tdbg_batch_norm_track(norm, stats, spread, count, momentum, running_mean, running_var);
+}
+
+static void cpu_batch_norm_apply(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                 const float *stats, const float *weight, const float *bias,
+                                 float *y)
+{
+    tdbg_batch_norm_apply(cpu_of(context), norm, x, stats, weight, bias, y);
+}
+
+static void cpu_batch_norm_sums(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                                const float *stats, const float *dy, float *parts, float *sums)
+{
+    tdbg_batch_norm_sums(cpu_of(context), norm, x, stats, dy, parts, sums);
+}
+
+static void cpu_batch_norm_dx(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                              const float *stats, const float *weight, const float *dy,
+                              const float *sums, int64_t count, float *dx)
+{
+    tdbg_batch_norm_dx(cpu_of(context), norm, x, stats, weight, dy, sums, count, dx);
+}
+
 static void cpu_vector_add(void *context, int64_t n, float *dst, const float *src)
 {
     tdbg_vector_add(cpu_of(context), n, dst, src);
@@ -609,6 +664,14 @@ static const struct tdbg_backend cpu_table = {
     .batch_norm_forward = cpu_batch_norm_forward,
     .batch_norm_evaluate = cpu_batch_norm_evaluate,
     .batch_norm_backward = cpu_batch_norm_backward,
+    .batch_norm_blocks = cpu_batch_norm_blocks,
+    .batch_norm_sum = cpu_batch_norm_sum,
+    .batch_norm_spread = cpu_batch_norm_spread,
+    .batch_norm_finish = cpu_batch_norm_finish,
+    .batch_norm_track = cpu_batch_norm_track,
+    .batch_norm_apply = cpu_batch_norm_apply,
+    .batch_norm_sums = cpu_batch_norm_sums,
+    .batch_norm_dx = cpu_batch_norm_dx,
     .vector_add = cpu_vector_add,
     .vector_sum = cpu_vector_sum,
     .transpose = cpu_transpose,

@@ -224,7 +224,8 @@ float *tdbg_engine_item_data(const struct tdbg_engine *e, int32_t i)
     const struct tdbg_state_item *item = &e->state_items[i];
     const struct tdbg_graph *g = e->graph;
     if (item->buffer >= 0)
-        return e->buffer + item->lane * g->buffer_elems + g->buffers[item->buffer].offset;
+        return e->buffer + (item->lane < 0 ? 0 : item->lane) * g->buffer_elems +
+               g->buffers[item->buffer].offset;
     return (item->state < 0 ? e->param : e->optim[item->state]) + g->params[item->param].offset;
 }
 

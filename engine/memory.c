@@ -26,10 +26,13 @@ static enum tdbg_status take(struct tdbg_engine *e, void *out, int64_t elems, si
     return TDBG_OK;
 }
 
-/* Buffers that hold the fold: one per level of the lane tree and one for the lane at work. */
-static int fold_buffers(int32_t lanes)
+/* Buffers that hold the fold: one per level of the lane tree and one for the lane at work. Lanes
+ * that run together have one each. */
+static int32_t fold_buffers(int32_t lanes, bool together)
 {
-    int n = 1;
+    int32_t n = 1;
+    if (together)
+        return lanes;
     while ((INT32_C(1) << (n - 1)) < lanes)
         n++;
     return n;
@@ -43,11 +46,10 @@ static enum tdbg_status take_flat(struct tdbg_engine *e, struct tdbg_err *err)
     TDBG_TRY(take(e, &e->grad, n, sizeof(float), "gradients", err));
     for (int s = 0; s < e->optimizer.n_states; s++)
         TDBG_TRY(take(e, &e->optim[s], n, sizeof(float), "optimizer state", err));
-    e->n_flat_pool = fold_buffers(e->info.lanes);
+    e->n_flat_pool = fold_buffers(e->info.lanes, e->n_slots > 1);
+    e->flat_pool = tdbg_arena_alloc(e->graph->arena, (size_t)e->n_flat_pool * sizeof *e->flat_pool);
     for (int i = 0; i < e->n_flat_pool; i++)
         TDBG_TRY(take(e, &e->flat_pool[i], n, sizeof(float), "lane gradients", err));
-    if (e->info.accumulate > 1)
-        TDBG_TRY(take(e, &e->micro_grad, n, sizeof(float), "micro-batch gradients", err));
     e->param_low = e->param;
     if (e->low_precision)
         TDBG_TRY(take(e, &e->param_low, n, sizeof(float), "rounded parameters", err));
@@ -97,66 +99,120 @@ static bool shares_gradient(const struct tdbg_graph *g, int32_t i)
 }
 
 /* A view has its input's memory. */
-static enum tdbg_status take_node(struct tdbg_engine *e, int32_t i, float *x, struct tdbg_err *err)
+static enum tdbg_status take_node(struct tdbg_engine *e, struct tdbg_slot *slot, int32_t i,
+                                  struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const struct tdbg_node *node = &e->graph->nodes[i];
+    const struct tdbg_graph *g = e->graph;
+    const struct tdbg_node *node = &g->nodes[i];
+    const int32_t from = node->input[0];
     const int64_t n = e->part_rows * node->elems;
     if (node->op->is_view)
-        e->act[i] = node->input[0] == TDBG_NODE_INPUT_X ? x : e->act[node->input[0]];
+        slot->act[i] = from == TDBG_NODE_INPUT_X
+                           ? slot->input[g->n_transforms > 0 ? g->n_transforms - 1 : 0]
+                           : slot->act[from];
     else
-        TDBG_TRY(take(e, &e->act[i], n, sizeof(float), node->name, err));
-    if (shares_gradient(e->graph, i))
-        e->dact[i] = e->dact[node->input[0]];
+        TDBG_TRY(take(e, &slot->act[i], n, sizeof(float), node->name, err));
+    if (shares_gradient(g, i))
+        slot->dact[i] = slot->dact[from];
     else if (node->needs_grad)
-        TDBG_TRY(take(e, &e->dact[i], n, sizeof(float), node->name, err));
+        TDBG_TRY(take(e, &slot->dact[i], n, sizeof(float), node->name, err));
     if (node->op->saved_elems)
-        TDBG_TRY(take(e, &e->saved[i], node->op->saved_elems(node, e->part_rows), sizeof(float),
+        TDBG_TRY(take(e, &slot->saved[i], node->op->saved_elems(node, e->part_rows), sizeof(float),
                       node->name, err));
 out:
     return st;
 }
 
-static enum tdbg_status take_input(struct tdbg_engine *e, struct tdbg_err *err)
+static enum tdbg_status take_input(struct tdbg_engine *e, struct tdbg_slot *slot,
+                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
     const int32_t n = g->n_transforms > 0 ? g->n_transforms : 1;
     const bool tokens = g->data[TDBG_SET_TRAIN].vocab > 0;
-    const bool bytes = g->data[TDBG_SET_TRAIN].x_dtype == TDBG_DTYPE_U8;
-    e->input = tdbg_arena_alloc(g->arena, (size_t)n * sizeof *e->input);
+    slot->input = tdbg_arena_alloc(g->arena, (size_t)n * sizeof *slot->input);
     if (tokens)
-        return take(e, &e->index, e->part_rows * g->sample_elems, sizeof *e->index, "input/x", err);
+        return take(e, &slot->index, e->part_rows * g->sample_elems, sizeof *slot->index, "input/x",
+                    err);
     for (int32_t i = 0; i < n; i++) {
         const int64_t elems =
             g->n_transforms > 0 ? tdbg_shape_elems(&g->transforms[i].out) : g->sample_elems;
-        TDBG_TRY(take(e, &e->input[i], e->part_rows * elems, sizeof(float), "input/x", err));
+        TDBG_TRY(take(e, &slot->input[i], e->part_rows * elems, sizeof(float), "input/x", err));
     }
-    if (bytes && g->n_transforms > 0)
-        TDBG_TRY(
-            take(e, &e->raw_f32, e->part_rows * g->sample_elems, sizeof(float), "samples", err));
 out:
     return st;
+}
+
+/* Elements of the largest fold of a part; 0: the graph has none. */
+static int64_t most_fold_elems(const struct tdbg_graph *g)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < g->n_nodes; i++) {
+        int32_t n;
+        const struct tdbg_op_fold *folds = tdbg_op_folds(&g->nodes[i], &n);
+        TDBG_ASSERT(n <= TDBG_MAX_NODE_FOLDS);
+        for (int32_t k = 0; k < n; k++) {
+            const struct tdbg_shape shape = folds[k].shape(&g->nodes[i]);
+            most = tdbg_shape_elems(&shape) > most ? tdbg_shape_elems(&shape) : most;
+        }
+    }
+    return most;
+}
+
+static enum tdbg_status take_slot(struct tdbg_engine *e, struct tdbg_slot *slot,
+                                  struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_graph *g = e->graph;
+    const size_t pointer = sizeof(float *), nodes = (size_t)g->n_nodes;
+    const int64_t fold_elems = most_fold_elems(g);
+    slot->act = tdbg_arena_alloc(g->arena, nodes * pointer);
+    slot->dact = tdbg_arena_alloc(g->arena, nodes * pointer);
+    slot->saved = tdbg_arena_alloc(g->arena, nodes * pointer);
+    slot->grad_from = tdbg_arena_alloc(g->arena, nodes * sizeof *slot->grad_from);
+    TDBG_TRY(take_input(e, slot, err));
+    for (int32_t i = 0; i < g->n_nodes; i++)
+        TDBG_TRY(take_node(e, slot, i, err));
+    TDBG_TRY(take(e, &slot->loss_sample, e->part_rows, sizeof(float), "loss/sample", err));
+    if (e->info.accumulate > 1)
+        TDBG_TRY(
+            take(e, &slot->micro_grad, e->flat_elems, sizeof(float), "micro-batch gradients", err));
+    TDBG_TRY(take(e, &slot->sum, fold_elems, sizeof(float), "sums over lanes", err));
+    TDBG_TRY(take(e, &slot->folded, fold_elems, sizeof(float), "sums over lanes", err));
+out:
+    return st;
+}
+
+/* Lanes run together where an op folds sums of theirs in the middle of the graph. */
+static void choose_slots(struct tdbg_engine *e)
+{
+    struct tdbg_arena *arena = e->graph->arena;
+    e->n_slots = most_fold_elems(e->graph) > 0 ? e->info.lanes : 1;
+    const size_t n = (size_t)e->n_slots;
+    e->slots = tdbg_arena_alloc(arena, n * sizeof *e->slots);
+    e->passes = tdbg_arena_alloc(arena, n * sizeof *e->passes);
+    e->fold_lane = tdbg_arena_alloc(arena, n * sizeof *e->fold_lane);
+    e->part_grad = tdbg_arena_alloc(arena, n * sizeof *e->part_grad);
 }
 
 static enum tdbg_status take_activations(struct tdbg_engine *e, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
-    size_t pointer = sizeof(float *), nodes = (size_t)g->n_nodes;
+    const bool bytes = g->data[TDBG_SET_TRAIN].x_dtype == TDBG_DTYPE_U8;
     int64_t most = g->sample_elems, most_shared = 0;
     for (int32_t i = 0; i < g->n_transforms; i++) {
         const int64_t elems = tdbg_shape_elems(&g->transforms[i].out);
         most = elems > most ? elems : most;
     }
-    e->act = tdbg_arena_alloc(g->arena, nodes * pointer);
-    e->dact = tdbg_arena_alloc(g->arena, nodes * pointer);
-    e->saved = tdbg_arena_alloc(g->arena, nodes * pointer);
-    e->grad_from = tdbg_arena_alloc(g->arena, nodes * sizeof *e->grad_from);
-    TDBG_TRY(take_input(e, err));
+    for (int32_t s = 0; s < e->n_slots; s++)
+        TDBG_TRY(take_slot(e, &e->slots[s], err));
+    if (bytes && g->n_transforms > 0)
+        TDBG_TRY(
+            take(e, &e->raw_f32, e->part_rows * g->sample_elems, sizeof(float), "samples", err));
     for (int32_t i = 0; i < g->n_nodes; i++) {
         const struct tdbg_node *node = &g->nodes[i];
-        TDBG_TRY(take_node(e, i, e->input[g->n_transforms > 0 ? g->n_transforms - 1 : 0], err));
         most = node->elems > most ? node->elems : most;
         if (node->n_readers > 1 && node->elems > most_shared)
             most_shared = node->elems;
@@ -164,7 +220,6 @@ static enum tdbg_status take_activations(struct tdbg_engine *e, struct tdbg_err 
     TDBG_TRY(take(e, &e->more_grad, e->part_rows * most_shared, sizeof(float), "gradients", err));
     if (e->low_precision)
         TDBG_TRY(take(e, &e->packed, e->part_rows * most, sizeof *e->packed, "bf16 values", err));
-    TDBG_TRY(take(e, &e->loss_sample, e->part_rows, sizeof(float), "loss/sample", err));
     TDBG_TRY(take(e, &e->sum_scratch, e->part_rows, sizeof(float), "sums", err));
     TDBG_TRY(take(e, &e->scalar, SCALAR_COUNT, sizeof(float), "scalars", err));
 out:
@@ -229,6 +284,7 @@ static enum tdbg_status take_workspace(struct tdbg_engine *e, struct tdbg_err *e
 enum tdbg_status tdbg_engine_take_memory(struct tdbg_engine *e, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    choose_slots(e);
     TDBG_TRY(take_flat(e, err));
     TDBG_TRY(take_batch(e, err));
     TDBG_TRY(take_activations(e, err));

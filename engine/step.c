@@ -67,28 +67,66 @@ out:
     return st;
 }
 
-/* One part: forward, loss, backward; sums into `sums` (the first micro-batch overwrites). */
-static enum tdbg_status run_part(struct tdbg_engine *e, int64_t step, int64_t n, int32_t lane,
-                                 int32_t micro, float *sums, struct tdbg_err *err)
+/* Micro-batch `micro` of the lane of each slot: first_lane and those behind it. */
+static void place_parts(struct tdbg_engine *e, int64_t step, int64_t n, int32_t first_lane,
+                        int32_t micro)
+{
+    int64_t all_rows = 0;
+    for (int32_t lane = 0; lane < e->info.lanes; lane++) {
+        int64_t lo, hi;
+        tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &lo, &hi);
+        all_rows += hi - lo;
+    }
+    for (int32_t s = 0; s < e->n_slots; s++) {
+        const int32_t lane = first_lane + s;
+        struct tdbg_pass *pass = &e->passes[s];
+        *pass = (struct tdbg_pass){.slot = &e->slots[s],
+                                   .step = step,
+                                   .lane = lane,
+                                   .micro = micro,
+                                   .part = lane * e->info.accumulate + micro,
+                                   .all_rows = all_rows,
+                                   .training = true};
+        tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &pass->lo,
+                             &pass->hi);
+    }
+}
+
+/* The loss of a part that ran forward, and its share of the divisor. */
+static enum tdbg_status sum_losses(struct tdbg_engine *e, const struct tdbg_pass *pass, float *into,
+                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
-    struct tdbg_pass pass = {
-        .step = step, .lane = lane, .part = lane * e->info.accumulate + micro, .training = true};
-    float *into = micro == 0 ? sums : e->micro_grad;
-    tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &pass.lo, &pass.hi);
-    TDBG_TRY(tdbg_engine_forward(e, &pass, err));
-    be->reduce_sum(be->context, pass.hi - pass.lo, e->loss_sample, into + e->loss_offset,
+    const int64_t rows = pass->hi - pass->lo;
+    be->reduce_sum(be->context, rows, pass->slot->loss_sample, into + e->loss_offset,
                    e->sum_scratch);
-    TDBG_TRY(tdbg_engine_show(e, step, e->table.loss_sum + pass.part, into + e->loss_offset, 1, -1,
-                              err));
+    TDBG_TRY(tdbg_engine_show(e, pass->step, e->table.loss_sum + pass->part, into + e->loss_offset,
+                              1, -1, err));
     if (tdbg_loss_divisor_varies(&e->graph->loss))
-        tdbg_loss_divisor_share(&e->graph->loss, be, pass.hi - pass.lo,
-                                tdbg_engine_targets(e, pass.lo), into + e->loss_offset + 1,
-                                e->loss_workspace);
-    TDBG_TRY(tdbg_engine_backward(e, &pass, into, err));
-    if (micro > 0)
-        be->vector_add(be->context, e->flat_elems, sums, into);
+        tdbg_loss_divisor_share(&e->graph->loss, be, rows, tdbg_engine_targets(e, pass->lo),
+                                into + e->loss_offset + 1, e->loss_workspace);
+out:
+    return st;
+}
+
+/* Forward, loss and backward of the parts in all slots; sums into sums[slot] (the first micro-batch
+ * overwrites). */
+static enum tdbg_status run_parts(struct tdbg_engine *e, int64_t step, int64_t n,
+                                  int32_t first_lane, int32_t micro, float *const *sums,
+                                  struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int32_t parts = e->n_slots;
+    place_parts(e, step, n, first_lane, micro);
+    for (int32_t p = 0; p < parts; p++)
+        e->part_grad[p] = micro == 0 ? sums[p] : e->slots[p].micro_grad;
+    TDBG_TRY(tdbg_engine_forward(e, e->passes, parts, err));
+    for (int32_t p = 0; p < parts; p++)
+        TDBG_TRY(sum_losses(e, &e->passes[p], e->part_grad[p], err));
+    TDBG_TRY(tdbg_engine_backward(e, e->passes, parts, e->part_grad, err));
+    for (int32_t p = 0; micro > 0 && p < parts; p++)
+        e->backend->vector_add(e->backend->context, e->flat_elems, sums[p], e->part_grad[p]);
 out:
     return st;
 }
@@ -112,9 +150,24 @@ out:
     return st;
 }
 
-/* All lanes, folded by the aligned binary tree over the lane number with a stack of partial sums:
- * bit l of the count of lanes so far says whether level l holds the sum of an aligned block of 2^l
- * lanes.
+/* All lanes together, micro-batch by micro-batch, then folded. */
+static enum tdbg_status run_lanes_together(struct tdbg_engine *e, int64_t step, int64_t n,
+                                           float **folded, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    for (int32_t micro = 0; micro < e->info.accumulate; micro++)
+        TDBG_TRY(run_parts(e, step, n, 0, micro, e->flat_pool, err));
+    for (int32_t lane = 0; lane < e->info.lanes; lane++)
+        TDBG_TRY(show_lane(e, step, lane, e->flat_pool[lane], err));
+    tdbg_engine_fold_lanes(e, e->info.lanes, e->flat_pool, e->flat_elems);
+    *folded = e->flat_pool[0];
+out:
+    return st;
+}
+
+/* All lanes one after the other, folded by the aligned binary tree over the lane number with a
+ * stack of partial sums: bit l of the count of lanes so far says whether level l holds the sum of
+ * an aligned block of 2^l lanes.
  *
  *     lane 0 1 2 3 4:   [0] -> [01] -> [01][2] -> [0123] -> [0123][4] -> end: [0123]+[4]
  */
@@ -124,13 +177,15 @@ static enum tdbg_status run_lanes(struct tdbg_engine *e, int64_t step, int64_t n
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
     tdbg_engine_round_params(e);
+    if (e->n_slots > 1)
+        return run_lanes_together(e, step, n, folded, err);
     float *level[TDBG_MAX_FOLD_LEVELS] = {0}, *spare[TDBG_MAX_FOLD_LEVELS];
     int n_spare = e->n_flat_pool;
     memcpy(spare, e->flat_pool, (size_t)n_spare * sizeof spare[0]);
     for (int32_t lane = 0; lane < e->info.lanes; lane++) {
         float *sums = spare[--n_spare];
         for (int32_t micro = 0; micro < e->info.accumulate; micro++)
-            TDBG_TRY(run_part(e, step, n, lane, micro, sums, err));
+            TDBG_TRY(run_parts(e, step, n, lane, micro, &sums, err));
         TDBG_TRY(show_lane(e, step, lane, sums, err));
         int l = 0;
         for (; level[l]; l++) {
@@ -152,10 +207,9 @@ out:
     return st;
 }
 
-/* The other ranks' share of one tensor, then what came out. lane_site: its first row per lane. */
-static enum tdbg_status reduce_one(struct tdbg_engine *e, int64_t step, int32_t site,
-                                   int32_t lane_site, float *data, int64_t elems,
-                                   struct tdbg_err *err)
+enum tdbg_status tdbg_engine_reduce(struct tdbg_engine *e, int64_t step, int32_t site,
+                                    int32_t lane_site, float *data, int64_t elems,
+                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const bool alone =
@@ -173,14 +227,15 @@ static enum tdbg_status reduce(struct tdbg_engine *e, int64_t step, float *sums,
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_site_table *t = &e->table;
-    TDBG_TRY(
-        reduce_one(e, step, t->reduce_out_loss, t->reduce_in_loss, sums + e->loss_offset, 1, err));
+    TDBG_TRY(tdbg_engine_reduce(e, step, t->reduce_out_loss, t->reduce_in_loss,
+                                sums + e->loss_offset, 1, err));
     if (t->reduce_out_divisor >= 0)
-        TDBG_TRY(reduce_one(e, step, t->reduce_out_divisor, t->reduce_in_divisor,
-                            sums + e->loss_offset + 1, 1, err));
+        TDBG_TRY(tdbg_engine_reduce(e, step, t->reduce_out_divisor, t->reduce_in_divisor,
+                                    sums + e->loss_offset + 1, 1, err));
     for (int32_t p = e->graph->n_params - 1; p >= 0; p--)
-        TDBG_TRY(reduce_one(e, step, t->reduce_out[p], t->reduce_in[p],
-                            sums + e->graph->params[p].offset, e->graph->params[p].elems, err));
+        TDBG_TRY(tdbg_engine_reduce(e, step, t->reduce_out[p], t->reduce_in[p],
+                                    sums + e->graph->params[p].offset, e->graph->params[p].elems,
+                                    err));
 out:
     return st;
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """End-to-end tests of lanes and micro-batches: whatever a batch is cut into, the mathematics is that
 of the whole batch. Needs torch for the references. Called like e2e.py, on which it builds."""
+import re
 import sys
 
 import e2e
-from e2e import check, info, record, stored, write_idx
+from e2e import check, golden_chains, info, record, run, stored, verified, write_idx
 
 CASES = {}
 LANES, MICRO_BATCHES = (1, 2, 3, 4, 8), (1, 2, 4)
@@ -86,7 +87,7 @@ def batch_of(np, f, step):
             np.stack([f["samples/train/y"][r] for r in rows]).astype(np.int64))
 
 
-class Run:
+class Cut:
     """A recording that was cut into lanes and micro-batches."""
 
     def __init__(self, f, lanes, accumulate):
@@ -97,15 +98,24 @@ class Run:
     def parameters(self, torch, step):
         return {n: torch.from_numpy(self.f["keyframe/" + n][step]).double() for n in self.names}
 
+    def parts(self, n):
+        """(lane, micro-batch, its samples) of a global batch of n."""
+        for lane in range(self.lanes):
+            first, end = (k * n // self.lanes for k in (lane, lane + 1))
+            for micro in range(self.accumulate):
+                lo, hi = (first + k * (end - first) // self.accumulate for k in (micro, micro + 1))
+                yield lane, micro, range(lo, hi)
+
+    def micro_batches(self, n):
+        """The samples of each micro-batch in all lanes."""
+        return [[i for _, m, rows in self.parts(n) if m == micro for i in rows]
+                for micro in range(self.accumulate)]
+
     def batched(self, np, name, step):
         """A site of the parts, as one tensor of the whole batch."""
-        n, rows = int(self.f["steps"][step]["samples"]), []
-        for lane in range(self.lanes):
-            lo, hi = (k * n // self.lanes for k in (lane, lane + 1))
-            for micro in range(self.accumulate):
-                a, b = (k * (hi - lo) // self.accumulate for k in (micro, micro + 1))
-                rows.append(part(self.f, name, step, lane, micro)[:b - a])
-        return np.concatenate(rows)
+        n = int(self.f["steps"][step]["samples"])
+        return np.concatenate([part(self.f, name, step, lane, micro)[:len(rows)]
+                               for lane, micro, rows in self.parts(n)])
 
 
 def part(f, name, step, lane, micro):
@@ -124,7 +134,7 @@ def part(f, name, step, lane, micro):
     return slot.ravel()[:n].reshape(shape)
 
 
-def image_losses(torch, p, x, y, mask):
+def image_losses(torch, p, x, y, mask, micro_batches):
     """The loss of every image, and how many targets count in each."""
     import torch.nn.functional as F
     h = F.conv2d(x.double().unsqueeze(1) * 0.015625, p["conv.weight"], p["conv.bias"], padding=1)
@@ -138,7 +148,7 @@ def image_losses(torch, p, x, y, mask):
     return F.cross_entropy(h, y, reduction="none"), torch.ones(len(y))
 
 
-def token_losses(torch, p, x, y, mask):
+def token_losses(torch, p, x, y, mask, micro_batches):
     import torch.nn.functional as F
     h = p["e.weight"][x.long()] + p["pos.weight"]
     q = F.linear(F.layer_norm(h, (12,), p["r.norm.weight"], p["r.norm.bias"]),
@@ -152,13 +162,43 @@ def token_losses(torch, p, x, y, mask):
     return losses.view(y.shape).sum(1), (y != 0).sum(1).double()
 
 
-def exact_step(torch, losses_of, run, step, batch, mask):
+def norm(torch, h, micro_batches, weight, bias, seen):
+    """Batch norm in training; seen collects mean and unbiased variance of each micro-batch."""
+    out = torch.zeros_like(h)
+    dims = [0] + list(range(2, h.dim()))
+    per_channel = [-1] + [1] * (h.dim() - 2)
+    for rows in micro_batches:
+        if not rows:
+            continue
+        x = h[rows]
+        mean, var = x.mean(dims, keepdim=True), x.var(dims, unbiased=False, keepdim=True)
+        count = x.numel() // x.shape[1]
+        seen.append((mean.detach().flatten().numpy(),
+                     (var.detach().flatten() * count / (count - 1)).numpy()))
+        out[rows] = ((x - mean) / torch.sqrt(var + 1e-5) * weight.view(per_channel) +
+                     bias.view(per_channel))
+    return out
+
+
+def norm_losses(torch, p, x, y, mask, micro_batches):
+    """NORMS; mask["seen"] collects the statistics of each norm."""
+    import torch.nn.functional as F
+    h = F.conv2d(x.double().unsqueeze(1) * 0.015625, p["conv.weight"], padding=1)
+    h = F.relu(norm(torch, h, micro_batches, p["bn1.weight"], p["bn1.bias"], mask["bn1"]))
+    h = F.linear(F.max_pool2d(h, 2).flatten(1), p["fc.weight"])
+    h = F.gelu(norm(torch, h, micro_batches, p["r.bn2.weight"], p["r.bn2.bias"],
+                    mask["r.bn2"])) + h
+    h = F.linear(h, p["out.weight"], p["out.bias"])
+    return F.cross_entropy(h, y, reduction="none"), torch.ones(len(y))
+
+
+def exact_step(torch, losses_of, cut, step, batch, mask):
     """({parameter: sum of the samples' gradients}, {parameter: sum of their sizes}, targets that
     count in each sample), in float64 from the parameters before the step."""
-    p = {n: v.requires_grad_() for n, v in run.parameters(torch, step).items()}
+    p = {n: v.requires_grad_() for n, v in cut.parameters(torch, step).items()}
     x, y = (torch.from_numpy(a) for a in batch)
     total, size = ({n: torch.zeros_like(v) for n, v in p.items()} for _ in range(2))
-    losses, counts = losses_of(torch, p, x, y, mask)
+    losses, counts = losses_of(torch, p, x, y, mask, cut.micro_batches(len(x)))
     for i in range(len(x)):
         grads = torch.autograd.grad(losses[i], list(p.values()), retain_graph=True)
         for n, g in zip(p, grads):
@@ -187,23 +227,23 @@ class Bound:
         return float(np.max(np.abs(got - total / divisor) / np.maximum(allowed, 1e-30)))
 
 
-def lane_divisors(run, counts):
+def lane_divisors(cut, counts):
     """How many targets count in each lane."""
     n = len(counts)
-    edges = [k * n // run.lanes for k in range(run.lanes + 1)]
+    edges = [k * n // cut.lanes for k in range(cut.lanes + 1)]
     return [float(counts[lo:hi].sum()) for lo, hi in zip(edges, edges[1:])]
 
 
-def per_lane(np, run, name, step, counts):
+def per_lane(np, cut, name, step, counts):
     """The mistake that this is about: every lane divided by its own number of targets."""
-    share = [part(run.f, "reduce_in/" + name, step, lane, -1).astype(np.float64) / count
-             for lane, count in enumerate(lane_divisors(run, counts)) if count > 0]
+    share = [part(cut.f, "reduce_in/" + name, step, lane, -1).astype(np.float64) / count
+             for lane, count in enumerate(lane_divisors(cut, counts)) if count > 0]
     return sum(share) / len(share)
 
 
-def check_update(np, run, name, step, grad):
+def check_update(np, cut, name, step, grad):
     """SGD with momentum from the recorded gradient: a few roundings per element."""
-    f = run.f
+    f = cut.f
     before = f["keyframe/" + name][step].astype(np.float64)
     velocity = f[f"keyframe/{name}.momentum_buffer"][step].astype(np.float64)
     velocity = 0.9 * velocity + grad + float(np.float32(0.01)) * before
@@ -213,30 +253,34 @@ def check_update(np, run, name, step, grad):
     check(error <= 1, f"param/{name} step {step}: {error} of what is allowed")
 
 
-def check_run(np, torch, losses_of, run, masks, bound, planted):
+def check_run(np, torch, losses_of, cut, masks, bound, planted):
     """Gradients and parameters of all steps. planted collects, for each step with uneven lanes, how
     wrong a divisor per lane would have been at the parameter where it shows most."""
     for step in range(3):
-        batch = batch_of(np, run.f, step)
-        total, size, counts = exact_step(torch, losses_of, run, step, batch, masks[step])
+        batch = batch_of(np, cut.f, step)
+        total, size, counts = exact_step(torch, losses_of, cut, step, batch, masks[step])
         divisor, wrong = float(counts.sum()), []
-        for name in run.names:
+        for name in cut.names:
             exact, scale = total[name].numpy(), size[name].numpy()
-            got = stored(run.f, "grad/" + name, step).astype(np.float64)
+            got = stored(cut.f, "grad/" + name, step).astype(np.float64)
             error = bound.error(got, exact, scale, divisor)
             bound.worst = max(bound.worst, error)
-            check(error <= 1, f"grad/{name} step {step}, {run.lanes} lanes of {run.accumulate}: "
+            check(error <= 1, f"grad/{name} step {step}, {cut.lanes} lanes of {cut.accumulate}: "
                               f"{error} of what is allowed")
-            check_update(np, run, name, step, got)
-            wrong.append(bound.error(per_lane(np, run, name, step, counts), exact, scale, divisor))
-        if len(set(lane_divisors(run, counts))) > 1:
+            check_update(np, cut, name, step, got)
+            wrong.append(bound.error(per_lane(np, cut, name, step, counts), exact, scale, divisor))
+        if len(set(lane_divisors(cut, counts))) > 1:
             planted.append(max(wrong))
 
 
-def masks_of(np, torch, run, sites):
-    """What dropout kept, from the run in one part: it hangs on the sample's place in the batch."""
-    return [{name: torch.from_numpy(run.batched(np, "fwd/" + name, step) != 0).double()
+def masks_of(np, torch, cut, sites):
+    """What dropout kept, from the cut in one part: it hangs on the sample's place in the batch."""
+    return [{name: torch.from_numpy(cut.batched(np, "fwd/" + name, step) != 0).double()
              for name in sites} for step in range(3)]
+
+
+def cut_sets(lanes, accumulate):
+    return ["--set", f"engine.lanes={lanes}", "--set", f"engine.accumulate={accumulate}"]
 
 
 def check_all(folder, config, losses_of, dropouts, depth, threads):
@@ -244,17 +288,17 @@ def check_all(folder, config, losses_of, dropouts, depth, threads):
     bound, planted, chains, masks = Bound(np, depth), [], set(), None
     for lanes in LANES:
         for accumulate in MICRO_BATCHES:
-            cut = ("--set", f"engine.lanes={lanes}", "--set", f"engine.accumulate={accumulate}")
+            sets = cut_sets(lanes, accumulate)
             trace, seen = f"{folder}/a.h5", []
             for n in threads:
-                record(config, trace, *cut, "--force", "--threads", n)
+                record(config, trace, *sets, "--force", "--threads", n)
                 seen.append(info(trace)["chains"])
-            check(all(c == seen[0] for c in seen), f"threads change bits: {cut}")
+            check(all(c == seen[0] for c in seen), f"threads change bits: {sets}")
             chains.add(seen[0]["main"])
             with h5py.File(trace) as f:
-                run = Run(f, lanes, accumulate)
-                masks = masks or masks_of(np, torch, run, dropouts)
-                check_run(np, torch, losses_of, run, masks, bound, planted)
+                cut = Cut(f, lanes, accumulate)
+                masks = masks or masks_of(np, torch, cut, dropouts)
+                check_run(np, torch, losses_of, cut, masks, bound, planted)
     check(len(chains) > 10, f"cuts round differently: {len(chains)}")
     check(len(planted) >= 24 and min(planted) > 1, f"a divisor per lane passes: {min(planted)}")
     print(f"largest error {bound.worst:.2g} of what is allowed; a divisor per lane is beyond it "
@@ -275,6 +319,107 @@ def cuts_of_tokens_only_round_differently(folder):
     the output's weight is the embedding's."""
     depth = 2 * (5 * 12 + 12 + 4 + 7 + 7 + 12 + 12 + 8) + 7 * 35
     check_all(folder, token_config(folder), token_losses, ["r.attn.dropout"], depth, (1, 2, 7))
+
+
+NORMS = """
+{ op = "conv2d"; name = "conv"; out = 4; kernel = 3; padding = 1; bias = false; },
+{ op = "batch_norm"; name = "bn1"; sync = true; }, { op = "relu"; },
+{ op = "max_pool2d"; kernel = 2; }, { op = "flatten"; },
+{ op = "linear"; name = "fc"; out = 24; bias = false; },
+{ op = "residual"; name = "r"; body = (
+    { op = "batch_norm"; name = "bn2"; sync = true; momentum = 0.3; }, { op = "gelu"; } ); },
+{ op = "linear"; name = "out"; out = 5; }
+"""
+MOMENTUM = {"bn1": 0.1, "r.bn2": 0.3}
+
+
+def check_running(np, cut, seen, step):
+    """Running statistics after a step, one set, from those before it: a few roundings each."""
+    f = cut.f
+    for name, momentum in MOMENTUM.items():
+        for k, what in enumerate(("running_mean", "running_var")):
+            exact = f[f"keyframe/{name}.{what}"][step].astype(np.float64)
+            size = np.abs(exact)
+            for statistics in seen[name]:
+                exact = (1 - momentum) * exact + momentum * statistics[k]
+                size = size + np.abs(statistics[k])
+            got = stored(f, f"param/{name}.{what}", step).astype(np.float64)
+            worst = np.max(np.abs(got - exact) / (200 * UNIT * size))
+            check(worst <= 1, f"{name}.{what} step {step}: {worst} of what is allowed")
+    check(not [n for n in f["keyframe"] if ".lane" in n], "one set of running statistics")
+
+
+def check_norms(np, torch, cut, bound):
+    """Steps of whole batches: a part of one sample has no statistics to speak of."""
+    for step in range(2):
+        seen = {name: [] for name in MOMENTUM}
+        total, size, counts = exact_step(torch, norm_losses, cut, step, batch_of(np, cut.f, step),
+                                         seen)
+        worst = max(bound.error(stored(cut.f, "grad/" + n, step), total[n].numpy(),
+                                size[n].numpy(), float(counts.sum())) for n in cut.names)
+        if worst > 1:
+            return worst
+        bound.worst = max(bound.worst, worst)
+        check_running(np, cut, seen, step)
+    return bound.worst
+
+
+@case
+def synchronised_norms_are_those_of_the_whole_batch(folder):
+    """Gradients, parameters and running statistics against float64 with the statistics of the
+    micro-batch in all lanes. Norms that are not synchronised fail the same comparison."""
+    h5py, np, torch = libraries()
+    config, trace = image_config(folder, NORMS), f"{folder}/a.h5"
+    apart = image_config(folder, NORMS.replace("sync = true;", ""), "apart")
+    bound = Bound(np, 2 * (9 + 64 + 24 + 5 + 2 * 50) + 64 + 35)
+    for lanes in (1, 2, 3, 4):
+        for accumulate in (1, 2):
+            record(config, trace, "--force", *cut_sets(lanes, accumulate))
+            with h5py.File(trace) as f:
+                worst = check_norms(np, torch, Cut(f, lanes, accumulate), bound)
+            check(worst <= 1, f"{lanes} lanes of {accumulate}: {worst} of what is allowed")
+    print(f"largest error {bound.worst:.2g} of what is allowed")
+    record(apart, trace, "--force", *cut_sets(2, 1))
+    with h5py.File(trace) as f:
+        worst = check_norms(np, torch, Cut(f, 2, 1), bound)
+    check(worst > 10, f"statistics of each lane pass: {worst}")
+
+
+@case
+def synchronised_norms_record_and_verify(folder):
+    """The same bits on every instruction set and number of threads, from every keyframe, resumed, in
+    bf16; and with parts and whole micro-batches that have no sample."""
+    config, whole = image_config(folder, NORMS), f"{folder}/whole.h5"
+    split = ["--set", "data.split=0.2", "--set", "eval.every=2", "--steps", 5]
+    for lanes, accumulate, precision in ((4, 2, "f32"), (8, 4, "f32"), (3, 1, "bf16")):
+        sets = [*split, *cut_sets(lanes, accumulate), "--set", f"engine.precision={precision}"]
+        record(config, whole, "--force", *sets)
+        check("5 of 5 steps" in verified(whole), sets)
+        check("2 of 2 steps" in verified(whole, "--from", 3), sets)
+        golden = golden_chains()[f"synchronised_{lanes}x{accumulate}_{precision}"]
+        check(info(whole)["chain"] == golden, f"golden chain {info(whole)['chain']}")
+        for option, value in (("--isa", "portable"), ("--threads", 1), ("--threads", 5)):
+            record(config, f"{folder}/b.h5", "--force", *sets, option, value)
+            check("same: 5 steps" in run("diff", whole, f"{folder}/b.h5").stdout, sets)
+        record(config, f"{folder}/light.h5", "--force", *sets, "--set", "record.preset=light", "--set",
+               "record.keyframe=5")
+        for site in ("fwd/bn1.sum_in", "fwd/r.bn2.spread_out", "bwd/bn1.sum_out"):
+            shown = [run("show", t, site, "--step", 4, "--values").stdout
+                     for t in (whole, f"{folder}/light.h5")]
+            check(shown[0] == shown[1] and shown[0].strip(), f"{site} computed again")
+        run("record", "--resume", whole, "--at-step", 3, "-o", f"{folder}/b.h5", "-q", "--force")
+        check("same: 2 steps" in run("diff", whole, f"{folder}/b.h5").stdout, "resumed")
+
+
+@case
+def one_lane_is_synchronised_with_itself(folder):
+    """Every tensor that both have is the same with and without sync."""
+    config = image_config(folder, NORMS)
+    apart = image_config(folder, NORMS.replace("sync = true;", ""), "apart")
+    record(config, f"{folder}/a.h5", "--set", "engine.accumulate=2")
+    record(apart, f"{folder}/b.h5", "--set", "engine.accumulate=2")
+    out = run("diff", f"{folder}/a.h5", f"{folder}/b.h5").stdout
+    check(re.search(r"^same: 3 steps, 1[0-9][0-9] sites", out, re.M), out)
 
 
 if __name__ == "__main__":
