@@ -167,12 +167,6 @@ enum tdbg_status tdbg_engine_run_folds(struct tdbg_engine *engine, const struct 
                                        int32_t n, int32_t node, bool backward,
                                        struct tdbg_err *err);
 
-/* The other ranks' share of one tensor, which holds the fold over this rank's lanes, then what came
- * out, shown at `site`. lane_site: its row where the fold of one lane is that lane. */
-enum tdbg_status tdbg_engine_reduce(struct tdbg_engine *engine, int64_t step, int32_t site,
-                                    int32_t lane_site, float *data, int64_t elems,
-                                    struct tdbg_err *err);
-
 /* State item i on the device. */
 float *tdbg_engine_item_data(const struct tdbg_engine *engine, int32_t i);
 

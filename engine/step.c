@@ -207,9 +207,10 @@ out:
     return st;
 }
 
-enum tdbg_status tdbg_engine_reduce(struct tdbg_engine *e, int64_t step, int32_t site,
-                                    int32_t lane_site, float *data, int64_t elems,
-                                    struct tdbg_err *err)
+/* The other ranks' share of one tensor, then what came out. lane_site: its first row per lane. */
+static enum tdbg_status reduce_one(struct tdbg_engine *e, int64_t step, int32_t site,
+                                   int32_t lane_site, float *data, int64_t elems,
+                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const bool alone =
@@ -227,15 +228,14 @@ static enum tdbg_status reduce(struct tdbg_engine *e, int64_t step, float *sums,
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_site_table *t = &e->table;
-    TDBG_TRY(tdbg_engine_reduce(e, step, t->reduce_out_loss, t->reduce_in_loss,
-                                sums + e->loss_offset, 1, err));
+    TDBG_TRY(
+        reduce_one(e, step, t->reduce_out_loss, t->reduce_in_loss, sums + e->loss_offset, 1, err));
     if (t->reduce_out_divisor >= 0)
-        TDBG_TRY(tdbg_engine_reduce(e, step, t->reduce_out_divisor, t->reduce_in_divisor,
-                                    sums + e->loss_offset + 1, 1, err));
+        TDBG_TRY(reduce_one(e, step, t->reduce_out_divisor, t->reduce_in_divisor,
+                            sums + e->loss_offset + 1, 1, err));
     for (int32_t p = e->graph->n_params - 1; p >= 0; p--)
-        TDBG_TRY(tdbg_engine_reduce(e, step, t->reduce_out[p], t->reduce_in[p],
-                                    sums + e->graph->params[p].offset, e->graph->params[p].elems,
-                                    err));
+        TDBG_TRY(reduce_one(e, step, t->reduce_out[p], t->reduce_in[p],
+                            sums + e->graph->params[p].offset, e->graph->params[p].elems, err));
 out:
     return st;
 }
