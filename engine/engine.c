@@ -167,6 +167,7 @@ void tdbg_engine_destroy(struct tdbg_engine *e)
     free(e->host_id);
     free(e->host_y);
     free(e->host_target);
+    free(e->host_length);
     tdbg_graph_destroy(e->graph);
     free(e);
 }

@@ -70,6 +70,7 @@ struct tdbg_engine {
     float *buffer;         /* (lanes, buffer_elems) */
     unsigned char *raw_x;  /* (batch, sample) in the source's dtype */
     int64_t *raw_id;       /* (batch) */
+    int32_t *length;       /* (batch): tokens before the padding, where samples are padded */
     unsigned char *raw_y;  /* (batch, targets) in the source's dtype */
     unsigned char *target; /* (batch, targets): i32 class indices or f32 values, 4 bytes each */
     float *raw_f32;        /* (part_rows, sample): u8 samples as numbers, for transforms */
@@ -97,6 +98,7 @@ struct tdbg_engine {
     unsigned char *host_x;
     int64_t *host_id;
     unsigned char *host_y, *host_target;
+    int32_t *host_length;
 
     void **blocks; /* every device block, to free them */
     int n_blocks, blocks_room;

@@ -77,6 +77,7 @@ struct tdbg_graph {
     int64_t sample_elems;
     struct tdbg_shape input; /* shape of input/x: after the transforms */
     int64_t input_elems;
+    int32_t pad; /* the token that fills samples up at their ends; -1: there is none */
     struct tdbg_transform *transforms;
     int32_t n_transforms;
     struct tdbg_node *nodes;

@@ -78,6 +78,11 @@ static enum tdbg_status take_batch(struct tdbg_engine *e, struct tdbg_err *err)
     const size_t y_bytes = targets * tdbg_dtype_bytes(e->graph->data[TDBG_SET_TRAIN].y_dtype);
     TDBG_TRY(take(e, &e->raw_y, n, y_bytes, "targets", err));
     TDBG_TRY(take(e, &e->target, n, targets * sizeof(float), "targets", err));
+    if (e->graph->pad >= 0) {
+        TDBG_TRY(take(e, &e->length, n, sizeof *e->length, "lengths", err));
+        e->host_length = calloc((size_t)n, sizeof *e->host_length);
+        TDBG_FAIL_IF(!e->host_length, NO_MEMORY, "no memory for lengths");
+    }
     e->host_x = malloc((size_t)n * sample_bytes);
     e->host_id = malloc((size_t)n * sizeof(int64_t));
     e->host_y = malloc((size_t)n * y_bytes);

@@ -13,12 +13,13 @@ struct tdbg_op_run {
     const struct tdbg_backend *backend;
     const struct tdbg_node *node;
     int64_t rows;
-    const float *x;       /* (rows, shape of input 0) */
-    const float *x2;      /* (rows, shape of input 1), or NULL */
-    const int32_t *index; /* input 0 where it holds token numbers instead of values; x is NULL */
-    float *y;             /* (rows, output shape) */
-    const float *dy;      /* (rows, output shape); backward */
-    float *dx, *dx2;      /* as x and x2, overwritten; NULL: nobody needs it; backward */
+    const float *x;         /* (rows, shape of input 0) */
+    const float *x2;        /* (rows, shape of input 1), or NULL */
+    const int32_t *index;   /* input 0 where it holds token numbers instead of values; x is NULL */
+    const int32_t *lengths; /* (rows): tokens of each sample before its padding; NULL: all are */
+    float *y;               /* (rows, output shape) */
+    const float *dy;        /* (rows, output shape); backward */
+    float *dx, *dx2;        /* as x and x2, overwritten; NULL: nobody needs it; backward */
     const float *const *param; /* (n_params) */
     float *const *grad;        /* (n_params), overwritten; backward */
     float *const *buffer;      /* (n_buffers): this lane's; a training forward may update them */

@@ -58,6 +58,9 @@ static enum tdbg_status run_tokens(struct tdbg_engine *e, const struct tdbg_pass
                      (const int32_t *)(const void *)e->raw_x + pass->lo * elems,
                      (size_t)n * sizeof *pass->slot->index);
     TDBG_TRY(show(e, pass, e->table.input[0], pass->slot->index, n, -1, err));
+    if (g->pad >= 0)
+        TDBG_TRY(
+            show(e, pass, e->table.length, e->length + pass->lo, pass->hi - pass->lo, -1, err));
 out:
     return st;
 }
@@ -138,6 +141,7 @@ void tdbg_engine_fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, 
                              .x = index ? NULL : read_node(e, slot, node->input[0]),
                              .x2 = node->n_inputs > 1 ? read_node(e, slot, node->input[1]) : NULL,
                              .index = index ? slot->index : NULL,
+                             .lengths = e->length ? e->length + pass->lo : NULL,
                              .y = slot->act[i],
                              .param = call->param,
                              .grad = call->grad,

@@ -93,6 +93,13 @@ static void put_input(struct layout *l, const struct tdbg_graph *g, struct tdbg_
             s.name = tdbg_arena_printf(l->arena, "input/x.%d.%s", (int)i, s.op);
         t->input[i] = put(l, OF_PART, batched(l, s, &g->transforms[i].out));
     }
+    const struct tdbg_shape scalar = {0};
+    s = (struct tdbg_site){.name = "input/length",
+                           .op = "length",
+                           .unit = "tokens",
+                           .stage = TDBG_STAGE_INPUT,
+                           .dtype = TDBG_DTYPE_I32};
+    t->length = g->pad >= 0 ? put(l, OF_PART, batched(l, s, &scalar)) : -1;
 }
 
 /* What node i's forward or backward sums over all lanes: the parts' shares, and what comes out for
