@@ -55,9 +55,9 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
     const struct tdbg_shape channels = {1, {in->dims[0]}};
     if (s->affine) {
         tdbg_graph_add_param(build, node, "weight", NULL, channels,
-                             (struct tdbg_init){TDBG_INIT_ONES, 0});
+                             (struct tdbg_init){.kind = TDBG_INIT_ONES});
         tdbg_graph_add_param(build, node, "bias", NULL, channels,
-                             (struct tdbg_init){TDBG_INIT_ZEROS, 0});
+                             (struct tdbg_init){.kind = TDBG_INIT_ZEROS});
     }
     if (s->track) {
         tdbg_graph_add_buffer(build, node, "running_mean", channels, 0, s->sync);

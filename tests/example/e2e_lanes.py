@@ -123,6 +123,28 @@ def one_lane_is_synchronised_with_itself(folder):
 
 
 @case
+def the_row_of_padding_begins_with_zeros(folder):
+    """As in torch, whatever the rest begins with, and it stays so where nothing else reads it."""
+    h5py, np, _ = libraries()
+    model = ('{ op = "embedding"; name = "e"; dim = 12; INIT PAD }, { op = "layer_norm"; }, '
+             '{ op = "linear"; name = "out"; out = 9; }')
+    for init in ("", 'init = "kaiming_uniform";'):
+        table = {}
+        for pad in ("", "padding_idx = 0;", "padding_idx = 8;"):
+            config = padded_config(folder, np, model.replace("INIT", init).replace("PAD", pad))
+            record(config, f"{folder}/a.h5", "--force", "--set", "optimizer.weight_decay=0.0")
+            with h5py.File(f"{folder}/a.h5") as f:
+                table[pad] = f["keyframe/e.weight"][0], stored(f, "param/e.weight", 2)
+        for pad, row in (("padding_idx = 0;", 0), ("padding_idx = 8;", 8)):
+            first, last = table[pad]
+            others = [i for i in range(9) if i != row]
+            check((first[row] == 0).all() and (last[row] == 0).all(), f"{init} row {row} is zero")
+            check((first[others] == table[""][0][others]).all(), "the others are as without it")
+            check((last[others] != first[others]).any(), "the others learn")
+        check((table[""][0] != 0).all(), "without padding_idx nothing is zero")
+
+
+@case
 def padding_is_refused(folder):
     """Where there is nothing that could be padding."""
     config = padded_config(folder, libraries()[1])
