@@ -34,17 +34,22 @@ out:
 }
 
 /* All lanes of all ranks in data (elems), shown at `site`. part_site: its row where the fold of one
- * part is that part. Other ranks' lanes come in here. */
+ * part is that part. Other ranks' lanes come in here; spare (elems) is used up then. */
 static enum tdbg_status add_ranks(struct tdbg_engine *e, int64_t step, int32_t site,
-                                  int32_t part_site, float *data, int64_t elems,
+                                  int32_t part_site, float *data, float *spare, int64_t elems,
                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const struct tdbg_source *source = &e->source;
-    if (source->ops->reduce)
-        TDBG_TRY(source->ops->reduce(source->self, step, &e->table.sites[site], data, elems, err));
-    const bool alone = e->info.lanes == 1 && !source->ops->reduce;
-    TDBG_TRY(tdbg_engine_show(e, step, site, data, elems, alone ? part_site : -1, err));
+    const struct tdbg_source *s = &e->source;
+    const struct tdbg_reduction_part part = {&e->table.sites[site], 0, elems};
+    const struct tdbg_reduction what = {.n_parts = 1, .parts = &part, .elems = elems};
+    if (e->info.world_size > 1) {
+        TDBG_TRY(s->ops->reduce_begin(s->self, step, &what, data, spare, err));
+        TDBG_TRY(s->ops->reduce_end(s->self, step, &what, data, spare, err));
+        e->backend->copy(e->backend->context, data, spare, (size_t)elems * sizeof(float));
+    }
+    TDBG_TRY(
+        tdbg_engine_show(e, step, site, data, elems, e->info.lanes == 1 ? part_site : -1, err));
 out:
     return st;
 }
@@ -64,7 +69,8 @@ static enum tdbg_status run_fold(struct tdbg_engine *e, const struct tdbg_pass *
         e->fold_lane[p] = pass[p].slot->folded;
     tdbg_engine_fold_lanes(e, n, e->fold_lane, elems);
     TDBG_TRY(add_ranks(e, pass->step, e->table.fold_out[i][fold] + pass->micro,
-                       e->table.fold_in[i][fold] + pass->part, e->fold_lane[0], elems, err));
+                       e->table.fold_in[i][fold] + pass->part, e->fold_lane[0], e->fold_spare,
+                       elems, err));
     for (int32_t p = 0; p < n; p++) {
         tdbg_engine_fill_call(e, &pass[p], i, NULL, &call);
         f->take(&call.run, pass[p].slot->sum, e->fold_lane[0]);

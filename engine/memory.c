@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/engine_state.h"
+#include "engine/tensor_plan.h"
 
 /* A zeroed block on the device that destroy frees; says what it is for when there is no memory. */
 static enum tdbg_status take(struct tdbg_engine *e, void *out, int64_t elems, size_t width,
@@ -46,10 +47,12 @@ static enum tdbg_status take_flat(struct tdbg_engine *e, struct tdbg_err *err)
     TDBG_TRY(take(e, &e->grad, n, sizeof(float), "gradients", err));
     for (int s = 0; s < e->optimizer.n_states; s++)
         TDBG_TRY(take(e, &e->optim[s], n, sizeof(float), "optimizer state", err));
-    e->n_flat_pool = fold_buffers(e->info.lanes, e->n_slots > 1);
+    e->n_flat_pool = fold_buffers(e->info.n_lanes, e->n_slots > 1);
     e->flat_pool = tdbg_arena_alloc(e->graph->arena, (size_t)e->n_flat_pool * sizeof *e->flat_pool);
     for (int i = 0; i < e->n_flat_pool; i++)
         TDBG_TRY(take(e, &e->flat_pool[i], n, sizeof(float), "lane gradients", err));
+    if (e->info.world_size > 1)
+        TDBG_TRY(take(e, &e->reduced, n, sizeof(float), "reduced gradients", err));
     e->param_low = e->param;
     if (e->low_precision)
         TDBG_TRY(take(e, &e->param_low, n, sizeof(float), "rounded parameters", err));
@@ -60,7 +63,7 @@ static enum tdbg_status take_flat(struct tdbg_engine *e, struct tdbg_err *err)
             shared = param->elems;
     }
     TDBG_TRY(take(e, &e->shared_grad, shared, sizeof(float), "gradients", err));
-    TDBG_TRY(take(e, &e->buffer, e->graph->buffer_elems * e->info.lanes, sizeof(float),
+    TDBG_TRY(take(e, &e->buffer, e->graph->buffer_elems * e->info.n_lanes, sizeof(float),
                   "running statistics", err));
 out:
     return st;
@@ -93,38 +96,37 @@ out:
     return st;
 }
 
-/* Does node i's gradient have the same bits as that of its input 0, which then can be in the same
- * place? So it is for views and sums, where nobody else reads the input. */
-static bool shares_gradient(const struct tdbg_graph *g, int32_t i)
-{
-    const struct tdbg_node *node = &g->nodes[i];
-    const int32_t from = node->input[0];
-    return (node->op->is_view || node->op == &tdbg_op_add) && from != TDBG_NODE_INPUT_X &&
-           g->nodes[from].needs_grad && g->nodes[from].n_readers == 1;
-}
-
-/* A view has its input's memory. */
-static enum tdbg_status take_node(struct tdbg_engine *e, struct tdbg_slot *slot, int32_t i,
+/* The blocks of a plan, and in them a place for each node's tensor; `input` where it has none. */
+static enum tdbg_status take_plan(struct tdbg_engine *e, const struct tdbg_tensor_plan *plan,
+                                  const char *what, float *input, float **place,
                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    struct tdbg_graph *g = e->graph;
+    float **block = tdbg_arena_alloc(g->arena, (size_t)g->n_nodes * sizeof *block);
+    for (int32_t i = 0; i < plan->n_blocks; i++)
+        TDBG_TRY(take(e, &block[i], e->part_rows * plan->block_elems[i], sizeof(float), what, err));
+    for (int32_t i = 0; i < g->n_nodes; i++)
+        place[i] = plan->block[i] >= 0 ? block[plan->block[i]] : input;
+out:
+    return st;
+}
+
+static enum tdbg_status take_nodes(struct tdbg_engine *e, struct tdbg_slot *slot,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
-    const struct tdbg_node *node = &g->nodes[i];
-    const int32_t from = node->input[0];
-    const int64_t n = e->part_rows * node->elems;
-    if (node->op->is_view)
-        slot->act[i] = from == TDBG_NODE_INPUT_X
-                           ? slot->input[g->n_transforms > 0 ? g->n_transforms - 1 : 0]
-                           : slot->act[from];
-    else
-        TDBG_TRY(take(e, &slot->act[i], n, sizeof(float), node->name, err));
-    if (shares_gradient(g, i))
-        slot->dact[i] = slot->dact[from];
-    else if (node->needs_grad)
-        TDBG_TRY(take(e, &slot->dact[i], n, sizeof(float), node->name, err));
-    if (node->op->saved_elems)
-        TDBG_TRY(take(e, &slot->saved[i], node->op->saved_elems(node, e->part_rows), sizeof(float),
-                      node->name, err));
+    float *input = slot->input[g->n_transforms > 0 ? g->n_transforms - 1 : 0];
+    const struct tdbg_tensor_plan act = tdbg_plan_activations(g), dact = tdbg_plan_gradients(g);
+    TDBG_TRY(take_plan(e, &act, "activations", input, slot->act, err));
+    TDBG_TRY(take_plan(e, &dact, "gradients", NULL, slot->dact, err));
+    for (int32_t i = 0; i < g->n_nodes; i++) {
+        const struct tdbg_node *node = &g->nodes[i];
+        if (node->op->saved_elems)
+            TDBG_TRY(take(e, &slot->saved[i], node->op->saved_elems(node, e->part_rows),
+                          sizeof(float), node->name, err));
+    }
 out:
     return st;
 }
@@ -177,8 +179,7 @@ static enum tdbg_status take_slot(struct tdbg_engine *e, struct tdbg_slot *slot,
     slot->saved = tdbg_arena_alloc(g->arena, nodes * pointer);
     slot->grad_from = tdbg_arena_alloc(g->arena, nodes * sizeof *slot->grad_from);
     TDBG_TRY(take_input(e, slot, err));
-    for (int32_t i = 0; i < g->n_nodes; i++)
-        TDBG_TRY(take_node(e, slot, i, err));
+    TDBG_TRY(take_nodes(e, slot, err));
     TDBG_TRY(take(e, &slot->loss_sample, e->part_rows, sizeof(float), "loss/sample", err));
     if (e->info.accumulate > 1)
         TDBG_TRY(
@@ -193,7 +194,8 @@ out:
 static void choose_slots(struct tdbg_engine *e)
 {
     struct tdbg_arena *arena = e->graph->arena;
-    e->n_slots = most_fold_elems(e->graph) > 0 ? e->info.lanes : 1;
+    e->has_folds = most_fold_elems(e->graph) > 0;
+    e->n_slots = e->has_folds ? e->info.n_lanes : 1;
     const size_t n = (size_t)e->n_slots;
     e->slots = tdbg_arena_alloc(arena, n * sizeof *e->slots);
     e->passes = tdbg_arena_alloc(arena, n * sizeof *e->passes);
@@ -213,6 +215,7 @@ static enum tdbg_status take_activations(struct tdbg_engine *e, struct tdbg_err 
     }
     for (int32_t s = 0; s < e->n_slots; s++)
         TDBG_TRY(take_slot(e, &e->slots[s], err));
+    TDBG_TRY(take(e, &e->fold_spare, most_fold_elems(g), sizeof(float), "sums over ranks", err));
     if (bytes && g->n_transforms > 0)
         TDBG_TRY(
             take(e, &e->raw_f32, e->part_rows * g->sample_elems, sizeof(float), "samples", err));

@@ -44,10 +44,16 @@ struct tdbg_op_fold {
     void (*take)(const struct tdbg_op_run *run, const float *own, const float *folded);
 };
 
+/* Tensors of a call; see tdbg_op_class.unread. */
+enum { TDBG_OP_X = 1, TDBG_OP_X2 = 2, TDBG_OP_Y = 4 };
+
 struct tdbg_op_class {
     struct tdbg_kind kind; /* name and config keys, besides `op` and `name` */
     bool is_view;          /* the output is the input's memory with another shape */
     bool takes_index;      /* reads token numbers: run->index, not run->x */
+    /* Tensors (TDBG_OP_X, ...) that backward does not read: it finds NULL there, and their memory
+     * may be used again as soon as forward has passed. */
+    int unread;
     bool is_hidden; /* not a kind of the config: only other kinds' expand() makes such nodes */
     /* Checks what the option table cannot; NULL: nothing. */
     void (*check)(struct tdbg_config *config, const struct tdbg_cfg_node *cfg);
@@ -86,6 +92,18 @@ struct tdbg_linear {
     const char *weight_name, *bias_name; /* of the parameters; NULL: "<name>.weight", ".bias" */
     const char *tie;                     /* op whose first parameter is the weight, or NULL */
 };
+
+/* Takes away what the class says backward does not read: before its call. */
+static inline void tdbg_op_hide_unread(struct tdbg_op_run *run)
+{
+    const int unread = run->node->op->unread;
+    if (unread & TDBG_OP_X)
+        run->x = NULL;
+    if (unread & TDBG_OP_X2)
+        run->x2 = NULL;
+    if (unread & TDBG_OP_Y)
+        run->y = NULL;
+}
 
 /* Checks the items of a `model` list and of the lists inside of it: kinds, keys, names. */
 void tdbg_op_check_options(struct tdbg_config *config, const struct tdbg_cfg_node *model);

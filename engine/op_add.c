@@ -34,6 +34,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_add = {
     .kind = {"add", {NULL, 0}},
+    .unread = TDBG_OP_X | TDBG_OP_X2 | TDBG_OP_Y,
     .is_hidden = true,
     .shape = shape,
     .forward = forward,

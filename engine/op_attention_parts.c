@@ -63,6 +63,7 @@ static void rotary_backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_attn_rotary = {
     .kind = {"attn_rotary", {NULL, 0}},
+    .unread = TDBG_OP_X | TDBG_OP_Y,
     .is_hidden = true,
     .shape = same_shape,
     .forward = rotary_forward,
@@ -95,6 +96,7 @@ static void scores_backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_attn_scores = {
     .kind = {"attn_scores", {NULL, 0}},
+    .unread = TDBG_OP_Y,
     .is_hidden = true,
     .shape = scores_shape,
     .workspace_bytes = workspace_bytes,
@@ -129,6 +131,7 @@ static void softmax_backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_attn_softmax = {
     .kind = {"attn_softmax", {NULL, 0}},
+    .unread = TDBG_OP_X,
     .is_hidden = true,
     .shape = same_shape,
     .forward = softmax_forward,
@@ -161,6 +164,7 @@ static void context_backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_attn_context = {
     .kind = {"attn_context", {NULL, 0}},
+    .unread = TDBG_OP_Y,
     .is_hidden = true,
     .shape = context_shape,
     .workspace_bytes = workspace_bytes,

@@ -261,6 +261,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_batch_norm = {
     .kind = {"batch_norm", {options, sizeof options / sizeof options[0]}},
+    .unread = TDBG_OP_Y,
     .read = read_settings,
     .shape = shape,
     .workspace_bytes = workspace_bytes,

@@ -28,6 +28,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_global_avg_pool = {
     .kind = {"global_avg_pool", {NULL, 0}},
+    .unread = TDBG_OP_X | TDBG_OP_Y,
     .shape = shape,
     .forward = forward,
     .backward = backward,

@@ -171,6 +171,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_linear = {
     .kind = {"linear", {options, sizeof options / sizeof options[0]}},
+    .unread = TDBG_OP_Y,
     .check = check,
     .read = read_settings,
     .shape = shape,

@@ -37,6 +37,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_max_pool2d = {
     .kind = {"max_pool2d", {options, sizeof options / sizeof options[0]}},
+    .unread = TDBG_OP_X | TDBG_OP_Y,
     .read = read_settings,
     .shape = tdbg_pool_shape,
     .saved_elems = saved_elems,

@@ -73,6 +73,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_position = {
     .kind = {"position", {options, sizeof options / sizeof options[0]}},
+    .unread = TDBG_OP_X | TDBG_OP_Y,
     .read = read_settings,
     .shape = shape,
     .forward = forward,

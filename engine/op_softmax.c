@@ -36,6 +36,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_softmax = {
     .kind = {"softmax", {NULL, 0}},
+    .unread = TDBG_OP_X,
     .shape = shape,
     .forward = forward,
     .backward = backward,

@@ -125,7 +125,8 @@ void tdbg_engine_fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, 
     }
     for (int32_t k = 0; k < node->n_buffers; k++) {
         const struct tdbg_graph_buffer *b = &g->buffers[node->buffer[k]];
-        call->buffer[k] = e->buffer + (b->shared ? 0 : pass->lane) * g->buffer_elems + b->offset;
+        const int32_t lane = b->shared ? 0 : pass->lane - e->info.first_lane;
+        call->buffer[k] = e->buffer + lane * g->buffer_elems + b->offset;
     }
     const bool index = node->op->takes_index;
     call->run =
@@ -267,6 +268,7 @@ static void run_node_back(struct tdbg_engine *e, const struct tdbg_pass *pass, i
     }
     struct tdbg_call call;
     tdbg_engine_fill_call(e, pass, i, flat_grad, &call);
+    tdbg_op_hide_unread(&call.run);
     call.run.dy = slot->dact[i];
     call.run.dx = place_gradient(e, slot, node->input[0]);
     if (node->n_inputs > 1)
@@ -317,6 +319,8 @@ enum tdbg_status tdbg_engine_backward(struct tdbg_engine *e, const struct tdbg_p
         TDBG_TRY(tdbg_engine_run_folds(e, pass, n, i, true, err));
         for (int32_t p = 0; p < n; p++)
             run_node_back(e, &pass[p], i, flat_grad[p]);
+        if (pass->reduces)
+            TDBG_TRY(tdbg_engine_start_reductions(e, pass->step, i, err));
     }
 out:
     return st;

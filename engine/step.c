@@ -10,6 +10,8 @@ enum tdbg_status tdbg_engine_show(struct tdbg_engine *e, int64_t step, int32_t s
 {
     if (!e->wanted[site])
         return TDBG_OK;
+    if (same_as >= 0 && ((e->wanted[site] | e->wanted[same_as]) & TDBG_WANT_CHANGE))
+        same_as = -1; /* only if nobody changes one of them */
     const struct tdbg_handle handle = {.backend = e->backend,
                                        .data = (void *)(uintptr_t)data,
                                        .dtype = e->table.sites[site].dtype,
@@ -34,7 +36,8 @@ static enum tdbg_status show_samples(struct tdbg_engine *e, int64_t step, int64_
     const int64_t elems = e->graph->sample_elems, targets = e->graph->loss.targets;
     const size_t width = tdbg_dtype_bytes(data->x_dtype), y_width = tdbg_dtype_bytes(data->y_dtype);
     int32_t part = 0;
-    for (int32_t lane = 0; lane < e->info.lanes; lane++) {
+    for (int32_t k = 0; k < e->info.n_lanes; k++) {
+        const int32_t lane = e->info.first_lane + k;
         for (int32_t micro = 0; micro < e->info.accumulate; micro++, part++) {
             int64_t lo, hi;
             tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &lo, &hi);
@@ -67,9 +70,10 @@ out:
     return st;
 }
 
-/* Micro-batch `micro` of the lane of each slot: first_lane and those behind it. */
+/* Micro-batch `micro` of the lane of each slot: first_lane, of this rank and from 0, and those
+ * behind it. reduces: it is the step's last, and its gradients leave as they come. */
 static void place_parts(struct tdbg_engine *e, int64_t step, int64_t n, int32_t first_lane,
-                        int32_t micro)
+                        int32_t micro, bool reduces)
 {
     int64_t all_rows = 0;
     for (int32_t lane = 0; lane < e->info.lanes; lane++) {
@@ -78,15 +82,16 @@ static void place_parts(struct tdbg_engine *e, int64_t step, int64_t n, int32_t 
         all_rows += hi - lo;
     }
     for (int32_t s = 0; s < e->n_slots; s++) {
-        const int32_t lane = first_lane + s;
+        const int32_t lane = e->info.first_lane + first_lane + s;
         struct tdbg_pass *pass = &e->passes[s];
         *pass = (struct tdbg_pass){.slot = &e->slots[s],
                                    .step = step,
                                    .lane = lane,
                                    .micro = micro,
-                                   .part = lane * e->info.accumulate + micro,
+                                   .part = (first_lane + s) * e->info.accumulate + micro,
                                    .all_rows = all_rows,
-                                   .training = true};
+                                   .training = true,
+                                   .reduces = reduces};
         tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &pass->lo,
                              &pass->hi);
     }
@@ -113,19 +118,19 @@ out:
 /* Forward, loss and backward of the parts in all slots; sums into sums[slot] (the first micro-batch
  * overwrites). */
 static enum tdbg_status run_parts(struct tdbg_engine *e, int64_t step, int64_t n,
-                                  int32_t first_lane, int32_t micro, float *const *sums,
-                                  struct tdbg_err *err)
+                                  int32_t first_lane, int32_t micro, bool reduces,
+                                  float *const *sums, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const int32_t parts = e->n_slots;
-    place_parts(e, step, n, first_lane, micro);
+    place_parts(e, step, n, first_lane, micro, reduces);
     for (int32_t p = 0; p < parts; p++)
         e->part_grad[p] = micro == 0 ? sums[p] : e->slots[p].micro_grad;
     TDBG_TRY(tdbg_engine_forward(e, e->passes, parts, err));
     for (int32_t p = 0; p < parts; p++)
         TDBG_TRY(sum_losses(e, &e->passes[p], e->part_grad[p], err));
     TDBG_TRY(tdbg_engine_backward(e, e->passes, parts, e->part_grad, err));
-    for (int32_t p = 0; micro > 0 && p < parts; p++)
+    for (int32_t p = 0; micro > 0 && !reduces && p < parts; p++)
         e->backend->vector_add(e->backend->context, e->flat_elems, sums[p], e->part_grad[p]);
 out:
     return st;
@@ -150,24 +155,58 @@ out:
     return st;
 }
 
-/* All lanes together, micro-batch by micro-batch, then folded. */
-static enum tdbg_status run_lanes_together(struct tdbg_engine *e, int64_t step, int64_t n,
-                                           float **folded, struct tdbg_err *err)
+/* One lane: all its micro-batches. With other ranks, its share of the last lane's is on the way to
+ * them already when backward ends, unless somebody may change it. */
+static enum tdbg_status run_lane(struct tdbg_engine *e, int64_t step, int64_t n, int32_t lane,
+                                 float *sums, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    for (int32_t micro = 0; micro < e->info.accumulate; micro++)
-        TDBG_TRY(run_parts(e, step, n, 0, micro, e->flat_pool, err));
-    for (int32_t lane = 0; lane < e->info.lanes; lane++)
-        TDBG_TRY(show_lane(e, step, lane, e->flat_pool[lane], err));
-    tdbg_engine_fold_lanes(e, e->info.lanes, e->flat_pool, e->flat_elems);
-    *folded = e->flat_pool[0];
+    const bool is_last = e->info.world_size > 1 && lane == e->info.n_lanes - 1;
+    for (int32_t micro = 0; micro < e->info.accumulate; micro++) {
+        const bool reduces =
+            is_last && e->overlaps && !e->has_folds && micro == e->info.accumulate - 1;
+        e->fold.micro = reduces && micro > 0 ? e->slots[0].micro_grad : NULL;
+        TDBG_TRY(run_parts(e, step, n, lane, micro, reduces, &sums, err));
+    }
+    TDBG_TRY(show_lane(e, step, lane, sums, err));
+    if (is_last)
+        TDBG_TRY(tdbg_engine_start_reductions(e, step, 0, err));
 out:
     return st;
 }
 
-/* All lanes one after the other, folded by the aligned binary tree over the lane number with a
- * stack of partial sums: bit l of the count of lanes so far says whether level l holds the sum of
- * an aligned block of 2^l lanes.
+/* The last lane is about to run: with it all levels up to the number of lanes, a power of two, are
+ * complete. */
+static void begin_fold(struct tdbg_engine *e, float *const *level, float *sums)
+{
+    struct tdbg_lane_fold *f = &e->fold;
+    *f = (struct tdbg_lane_fold){.sums = sums, .result = sums};
+    for (int l = 0; level[l]; l++)
+        f->result = f->level[l] = level[l];
+}
+
+/* All lanes of this rank together, micro-batch by micro-batch, then folded. */
+static enum tdbg_status run_lanes_together(struct tdbg_engine *e, int64_t step, int64_t n,
+                                           float **folded, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    float *const none[] = {NULL};
+    for (int32_t micro = 0; micro < e->info.accumulate; micro++)
+        TDBG_TRY(run_parts(e, step, n, 0, micro, false, e->flat_pool, err));
+    for (int32_t lane = 0; lane < e->info.n_lanes; lane++)
+        TDBG_TRY(show_lane(e, step, lane, e->flat_pool[lane], err));
+    tdbg_engine_fold_lanes(e, e->info.n_lanes, e->flat_pool, e->flat_elems);
+    *folded = e->flat_pool[0];
+    begin_fold(e, none, e->flat_pool[0]);
+    if (e->info.world_size > 1)
+        TDBG_TRY(tdbg_engine_start_reductions(e, step, 0, err));
+out:
+    return st;
+}
+
+/* All lanes of this rank, one after the other, folded by the aligned binary tree over the lane
+ * number with a stack of partial sums: bit l of the count of lanes so far says whether level l
+ * holds the sum of an aligned block of 2^l lanes.
  *
  *     lane 0 1 2 3 4:   [0] -> [01] -> [01][2] -> [0123] -> [0123][4] -> end: [0123]+[4]
  */
@@ -182,11 +221,14 @@ static enum tdbg_status run_lanes(struct tdbg_engine *e, int64_t step, int64_t n
     float *level[TDBG_MAX_FOLD_LEVELS] = {0}, *spare[TDBG_MAX_FOLD_LEVELS];
     int n_spare = e->n_flat_pool;
     memcpy(spare, e->flat_pool, (size_t)n_spare * sizeof spare[0]);
-    for (int32_t lane = 0; lane < e->info.lanes; lane++) {
+    for (int32_t lane = 0; lane < e->info.n_lanes; lane++) {
         float *sums = spare[--n_spare];
-        for (int32_t micro = 0; micro < e->info.accumulate; micro++)
-            TDBG_TRY(run_parts(e, step, n, lane, micro, &sums, err));
-        TDBG_TRY(show_lane(e, step, lane, sums, err));
+        if (e->info.world_size > 1 && lane == e->info.n_lanes - 1) {
+            begin_fold(e, level, sums);
+            *folded = e->fold.result;
+            return run_lane(e, step, n, lane, sums, err);
+        }
+        TDBG_TRY(run_lane(e, step, n, lane, sums, err));
         int l = 0;
         for (; level[l]; l++) {
             be->vector_add(be->context, e->flat_elems, level[l], sums);
@@ -207,39 +249,6 @@ out:
     return st;
 }
 
-/* The other ranks' share of one tensor, then what came out. lane_site: its first row per lane. */
-static enum tdbg_status reduce_one(struct tdbg_engine *e, int64_t step, int32_t site,
-                                   int32_t lane_site, float *data, int64_t elems,
-                                   struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const bool alone =
-        e->info.lanes == 1 && !e->source.ops->reduce; /* the fold of one lane is the lane */
-    if (e->source.ops->reduce)
-        TDBG_TRY(
-            e->source.ops->reduce(e->source.self, step, &e->table.sites[site], data, elems, err));
-    TDBG_TRY(tdbg_engine_show(e, step, site, data, elems, alone ? lane_site : -1, err));
-out:
-    return st;
-}
-
-static enum tdbg_status reduce(struct tdbg_engine *e, int64_t step, float *sums,
-                               struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const struct tdbg_site_table *t = &e->table;
-    TDBG_TRY(
-        reduce_one(e, step, t->reduce_out_loss, t->reduce_in_loss, sums + e->loss_offset, 1, err));
-    if (t->reduce_out_divisor >= 0)
-        TDBG_TRY(reduce_one(e, step, t->reduce_out_divisor, t->reduce_in_divisor,
-                            sums + e->loss_offset + 1, 1, err));
-    for (int32_t p = e->graph->n_params - 1; p >= 0; p--)
-        TDBG_TRY(reduce_one(e, step, t->reduce_out[p], t->reduce_in[p],
-                            sums + e->graph->params[p].offset, e->graph->params[p].elems, err));
-out:
-    return st;
-}
-
 static enum tdbg_status divide(struct tdbg_engine *e, int64_t step, int64_t n, const float *sums,
                                float *loss, struct tdbg_err *err)
 {
@@ -249,7 +258,10 @@ static enum tdbg_status divide(struct tdbg_engine *e, int64_t step, int64_t n, c
     if (tdbg_loss_divisor_varies(&e->graph->loss))
         TDBG_TRY(
             be->to_host(be->context, &divisor, sums + e->loss_offset + 1, sizeof divisor, err));
-    be->vector_divide(be->context, e->flat_elems, sums, divisor, e->grad);
+    const float ranks = e->sums_ranks ? (float)e->info.world_size : 1.0f;
+    be->vector_divide(be->context, e->loss_offset, sums, divisor / ranks, e->grad);
+    be->vector_divide(be->context, e->flat_elems - e->loss_offset, sums + e->loss_offset, divisor,
+                      e->grad + e->loss_offset);
     be->copy(be->context, &e->scalar[SCALAR_LOSS], e->grad + e->loss_offset, sizeof(float));
     TDBG_TRY(tdbg_engine_show(e, step, e->table.loss, &e->scalar[SCALAR_LOSS], 1, -1, err));
     TDBG_TRY(be->to_host(be->context, loss, &e->scalar[SCALAR_LOSS], sizeof *loss, err));
@@ -306,7 +318,9 @@ out:
 static enum tdbg_status evaluate(struct tdbg_engine *e, int64_t step, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    TDBG_TRY(tdbg_engine_evaluate(e, err));
+    if (e->info.rank == 0)
+        TDBG_TRY(tdbg_engine_evaluate(e, err));
+    TDBG_TRY(tdbg_engine_share_evaluation(e, step, err));
     TDBG_TRY(
         tdbg_engine_show(e, step, e->table.eval_loss, &e->scalar[SCALAR_EVAL_LOSS], 1, -1, err));
     if (e->table.eval_accuracy >= 0)
@@ -327,7 +341,7 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_step_info done = {.step = step, .epoch = step / e->info.steps_per_epoch};
-    float *sums = NULL;
+    float *sums = NULL, *reduced = NULL;
     /* rounded once, here: what hyper/lr shows is all that the optimizer sees */
     done.lr = (float)tdbg_schedule_lr(&e->schedule, step);
     done.start_ns = e->source.ops->clock_ns(e->source.self);
@@ -340,8 +354,8 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     TDBG_TRY(show_samples(e, step, done.samples, err));
     TDBG_TRY(show_start(e, step, done.lr, err));
     TDBG_TRY(run_lanes(e, step, done.samples, &sums, err));
-    TDBG_TRY(reduce(e, step, sums, err));
-    TDBG_TRY(divide(e, step, done.samples, sums, &done.loss, err));
+    TDBG_TRY(tdbg_engine_reduce(e, step, sums, &reduced, &done.wait_ns, err));
+    TDBG_TRY(divide(e, step, done.samples, reduced, &done.loss, err));
     TDBG_TRY(clip(e, step, err));
     TDBG_TRY(update(e, step, (double)done.lr, err));
     done.evaluated = tdbg_engine_evaluates(e, step);
@@ -353,5 +367,7 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     if (info)
         *info = done;
 out:
+    if (st != TDBG_OK)
+        tdbg_engine_drain_reductions(e, step);
     return st;
 }

@@ -4,10 +4,12 @@
 
 #include <string.h>
 
-#include "kernels/gemm.h"
+#include "kernels/gemm_isa.h"
 #include "kernels/isa_table.h"
 #include "kernels/numerics.h"
 #include "kernels/parallel.h"
+
+enum { LINE_FLOATS = 16 }; /* 64 bytes: parts of a workspace start at multiples of it */
 
 /* Heads of a packed tensor: element d of head h at a token is x[sample * i + token * t + h dim +
  * d].
@@ -27,12 +29,13 @@ enum product { WEIGH, GATHER, SCATTER, PRODUCTS };
 struct job {
     const struct tdbg_attention *a;
     const struct tdbg_isa_table *table;
-    struct tdbg_cpu cpu; /* of one product: one thread */
+    const struct tdbg_gemm_isa *isa;
     enum product product;
     float scale;
     float *w;
     struct packed left, right, out;
-    int64_t items, next; /* one item: a sample, a head and a block; next: the first not taken */
+    int64_t chunks;      /* parts that the blocks of a head are cut into */
+    int64_t items, next; /* one item: a sample, a head and a chunk; next: the first not taken */
     char *workspace;
     size_t part_bytes;
 };
@@ -42,146 +45,296 @@ static int64_t min_i64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t round_up(int64_t a, int64_t to)
+{
+    return (a + to - 1) / to * to;
+}
+
 static int64_t blocks_of(const struct tdbg_attention *a)
 {
     return (a->tokens + TDBG_ATTENTION_BLOCK - 1) / TDBG_ATTENTION_BLOCK;
 }
 
-/* The product of one block and head without its addresses. */
-static struct tdbg_gemm shape_product(const struct job *job, int64_t block)
+static int64_t end_of(const struct tdbg_attention *a, int64_t block)
 {
-    const struct tdbg_attention *a = job->a;
-    const int64_t begin = block * TDBG_ATTENTION_BLOCK;
-    const int64_t end = min_i64(begin + TDBG_ATTENTION_BLOCK, a->tokens), count = end - begin;
-    const int64_t keys = a->causal ? end : a->tokens;
-    const int64_t queries = a->causal ? a->tokens - begin : a->tokens;
-    switch (job->product) {
-    case WEIGH:
-        return (struct tdbg_gemm){.m = count,
-                                  .n = keys,
-                                  .k = a->dim,
-                                  .lda = job->left.token,
-                                  .ldb = job->right.token,
-                                  .trans_b = true,
-                                  .ldc = a->tokens};
-    case GATHER:
-        return (struct tdbg_gemm){.m = count,
-                                  .n = a->dim,
-                                  .k = keys,
-                                  .lda = a->tokens,
-                                  .ldb = job->right.token,
-                                  .ldc = job->out.token};
-    default:
-        return (struct tdbg_gemm){.m = count,
-                                  .n = a->dim,
-                                  .k = queries,
-                                  .lda = a->tokens,
-                                  .trans_a = true,
-                                  .ldb = job->left.token,
-                                  .ldc = job->out.token};
-    }
+    return min_i64((block + 1) * TDBG_ATTENTION_BLOCK, a->tokens);
 }
 
-/* Scratch bytes of one thread: for the products, with the sum of a group's heads behind it. */
+/* Scratch of one thread: the packed operand, and behind it the sum of a group's heads. */
+static int64_t packed_elems(const struct job *job)
+{
+    const struct tdbg_attention *a = job->a;
+    const int64_t lanes = job->isa->lanes;
+    const int64_t elems = job->product == WEIGH ? a->dim * round_up(a->tokens, lanes)
+                                                : a->tokens * round_up(a->dim, lanes);
+    return round_up(elems, LINE_FLOATS);
+}
+
 static size_t part_bytes(const struct job *job)
 {
-    size_t most = 0;
-    for (int64_t block = 0; block < blocks_of(job->a); block++) {
-        const struct tdbg_gemm product = shape_product(job, block);
-        const size_t bytes = tdbg_gemm_workspace_bytes(&job->cpu, &product);
-        most = bytes > most ? bytes : most;
-    }
-    most = (most + 63) / 64 * 64;
+    int64_t elems = packed_elems(job);
     if (job->product == SCATTER && job->a->heads > job->a->kv_heads)
-        most += (size_t)(TDBG_ATTENTION_BLOCK * job->a->dim) * sizeof(float);
-    return (most + 63) / 64 * 64;
+        elems += TDBG_ATTENTION_BLOCK * job->a->dim;
+    return (size_t)round_up(elems, LINE_FLOATS) * sizeof(float);
 }
 
-static const float *at(const struct packed *p, int64_t sample, int64_t token, int64_t head,
-                       int64_t dim)
+static float *at(const struct packed *p, int64_t sample, int64_t token, int64_t head, int64_t dim)
 {
     return p->x + sample * p->sample + token * p->token + head * dim;
 }
 
-static float *out_at(const struct packed *p, int64_t sample, int64_t token, int64_t head,
-                     int64_t dim)
+/* The operand that tiles load as vectors, turned or copied once for all blocks of a chunk: panels
+ * of nr columns, each (terms, columns rounded up to whole vectors). */
+struct panels {
+    const struct job *job;
+    int64_t cols, depth; /* columns and terms */
+    int64_t first;       /* number of the first term */
+    float *x;
+};
+
+static int64_t panel_stride(const struct panels *p, int64_t col)
 {
-    return p->x + sample * p->sample + token * p->token + head * dim;
+    return round_up(min_i64(p->job->isa->nr, p->cols - col), p->job->isa->lanes);
 }
 
-/* WEIGH or GATHER of one block of queries of one head. */
-static void run_queries(const struct job *job, int64_t item, void *space)
+static void pack_panels(const struct panels *p, const float *x, int64_t lane_stride,
+                        int64_t t_stride)
 {
-    const struct tdbg_attention *a = job->a;
-    const int64_t block = item % blocks_of(a), head = item / blocks_of(a) % a->heads;
-    const int64_t sample = item / blocks_of(a) / a->heads, begin = block * TDBG_ATTENTION_BLOCK;
-    const int64_t kv_head = head / (a->heads / a->kv_heads);
-    struct tdbg_gemm g = shape_product(job, block);
-    float *w = job->w + ((sample * a->heads + head) * a->tokens + begin) * a->tokens;
-    g.b = at(&job->right, sample, 0, kv_head, a->dim);
-    if (job->product == WEIGH) {
-        g.a = at(&job->left, sample, begin, head, a->dim);
-        g.c = w;
-        tdbg_gemm_run(&job->cpu, &g, space);
-        job->table->attention_finish(g.m, a->causal ? begin + 1 : g.n, g.n, a->tokens, job->scale,
-                                     g.ldc, g.c);
-    } else {
-        g.a = w;
-        g.c = out_at(&job->out, sample, begin, head, a->dim);
-        tdbg_gemm_run(&job->cpu, &g, space);
-        job->table->attention_finish(g.m, g.n, g.n, g.n, job->scale, g.ldc, g.c);
+    const struct tdbg_gemm_isa *isa = p->job->isa;
+    struct tdbg_gemm_pack pack = {.lane_stride = lane_stride, .t_stride = t_stride};
+    pack.k = p->depth;
+    for (int64_t col = 0; col < p->cols; col += isa->nr) {
+        pack.x = x + col * lane_stride;
+        pack.lanes = (int)min_i64(isa->nr, p->cols - col);
+        pack.out = p->x + col * p->depth;
+        pack.out_stride = panel_stride(p, col);
+        isa->pack(&pack);
     }
 }
 
-/* SCATTER of one block of keys of one key head. */
-static void run_keys(const struct job *job, int64_t item, void *space)
+/* One product of a block: rows of s, read where they lie, times the first `cols` columns of the
+ * panels, over terms t0..t1-1. */
+struct block_product {
+    const float *s; /* (row, term t0) */
+    int64_t s_i, s_t;
+    int64_t rows, cols, t0, t1;
+    int64_t seen; /* the first row's last column that counts, a row's one more than the row's
+                     before; tiles without one that counts are left out */
+    float *c;
+    int64_t c_i;
+    const float *scale; /* or NULL */
+};
+
+/* Rows a multiple of 4 KiB apart share one set of the first-level cache; see gemm.c. */
+static int rows_of_tile(const struct tdbg_gemm_isa *isa, const struct block_product *b)
+{
+    const bool crowded = b->s_t == 1 && b->s_i * (int64_t)sizeof(float) % 4096 == 0;
+    return crowded && isa->mr > 8 ? 8 : isa->mr;
+}
+
+/* Asks for what the next tile reads of s, `next` being its first row, counted from the block's: in
+ * pieces too short for the processor to see them coming. Inline: gcc drops calls of a function that
+ * does nothing else. */
+static inline __attribute__((always_inline)) void
+fetch_rows(const struct block_product *b, const float *s, int64_t next, int rows, int64_t k)
+{
+    if (b->s_t == 1) {
+        for (int i = 0; i < rows; i++, s += b->s_i)
+            for (int64_t t = 0; t < k; t += LINE_FLOATS)
+                __builtin_prefetch(s + t);
+    } else if ((next - 1) / LINE_FLOATS != (next + rows - 1) / LINE_FLOATS) {
+        for (int64_t t = 0; t < k; t++, s += b->s_t) /* terms are rows: their next line */
+            __builtin_prefetch(s + rows - 1);
+    }
+}
+
+/* Rows cut into tiles as evenly as possible: the first ones have one row more. */
+static void run_rows(const struct tdbg_gemm_isa *isa, const struct block_product *b, int64_t col,
+                     struct tdbg_gemm_tile *tile)
+{
+    const int mr = rows_of_tile(isa, b);
+    const int64_t count = (b->rows + mr - 1) / mr, longer = b->rows % count;
+    int64_t row = 0;
+    for (int64_t i = 0; i < count; i++) {
+        tile->rows = (int)(b->rows / count + (i < longer));
+        if (col == 0 && i + 1 < count)
+            fetch_rows(b, tile->s + tile->rows * b->s_i, row + tile->rows, tile->rows, tile->k);
+        if (col <= b->seen + row + tile->rows - 1)
+            isa->tile(tile);
+        tile->s += tile->rows * tile->s_i;
+        tile->c += tile->rows * tile->c_i;
+        row += tile->rows;
+    }
+}
+
+static void run_block_product(const struct panels *p, const struct block_product *b)
+{
+    const struct tdbg_gemm_isa *isa = p->job->isa;
+    struct tdbg_gemm_tile tile = {.s_i = b->s_i, .s_t = b->s_t, .c_i = b->c_i, .scale = b->scale};
+    for (int64_t t = b->t0; t < b->t1; t += TDBG_K_SLICE) {
+        tile.k = min_i64(TDBG_K_SLICE, b->t1 - t);
+        tile.first = t == b->t0;
+        tile.last = t + tile.k == b->t1;
+        for (int64_t col = 0; col < b->cols; col += isa->nr) {
+            tile.cols = (int)min_i64(isa->nr, b->cols - col);
+            tile.v_t = panel_stride(p, col);
+            tile.v = p->x + col * p->depth + (t - p->first) * tile.v_t;
+            tile.s = b->s + (t - b->t0) * b->s_t;
+            tile.c = b->c + col;
+            run_rows(isa, b, col, &tile);
+        }
+    }
+}
+
+/* What one item is about. */
+struct item {
+    int64_t sample, head, block0, block1; /* head: of the out of GATHER and w, or of keys */
+};
+
+static struct item item_of(const struct job *job, int64_t i)
+{
+    const int64_t heads = job->product == SCATTER ? job->a->kv_heads : job->a->heads;
+    const int64_t chunk = i % job->chunks, blocks = blocks_of(job->a);
+    return (struct item){.sample = i / job->chunks / heads,
+                         .head = i / job->chunks % heads,
+                         .block0 = chunk * blocks / job->chunks,
+                         .block1 = (chunk + 1) * blocks / job->chunks};
+}
+
+static const float *scale_of(const struct job *job)
+{
+    return job->scale == 1 ? NULL : &job->scale; /* a product with 1 changes nothing */
+}
+
+/* w_ij = left_i . right_j. Causal: what is masked is not computed, and +0. */
+static void run_weigh(const struct job *job, const struct item *item, float *space)
 {
     const struct tdbg_attention *a = job->a;
-    const int64_t block = item % blocks_of(a), kv_head = item / blocks_of(a) % a->kv_heads;
-    const int64_t sample = item / blocks_of(a) / a->kv_heads, begin = block * TDBG_ATTENTION_BLOCK;
-    const int64_t group = a->heads / a->kv_heads, first = a->causal ? begin : 0;
-    struct tdbg_gemm g = shape_product(job, block);
-    float *out = out_at(&job->out, sample, begin, kv_head, a->dim);
-    float *sum = group > 1 ? (float *)space : NULL;
-    if (group > 1)
-        space = (char *)space + (size_t)(TDBG_ATTENTION_BLOCK * a->dim) * sizeof(float);
-    for (int64_t i = 0; i < group; i++) {
-        const int64_t head = kv_head * group + i;
-        g.a = job->w + ((sample * a->heads + head) * a->tokens + first) * a->tokens + begin;
-        g.b = at(&job->left, sample, first, head, a->dim);
-        g.c = i == 0 ? out : sum;
-        g.ldc = i == 0 ? job->out.token : a->dim;
-        tdbg_gemm_run(&job->cpu, &g, space);
-        for (int64_t t = 0; i > 0 && t < g.m; t++)
+    const int64_t kv_head = item->head / (a->heads / a->kv_heads);
+    const int64_t keys = a->causal ? end_of(a, item->block1 - 1) : a->tokens;
+    const struct panels p = {job, keys, a->dim, 0, space};
+    pack_panels(&p, at(&job->right, item->sample, 0, kv_head, a->dim), job->right.token, 1);
+    for (int64_t block = item->block0; block < item->block1; block++) {
+        const int64_t begin = block * TDBG_ATTENTION_BLOCK, rows = end_of(a, block) - begin;
+        float *w =
+            job->w + ((item->sample * a->heads + item->head) * a->tokens + begin) * a->tokens;
+        run_block_product(&p, &(struct block_product){
+                                  .s = at(&job->left, item->sample, begin, item->head, a->dim),
+                                  .s_i = job->left.token,
+                                  .s_t = 1,
+                                  .rows = rows,
+                                  .cols = a->causal ? begin + rows : a->tokens,
+                                  .t1 = a->dim,
+                                  .seen = a->causal ? begin : a->tokens,
+                                  .c = w,
+                                  .c_i = a->tokens,
+                                  .scale = scale_of(job)});
+        if (a->causal)
+            job->table->attention_finish(rows, begin + 1, a->tokens, a->tokens, 1, a->tokens, w);
+    }
+}
+
+/* out_i = sum_j w_ij right_j */
+static void run_gather(const struct job *job, const struct item *item, float *space)
+{
+    const struct tdbg_attention *a = job->a;
+    const int64_t kv_head = item->head / (a->heads / a->kv_heads);
+    const int64_t keys = a->causal ? end_of(a, item->block1 - 1) : a->tokens;
+    const struct panels p = {job, a->dim, keys, 0, space};
+    pack_panels(&p, at(&job->right, item->sample, 0, kv_head, a->dim), 1, job->right.token);
+    for (int64_t block = item->block0; block < item->block1; block++) {
+        const int64_t begin = block * TDBG_ATTENTION_BLOCK, end = end_of(a, block);
+        run_block_product(
+            &p, &(struct block_product){
+                    .s = job->w +
+                         ((item->sample * a->heads + item->head) * a->tokens + begin) * a->tokens,
+                    .s_i = a->tokens,
+                    .s_t = 1,
+                    .rows = end - begin,
+                    .cols = a->dim,
+                    .t1 = a->causal ? end : a->tokens,
+                    .seen = a->dim,
+                    .c = at(&job->out, item->sample, begin, item->head, a->dim),
+                    .c_i = job->out.token,
+                    .scale = scale_of(job)});
+    }
+}
+
+/* One head of the group: into out, or into sum (tokens of the block, dim), which is added to it. */
+static void run_scatter_head(const struct job *job, const struct item *item, int64_t group_head,
+                             float *space, float *sum)
+{
+    const struct tdbg_attention *a = job->a;
+    const int64_t group = a->heads / a->kv_heads, head = item->head * group + group_head;
+    const int64_t first = a->causal ? item->block0 * TDBG_ATTENTION_BLOCK : 0;
+    const struct panels p = {job, a->dim, a->tokens - first, first, space};
+    pack_panels(&p, at(&job->left, item->sample, first, head, a->dim), 1, job->left.token);
+    const float *w = job->w + (item->sample * a->heads + head) * a->tokens * a->tokens;
+    for (int64_t block = item->block0; block < item->block1; block++) {
+        const int64_t begin = block * TDBG_ATTENTION_BLOCK, rows = end_of(a, block) - begin;
+        const int64_t query = a->causal ? begin : 0;
+        float *out = at(&job->out, item->sample, begin, item->head, a->dim);
+        run_block_product(&p,
+                          &(struct block_product){.s = w + query * a->tokens + begin,
+                                                  .s_i = 1,
+                                                  .s_t = a->tokens,
+                                                  .rows = rows,
+                                                  .cols = a->dim,
+                                                  .t0 = query,
+                                                  .t1 = a->tokens,
+                                                  .seen = a->dim,
+                                                  .c = group_head == 0 ? out : sum,
+                                                  .c_i = group_head == 0 ? job->out.token : a->dim,
+                                                  .scale = group == 1 ? scale_of(job) : NULL});
+        for (int64_t t = 0; group_head > 0 && t < rows; t++)
             job->table->vector_add(a->dim, out + t * job->out.token, sum + t * a->dim);
     }
-    job->table->attention_finish(g.m, g.n, g.n, g.n, job->scale, job->out.token, out);
+}
+
+/* out_j = sum over the group's heads, ascending, and i of w_ij left_i */
+static void run_scatter(const struct job *job, const struct item *item, float *space)
+{
+    const struct tdbg_attention *a = job->a;
+    const int64_t group = a->heads / a->kv_heads;
+    for (int64_t i = 0; i < group; i++)
+        run_scatter_head(job, item, i, space, space + packed_elems(job));
+    if (group == 1)
+        return;
+    const int64_t begin = item->block0 * TDBG_ATTENTION_BLOCK;
+    job->table->attention_finish(end_of(a, item->block1 - 1) - begin, a->dim, a->dim, a->dim,
+                                 job->scale, job->out.token,
+                                 at(&job->out, item->sample, begin, item->head, a->dim));
 }
 
 /* Items are taken one by one, because under a causal mask they differ in size. */
 static void run_parts(void *ctx, int64_t lo, int64_t hi)
 {
+    static void (*const run_item[PRODUCTS])(const struct job *, const struct item *, float *) = {
+        [WEIGH] = run_weigh, [GATHER] = run_gather, [SCATTER] = run_scatter};
     struct job *job = ctx;
     for (int64_t part = lo; part < hi; part++) {
-        void *space = job->workspace ? job->workspace + (size_t)part * job->part_bytes : NULL;
+        float *space = (float *)(void *)(job->workspace + (size_t)part * job->part_bytes);
         for (;;) {
-            int64_t item = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED);
-            if (item >= job->items)
+            int64_t i = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED);
+            if (i >= job->items)
                 break;
-            if (job->product == SCATTER)
-                run_keys(job, item, space);
-            else
-                run_queries(job, item, space);
+            const struct item item = item_of(job, i);
+            run_item[job->product](job, &item, space);
         }
     }
 }
 
+/* Heads are cut where there are too few of them to keep all threads at work; each part packs for
+ * itself. */
 static struct job make_job(const struct tdbg_cpu *cpu, const struct tdbg_attention *a,
                            enum product product)
 {
-    struct job job = {.a = a, .table = cpu->table, .cpu = *cpu, .product = product, .scale = 1};
-    job.cpu.threads = 1;
-    job.items = a->rows * blocks_of(a) * (product == SCATTER ? a->kv_heads : a->heads);
+    struct job job = {.a = a, .table = cpu->table, .product = product, .scale = 1, .chunks = 1};
+    const int64_t heads = a->rows * (product == SCATTER ? a->kv_heads : a->heads);
+    job.isa = tdbg_gemm_isa_of(cpu);
+    if (cpu->threads > 1 && heads < 4 * (int64_t)cpu->threads)
+        job.chunks = blocks_of(a);
+    job.items = heads * job.chunks;
     return job;
 }
 
@@ -225,15 +378,9 @@ size_t tdbg_attention_workspace_bytes(const struct tdbg_cpu *cpu, const struct t
 {
     size_t most = 0;
     for (int product = 0; product < PRODUCTS; product++) {
-        struct job job = make_job(cpu, a, (enum product)product);
-        /* both uses of a product: they differ in their strides alone */
-        for (int use = 0; use < 2; use++) {
-            job.left = use ? context_of(a, NULL) : queries(a, NULL);
-            job.right = keys(a, NULL);
-            job.out = use ? context_of(a, NULL) : keys(a, NULL);
-            const size_t bytes = part_bytes(&job) * (size_t)min_i64(cpu->threads, job.items);
-            most = bytes > most ? bytes : most;
-        }
+        const struct job job = make_job(cpu, a, (enum product)product);
+        const size_t bytes = part_bytes(&job) * (size_t)min_i64(cpu->threads, job.items);
+        most = bytes > most ? bytes : most;
     }
     return most;
 }

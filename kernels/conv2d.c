@@ -1,6 +1,7 @@
 /* Convolution, forward and input gradient: matrix products of the weights and an im2col matrix that
  * exists only panel by panel. The weight gradient is in conv2d_weight.c and conv2d_lanes.c, the
- * geometry in conv2d_view.c, the inner kernels in conv2d_cpu.c and gemm_cpu.c. Order: conv2d.h. */
+ * input gradient of strided depthwise convolutions in conv2d_strided.c, the geometry in
+ * conv2d_view.c, the inner kernels in conv2d_cpu.c and gemm_cpu.c. Order: conv2d.h. */
 #include "kernels/conv2d.h"
 
 #include <string.h>
@@ -383,25 +384,35 @@ static struct tdbg_conv_axis class_axis(const struct tdbg_conv2d *c, int axis, i
     return a;
 }
 
+struct tdbg_conv_view tdbg_conv_view_of_class(const struct tdbg_conv2d *c, int64_t ih, int64_t iw,
+                                              struct tdbg_conv_taps *taps)
+{
+    struct tdbg_conv_view v = {.samples = c->samples, .channels = c->out / c->groups};
+    int64_t tap_h, tap_w, step_h, step_w;
+    v.h = class_axis(c, 0, ih, &tap_h, &step_h);
+    v.w = class_axis(c, 1, iw, &tap_w, &step_w);
+    v.image_channel_stride = v.h.size * v.w.size;
+    v.image_sample_stride = c->out * v.image_channel_stride;
+    *taps = (struct tdbg_conv_taps){tap_h * c->kernel[1] + tap_w, step_h * c->kernel[1], step_w};
+    return v;
+}
+
 /* Elements [ih::stride, iw::stride] of dx. rows or k may come out as 0. */
 static struct product class_product(const struct tdbg_cpu *cpu, const struct tdbg_conv2d *c,
                                     int64_t ih, int64_t iw)
 {
-    int64_t taps = c->kernel[0] * c->kernel[1], tap_h, tap_w, step_h, step_w;
+    struct tdbg_conv_taps taps;
     struct product p = {.cpu = cpu, .isa = tdbg_gemm_isa_of(cpu), .groups = c->groups};
+    const int64_t area = c->kernel[0] * c->kernel[1];
+    p.view = tdbg_conv_view_of_class(c, ih, iw, &taps);
     p.rows = c->in / c->groups;
-    p.view = (struct tdbg_conv_view){.samples = c->samples, .channels = c->out / c->groups};
-    p.view.h = class_axis(c, 0, ih, &tap_h, &step_h);
-    p.view.w = class_axis(c, 1, iw, &tap_w, &step_w);
-    p.view.image_channel_stride = p.view.h.size * p.view.w.size;
-    p.view.image_sample_stride = c->out * p.view.image_channel_stride;
     p.k = p.view.channels * p.view.h.taps * p.view.w.taps;
-    p.weight_group = p.view.channels * p.rows * taps;
-    p.weight_row = taps;
-    p.weight_channel = p.rows * taps;
-    p.weight_tap = tap_h * c->kernel[1] + tap_w;
-    p.weight_h = step_h * c->kernel[1];
-    p.weight_w = step_w;
+    p.weight_group = p.view.channels * p.rows * area;
+    p.weight_row = area;
+    p.weight_channel = p.rows * area;
+    p.weight_tap = taps.first;
+    p.weight_h = taps.h;
+    p.weight_w = taps.w;
     p.y_plane = c->height * c->width;
     p.y_sample = c->in * p.y_plane;
     p.y_first = ih * c->width + iw;
@@ -427,6 +438,8 @@ size_t tdbg_conv2d_workspace_bytes(const struct tdbg_cpu *cpu, const struct tdbg
         }
     }
     size_t bytes = tdbg_conv_weight_bytes(cpu, c);
+    most = bytes > most ? bytes : most;
+    bytes = tdbg_conv_strided_fit(c) ? tdbg_conv_strided_bytes(cpu, c) : 0;
     return bytes > most ? bytes : most;
 }
 
@@ -458,6 +471,10 @@ void tdbg_conv2d_backward_input(const struct tdbg_cpu *cpu, const struct tdbg_co
 {
     if (c->samples == 0)
         return;
+    if (tdbg_conv_strided_fit(c)) {
+        tdbg_conv_strided_run(cpu, c, dy, weight, dx, workspace);
+        return;
+    }
     if (has_empty_class(cpu, c))
         memset(dx, 0, (size_t)(c->samples * c->in * c->height * c->width) * sizeof(float));
     for (int64_t ih = 0; ih < c->stride[0] && ih < c->height; ih++) {

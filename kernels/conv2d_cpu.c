@@ -84,6 +84,20 @@ void TDBG_KERNEL(tdbg_conv_copy)(const struct tdbg_conv_copy *c)
     }
 }
 
+void TDBG_KERNEL(tdbg_conv_interleave)(const struct tdbg_conv_interleave *p)
+{
+    for (int64_t r = 0; r < p->rows; r++) {
+        const float *a = p->a + r * p->a_stride, *b = p->b + r * p->b_stride;
+        float *y = p->y + r * p->y_stride;
+        for (int64_t j = 0; j < p->n / 2; j++) {
+            y[2 * j] = a[j];
+            y[2 * j + 1] = b[j];
+        }
+        if (p->n % 2 != 0)
+            y[p->n - 1] = a[p->n / 2];
+    }
+}
+
 enum { DIRECT_VECS = 4 };
 
 #define EACH(do_this)                                                                              \
@@ -119,8 +133,12 @@ INLINE void direct_run(const struct tdbg_conv_direct *d, const float *x, float *
         EACH(v_store(y + o * d->y_o + v * LANES, sum[o][v]));
         return;
     }
-    float line[TDBG_CONV_MAX_DIRECT][DIRECT_VECS * LANES] = {{0}};
-    EACH(v_store(line[o] + v * LANES, sum[o][v]));
+    float line[TDBG_CONV_MAX_DIRECT][DIRECT_VECS * LANES];
+    UNROLL(4)
+    for (int o = 0; o < outputs; o++)
+        UNROLL(4)
+    for (int v = 0; v < DIRECT_VECS; v++)
+        v_store(line[o] + v * LANES, v < vecs ? sum[o][v] : v_zero());
     for (int o = 0; o < outputs; o++)
         for (int64_t j = 0; j < cols; j++)
             y[o * d->y_o + j * d->y_j] = line[o][j];

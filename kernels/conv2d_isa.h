@@ -53,6 +53,16 @@ struct tdbg_conv_direct {
     int64_t rows, cols;
 };
 
+/* y[r * y_stride + 2 j] = a[r * a_stride + j] for 2 j < n, y[r * y_stride + 2 j + 1] = b[r *
+ * b_stride + j] for 2 j + 1 < n, in `rows` rows. */
+struct tdbg_conv_interleave {
+    const float *a, *b;
+    int64_t a_stride, b_stride;
+    float *y;
+    int64_t y_stride;
+    int64_t n, rows;
+};
+
 /* Weight gradients of a vector of channels that have an image and an output each, over a run of
  * output positions inside a slice. x and dy have the channels innermost, `lanes` of them.
  *

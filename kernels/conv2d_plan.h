@@ -33,6 +33,24 @@ static inline int64_t tdbg_conv_rows_before(const struct tdbg_conv_rows *cut, in
 /* x as the forward pass and the weight gradient see it, before tdbg_conv_view_init(). */
 struct tdbg_conv_view tdbg_conv_view_of_x(const struct tdbg_conv2d *conv);
 
+/* Which of the kernel's taps a residue class of dx has: `first`, and from there steps of h and w,
+ * all as distances in a plane of the weights. */
+struct tdbg_conv_taps {
+    int64_t first, h, w;
+};
+
+/* dy as elements [ih::stride, iw::stride] of dx see it, before tdbg_conv_view_init(). Either axis
+ * may come out without outs or taps. */
+struct tdbg_conv_view tdbg_conv_view_of_class(const struct tdbg_conv2d *conv, int64_t ih,
+                                              int64_t iw, struct tdbg_conv_taps *taps);
+
+/* The input gradient of groups of few images where a stride is 2: all residue classes of a plane at
+ * once. samples > 0. */
+bool tdbg_conv_strided_fit(const struct tdbg_conv2d *conv);
+size_t tdbg_conv_strided_bytes(const struct tdbg_cpu *cpu, const struct tdbg_conv2d *conv);
+void tdbg_conv_strided_run(const struct tdbg_cpu *cpu, const struct tdbg_conv2d *conv,
+                           const float *dy, const float *weight, float *dx, void *workspace);
+
 /* Workspace of the weight gradient; samples > 0. */
 size_t tdbg_conv_weight_bytes(const struct tdbg_cpu *cpu, const struct tdbg_conv2d *conv);
 

@@ -47,7 +47,8 @@ static inline float tdbg_exp_find_max(int64_t n, const float *x)
  * stored in e, unless that is NULL. */
 static inline float tdbg_exp_sum_block(int64_t n, const float *x, float max, float *e)
 {
-    struct tdbg_sum_lanes sum = {{0}};
+    struct tdbg_sum_lanes sum;
+    tdbg_sum_lanes_clear(&sum);
     float tile[TDBG_SUM_LANES], value[TDBG_SUM_LANES];
     for (int64_t i = 0; i < n; i += TDBG_SUM_LANES) {
         const float *v = tdbg_exp_load_tile(n - i, x + i, tile);
@@ -67,7 +68,8 @@ static inline float tdbg_exp_sum_span(int64_t n, const float *x, float max, floa
 {
     if (span == TDBG_SUM_BLOCK)
         return tdbg_exp_sum_block(n, x, max, e);
-    struct tdbg_sum_lanes sum = {{0}};
+    struct tdbg_sum_lanes sum;
+    tdbg_sum_lanes_clear(&sum);
     const int64_t part = span / TDBG_SUM_BLOCK;
     for (int64_t i = 0, term = 0; i < n; i += part, term++) {
         int64_t terms = n - i < part ? n - i : part;

@@ -11,8 +11,8 @@
 #include "kernels/parallel.h"
 
 enum {
-    /* Rows of s packed at a time: MC * TDBG_K_SLICE floats stay in the second-level cache while
-     * the columns' panels pass by. */
+    /* Rows of s at a time: MC * TDBG_K_SLICE floats stay in the second-level cache while the
+     * columns' panels pass by. */
     MC = 168,
     NC = 1024, /* columns of v packed at a time, one slice of k deep */
     /* Elements of v packed at a time when the result is turned: for the first-level cache if the
@@ -309,7 +309,7 @@ static void run_straight(const struct plan *p, const struct block *part)
             if (p->pack_v)
                 pack_columns(p, b.j0, b.j1, b.t0, b.t1, b.v_pack);
             for (b.i0 = part->i0; b.i0 < part->i1; b.i0 = b.i1) {
-                b.i1 = p->pack_s ? min_i64(b.i0 + p->mc, part->i1) : part->i1;
+                b.i1 = min_i64(b.i0 + p->mc, part->i1); /* packed or not: s stays near */
                 if (p->pack_s)
                     pack_rows(p, b.i0, b.i1, b.t0, b.t1, b.s_pack);
                 run_slice(p, &b);

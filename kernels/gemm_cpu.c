@@ -12,7 +12,7 @@
 enum { SHARE = 3, POINTERS = (MR + SHARE - 1) / SHARE };
 
 /* From this length of k on, C is fetched ahead: it is read and written at the end, all at once. */
-enum { PREFETCH_K = 64 };
+enum { PREFETCH_K = 16 };
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -90,6 +90,8 @@ INLINE void tile_body(const struct tdbg_gemm_tile *t, const int rows, const int 
         FOR_EACH_VEC(p[i][j] = v_add(p[i][j], LOAD(bias + j * LANES, j)));
     if (t->last && t->row_bias)
         FOR_EACH_VEC(p[i][j] = v_add(p[i][j], v_set1(t->row_bias[i])));
+    if (t->last && t->scale)
+        FOR_EACH_VEC(p[i][j] = v_mul(p[i][j], v_set1(*t->scale)));
     if (t->last) { /* one test for the whole tile: NaN is rare */
         vtest ordered = v_test_start();
         UNROLL(16)
@@ -125,17 +127,36 @@ static void run_tile(const struct tdbg_gemm_tile *t)
     table[t->rows - 1][vecs - 1][t->cols % LANES != 0](t);
 }
 
+/* vecs vectors of each row, the last one of them by mask unless all of it is there. */
+INLINE void pack_rows_of(const struct tdbg_gemm_pack *p, int first, const int vecs, const bool part)
+{
+    const vmask mask = v_mask(p->lanes - first - (vecs - 1) * LANES);
+    const float *x = p->x + first;
+    float *out = p->out + first;
+    for (int64_t t = 0; t < p->k; t++, x += p->t_stride, out += p->out_stride) {
+        vec row[VECS];
+        UNROLL(4)
+        for (int j = 0; j < vecs; j++)
+            row[j] = LOAD(x + j * LANES, j);
+        UNROLL(4)
+        for (int j = 0; j < vecs; j++)
+            v_store(out + j * LANES, row[j]);
+    }
+}
+
 /* The lanes lie side by side: copy rows. */
 static void pack_rows(const struct tdbg_gemm_pack *p)
 {
-    for (int first = 0; first < p->lanes; first += LANES) {
-        int lanes = p->lanes - first;
-        vmask mask = v_mask(lanes < LANES ? lanes : LANES);
-        const float *x = p->x + first;
-        float *out = p->out + first;
-        for (int64_t t = 0; t < p->k; t++)
-            v_store(out + t * p->out_stride, v_load_part(x + t * p->t_stride, mask));
-    }
+    int first = 0;
+    for (; p->lanes - first >= VECS * LANES; first += VECS * LANES)
+        pack_rows_of(p, first, VECS, false);
+    const int left = p->lanes - first;
+    if (left > LANES)
+        pack_rows_of(p, first, 2, true);
+    else if (left == LANES)
+        pack_rows_of(p, first, 1, false);
+    else if (left > 0)
+        pack_rows_of(p, first, 1, true);
 }
 
 /* Pointers to LANES rows of which `lanes` exist: those behind repeat the last one. */
@@ -148,25 +169,25 @@ static void point_at_rows(const float **row, const float *x, int64_t stride, int
 /* Up to LANES lanes, each of which is a row of the source: turns blocks of LANES by LANES. */
 static void pack_turned(const struct tdbg_gemm_pack *p, int first, int lanes)
 {
-    const float *x = p->x + first * p->lane_stride, *row[LANES];
+    const float *row[LANES];
     float *out = p->out + first;
     vec block[LANES];
     int64_t t = 0;
-    for (; lanes == LANES && t <= p->k - LANES; t += LANES) {
-        v_load_turned(block, x + t, p->lane_stride);
+    point_at_rows(row, p->x + first * p->lane_stride, p->lane_stride, lanes);
+    for (; t <= p->k - LANES; t += LANES) {
+        v_load_turned(block, row, t);
         UNROLL(16)
         for (int i = 0; i < LANES; i++, out += p->out_stride)
             v_store(out, block[i]);
     }
-    point_at_rows(row, x, p->lane_stride, lanes);
-    for (; t < p->k; t += LANES) {
-        int steps = p->k - t < LANES ? (int)(p->k - t) : LANES;
-        v_load_turned_part(block, row, t, steps);
-        UNROLL(16)
-        for (int i = 0; i < LANES; i++, out += p->out_stride)
-            if (i < steps)
-                v_store(out, block[i]);
-    }
+    if (t == p->k)
+        return;
+    const int steps = (int)(p->k - t);
+    v_load_turned_part(block, row, t, steps);
+    UNROLL(16)
+    for (int i = 0; i < LANES; i++, out += p->out_stride)
+        if (i < steps)
+            v_store(out, block[i]);
 }
 
 static void pack(const struct tdbg_gemm_pack *p)

@@ -13,7 +13,7 @@
  *
  *     p[i][j] = fma chain over t of s[i * s_i + t * s_t] * v[t * v_t + j]
  *     c[i * c_i + j] = first ? p[i][j] : c[i * c_i + j] + p[i][j]
- *     last: + bias[j] if bias, + row_bias[i] if row_bias, and NaN made canonical */
+ *     last: + bias[j] if bias, + row_bias[i] if row_bias, * *scale if scale, NaN made canonical */
 struct tdbg_gemm_tile {
     const float *s; /* the side that is broadcast, element by element */
     int64_t s_i, s_t;
@@ -23,6 +23,7 @@ struct tdbg_gemm_tile {
     int64_t c_i;
     const float *bias;     /* (cols) or NULL */
     const float *row_bias; /* (rows) or NULL */
+    const float *scale;    /* or NULL */
     int64_t k;
     int rows, cols;
     bool first, last;

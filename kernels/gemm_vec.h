@@ -8,7 +8,7 @@
  *     v_load_part      lanes outside of the mask are not read and give +0
  *     v_canonical      NaN becomes 0x7fc00000
  *     v_test           adds "no lane of a or b is NaN" to a test begun with v_test_start
- *     v_load_turned    b[t] lane l = x[l * stride + t], LANES by LANES
+ *     v_load_turned    b[t] lane l = x[l][first + t], LANES by LANES
  *     v_load_turned_part  b[t] lane l = x[l][first + t] for t < cols only
  */
 #ifndef TDBG_KERNELS_GEMM_VEC_H
@@ -71,6 +71,11 @@ static inline vec v_add(vec a, vec b)
     return _mm512_add_ps(a, b);
 }
 
+static inline vec v_mul(vec a, vec b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
 static inline vec v_fma(vec a, vec b, vec c)
 {
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b)); /* in place: no copies */
@@ -118,19 +123,19 @@ static inline __attribute__((always_inline)) vec join_four(__m128 a, __m128 b, _
     return _mm512_insertf32x4(_mm512_insertf32x4(v, c, 2), d, 3);
 }
 
-static inline __attribute__((always_inline)) vec load_four(const float *x, int64_t stride)
+static inline __attribute__((always_inline)) vec load_four(const float *const *x, int64_t t)
 {
-    return join_four(_mm_loadu_ps(x), _mm_loadu_ps(x + 4 * stride), _mm_loadu_ps(x + 8 * stride),
-                     _mm_loadu_ps(x + 12 * stride));
+    return join_four(_mm_loadu_ps(x[0] + t), _mm_loadu_ps(x[4] + t), _mm_loadu_ps(x[8] + t),
+                     _mm_loadu_ps(x[12] + t));
 }
 
-static inline __attribute__((always_inline)) void v_load_turned(vec *b, const float *x,
-                                                                int64_t stride)
+static inline __attribute__((always_inline)) void v_load_turned(vec *b, const float *const *x,
+                                                                int64_t first)
 {
     UNROLL(4)
-    for (int t = 0; t < LANES; t += 4, x += 4)
-        turn_four(b + t, load_four(x, stride), load_four(x + stride, stride),
-                  load_four(x + 2 * stride, stride), load_four(x + 3 * stride, stride));
+    for (int t = 0; t < LANES; t += 4)
+        turn_four(b + t, load_four(x, first + t), load_four(x + 1, first + t),
+                  load_four(x + 2, first + t), load_four(x + 3, first + t));
 }
 
 static inline __attribute__((always_inline)) vec load_four_part(const float *const *x, int64_t t,
@@ -205,6 +210,11 @@ static inline vec v_add(vec a, vec b)
     return _mm256_add_ps(a, b);
 }
 
+static inline vec v_mul(vec a, vec b)
+{
+    return _mm256_mul_ps(a, b);
+}
+
 static inline vec v_fma(vec a, vec b, vec c)
 {
     __asm__("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(a), "x"(b)); /* in place: no copies */
@@ -245,19 +255,19 @@ static inline __attribute__((always_inline)) void turn_four(vec *b, vec r0, vec 
     b[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(a2, a3));
 }
 
-static inline __attribute__((always_inline)) vec load_two(const float *x, int64_t stride)
+static inline __attribute__((always_inline)) vec load_two(const float *const *x, int64_t t)
 {
-    __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(x));
-    return _mm256_insertf128_ps(low, _mm_loadu_ps(x + 4 * stride), 1);
+    __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(x[0] + t));
+    return _mm256_insertf128_ps(low, _mm_loadu_ps(x[4] + t), 1);
 }
 
-static inline __attribute__((always_inline)) void v_load_turned(vec *b, const float *x,
-                                                                int64_t stride)
+static inline __attribute__((always_inline)) void v_load_turned(vec *b, const float *const *x,
+                                                                int64_t first)
 {
     UNROLL(2)
-    for (int t = 0; t < LANES; t += 4, x += 4)
-        turn_four(b + t, load_two(x, stride), load_two(x + stride, stride),
-                  load_two(x + 2 * stride, stride), load_two(x + 3 * stride, stride));
+    for (int t = 0; t < LANES; t += 4)
+        turn_four(b + t, load_two(x, first + t), load_two(x + 1, first + t),
+                  load_two(x + 2, first + t), load_two(x + 3, first + t));
 }
 
 static inline __attribute__((always_inline)) vec load_two_part(const float *const *x, int64_t t,
@@ -343,6 +353,13 @@ static inline vec v_add(vec a, vec b)
     return a;
 }
 
+static inline vec v_mul(vec a, vec b)
+{
+    for (int l = 0; l < LANES; l++)
+        a.x[l] *= b.x[l];
+    return a;
+}
+
 static inline vec v_fma(vec a, vec b, vec c)
 {
     for (int l = 0; l < LANES; l++)
@@ -383,11 +400,9 @@ static inline void v_load_turned_part(vec *b, const float *const *x, int64_t fir
             b[t].x[l] = x[l][first + t];
 }
 
-static inline void v_load_turned(vec *b, const float *x, int64_t stride)
+static inline void v_load_turned(vec *b, const float *const *x, int64_t first)
 {
-    for (int t = 0; t < LANES; t++)
-        for (int l = 0; l < LANES; l++)
-            b[t].x[l] = x[l * stride + t];
+    v_load_turned_part(b, x, first, LANES);
 }
 
 #endif

@@ -109,6 +109,7 @@
        int32_t ignore_index, float *dlogits))                                                      \
     X(void, conv_gather, (const struct tdbg_conv_gather *gather))                                  \
     X(void, conv_copy, (const struct tdbg_conv_copy *copy))                                        \
+    X(void, conv_interleave, (const struct tdbg_conv_interleave *interleave))                      \
     X(void, conv_direct, (const struct tdbg_conv_direct *direct))                                  \
     X(void, conv_lanes, (const struct tdbg_conv_lanes *lanes))                                     \
     /* out[c] = sum over x[:][c][:], x (samples, planes, elems), for c in lo..hi-1 */              \

@@ -97,15 +97,75 @@ static void max_row(const struct tdbg_pool2d *p, int64_t i, int64_t cols, const 
         y[j] = tdbg_strict_canonical(y[j]);
 }
 
+/* n outputs of the usual window, 2 x 2 side by side, `place` being that of the first one; taps in
+ * the order of max_row. */
+INLINE void max_squares(const int n, const float *restrict top, const float *restrict bottom,
+                        int32_t place, int32_t width, float *restrict y, int32_t *restrict index)
+{
+    for (int j = 0; j < n; j++) {
+        const float tap[4] = {top[2 * j], top[2 * j + 1], bottom[2 * j], bottom[2 * j + 1]};
+        const int32_t at = place + 2 * j;
+        float best = -INFINITY;
+        int32_t where = at;
+        best = (tap[0] > best) | (tap[0] != tap[0]) ? tap[0] : best;
+        where = (tap[1] > best) | (tap[1] != tap[1]) ? at + 1 : where;
+        best = (tap[1] > best) | (tap[1] != tap[1]) ? tap[1] : best;
+        where = (tap[2] > best) | (tap[2] != tap[2]) ? at + width : where;
+        best = (tap[2] > best) | (tap[2] != tap[2]) ? tap[2] : best;
+        where = (tap[3] > best) | (tap[3] != tap[3]) ? at + width + 1 : where;
+        best = (tap[3] > best) | (tap[3] != tap[3]) ? tap[3] : best;
+        y[j] = tdbg_strict_canonical(best);
+        if (index)
+            index[j] = where;
+    }
+}
+
+/* A row of them, `step` at a time; the last ones end with the row and may be computed twice. */
+INLINE void max_square_row(const int step, int64_t cols, const float *x, int64_t place,
+                           int64_t width, float *y, int32_t *index)
+{
+    for (int64_t j = 0; j < cols; j += step) {
+        if (j > cols - step)
+            j = cols - step;
+        const float *top = x + place + 2 * j;
+        if (index)
+            max_squares(step, top, top + width, (int32_t)(place + 2 * j), (int32_t)width, y + j,
+                        index + j);
+        else
+            max_squares(step, top, top + width, (int32_t)(place + 2 * j), (int32_t)width, y + j,
+                        NULL);
+    }
+}
+
+static bool is_square(const struct tdbg_pool2d *p)
+{
+    return p->kernel[0] == 2 && p->kernel[1] == 2 && p->stride[0] == 2 && p->stride[1] == 2 &&
+           p->padding[0] == 0 && p->padding[1] == 0;
+}
+
+static void max_rows(const struct tdbg_pool2d *p, int64_t rows, int64_t cols, const float *x,
+                     float *y, int32_t *index)
+{
+    for (int64_t i = 0; i < rows; i++, y += cols, index += index ? cols : 0) {
+        const int64_t place = 2 * i * p->width;
+        if (!is_square(p))
+            max_row(p, i, cols, x, y, index);
+        else if (cols >= 8)
+            max_square_row(8, cols, x, place, p->width, y, index);
+        else if (cols >= 4)
+            max_square_row(4, cols, x, place, p->width, y, index);
+        else
+            max_square_row(1, cols, x, place, p->width, y, index);
+    }
+}
+
 void TDBG_KERNEL(tdbg_max_pool2d_forward)(const struct tdbg_pool2d *p, int64_t lo, int64_t hi,
                                           const float *x, float *y, int32_t *index)
 {
     int64_t rows = out_size(p, 0), cols = out_size(p, 1), size = p->height * p->width;
     for (int64_t plane = lo; plane < hi; plane++) {
-        for (int64_t i = 0; i < rows; i++) {
-            int64_t out = (plane * rows + i) * cols;
-            max_row(p, i, cols, x + plane * size, y + out, index ? index + out : NULL);
-        }
+        const int64_t out = plane * rows * cols;
+        max_rows(p, rows, cols, x + plane * size, y + out, index ? index + out : NULL);
     }
 }
 
@@ -242,27 +302,15 @@ void TDBG_KERNEL(tdbg_avg_pool2d_backward)(const struct tdbg_pool2d *p, int64_t 
 
 /* ---- average of a whole plane ---- */
 
-static float sum_block(int64_t n, const float *x)
-{
-    struct tdbg_sum_lanes sum = {{0}};
-    int64_t i = 0;
-    for (; i + TDBG_SUM_LANES <= n; i += TDBG_SUM_LANES) {
-        for (int l = 0; l < TDBG_SUM_LANES; l++)
-            sum.lane[l] += x[i + l];
-    }
-    for (int l = 0; l < n - i; l++)
-        sum.lane[l] += x[i + l];
-    return tdbg_sum_lanes_fold(&sum);
-}
-
 static float sum_plane(int64_t n, const float *x)
 {
     struct tdbg_sum_tree tree = {0};
     if (n <= TDBG_SUM_BLOCK)
-        return sum_block(n, x);
+        return tdbg_sum_lanes_block(n, x);
     for (int64_t first = 0; first < n; first += TDBG_SUM_BLOCK)
         tdbg_sum_tree_add(
-            &tree, sum_block(n - first < TDBG_SUM_BLOCK ? n - first : TDBG_SUM_BLOCK, x + first));
+            &tree, tdbg_sum_lanes_block(n - first < TDBG_SUM_BLOCK ? n - first : TDBG_SUM_BLOCK,
+                                        x + first));
     return tdbg_sum_tree_finish(&tree);
 }
 
@@ -300,17 +348,12 @@ struct pool_job {
     int32_t *new_index;
 };
 
-static int64_t grain(int64_t elems)
-{
-    return TDBG_GRAIN_ELEMS / (elems < 1 ? 1 : elems) + 1;
-}
-
 static void run(const struct tdbg_cpu *cpu, struct pool_job *job,
                 void (*range)(void *ctx, int64_t lo, int64_t hi))
 {
     job->table = cpu->table;
-    tdbg_parallel_for(cpu->threads, job->pool->planes, grain(job->pool->height * job->pool->width),
-                      range, job);
+    tdbg_parallel_for(cpu->threads, job->pool->planes,
+                      tdbg_grain_of(job->pool->height * job->pool->width), range, job);
 }
 
 static void max_forward_range(void *ctx, int64_t lo, int64_t hi)
@@ -375,7 +418,7 @@ void tdbg_global_avg_pool_forward(const struct tdbg_cpu *cpu, int64_t planes, in
                                   const float *x, float *y)
 {
     struct pool_job job = {.table = cpu->table, .elems = elems, .in = x, .out = y};
-    tdbg_parallel_for(cpu->threads, planes, grain(elems), global_forward_range, &job);
+    tdbg_parallel_for(cpu->threads, planes, tdbg_grain_of(elems), global_forward_range, &job);
 }
 
 static void global_backward_range(void *ctx, int64_t lo, int64_t hi)
@@ -388,7 +431,7 @@ void tdbg_global_avg_pool_backward(const struct tdbg_cpu *cpu, int64_t planes, i
                                    const float *dy, float *dx)
 {
     struct pool_job job = {.table = cpu->table, .elems = elems, .in = dy, .out = dx};
-    tdbg_parallel_for(cpu->threads, planes, grain(elems), global_backward_range, &job);
+    tdbg_parallel_for(cpu->threads, planes, tdbg_grain_of(elems), global_backward_range, &job);
 }
 
 #endif

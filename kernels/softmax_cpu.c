@@ -22,7 +22,8 @@ void TDBG_KERNEL(tdbg_softmax_forward)(int64_t rows, int64_t cols, const float *
 /* One block of at most TDBG_SUM_BLOCK terms. */
 static float dot_block(int64_t n, const float *a, const float *b)
 {
-    struct tdbg_sum_lanes sum = {{0}};
+    struct tdbg_sum_lanes sum;
+    tdbg_sum_lanes_clear(&sum);
     int64_t i = 0;
     for (; i + TDBG_SUM_LANES <= n; i += TDBG_SUM_LANES) {
         for (int l = 0; l < TDBG_SUM_LANES; l++)
@@ -37,7 +38,8 @@ static float dot_span(int64_t n, const float *a, const float *b, int64_t span)
 {
     if (span == TDBG_SUM_BLOCK)
         return dot_block(n, a, b);
-    struct tdbg_sum_lanes sum = {{0}};
+    struct tdbg_sum_lanes sum;
+    tdbg_sum_lanes_clear(&sum);
     const int64_t part = span / TDBG_SUM_BLOCK;
     for (int64_t i = 0, term = 0; i < n; i += part, term++)
         sum.lane[term % TDBG_SUM_LANES] +=

@@ -112,6 +112,17 @@ def synchronised_norms_record_and_verify(folder):
 
 
 @case
+def synchronised_norms_have_the_same_bits_on_any_ranks(folder):
+    """Four lanes in one rank, in two and in four, each with the sums of the others."""
+    config, chains = image_config(folder, NORMS), []
+    for ranks in (1, 2, 4):
+        record(config, f"{folder}/{ranks}.h5", *cut_sets(4, 2), "--set",
+               f"engine.ranks_in_process={ranks}")
+        chains.append(info(f"{folder}/{ranks}.h5")["chain"])
+    check(chains[1:] == chains[:1] * 2, f"chains {chains}")
+
+
+@case
 def one_lane_is_synchronised_with_itself(folder):
     """Every tensor that both have is the same with and without sync."""
     config = image_config(folder, NORMS)

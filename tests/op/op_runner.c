@@ -196,6 +196,7 @@ static void run_node_back(struct work *w, int32_t i)
     for (int32_t k = 0; k < node->n_params; k++)
         w->grad[k] = take(g->params[node->param[k]].elems, sizeof(float));
     run.workspace = take_workspace(w, node);
+    tdbg_op_hide_unread(&run);
     run.dy = w->dact[i];
     run.dx = node->op->takes_index ? NULL : dx;
     run.dx2 = node->n_inputs > 1 ? dx2 : NULL;
