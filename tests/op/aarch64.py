@@ -26,10 +26,11 @@ BASE = ["digest", "digest_fast", "digest_block", "philox", "convert", "status", 
 TESTS = {
     "kernels": ["test_kernels"],
     "kernel-values": ["test_kernel_values"],
-    "gemm": ["test_gemm"],
-    "conv2d": ["test_conv2d"],
-    "pool2d": ["test_pool2d"],
-    "sequence": ["test_sequence"],
+    "gemm": ["test_gemm", "every_cpu"],
+    "conv2d": ["test_conv2d", "every_cpu"],
+    "pool2d": ["test_pool2d", "every_cpu"],
+    "sequence": ["test_sequence", "every_cpu"],
+    "attention": ["test_attention", "every_cpu"],
     "activations": ["test_activations"],
     "norm": ["test_norm", "norm_reference"],
     "transform-image": ["test_transform_image"],
@@ -68,7 +69,8 @@ def main():
     names = sys.argv[1:] or list(TESTS)
     sources = [os.path.join(SOURCE, "base", f + ".c") for f in BASE]
     sources += sorted(glob.glob(os.path.join(SOURCE, "kernels", "*.c")))
-    parts = [os.path.join(SOURCE, "tests", "op", f + ".c") for n in names for f in TESTS[n]]
+    files = sorted({f for n in names for f in TESTS[n]})
+    parts = [os.path.join(SOURCE, "tests", "op", f + ".c") for f in files]
     with tempfile.TemporaryDirectory(prefix="tdbg-aarch64-") as folder, \
             concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(lambda path: compile_one(folder, path), sources + parts))
