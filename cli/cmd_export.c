@@ -173,7 +173,7 @@ static enum tdbg_status write_file(struct exporter *e, struct tdbg_err *err)
     TDBG_TRY(tdbg_new_file_create(&file, arena, e->output, e->force, err));
     e->out = fdopen(fcntl(file.fd, F_DUPFD_CLOEXEC, 0), "wb");
     TDBG_FAIL_IF(!e->out, NO_MEMORY, "no memory to write %s", e->output);
-    cli_catch_signals(); /* half a file is to go */
+    cli_catch_signals(true); /* half a file is to go */
     st = write_steps(e, err);
     if (fclose(e->out) != 0 && st == TDBG_OK)
         st = TDBG_RAISE(err, IO, "cannot write: %s", strerror(errno));

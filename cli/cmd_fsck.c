@@ -254,7 +254,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (helped)
         return 0;
     o.percent.quiet = o.quiet;
-    cli_catch_signals();
+    cli_catch_signals(true);
     TDBG_TRY(check_all(&o, words[0], err));
 out:
     cli_percent_clear(&o.percent);

@@ -68,7 +68,7 @@ static enum tdbg_status pack(struct pack *p, struct tdbg_err *err)
     const char *path = p->output ? p->output : made;
     TDBG_FAIL_IF(!path, NO_MEMORY, "no memory for the name of the file");
     TDBG_TRY(cli_check_output(path, p->force, err));
-    cli_catch_signals();
+    cli_catch_signals(true);
     st = tdbg_pack_trace(trace.trace, path, &options, &report, err);
     if (p->progress.out)
         tdbg_progress_finish(&p->progress, tdbg_clock_ns());

@@ -89,7 +89,7 @@ static enum tdbg_status verify(struct replay *r, int *exit_code, struct tdbg_err
     struct tdbg_verify_report report;
     TDBG_TRY(tdbg_trace_open(r->path, &trace, err));
     cli_warn_unclosed(trace);
-    cli_catch_signals();
+    cli_catch_signals(true);
     const struct tdbg_verify_options options = {.session = cli_session_options(&r->execution),
                                                 .from = r->from,
                                                 .to = r->to,

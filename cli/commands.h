@@ -30,8 +30,9 @@ void cli_prepare_process(void);
 int cli_finish_process(int code);
 
 /* Ctrl-C and SIGTERM: after cli_catch_signals() the first one is only remembered, and
- * cli_stop_signal() returns it (0: none so far); the second one ends the process at once. */
-void cli_catch_signals(void);
+ * cli_stop_signal() returns it (0: none so far); the second one ends the process at once. tells:
+ * the first one is answered on stderr. */
+void cli_catch_signals(bool tells);
 int cli_stop_signal(void);
 bool cli_keep_signal(void); /* SIGUSR1 came: what is in the window of a recording is to be kept */
 
@@ -56,8 +57,8 @@ enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err 
 /* A warning on stderr when the recording was cut off. */
 void cli_warn_unclosed(const struct tdbg_trace *trace);
 
-/* Environment of this process as JSON text, for the trace; free() it. */
-char *cli_environment_json(const char *isa, int threads);
+/* Environment of this process as JSON text, for the trace; free() it. local_rank: -1, none. */
+char *cli_environment_json(const char *isa, int threads, int local_rank);
 
 /* UUID as text. */
 enum { CLI_UUID_TEXT_BYTES = 37 };

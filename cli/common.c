@@ -7,11 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/json.h"
+#include "base/json_machine.h"
 #include "base/version.h"
 #include "cli/commands.h"
 #include "trace/new_file.h"
@@ -43,12 +41,15 @@ int cli_finish_process(int code)
 }
 
 static volatile sig_atomic_t stop_signal;
+static bool tells_signal;
 
 static void remember_signal(int number)
 {
     if (stop_signal)
         _exit(128 + number);
     stop_signal = number;
+    if (!tells_signal)
+        return;
     static const char text[] = "\ntdbg: stopping after this step; once more to stop at once\n";
     ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
     (void)ignored;
@@ -67,8 +68,9 @@ bool cli_keep_signal(void)
     return keep_signal;
 }
 
-void cli_catch_signals(void)
+void cli_catch_signals(bool tells)
 {
+    tells_signal = tells;
     struct sigaction action = {.sa_handler = remember_signal};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
@@ -172,33 +174,26 @@ static void read_cpu_name(char *buf, size_t buf_bytes)
         fclose(f);
 }
 
-char *cli_environment_json(const char *isa, int threads)
+char *cli_environment_json(const char *isa, int threads, int local_rank)
 {
-    char *text = NULL, cpu[128], when[32];
+    char *text = NULL, cpu[128];
     size_t bytes = 0;
-    struct utsname system = {0};
-    struct tm utc;
-    time_t now = time(NULL);
     FILE *out = open_memstream(&text, &bytes);
     if (!out)
         return NULL;
     struct tdbg_json json;
-    uname(&system);
     read_cpu_name(cpu, sizeof cpu);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     tdbg_json_init(&json, out, false);
     tdbg_json_object_begin(&json, NULL);
-    tdbg_json_string(&json, "time", when);
-    tdbg_json_string(&json, "host", system.nodename);
-    tdbg_json_string(&json, "system", system.sysname);
-    tdbg_json_string(&json, "release", system.release);
-    tdbg_json_string(&json, "machine", system.machine);
+    tdbg_json_machine(&json);
     tdbg_json_string(&json, "cpu", cpu);
     tdbg_json_string(&json, "compiler", __VERSION__);
     tdbg_json_string(&json, "device", "cpu");
     tdbg_json_string(&json, "math", "strict");
     tdbg_json_string(&json, "isa", isa);
     tdbg_json_int(&json, "threads", threads);
+    if (local_rank >= 0)
+        tdbg_json_int(&json, "local_rank", local_rank);
     tdbg_json_object_end(&json);
     fclose(out);
     return text;

@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "cli/commands.h"
 #include "engine/engine_options.h"
+#include "recorder/fault.h"
 #include "recorder/record_options.h"
 #include "tdbg_build.h"
 #include "trace/schema.h"
@@ -77,6 +78,7 @@ static int run(int argc, char **argv)
     }
     if (strcmp(word, "--help-config") == 0) {
         tdbg_engine_print_options(&tdbg_recorder_options, 1, stdout);
+        tdbg_fault_print_options(stdout);
         return 0;
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 ||

@@ -1,5 +1,5 @@
 /* A device as a table of functions over an opaque context: memory, and one entry per op kernel.
- * The CPU's is backend_cpu.c. No other header of the engine knows a device. */
+ * The CPU's is backend_cpu*.c. No other header of the engine knows a device. */
 #ifndef TDBG_ENGINE_BACKEND_H
 #define TDBG_ENGINE_BACKEND_H
 

@@ -140,4 +140,22 @@ enum tdbg_status tdbg_dataset_read_files(struct tdbg_config *config,
                                          tdbg_dataset_check_fn check, struct tdbg_array *out,
                                          struct tdbg_err *err);
 
+/* Reads the array that is meant by data.<set>.<key> from the file at path, or raises TDBG_DATA. */
+typedef enum tdbg_status (*tdbg_dataset_read_fn)(const struct tdbg_dataset_request *request,
+                                                 const char *key, const char *path,
+                                                 struct tdbg_array *out, struct tdbg_err *err);
+
+/* That array of the file that data.<set>.<file_key> names. Faults become diagnostics at it. */
+enum tdbg_status tdbg_dataset_load_array(const struct tdbg_dataset_request *request,
+                                         const char *file_key, const char *key,
+                                         tdbg_dataset_read_fn read, struct tdbg_array *out,
+                                         struct tdbg_err *err);
+
+/* A whole loader: the arrays of the keys x and y, from two files or from one (x_file = y_file: what
+ * is wrong with it is said once), as samples by data.inputs and data.targets. */
+enum tdbg_status tdbg_dataset_load_xy(const struct tdbg_dataset_request *request,
+                                      const char *x_file, const char *y_file,
+                                      tdbg_dataset_read_fn read, struct tdbg_dataset *out,
+                                      struct tdbg_err *err);
+
 #endif

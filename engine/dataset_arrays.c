@@ -1,16 +1,9 @@
-/* From arrays of any type to samples, and reading whole files. See dataset.h. */
-#include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
-#include <string.h>
-#include <zlib.h>
-
+/* From arrays of any type to samples. See dataset.h; reading files is in dataset_files.c. */
 #include "engine/dataset.h"
 #include "engine/shape.h"
 
-enum { SCAN_ELEMS = 4096, FIRST_ROOM = 1 << 20 };
-#define MAX_SET_BYTES (INT64_C(1) << 36) /* of what has to be unpacked */
-#define MAX_CLASS     (INT64_C(1) << 24)
+enum { SCAN_ELEMS = 4096 };
+#define MAX_CLASS (INT64_C(1) << 24)
 
 /* Least and greatest element of a side as integers over all its samples. */
 static bool side_range(const struct tdbg_data_side *side, int64_t count, int64_t elems,
@@ -157,128 +150,5 @@ enum tdbg_status tdbg_dataset_from_arrays(struct tdbg_config *config, struct tdb
 out:
     if (st != TDBG_OK || !fine)
         tdbg_dataset_clear(out);
-    return st;
-}
-
-/* --- files --- */
-
-static enum tdbg_status unpack(const char *path, struct tdbg_array *out, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    unsigned char *bytes = NULL;
-    size_t used = 0, room = FIRST_ROOM;
-    gzFile f = gzopen(path, "rb");
-    TDBG_FAIL_IF(!f, DATA, "%s", strerror(errno ? errno : ENOMEM));
-    gzbuffer(f, 1 << 18);
-    for (;;) {
-        int code;
-        if (used == room || !bytes) {
-            room = bytes ? room * 2 : room;
-            TDBG_FAIL_IF(room > MAX_SET_BYTES, DATA, "it unpacks to more than 2^36 bytes");
-            unsigned char *more = realloc(bytes, room);
-            TDBG_FAIL_IF(!more, NO_MEMORY, "no memory for %zu bytes", room);
-            bytes = more;
-        }
-        const size_t part = room - used > INT_MAX / 2 ? INT_MAX / 2 : room - used;
-        const int got = gzread(f, bytes + used, (unsigned)part);
-        TDBG_FAIL_IF(got < 0, DATA, "%s", gzerror(f, &code));
-        if (got == 0)
-            break;
-        used += (size_t)got;
-    }
-    const int closed = gzclose(f);
-    f = NULL;
-    TDBG_FAIL_IF(closed != Z_OK, DATA, "the compressed data are cut off");
-    *out = (struct tdbg_array){
-        .elem = TDBG_ELEM_U8, .ndim = 1, .dims = {(int64_t)used}, .data = bytes, .block = bytes};
-    bytes = NULL;
-out:
-    if (f)
-        gzclose(f);
-    free(bytes);
-    return st;
-}
-
-enum tdbg_status tdbg_dataset_read_file(const char *path, struct tdbg_array *out,
-                                        struct tdbg_err *err)
-{
-    void *map = NULL;
-    size_t bytes = 0;
-    enum tdbg_status st = tdbg_file_map(path, &map, &bytes, err);
-    if (st != TDBG_OK)
-        return st;
-    *out = (struct tdbg_array){.elem = TDBG_ELEM_U8,
-                               .ndim = 1,
-                               .dims = {(int64_t)bytes},
-                               .data = map,
-                               .block = map,
-                               .mapped_bytes = bytes};
-    if (bytes < 2 || out->data[0] != 0x1f || out->data[1] != 0x8b)
-        return TDBG_OK;
-    tdbg_array_free(out);
-    return unpack(path, out, err);
-}
-
-/* Adds file to the end of all. */
-static enum tdbg_status append(struct tdbg_array *all, const struct tdbg_array *file,
-                               struct tdbg_err *err)
-{
-    const size_t old = (size_t)all->dims[0], more = (size_t)file->dims[0];
-    unsigned char *bytes = malloc(old + more + 1);
-    if (!bytes)
-        return TDBG_RAISE(err, NO_MEMORY, "no memory for %zu bytes", old + more);
-    if (old > 0)
-        memcpy(bytes, all->data, old);
-    if (more > 0)
-        memcpy(bytes + old, file->data, more);
-    tdbg_array_free(all);
-    *all = (struct tdbg_array){.elem = TDBG_ELEM_U8,
-                               .ndim = 1,
-                               .dims = {(int64_t)(old + more)},
-                               .data = bytes,
-                               .block = bytes};
-    return TDBG_OK;
-}
-
-static enum tdbg_status read_one(const char *path, tdbg_dataset_check_fn check, bool first,
-                                 struct tdbg_array *all, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_array file = {0};
-    TDBG_TRY(tdbg_dataset_read_file(path, &file, err));
-    if (check)
-        TDBG_TRY(check(&file, err));
-    if (first) {
-        *all = file;
-        file = (struct tdbg_array){0};
-    } else {
-        TDBG_TRY(append(all, &file, err));
-    }
-out:
-    tdbg_array_free(&file);
-    return st;
-}
-
-enum tdbg_status tdbg_dataset_read_files(struct tdbg_config *config,
-                                         const struct tdbg_cfg_node *paths,
-                                         tdbg_dataset_check_fn check, struct tdbg_array *out,
-                                         struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const int before = tdbg_config_n_diagnostics(config);
-    const int n = paths->type == TDBG_CFG_LIST ? paths->n_child : 1;
-    *out = (struct tdbg_array){0};
-    for (int i = 0; i < n && st == TDBG_OK; i++) {
-        const struct tdbg_cfg_node *node = paths->type == TDBG_CFG_LIST ? paths->child[i] : paths;
-        char *path = tdbg_cfg_node_path(config, node);
-        struct tdbg_err fault = {0};
-        read_one(path, check, i == 0, out, &fault);
-        st = tdbg_dataset_fault(config, node, path, &fault, err);
-        free(path);
-        if (tdbg_config_n_diagnostics(config) != before)
-            break;
-    }
-    if (st != TDBG_OK || tdbg_config_n_diagnostics(config) != before)
-        tdbg_array_free(out);
     return st;
 }

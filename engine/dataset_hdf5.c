@@ -1,7 +1,5 @@
 /* Data sets as two arrays of an HDF5 file. The file itself is read by a function from outside: the
  * engine does not know HDF5. See dataset.h. */
-#include <stdlib.h>
-
 #include "engine/dataset.h"
 
 /* The array's name: that of the training set where the test set has none of its own. */
@@ -12,40 +10,18 @@ static const char *array_name(const struct tdbg_dataset_request *r, const char *
     return own ? own->s : tdbg_dataset_node(&train, key)->s;
 }
 
-static enum tdbg_status load_array(const struct tdbg_dataset_request *r, const char *key,
-                                   struct tdbg_array *out, struct tdbg_err *err)
+static enum tdbg_status read_array(const struct tdbg_dataset_request *r, const char *key,
+                                   const char *path, struct tdbg_array *out, struct tdbg_err *err)
 {
-    const struct tdbg_cfg_node *node = tdbg_dataset_node(r, "file");
-    char *path = tdbg_cfg_node_path(r->config, node);
-    struct tdbg_err fault = {0};
-    if (r->read_hdf5)
-        r->read_hdf5(path, array_name(r, key), out, &fault);
-    else
-        (void)TDBG_RAISE(&fault, DATA, "this program reads no HDF5 files");
-    enum tdbg_status st = tdbg_dataset_fault(r->config, node, path, &fault, err);
-    free(path);
-    return st;
+    if (!r->read_hdf5)
+        return TDBG_RAISE(err, DATA, "this program reads no HDF5 files");
+    return r->read_hdf5(path, array_name(r, key), out, err);
 }
 
 static enum tdbg_status load(const struct tdbg_dataset_request *r, struct tdbg_dataset *out,
                              struct tdbg_err *err)
 {
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_array x = {0}, y = {0};
-    const struct tdbg_cfg_node *root = tdbg_config_root(r->config);
-    const struct tdbg_cfg_node *node = tdbg_dataset_node(r, "file");
-    const int before = tdbg_config_n_diagnostics(r->config);
-    TDBG_TRY(load_array(r, "x", &x, err));
-    if (tdbg_config_n_diagnostics(r->config) == before)
-        TDBG_TRY(load_array(r, "y", &y, err));
-    if (tdbg_config_n_diagnostics(r->config) != before)
-        goto out;
-    TDBG_TRY(tdbg_dataset_from_arrays(r->config, &x, node, tdbg_dataset_inputs(root), &y, node,
-                                      tdbg_dataset_targets(root), out, err));
-out:
-    tdbg_array_free(&x);
-    tdbg_array_free(&y);
-    return st;
+    return tdbg_dataset_load_xy(r, "file", "file", read_array, out, err);
 }
 
 static const struct tdbg_option options[] = {

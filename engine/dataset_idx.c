@@ -75,8 +75,11 @@ out:
     return st;
 }
 
-static enum tdbg_status read_idx(const char *path, struct tdbg_array *idx, struct tdbg_err *err)
+static enum tdbg_status read_idx(const struct tdbg_dataset_request *r, const char *key,
+                                 const char *path, struct tdbg_array *idx, struct tdbg_err *err)
 {
+    (void)r;
+    (void)key;
     enum tdbg_status st = TDBG_OK;
     struct stat info;
     gzFile f = NULL;
@@ -99,18 +102,6 @@ out:
     return st;
 }
 
-/* Reads the file that a key names; faults of the file become diagnostics. */
-static enum tdbg_status load_file(struct tdbg_config *config, const struct tdbg_cfg_node *node,
-                                  struct tdbg_array *idx, struct tdbg_err *err)
-{
-    char *path = tdbg_cfg_node_path(config, node);
-    struct tdbg_err fault = {0};
-    read_idx(path, idx, &fault);
-    enum tdbg_status st = tdbg_dataset_fault(config, node, path, &fault, err);
-    free(path);
-    return st;
-}
-
 static enum tdbg_status load(const struct tdbg_dataset_request *r, struct tdbg_dataset *out,
                              struct tdbg_err *err)
 {
@@ -119,8 +110,8 @@ static enum tdbg_status load(const struct tdbg_dataset_request *r, struct tdbg_d
     const struct tdbg_cfg_node *x_at = tdbg_dataset_node(r, "images");
     const struct tdbg_cfg_node *y_at = tdbg_dataset_node(r, "labels");
     const int before = tdbg_config_n_diagnostics(r->config);
-    TDBG_TRY(load_file(r->config, x_at, &images, err));
-    TDBG_TRY(load_file(r->config, y_at, &labels, err));
+    TDBG_TRY(tdbg_dataset_load_array(r, "images", "images", read_idx, &images, err));
+    TDBG_TRY(tdbg_dataset_load_array(r, "labels", "labels", read_idx, &labels, err));
     if (tdbg_config_n_diagnostics(r->config) != before)
         goto out;
     if (labels.ndim != 1 || images.ndim < 2 || images.ndim > TDBG_MAX_DIMS - 2) {

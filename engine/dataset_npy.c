@@ -1,59 +1,39 @@
 /* Data sets as two .npy files (numpy.save), mapped: versions 1 to 3, either byte order, C order.
  * The header is a Python dict literal of three keys. See dataset.h. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "engine/dataset.h"
+#include "engine/text_cursor.h"
 
 enum { MOST_HEADER_BYTES = 1 << 16 };
 
-/* Text between the header's begin and end; never read beyond it. */
-struct cursor {
-    const char *at, *end;
-};
-
-static void skip_space(struct cursor *c)
-{
-    while (c->at < c->end && strchr(" \t\r\n", *c->at) && *c->at)
-        c->at++;
-}
-
-static bool take(struct cursor *c, char wanted)
-{
-    skip_space(c);
-    if (c->at >= c->end || *c->at != wanted)
-        return false;
-    c->at++;
-    return true;
-}
-
 /* 'text' or "text" into buf */
-static bool take_string(struct cursor *c, char *buf, size_t buf_bytes)
+static bool take_string(struct text_cursor *c, char *buf, size_t buf_bytes)
 {
-    const char quote = take(c, '\'') ? '\'' : take(c, '"') ? '"' : 0;
+    const char quote = text_take(c, '\'') ? '\'' : text_take(c, '"') ? '"' : 0;
     size_t n = 0;
     while (quote && c->at < c->end && *c->at != quote && n + 1 < buf_bytes)
         buf[n++] = *c->at++;
     buf[n] = 0;
-    return quote && take(c, quote);
+    return quote && text_take(c, quote);
 }
 
-static bool take_shape(struct cursor *c, struct tdbg_array *a)
+static bool take_shape(struct text_cursor *c, struct tdbg_array *a)
 {
-    if (!take(c, '('))
+    if (!text_take(c, '('))
         return false;
     a->ndim = 0;
-    while (!take(c, ')')) {
+    while (!text_take(c, ')')) {
         int64_t n = 0;
         int digits = 0;
-        skip_space(c);
+        text_skip_space(c);
         for (; c->at < c->end && *c->at >= '0' && *c->at <= '9' && digits < 18; digits++)
             n = n * 10 + (*c->at++ - '0');
         if (digits == 0 || a->ndim == TDBG_MAX_DIMS)
             return false;
         a->dims[a->ndim++] = n;
-        if (!take(c, ',') && (skip_space(c), c->at >= c->end || *c->at != ')'))
+        if (!text_take(c, ',') && (text_skip_space(c), c->at >= c->end || *c->at != ')'))
             return false;
     }
     return true;
@@ -81,21 +61,22 @@ static bool parse_descr(const char *text, struct tdbg_array *a)
     return false;
 }
 
-static enum tdbg_status parse_dict(struct cursor *c, struct tdbg_array *a, struct tdbg_err *err)
+static enum tdbg_status parse_dict(struct text_cursor *c, struct tdbg_array *a,
+                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     bool has_descr = false, has_order = false, has_shape = false;
     char key[32], descr[32];
-    TDBG_FAIL_IF(!take(c, '{'), DATA, "its header is no dict");
-    while (!take(c, '}')) {
-        TDBG_FAIL_IF(!take_string(c, key, sizeof key) || !take(c, ':'), DATA,
+    TDBG_FAIL_IF(!text_take(c, '{'), DATA, "its header is no dict");
+    while (!text_take(c, '}')) {
+        TDBG_FAIL_IF(!take_string(c, key, sizeof key) || !text_take(c, ':'), DATA,
                      "its header is no dict of descr, fortran_order and shape");
         if (strcmp(key, "descr") == 0) {
             TDBG_FAIL_IF(!take_string(c, descr, sizeof descr) || !parse_descr(descr, a), DATA,
                          "its elements are not of a plain number type");
             has_descr = true;
         } else if (strcmp(key, "fortran_order") == 0) {
-            skip_space(c);
+            text_skip_space(c);
             const bool is_c = c->end - c->at >= 5 && memcmp(c->at, "False", 5) == 0;
             TDBG_FAIL_IF(!is_c, DATA,
                          "it is in Fortran order; save numpy.ascontiguousarray(array)");
@@ -108,7 +89,7 @@ static enum tdbg_status parse_dict(struct cursor *c, struct tdbg_array *a, struc
         } else {
             TDBG_FAIL_IF(true, DATA, "its header has the unknown key '%.20s'", key);
         }
-        take(c, ',');
+        text_take(c, ',');
     }
     TDBG_FAIL_IF(!has_descr || !has_order || !has_shape, DATA, "its header lacks a key");
 out:
@@ -132,8 +113,11 @@ out:
 }
 
 /* Fills an array over the bytes of a mapped file. */
-static enum tdbg_status read_npy(const char *path, struct tdbg_array *out, struct tdbg_err *err)
+static enum tdbg_status read_npy(const struct tdbg_dataset_request *r, const char *key,
+                                 const char *path, struct tdbg_array *out, struct tdbg_err *err)
 {
+    (void)r;
+    (void)key;
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(tdbg_dataset_read_file(path, out, err));
     const unsigned char *p = out->data;
@@ -145,7 +129,7 @@ static enum tdbg_status read_npy(const char *path, struct tdbg_array *out, struc
     if (p[6] > 1)
         header |= (size_t)p[10] << 16 | (size_t)p[11] << 24;
     TDBG_FAIL_IF(header > MOST_HEADER_BYTES || header > n - at, DATA, "its header is cut off");
-    struct cursor c = {(const char *)p + at, (const char *)p + at + header};
+    struct text_cursor c = {(const char *)p + at, (const char *)p + at + header};
     TDBG_TRY(parse_dict(&c, out, err));
     out->data = p + at + header;
     TDBG_TRY(check_size(out, n - at - header, err));
@@ -155,36 +139,10 @@ out:
     return st;
 }
 
-static enum tdbg_status load_file(const struct tdbg_dataset_request *r, const char *key,
-                                  struct tdbg_array *out, struct tdbg_err *err)
-{
-    const struct tdbg_cfg_node *node = tdbg_dataset_node(r, key);
-    char *path = tdbg_cfg_node_path(r->config, node);
-    struct tdbg_err fault = {0};
-    read_npy(path, out, &fault);
-    enum tdbg_status st = tdbg_dataset_fault(r->config, node, path, &fault, err);
-    free(path);
-    return st;
-}
-
 static enum tdbg_status load(const struct tdbg_dataset_request *r, struct tdbg_dataset *out,
                              struct tdbg_err *err)
 {
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_array x = {0}, y = {0};
-    const struct tdbg_cfg_node *root = tdbg_config_root(r->config);
-    const int before = tdbg_config_n_diagnostics(r->config);
-    TDBG_TRY(load_file(r, "x", &x, err));
-    TDBG_TRY(load_file(r, "y", &y, err));
-    if (tdbg_config_n_diagnostics(r->config) != before)
-        goto out;
-    TDBG_TRY(tdbg_dataset_from_arrays(r->config, &x, tdbg_dataset_node(r, "x"),
-                                      tdbg_dataset_inputs(root), &y, tdbg_dataset_node(r, "y"),
-                                      tdbg_dataset_targets(root), out, err));
-out:
-    tdbg_array_free(&x);
-    tdbg_array_free(&y);
-    return st;
+    return tdbg_dataset_load_xy(r, "x", "y", read_npy, out, err);
 }
 
 static const struct tdbg_option options[] = {

@@ -24,7 +24,11 @@ static void read_config(struct tdbg_engine *e)
     const struct tdbg_cfg_node *steps = tdbg_cfg_find(root, "steps");
     info->total_steps = steps ? steps->i : tdbg_cfg_int(root, "epochs") * info->steps_per_epoch;
     int64_t lanes = tdbg_cfg_int(root, "engine.lanes");
-    info->lanes = lanes > 0 ? (int32_t)lanes : 1;
+    info->rank = e->source.rank;
+    info->world_size = e->source.world_size;
+    info->lanes = lanes > 0 ? (int32_t)lanes : info->world_size;
+    info->n_lanes = info->lanes / info->world_size;
+    info->first_lane = info->rank * info->n_lanes;
     info->accumulate = (int32_t)tdbg_cfg_int(root, "engine.accumulate");
     e->low_precision = strcmp(tdbg_cfg_string(root, "engine.precision"), "bf16") == 0;
     e->part_rows = tdbg_site_part_rows(info->batch, info->lanes, info->accumulate);
@@ -53,6 +57,21 @@ static bool check_part_count(struct tdbg_engine *e)
     return false;
 }
 
+/* Each rank has a block of lanes that is a branch of the lane tree: only so a rank can fold its own
+ * before the others' come, and the sum not hang on the number of ranks. */
+static bool check_lanes(struct tdbg_engine *e)
+{
+    const struct tdbg_engine_info *info = &e->info;
+    const int32_t lanes = info->lanes, ranks = info->world_size, each = lanes / ranks;
+    const bool is_branch = each > 0 && (each & (each - 1)) == 0;
+    if (ranks == 1 || (lanes % ranks == 0 && is_branch))
+        return true;
+    tdbg_config_report(e->config, tdbg_cfg_find(tdbg_config_root(e->config), "engine.lanes"),
+                       "lanes have to be the ranks times 1, 2, 4, 8, ...; 0: one per rank",
+                       "%d lanes cannot be shared out among %d ranks", (int)lanes, (int)ranks);
+    return false;
+}
+
 /* Parameter groups, and what else of the optimizer's part hangs on more than its own keys. */
 static void resolve_optimizer(struct tdbg_engine *e)
 {
@@ -69,14 +88,16 @@ static void resolve_optimizer(struct tdbg_engine *e)
 static void list_items(struct tdbg_engine *e)
 {
     struct tdbg_graph *g = e->graph;
-    e->state_items = tdbg_state_items_list(g, &e->optimizer, e->info.lanes, &e->info.n_items);
+    e->state_items = tdbg_state_items_list(g, &e->optimizer, e->info.first_lane, e->info.n_lanes,
+                                           &e->info.n_items);
     e->items = tdbg_arena_alloc(g->arena, (size_t)e->info.n_items * sizeof *e->items);
     for (int32_t i = 0; i < e->info.n_items; i++) {
         const struct tdbg_shape *shape = tdbg_state_item_shape(g, &e->state_items[i]);
         e->items[i] = (struct tdbg_engine_item){.name = e->state_items[i].name,
                                                 .dtype = TDBG_DTYPE_F32,
                                                 .ndim = shape->ndim,
-                                                .elems = tdbg_shape_elems(shape)};
+                                                .elems = tdbg_shape_elems(shape),
+                                                .is_buffer = e->state_items[i].buffer >= 0};
         memcpy(e->items[i].dims, shape->dims, sizeof shape->dims);
     }
     for (int32_t p = 0; p < g->n_params; p++)
@@ -128,6 +149,10 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
     e->config = config;
     e->backend = backend;
     e->source = source;
+    TDBG_ASSERT(source.world_size >= 1 && source.rank >= 0 && source.rank < source.world_size);
+    TDBG_FAIL_IF(source.world_size > 1 && !source.ops->reduce_begin, UNSUPPORTED,
+                 "one rank of %d cannot be run without what the others contribute",
+                 (int)source.world_size);
     TDBG_TRY(source.ops->describe(source.self, shapes, err));
     TDBG_TRY(check_data(shapes, err));
     TDBG_TRY(tdbg_graph_create(config, shapes, &e->graph, err));
@@ -135,16 +160,21 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
         goto out;
     read_config(e);
     TDBG_FAIL_IF(e->info.steps_per_epoch < 1, DATA, "the training set does not fill one batch");
-    if (!check_part_count(e))
+    if (!check_lanes(e) || !check_part_count(e))
         goto out;
     resolve_optimizer(e);
     if (tdbg_config_n_diagnostics(config) > 0)
         goto out;
     list_items(e);
-    e->table = tdbg_site_table_build(e->graph, &e->optimizer, e->state_items, e->info.n_items,
-                                     e->info.batch, e->info.lanes, e->info.accumulate,
+    const struct tdbg_site_cut cut = {.batch = e->info.batch,
+                                      .lanes = e->info.lanes,
+                                      .first_lane = e->info.first_lane,
+                                      .n_lanes = e->info.n_lanes,
+                                      .accumulate = e->info.accumulate};
+    e->table = tdbg_site_table_build(e->graph, &e->optimizer, e->state_items, e->info.n_items, &cut,
                                      e->low_precision ? TDBG_DTYPE_BF16 : TDBG_DTYPE_F32, &e->clip,
                                      e->settings);
+    tdbg_engine_plan_reductions(e);
     e->wanted = tdbg_arena_alloc(e->graph->arena, (size_t)e->table.n_sites * sizeof *e->wanted);
     TDBG_TRY(tdbg_engine_take_memory(e, err));
     *out = e;
@@ -177,6 +207,7 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *e, const struct tdbg_t
     enum tdbg_status st = TDBG_OK;
     TDBG_ASSERT(n >= 0 && n <= TDBG_MAX_TAPS);
     e->n_taps = n;
+    e->overlaps = true;
     memset(e->wanted, 0, (size_t)e->table.n_sites * sizeof *e->wanted);
     for (int i = 0; i < n; i++) {
         free(e->wants[i]);
@@ -185,8 +216,13 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *e, const struct tdbg_t
         e->taps[i] = taps[i];
         TDBG_TRY(
             taps[i].ops->plan(taps[i].self, e->table.sites, e->table.n_sites, e->wants[i], err));
-        for (int32_t s = 0; s < e->table.n_sites; s++)
-            e->wanted[s] |= e->wants[i][s].flags;
+        for (int32_t s = 0; s < e->table.n_sites; s++) {
+            const uint8_t flags = e->wants[i][s].flags;
+            e->wanted[s] |= flags;
+            if (e->table.sites[s].stage == TDBG_STAGE_REDUCE_IN &&
+                (flags & (TDBG_WANT_CHANGE | TDBG_WANT_STOP)))
+                e->overlaps = false;
+        }
     }
 out:
     return st;
@@ -216,7 +252,10 @@ int32_t tdbg_engine_numerics_version(void)
 
 void tdbg_engine_print_graph(const struct tdbg_engine *engine, struct tdbg_json *json)
 {
+    tdbg_json_object_begin(json, NULL);
     tdbg_graph_print_json(engine->graph, json);
+    tdbg_engine_print_reductions(engine, json);
+    tdbg_json_object_end(json);
 }
 
 float *tdbg_engine_item_data(const struct tdbg_engine *e, int32_t i)
@@ -224,7 +263,8 @@ float *tdbg_engine_item_data(const struct tdbg_engine *e, int32_t i)
     const struct tdbg_state_item *item = &e->state_items[i];
     const struct tdbg_graph *g = e->graph;
     if (item->buffer >= 0)
-        return e->buffer + item->lane * g->buffer_elems + g->buffers[item->buffer].offset;
+        return e->buffer + (item->lane - e->info.first_lane) * g->buffer_elems +
+               g->buffers[item->buffer].offset;
     return (item->state < 0 ? e->param : e->optim[item->state]) + g->params[item->param].offset;
 }
 
@@ -246,10 +286,10 @@ static enum tdbg_status init_buffers(struct tdbg_engine *e, struct tdbg_err *err
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
-    const int64_t n = g->buffer_elems * e->info.lanes;
+    const int64_t n = g->buffer_elems * e->info.n_lanes;
     float *host = calloc((size_t)n + 1, sizeof(float));
     TDBG_FAIL_IF(!host, NO_MEMORY, "no memory for the initial buffers");
-    for (int32_t lane = 0; lane < e->info.lanes; lane++) {
+    for (int32_t lane = 0; lane < e->info.n_lanes; lane++) {
         for (int32_t b = 0; b < g->n_buffers; b++) {
             for (int64_t i = 0; i < g->buffers[b].elems; i++)
                 host[lane * g->buffer_elems + g->buffers[b].offset + i] = g->buffers[b].initial;

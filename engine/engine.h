@@ -19,12 +19,15 @@ struct tdbg_engine_item {
     int32_t ndim;
     int64_t dims[TDBG_MAX_DIMS];
     int64_t elems;
+    bool is_buffer; /* running statistics, which each lane has of its own */
 };
 
 /* Length and cut of a run, for headers and progress. */
 struct tdbg_engine_info {
     int64_t total_steps, steps_per_epoch, batch;
-    int32_t lanes, accumulate;
+    int32_t lanes, accumulate; /* lanes of all ranks */
+    int32_t rank, world_size;
+    int32_t first_lane, n_lanes; /* of this rank */
     uint64_t seed;
     int64_t param_elems;
     int32_t n_items;

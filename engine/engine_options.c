@@ -74,6 +74,24 @@ static const struct tdbg_option root_options[] = {
      "numerics."},
     {"engine.accumulate", TDBG_OPT_INT, "micro-batches", 1, 4096, NULL, "1", 0,
      "Micro-batches per lane, whose gradients are added in order. Part of the numerics."},
+    {"engine.ranks_in_process", TDBG_OPT_INT, "ranks", 1, 4096, NULL, "1", 0,
+     "Ranks that are threads of one process; the same bits as with as many processes."},
+    {"engine.comm.backend", TDBG_OPT_ENUM, "", 0, 0, "auto|mpi|nccl", "\"auto\"", 0,
+     "What carries numbers between processes; auto: MPI where mpirun or srun has started them. "
+     "nccl "
+     "is for ranks on GPUs, which there are none of yet."},
+    {"engine.comm.op", TDBG_OPT_ENUM, "", 0, 0, "mean|sum", "\"mean\"", 0,
+     "What the gradients of several ranks become: mean is that of the global batch; sum forgets to "
+     "divide by the number of ranks, so that they are so many times as large."},
+    {"engine.comm.algorithm", TDBG_OPT_ENUM, "", 0, 0, "strict|native", "\"strict\"", 0,
+     "How ranks add: strict in the order of the lanes, whatever the number of ranks; native as the "
+     "MPI library does, which no other run has to repeat."},
+    {"engine.comm.bucket_mib", TDBG_OPT_FLOAT, "MiB", 0.001, 65536, NULL, "25.0", 0,
+     "Gradients are sent in buckets of this size, the last parameters' first."},
+    {"engine.comm.timeout_s", TDBG_OPT_FLOAT, "seconds", 0.001, 1e6, NULL, "60.0", 0,
+     "How long a rank waits for another before the run is given up; for an evaluation, too, which "
+     "is "
+     "rank 0's."},
 };
 
 const struct tdbg_option_table tdbg_engine_options = {
@@ -119,6 +137,24 @@ static int data_tables(const struct tdbg_config *config, struct tdbg_arena *aren
     return n;
 }
 
+static void check_comm(struct tdbg_config *config)
+{
+    const struct tdbg_cfg_node *root = tdbg_config_root(config);
+    const struct tdbg_cfg_node *backend = tdbg_cfg_find(root, "engine.comm.backend");
+    const struct tdbg_cfg_node *algorithm = tdbg_cfg_find(root, "engine.comm.algorithm");
+    const struct tdbg_cfg_node *ranks = tdbg_cfg_find(root, "engine.ranks_in_process");
+    if (tdbg_config_n_diagnostics(config) > 0)
+        return;
+    if (strcmp(backend->s, "nccl") == 0)
+        tdbg_config_report(config, backend, "accepted are \"auto\" and \"mpi\"",
+                           "engine.comm.backend = \"nccl\" is for ranks on GPUs, which this tdbg "
+                           "does not have");
+    if (strcmp(algorithm->s, "native") == 0 && ranks->i > 1)
+        tdbg_config_report(config, algorithm, "start the ranks with mpirun instead",
+                           "engine.comm.algorithm = \"native\" is the MPI library's, but "
+                           "engine.ranks_in_process makes threads");
+}
+
 void tdbg_engine_check_options(struct tdbg_config *config, const struct tdbg_option_table *others,
                                int n_others)
 {
@@ -133,6 +169,7 @@ void tdbg_engine_check_options(struct tdbg_config *config, const struct tdbg_opt
     tdbg_config_check(config, root, tables, n, NULL);
     tdbg_arena_destroy(arena);
     check_length(config);
+    check_comm(config);
     tdbg_dataset_check_config(config);
     tdbg_weights_check_options(config, tdbg_cfg_find(root, "init_from"));
     tdbg_loss_check_options(config, tdbg_cfg_find(root, "loss"));

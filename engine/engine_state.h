@@ -21,6 +21,17 @@
 
 enum { TDBG_MAX_FOLD_LEVELS = 14 }; /* 2^12 lanes and room to spare */
 
+/* The fold over a rank's lanes, when there are other ranks: range by range in the last lane, each
+ * handed to the source as soon as it is folded. A rank's lanes are a power of two, so that the last
+ * one completes all levels. */
+struct tdbg_lane_fold {
+    float *level[TDBG_MAX_FOLD_LEVELS]; /* sums of 1, 2, 4, ... lanes; NULL from n_levels on */
+    float *sums;                        /* the last lane's */
+    float *micro;                       /* its last micro-batch, not yet in sums; or NULL */
+    float *result;                      /* where all lanes are together in the end */
+    int32_t n_started, n_ended;         /* reductions of this step */
+};
+
 struct tdbg_engine {
     struct tdbg_config *config;
     const struct tdbg_backend *backend;
@@ -41,8 +52,17 @@ struct tdbg_engine {
     struct tdbg_engine_info info;
     int64_t eval_every, eval_samples;
 
-    int64_t part_rows;               /* samples of the largest part */
-    int64_t flat_elems, loss_offset; /* the divisor's share is one behind the loss */
+    int64_t part_rows;                 /* samples of the largest part */
+    int64_t flat_elems, loss_offset;   /* the divisor's share is one behind the loss */
+    struct tdbg_reduction *reductions; /* (n_reductions): gradients in the order they are made */
+    int64_t *reduction_offset;         /* (n_reductions): where in the flat buffers each begins */
+    int32_t *reduction_node;           /* (n_reductions): its gradients are whole after this one */
+    int32_t n_reductions;
+    struct tdbg_lane_fold fold;
+    bool
+        overlaps; /* nobody changes gradients or stops there: they may leave before backward ends */
+    struct tdbg_reduction eval_reduction;
+    bool sums_ranks;    /* engine.comm.op: the gradients are not divided by the number of ranks */
     bool low_precision; /* bf16: what ops give is rounded; parameters and sums stay f32 */
 
     /* On the device. */
@@ -51,10 +71,11 @@ struct tdbg_engine {
     float *flat_pool[TDBG_MAX_FOLD_LEVELS]; /* (flat_elems) each: lane sums while they fold */
     int n_flat_pool;
     float *micro_grad;     /* (flat_elems): one micro-batch, if accumulate > 1 */
+    float *reduced;        /* (flat_elems): all ranks' lanes folded, if world_size > 1 */
     float *grad;           /* (flat_elems): after the divisor */
     float *param_low;      /* (flat_elems): parameters rounded, if low_precision, else param */
     float *shared_grad;    /* gradient of a parameter by another op than its owner */
-    float *buffer;         /* (lanes, buffer_elems) */
+    float *buffer;         /* (n_lanes, buffer_elems) */
     unsigned char *raw_x;  /* (batch, sample) in the source's dtype */
     int64_t *raw_id;       /* (batch) */
     unsigned char *raw_y;  /* (batch, targets) in the source's dtype */
@@ -88,7 +109,14 @@ struct tdbg_engine {
     int n_blocks, blocks_room;
 };
 
-enum { SCALAR_LR, SCALAR_LOSS, SCALAR_EVAL_LOSS, SCALAR_EVAL_ACCURACY, SCALAR_COUNT = 16 };
+enum {
+    SCALAR_LR,
+    SCALAR_LOSS,
+    SCALAR_EVAL_LOSS, /* these two are reduced together */
+    SCALAR_EVAL_ACCURACY,
+    SCALAR_EVAL_REDUCED, /* the two after that */
+    SCALAR_COUNT = 16
+};
 
 /* Where the targets of a sample of the uploaded batch begin. */
 static inline const void *tdbg_engine_targets(const struct tdbg_engine *e, int64_t sample)
@@ -110,7 +138,34 @@ struct tdbg_pass {
     int32_t lane, part; /* part: row of the site table behind a tensor's first */
     int64_t lo, hi;     /* samples */
     bool training;      /* false: evaluation, which nobody looks at */
+    bool reduces;       /* backward starts reductions as gradients become whole */
 };
+
+/* Plans which gradients are reduced together: the last parameters first, with the loss and its
+ * divisor, in buckets of engine.comm.bucket_mib. */
+void tdbg_engine_plan_reductions(struct tdbg_engine *engine);
+
+/* The same as a member of a JSON object: op, algorithm, and each bucket's sites; nothing where
+ * there is one rank only. */
+void tdbg_engine_print_reductions(const struct tdbg_engine *engine, struct tdbg_json *json);
+
+/* Folds and starts the reductions whose gradients are whole when backward has run node `node`; 0:
+ * all that are left. */
+enum tdbg_status tdbg_engine_start_reductions(struct tdbg_engine *engine, int64_t step,
+                                              int32_t node, struct tdbg_err *err);
+
+/* What the other ranks contribute to `sums` (flat_elems), this rank's lanes folded; shows it as
+ * reduce_out. *reduced is where the sum of all ranks' lanes is then; *wait_ns grows by the time
+ * that it took. */
+enum tdbg_status tdbg_engine_reduce(struct tdbg_engine *engine, int64_t step, float *sums,
+                                    float **reduced, int64_t *wait_ns, struct tdbg_err *err);
+
+/* After a step that failed: waits for the reductions that were started. */
+void tdbg_engine_drain_reductions(struct tdbg_engine *engine, int64_t step);
+
+/* Evaluation is rank 0's: hands its results to the others. */
+enum tdbg_status tdbg_engine_share_evaluation(struct tdbg_engine *engine, int64_t step,
+                                              struct tdbg_err *err);
 
 /* Shows a tensor to the taps that want it at this step. */
 enum tdbg_status tdbg_engine_show(struct tdbg_engine *engine, int64_t step, int32_t site,

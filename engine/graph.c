@@ -100,7 +100,6 @@ static const char *node_name(const struct tdbg_graph *graph, int32_t at)
 
 void tdbg_graph_print_json(const struct tdbg_graph *graph, struct tdbg_json *json)
 {
-    tdbg_json_object_begin(json, NULL);
     tdbg_json_array_begin(json, "transforms");
     for (int32_t i = 0; i < graph->n_transforms; i++)
         tdbg_json_string(json, NULL, tdbg_transform_kind(&graph->transforms[i]));
@@ -131,5 +130,4 @@ void tdbg_graph_print_json(const struct tdbg_graph *graph, struct tdbg_json *jso
     tdbg_json_array_end(json);
     tdbg_json_string(json, "loss", tdbg_loss_kind(&graph->loss));
     tdbg_json_string(json, "reduction", graph->loss.mean ? "mean" : "sum");
-    tdbg_json_object_end(json);
 }

@@ -133,7 +133,7 @@ bool tdbg_graph_add_list(struct tdbg_graph_build *build, const struct tdbg_cfg_n
 /* Shape of node `at`, or of input/x. */
 const struct tdbg_shape *tdbg_graph_shape(const struct tdbg_graph *graph, int32_t at);
 
-/* The graph as JSON, for /run/graph and `tdbg info --json`. */
+/* The graph as the members of a JSON object, for /run/graph and `tdbg info --json`. */
 void tdbg_graph_print_json(const struct tdbg_graph *graph, struct tdbg_json *json);
 
 #endif

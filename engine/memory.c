@@ -44,9 +44,11 @@ static enum tdbg_status take_flat(struct tdbg_engine *e, struct tdbg_err *err)
     TDBG_TRY(take(e, &e->grad, n, sizeof(float), "gradients", err));
     for (int s = 0; s < e->optimizer.n_states; s++)
         TDBG_TRY(take(e, &e->optim[s], n, sizeof(float), "optimizer state", err));
-    e->n_flat_pool = fold_buffers(e->info.lanes);
+    e->n_flat_pool = fold_buffers(e->info.n_lanes);
     for (int i = 0; i < e->n_flat_pool; i++)
         TDBG_TRY(take(e, &e->flat_pool[i], n, sizeof(float), "lane gradients", err));
+    if (e->info.world_size > 1)
+        TDBG_TRY(take(e, &e->reduced, n, sizeof(float), "reduced gradients", err));
     if (e->info.accumulate > 1)
         TDBG_TRY(take(e, &e->micro_grad, n, sizeof(float), "micro-batch gradients", err));
     e->param_low = e->param;
@@ -59,7 +61,7 @@ static enum tdbg_status take_flat(struct tdbg_engine *e, struct tdbg_err *err)
             shared = param->elems;
     }
     TDBG_TRY(take(e, &e->shared_grad, shared, sizeof(float), "gradients", err));
-    TDBG_TRY(take(e, &e->buffer, e->graph->buffer_elems * e->info.lanes, sizeof(float),
+    TDBG_TRY(take(e, &e->buffer, e->graph->buffer_elems * e->info.n_lanes, sizeof(float),
                   "running statistics", err));
 out:
     return st;

@@ -132,8 +132,8 @@ static void fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, int32
                                             : e->shared_grad;
     }
     for (int32_t k = 0; k < node->n_buffers; k++)
-        call->buffer[k] =
-            e->buffer + pass->lane * g->buffer_elems + g->buffers[node->buffer[k]].offset;
+        call->buffer[k] = e->buffer + (pass->lane - e->info.first_lane) * g->buffer_elems +
+                          g->buffers[node->buffer[k]].offset;
     const bool index = node->op->takes_index;
     call->run = (struct tdbg_op_run){.backend = e->backend,
                                      .node = node,
@@ -287,6 +287,8 @@ enum tdbg_status tdbg_engine_backward(struct tdbg_engine *e, const struct tdbg_p
         TDBG_TRY(show_activation(e, pass, e->table.bwd[i], e->dact[i], rows * g->nodes[i].elems,
                                  same >= 0 ? e->table.bwd[same] : -1, err));
         run_node_back(e, pass, i, flat_grad);
+        if (pass->reduces)
+            TDBG_TRY(tdbg_engine_start_reductions(e, pass->step, i, err));
     }
 out:
     return st;

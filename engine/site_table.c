@@ -8,7 +8,7 @@ struct layout {
     struct tdbg_arena *arena;
     struct tdbg_site *sites; /* NULL in the counting pass */
     int32_t n;
-    int32_t lanes, accumulate;
+    int32_t first_lane, n_lanes, accumulate;
     int64_t rows; /* of the largest part */
     enum tdbg_dtype activations;
 };
@@ -18,12 +18,13 @@ enum where { OF_STEP, OF_LANE, OF_PART };
 static int32_t put(struct layout *l, enum where where, struct tdbg_site site)
 {
     int32_t base = l->n;
-    int32_t lanes = where == OF_STEP ? 1 : l->lanes, micros = where == OF_PART ? l->accumulate : 1;
+    int32_t lanes = where == OF_STEP ? 1 : l->n_lanes,
+            micros = where == OF_PART ? l->accumulate : 1;
     for (int32_t lane = 0; lane < lanes; lane++) {
         for (int32_t micro = 0; micro < micros; micro++, l->n++) {
             if (!l->sites)
                 continue;
-            site.lane = where == OF_STEP ? TDBG_LANE_ALL : lane;
+            site.lane = where == OF_STEP ? TDBG_LANE_ALL : l->first_lane + lane;
             site.micro = where == OF_PART ? micro : TDBG_LANE_ALL;
             l->sites[l->n] = site;
         }
@@ -249,10 +250,10 @@ static const char *buffer_name(struct tdbg_graph *g, int32_t buffer, int32_t lan
 }
 
 struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *g,
-                                              const struct tdbg_optimizer *optimizer, int32_t lanes,
-                                              int32_t *n)
+                                              const struct tdbg_optimizer *optimizer,
+                                              int32_t first_lane, int32_t n_lanes, int32_t *n)
 {
-    int32_t total = g->n_params * (1 + optimizer->n_states) + g->n_buffers * lanes, k = 0;
+    int32_t total = g->n_params * (1 + optimizer->n_states) + g->n_buffers * n_lanes, k = 0;
     struct tdbg_state_item *items = tdbg_arena_alloc(g->arena, (size_t)total * sizeof *items);
     for (int32_t p = 0; p < g->n_params; p++)
         items[k++] = (struct tdbg_state_item){g->params[p].name, p, -1, -1, TDBG_LANE_ALL};
@@ -264,7 +265,7 @@ struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *g,
                                          p, s, -1, TDBG_LANE_ALL};
     }
     for (int32_t b = 0; b < g->n_buffers; b++) {
-        for (int32_t lane = 0; lane < lanes; lane++)
+        for (int32_t lane = first_lane; lane < first_lane + n_lanes; lane++)
             items[k++] = (struct tdbg_state_item){buffer_name(g, b, lane), -1, -1, b, lane};
     }
     *n = total;
@@ -273,8 +274,8 @@ struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *g,
 
 struct tdbg_site_table
 tdbg_site_table_build(struct tdbg_graph *g, const struct tdbg_optimizer *optimizer,
-                      const struct tdbg_state_item *items, int32_t n_items, int64_t batch,
-                      int32_t lanes, int32_t accumulate, enum tdbg_dtype activations,
+                      const struct tdbg_state_item *items, int32_t n_items,
+                      const struct tdbg_site_cut *cut, enum tdbg_dtype activations,
                       const struct tdbg_clip *clip, const struct tdbg_param_setting *settings)
 {
     struct tdbg_site_table t = {0};
@@ -289,9 +290,10 @@ tdbg_site_table_build(struct tdbg_graph *g, const struct tdbg_optimizer *optimiz
     t.grad = tdbg_arena_alloc(g->arena, n_params * word);
     t.clip = tdbg_arena_alloc(g->arena, n_params * word);
     struct layout l = {.arena = g->arena,
-                       .lanes = lanes,
-                       .accumulate = accumulate,
-                       .rows = tdbg_site_part_rows(batch, lanes, accumulate),
+                       .first_lane = cut->first_lane,
+                       .n_lanes = cut->n_lanes,
+                       .accumulate = cut->accumulate,
+                       .rows = tdbg_site_part_rows(cut->batch, cut->lanes, cut->accumulate),
                        .activations = activations};
     for (int pass = 0; pass < 2; pass++) {
         struct tdbg_site lr = {.name = "hyper/lr",

@@ -1,8 +1,9 @@
 /* The list of sites of a run, in dataflow order, and where in it each tensor of the engine is.
  *
  * Order: stage, then tensor, then lane, then micro-batch. A tensor of a part (one lane, one
- * micro-batch) has `lanes * accumulate` consecutive rows, so its row for a part is
- * base + lane * accumulate + micro; a tensor of a lane has `lanes` rows. */
+ * micro-batch) has `n_lanes * accumulate` consecutive rows, so its row for a part is
+ * base + (lane - first_lane) * accumulate + micro; a tensor of a lane has `n_lanes` rows. Lanes of
+ * other ranks have no rows. */
 #ifndef TDBG_ENGINE_SITE_TABLE_H
 #define TDBG_ENGINE_SITE_TABLE_H
 
@@ -10,6 +11,12 @@
 #include "engine/gradient_clip.h"
 #include "engine/graph.h"
 #include "engine/optimizer.h"
+
+/* How the global batch of a step is cut, and which lanes of it are this rank's. */
+struct tdbg_site_cut {
+    int64_t batch;
+    int32_t lanes, first_lane, n_lanes, accumulate;
+};
 
 struct tdbg_site_table {
     struct tdbg_site *sites;
@@ -34,7 +41,7 @@ struct tdbg_site_table {
 };
 
 /* State items: all parameters, then for each parameter its optimizer states, then every buffer,
- * each with all its lanes. */
+ * each with all lanes of this rank. */
 struct tdbg_state_item {
     /* "fc1.weight", "fc1.weight.exp_avg", "bn1.running_mean"; lane k > 0 of a buffer ends in
      * ".lane<k>" */
@@ -47,19 +54,19 @@ struct tdbg_state_item {
 
 /* Number of items of a graph under an optimizer, and the list in the graph's arena. */
 struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *graph,
-                                              const struct tdbg_optimizer *optimizer, int32_t lanes,
-                                              int32_t *n);
+                                              const struct tdbg_optimizer *optimizer,
+                                              int32_t first_lane, int32_t n_lanes, int32_t *n);
 
 /* Shape of an item. */
 const struct tdbg_shape *tdbg_state_item_shape(const struct tdbg_graph *graph,
                                                const struct tdbg_state_item *item);
 
-/* Lays the table out in the graph's arena. batch: samples per step, global; activations: dtype of
- * what ops give and of its gradients; settings (n_params). */
+/* Lays the table out in the graph's arena. activations: dtype of what ops give and of its
+ * gradients; settings (n_params). */
 struct tdbg_site_table
 tdbg_site_table_build(struct tdbg_graph *graph, const struct tdbg_optimizer *optimizer,
-                      const struct tdbg_state_item *items, int32_t n_items, int64_t batch,
-                      int32_t lanes, int32_t accumulate, enum tdbg_dtype activations,
+                      const struct tdbg_state_item *items, int32_t n_items,
+                      const struct tdbg_site_cut *cut, enum tdbg_dtype activations,
                       const struct tdbg_clip *clip, const struct tdbg_param_setting *settings);
 
 /* Samples [*lo, *hi) of a global batch of n belong to micro-batch `micro` of lane `lane`. */

@@ -40,6 +40,20 @@ static inline int64_t tdbg_data_y_elems(const struct tdbg_data_shape *shape)
     return n;
 }
 
+/* Tensors that are reduced together: `elems` numbers in a row, in which each tensor has a range and
+ * what lies between them is zero. */
+struct tdbg_reduction_part {
+    const struct tdbg_site *site; /* of what comes out */
+    int64_t offset, elems;
+};
+
+struct tdbg_reduction {
+    int32_t number; /* 0, 1, ... in the order in which a step starts them */
+    int32_t n_parts;
+    const struct tdbg_reduction_part *parts;
+    int64_t elems;
+};
+
 struct tdbg_source_ops {
     /* Shapes of both sets (TDBG_SET_COUNT), known before the graph is built. */
     enum tdbg_status (*describe)(void *self, struct tdbg_data_shape *shapes, struct tdbg_err *err);
@@ -53,11 +67,14 @@ struct tdbg_source_ops {
     enum tdbg_status (*eval_batch)(void *self, int64_t first, int64_t n, void *x, void *y,
                                    struct tdbg_err *err);
 
-    /* What the other ranks contribute: on entry data (n) holds the fold over this rank's lanes of
-     * `site`, on return the fold over all lanes, in the order of the aligned lane tree. NULL: there
-     * are no other ranks. */
-    enum tdbg_status (*reduce)(void *self, int64_t step, const struct tdbg_site *site, float *data,
-                               int64_t n, struct tdbg_err *err);
+    /* What the other ranks contribute: `in` (elems) holds the fold over this rank's lanes, and when
+     * reduce_end has returned, out (elems) the fold over all lanes, in the order of the aligned
+     * lane tree. Between the two calls, which come in the same order, both belong to the source.
+     * NULL where there are no other ranks. */
+    enum tdbg_status (*reduce_begin)(void *self, int64_t step, const struct tdbg_reduction *what,
+                                     const float *in, float *out, struct tdbg_err *err);
+    enum tdbg_status (*reduce_end)(void *self, int64_t step, const struct tdbg_reduction *what,
+                                   const float *in, float *out, struct tdbg_err *err);
 
     /* Monotonic time since some fixed moment. */
     int64_t (*clock_ns)(void *self);
@@ -65,7 +82,8 @@ struct tdbg_source_ops {
 
 struct tdbg_source {
     const struct tdbg_source_ops *ops;
-    void *self; /* owned by whoever made the source */
+    void *self;               /* owned by whoever made the source */
+    int32_t rank, world_size; /* 0 of 1: there are no other ranks */
 };
 
 #endif

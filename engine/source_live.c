@@ -13,6 +13,7 @@ struct tdbg_source_live {
     struct tdbg_dataset set[TDBG_SET_COUNT];
     struct tdbg_sampler sampler;
     const struct tdbg_cfg_node *root; /* borrowed from the config, for the file names */
+    bool borrows;                     /* the sets belong to another live source */
 };
 
 static bool check_batch(struct tdbg_config *config, const struct tdbg_dataset *train)
@@ -47,11 +48,28 @@ out:
     return st;
 }
 
+enum tdbg_status tdbg_source_live_share(const struct tdbg_source_live *live,
+                                        struct tdbg_source_live **out, struct tdbg_err *err)
+{
+    struct tdbg_source_live *other = calloc(1, sizeof *other);
+    if (!other)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for the data source");
+    *other = *live;
+    other->borrows = true;
+    const enum tdbg_status st =
+        tdbg_sampler_init(&other->sampler, live->root, live->set[TDBG_SET_TRAIN].shape.count, err);
+    if (st == TDBG_OK)
+        *out = other;
+    else
+        free(other);
+    return st;
+}
+
 void tdbg_source_live_destroy(struct tdbg_source_live *live)
 {
     if (!live)
         return;
-    for (int i = 0; i < TDBG_SET_COUNT; i++)
+    for (int i = 0; i < TDBG_SET_COUNT && !live->borrows; i++)
         tdbg_dataset_clear(&live->set[i]);
     tdbg_sampler_clear(&live->sampler);
     free(live);
@@ -112,7 +130,7 @@ static const struct tdbg_source_ops live_ops = {
 
 struct tdbg_source tdbg_source_live_table(struct tdbg_source_live *live)
 {
-    return (struct tdbg_source){&live_ops, live};
+    return (struct tdbg_source){&live_ops, live, 0, 1};
 }
 
 /* The files of a set: its keys that are paths, under their own names. */
@@ -141,6 +159,16 @@ static uint64_t vocab_fingerprint(const struct tdbg_dataset *set)
     uint64_t h = 0;
     for (int64_t i = 0; i < set->shape.vocab; i++)
         h = tdbg_chain_absorb(h, set->vocab[i]);
+    return h;
+}
+
+uint64_t tdbg_source_live_fingerprint(const struct tdbg_source_live *live)
+{
+    uint64_t h = 0;
+    for (int i = 0; i < TDBG_SET_COUNT; i++) {
+        h = tdbg_chain_absorb(h, live->set[i].fingerprint);
+        h = tdbg_chain_absorb(h, live->set[i].vocab ? vocab_fingerprint(&live->set[i]) : 0);
+    }
     return h;
 }
 

@@ -15,10 +15,17 @@ struct tdbg_source_live;
 enum tdbg_status tdbg_source_live_create(struct tdbg_config *config, tdbg_read_hdf5_fn read_hdf5,
                                          struct tdbg_source_live **out, struct tdbg_err *err);
 
+/* Another one over the same data sets, for another thread. It has to be destroyed before `live`. */
+enum tdbg_status tdbg_source_live_share(const struct tdbg_source_live *live,
+                                        struct tdbg_source_live **out, struct tdbg_err *err);
+
 void tdbg_source_live_destroy(struct tdbg_source_live *live); /* NULL is fine */
 
 /* The table over it; valid as long as `live`. */
 struct tdbg_source tdbg_source_live_table(struct tdbg_source_live *live);
+
+/* A number for the samples and targets of all sets. */
+uint64_t tdbg_source_live_fingerprint(const struct tdbg_source_live *live);
 
 /* Kind, files, counts and fingerprints as JSON, for /run/dataset. */
 void tdbg_source_live_print_json(const struct tdbg_source_live *live, struct tdbg_json *json);

@@ -10,6 +10,8 @@ enum tdbg_status tdbg_engine_show(struct tdbg_engine *e, int64_t step, int32_t s
 {
     if (!e->wanted[site])
         return TDBG_OK;
+    if (same_as >= 0 && ((e->wanted[site] | e->wanted[same_as]) & TDBG_WANT_CHANGE))
+        same_as = -1; /* only if nobody changes one of them */
     const struct tdbg_handle handle = {.backend = e->backend,
                                        .data = (void *)(uintptr_t)data,
                                        .dtype = e->table.sites[site].dtype,
@@ -34,7 +36,8 @@ static enum tdbg_status show_samples(struct tdbg_engine *e, int64_t step, int64_
     const int64_t elems = e->graph->sample_elems, targets = e->graph->loss.targets;
     const size_t width = tdbg_dtype_bytes(data->x_dtype), y_width = tdbg_dtype_bytes(data->y_dtype);
     int32_t part = 0;
-    for (int32_t lane = 0; lane < e->info.lanes; lane++) {
+    for (int32_t k = 0; k < e->info.n_lanes; k++) {
+        const int32_t lane = e->info.first_lane + k;
         for (int32_t micro = 0; micro < e->info.accumulate; micro++, part++) {
             int64_t lo, hi;
             tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &lo, &hi);
@@ -67,16 +70,21 @@ out:
     return st;
 }
 
-/* One part: forward, loss, backward; sums into `sums` (the first micro-batch overwrites). */
+/* One part: forward, loss, backward; sums into `sums` (the first micro-batch overwrites). lane: of
+ * this rank, from 0; reduces: it is the step's last, and its gradients leave as they come. */
 static enum tdbg_status run_part(struct tdbg_engine *e, int64_t step, int64_t n, int32_t lane,
-                                 int32_t micro, float *sums, struct tdbg_err *err)
+                                 int32_t micro, bool reduces, float *sums, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
-    struct tdbg_pass pass = {
-        .step = step, .lane = lane, .part = lane * e->info.accumulate + micro, .training = true};
+    struct tdbg_pass pass = {.step = step,
+                             .lane = e->info.first_lane + lane,
+                             .part = lane * e->info.accumulate + micro,
+                             .training = true,
+                             .reduces = reduces};
     float *into = micro == 0 ? sums : e->micro_grad;
-    tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &pass.lo, &pass.hi);
+    tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, pass.lane, micro, &pass.lo,
+                         &pass.hi);
     TDBG_TRY(tdbg_engine_forward(e, &pass, err));
     be->reduce_sum(be->context, pass.hi - pass.lo, e->loss_sample, into + e->loss_offset,
                    e->sum_scratch);
@@ -87,7 +95,7 @@ static enum tdbg_status run_part(struct tdbg_engine *e, int64_t step, int64_t n,
                                 tdbg_engine_targets(e, pass.lo), into + e->loss_offset + 1,
                                 e->loss_workspace);
     TDBG_TRY(tdbg_engine_backward(e, &pass, into, err));
-    if (micro > 0)
+    if (micro > 0 && !reduces)
         be->vector_add(be->context, e->flat_elems, sums, into);
 out:
     return st;
@@ -112,9 +120,38 @@ out:
     return st;
 }
 
-/* All lanes, folded by the aligned binary tree over the lane number with a stack of partial sums:
- * bit l of the count of lanes so far says whether level l holds the sum of an aligned block of 2^l
- * lanes.
+/* One lane: all its micro-batches. With other ranks, its share of the last lane's is on the way to
+ * them already when backward ends, unless somebody may change it. */
+static enum tdbg_status run_lane(struct tdbg_engine *e, int64_t step, int64_t n, int32_t lane,
+                                 float *sums, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const bool is_last = e->info.world_size > 1 && lane == e->info.n_lanes - 1;
+    for (int32_t micro = 0; micro < e->info.accumulate; micro++) {
+        const bool reduces = is_last && e->overlaps && micro == e->info.accumulate - 1;
+        e->fold.micro = reduces && micro > 0 ? e->micro_grad : NULL;
+        TDBG_TRY(run_part(e, step, n, lane, micro, reduces, sums, err));
+    }
+    TDBG_TRY(show_lane(e, step, lane, sums, err));
+    if (is_last)
+        TDBG_TRY(tdbg_engine_start_reductions(e, step, 0, err));
+out:
+    return st;
+}
+
+/* The last lane is about to run: with it all levels up to the number of lanes, a power of two, are
+ * complete. */
+static void begin_fold(struct tdbg_engine *e, float *const *level, float *sums)
+{
+    struct tdbg_lane_fold *f = &e->fold;
+    *f = (struct tdbg_lane_fold){.sums = sums, .result = sums};
+    for (int l = 0; level[l]; l++)
+        f->result = f->level[l] = level[l];
+}
+
+/* All lanes of this rank, folded by the aligned binary tree over the lane number with a stack of
+ * partial sums: bit l of the count of lanes so far says whether level l holds the sum of an aligned
+ * block of 2^l lanes.
  *
  *     lane 0 1 2 3 4:   [0] -> [01] -> [01][2] -> [0123] -> [0123][4] -> end: [0123]+[4]
  */
@@ -127,11 +164,14 @@ static enum tdbg_status run_lanes(struct tdbg_engine *e, int64_t step, int64_t n
     float *level[TDBG_MAX_FOLD_LEVELS] = {0}, *spare[TDBG_MAX_FOLD_LEVELS];
     int n_spare = e->n_flat_pool;
     memcpy(spare, e->flat_pool, (size_t)n_spare * sizeof spare[0]);
-    for (int32_t lane = 0; lane < e->info.lanes; lane++) {
+    for (int32_t lane = 0; lane < e->info.n_lanes; lane++) {
         float *sums = spare[--n_spare];
-        for (int32_t micro = 0; micro < e->info.accumulate; micro++)
-            TDBG_TRY(run_part(e, step, n, lane, micro, sums, err));
-        TDBG_TRY(show_lane(e, step, lane, sums, err));
+        if (e->info.world_size > 1 && lane == e->info.n_lanes - 1) {
+            begin_fold(e, level, sums);
+            *folded = e->fold.result;
+            return run_lane(e, step, n, lane, sums, err);
+        }
+        TDBG_TRY(run_lane(e, step, n, lane, sums, err));
         int l = 0;
         for (; level[l]; l++) {
             be->vector_add(be->context, e->flat_elems, level[l], sums);
@@ -152,39 +192,6 @@ out:
     return st;
 }
 
-/* The other ranks' share of one tensor, then what came out. lane_site: its first row per lane. */
-static enum tdbg_status reduce_one(struct tdbg_engine *e, int64_t step, int32_t site,
-                                   int32_t lane_site, float *data, int64_t elems,
-                                   struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const bool alone =
-        e->info.lanes == 1 && !e->source.ops->reduce; /* the fold of one lane is the lane */
-    if (e->source.ops->reduce)
-        TDBG_TRY(
-            e->source.ops->reduce(e->source.self, step, &e->table.sites[site], data, elems, err));
-    TDBG_TRY(tdbg_engine_show(e, step, site, data, elems, alone ? lane_site : -1, err));
-out:
-    return st;
-}
-
-static enum tdbg_status reduce(struct tdbg_engine *e, int64_t step, float *sums,
-                               struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const struct tdbg_site_table *t = &e->table;
-    TDBG_TRY(
-        reduce_one(e, step, t->reduce_out_loss, t->reduce_in_loss, sums + e->loss_offset, 1, err));
-    if (t->reduce_out_divisor >= 0)
-        TDBG_TRY(reduce_one(e, step, t->reduce_out_divisor, t->reduce_in_divisor,
-                            sums + e->loss_offset + 1, 1, err));
-    for (int32_t p = e->graph->n_params - 1; p >= 0; p--)
-        TDBG_TRY(reduce_one(e, step, t->reduce_out[p], t->reduce_in[p],
-                            sums + e->graph->params[p].offset, e->graph->params[p].elems, err));
-out:
-    return st;
-}
-
 static enum tdbg_status divide(struct tdbg_engine *e, int64_t step, int64_t n, const float *sums,
                                float *loss, struct tdbg_err *err)
 {
@@ -194,7 +201,10 @@ static enum tdbg_status divide(struct tdbg_engine *e, int64_t step, int64_t n, c
     if (tdbg_loss_divisor_varies(&e->graph->loss))
         TDBG_TRY(
             be->to_host(be->context, &divisor, sums + e->loss_offset + 1, sizeof divisor, err));
-    be->vector_divide(be->context, e->flat_elems, sums, divisor, e->grad);
+    const float ranks = e->sums_ranks ? (float)e->info.world_size : 1.0f;
+    be->vector_divide(be->context, e->loss_offset, sums, divisor / ranks, e->grad);
+    be->vector_divide(be->context, e->flat_elems - e->loss_offset, sums + e->loss_offset, divisor,
+                      e->grad + e->loss_offset);
     be->copy(be->context, &e->scalar[SCALAR_LOSS], e->grad + e->loss_offset, sizeof(float));
     TDBG_TRY(tdbg_engine_show(e, step, e->table.loss, &e->scalar[SCALAR_LOSS], 1, -1, err));
     TDBG_TRY(be->to_host(be->context, loss, &e->scalar[SCALAR_LOSS], sizeof *loss, err));
@@ -251,7 +261,9 @@ out:
 static enum tdbg_status evaluate(struct tdbg_engine *e, int64_t step, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    TDBG_TRY(tdbg_engine_evaluate(e, err));
+    if (e->info.rank == 0)
+        TDBG_TRY(tdbg_engine_evaluate(e, err));
+    TDBG_TRY(tdbg_engine_share_evaluation(e, step, err));
     TDBG_TRY(
         tdbg_engine_show(e, step, e->table.eval_loss, &e->scalar[SCALAR_EVAL_LOSS], 1, -1, err));
     if (e->table.eval_accuracy >= 0)
@@ -272,7 +284,7 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_step_info done = {.step = step, .epoch = step / e->info.steps_per_epoch};
-    float *sums = NULL;
+    float *sums = NULL, *reduced = NULL;
     /* rounded once, here: what hyper/lr shows is all that the optimizer sees */
     done.lr = (float)tdbg_schedule_lr(&e->schedule, step);
     done.start_ns = e->source.ops->clock_ns(e->source.self);
@@ -285,8 +297,8 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     TDBG_TRY(show_samples(e, step, done.samples, err));
     TDBG_TRY(show_start(e, step, done.lr, err));
     TDBG_TRY(run_lanes(e, step, done.samples, &sums, err));
-    TDBG_TRY(reduce(e, step, sums, err));
-    TDBG_TRY(divide(e, step, done.samples, sums, &done.loss, err));
+    TDBG_TRY(tdbg_engine_reduce(e, step, sums, &reduced, &done.wait_ns, err));
+    TDBG_TRY(divide(e, step, done.samples, reduced, &done.loss, err));
     TDBG_TRY(clip(e, step, err));
     TDBG_TRY(update(e, step, (double)done.lr, err));
     done.evaluated = tdbg_engine_evaluates(e, step);
@@ -298,5 +310,7 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     if (info)
         *info = done;
 out:
+    if (st != TDBG_OK)
+        tdbg_engine_drain_reductions(e, step);
     return st;
 }

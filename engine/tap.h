@@ -58,6 +58,7 @@ struct tdbg_step_info {
     float loss, lr;
     bool evaluated;
     int64_t start_ns, duration_ns; /* by the source's clock */
+    int64_t wait_ns;               /* part of duration_ns: for the other ranks */
 };
 
 struct tdbg_tap_ops {

@@ -5,30 +5,12 @@
 #include <string.h>
 
 #include "engine/weights.h"
+#include "engine/text_cursor.h"
 
 enum { MOST_HEADER_BYTES = 100 << 20, MOST_NAME_BYTES = 512 };
 
-struct cursor {
-    const char *at, *end;
-};
-
-static void skip_space(struct cursor *c)
-{
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\t' || *c->at == '\r'))
-        c->at++;
-}
-
-static bool take(struct cursor *c, char wanted)
-{
-    skip_space(c);
-    if (c->at >= c->end || *c->at != wanted)
-        return false;
-    c->at++;
-    return true;
-}
-
 /* The escapes of JSON; a character beyond ASCII is not one that a parameter's name has. */
-static bool take_escape(struct cursor *c, char *out)
+static bool take_escape(struct text_cursor *c, char *out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     if (c->at >= c->end)
@@ -49,10 +31,10 @@ static bool take_escape(struct cursor *c, char *out)
 }
 
 /* A string into buf (cut off where it is longer). */
-static bool take_string(struct cursor *c, char buf[MOST_NAME_BYTES])
+static bool take_string(struct text_cursor *c, char buf[MOST_NAME_BYTES])
 {
     size_t n = 0;
-    if (!take(c, '"'))
+    if (!text_take(c, '"'))
         return false;
     while (c->at < c->end && *c->at != '"') {
         char letter = *c->at++;
@@ -62,14 +44,14 @@ static bool take_string(struct cursor *c, char buf[MOST_NAME_BYTES])
             buf[n++] = letter;
     }
     buf[n] = 0;
-    return take(c, '"');
+    return text_take(c, '"');
 }
 
-static bool take_number(struct cursor *c, int64_t *out)
+static bool take_number(struct text_cursor *c, int64_t *out)
 {
     int64_t n = 0;
     int digits = 0;
-    skip_space(c);
+    text_skip_space(c);
     for (; c->at < c->end && *c->at >= '0' && *c->at <= '9' && digits < 18; digits++)
         n = n * 10 + (*c->at++ - '0');
     *out = n;
@@ -77,33 +59,33 @@ static bool take_number(struct cursor *c, int64_t *out)
 }
 
 /* [1, 2]: at most `room` numbers. */
-static bool take_numbers(struct cursor *c, int64_t *out, int32_t room, int32_t *n)
+static bool take_numbers(struct text_cursor *c, int64_t *out, int32_t room, int32_t *n)
 {
     *n = 0;
-    if (!take(c, '['))
+    if (!text_take(c, '['))
         return false;
-    if (take(c, ']'))
+    if (text_take(c, ']'))
         return true;
     do {
         if (*n == room || !take_number(c, &out[(*n)++]))
             return false;
-    } while (take(c, ','));
-    return take(c, ']');
+    } while (text_take(c, ','));
+    return text_take(c, ']');
 }
 
 /* __metadata__: an object of strings. */
-static bool skip_metadata(struct cursor *c)
+static bool skip_metadata(struct text_cursor *c)
 {
     char ignored[MOST_NAME_BYTES];
-    if (!take(c, '{'))
+    if (!text_take(c, '{'))
         return false;
-    if (take(c, '}'))
+    if (text_take(c, '}'))
         return true;
     do {
-        if (!take_string(c, ignored) || !take(c, ':') || !take_string(c, ignored))
+        if (!take_string(c, ignored) || !text_take(c, ':') || !take_string(c, ignored))
             return false;
-    } while (take(c, ','));
-    return take(c, '}');
+    } while (text_take(c, ','));
+    return text_take(c, '}');
 }
 
 static bool find_elem(const char *text, enum tdbg_elem *out)
@@ -132,16 +114,16 @@ struct entry {
     int64_t span[2]; /* bytes of the data */
 };
 
-static enum tdbg_status take_entry(struct cursor *c, const char *name, struct entry *e,
+static enum tdbg_status take_entry(struct text_cursor *c, const char *name, struct entry *e,
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     char key[MOST_NAME_BYTES], type[MOST_NAME_BYTES];
     bool has_type = false, has_shape = false, has_span = false;
     int32_t n;
-    TDBG_FAIL_IF(!take(c, '{'), DATA, "its header has no description of %.100s", name);
+    TDBG_FAIL_IF(!text_take(c, '{'), DATA, "its header has no description of %.100s", name);
     do {
-        TDBG_FAIL_IF(!take_string(c, key) || !take(c, ':'), DATA,
+        TDBG_FAIL_IF(!take_string(c, key) || !text_take(c, ':'), DATA,
                      "its header is no JSON in the description of %.100s", name);
         if (strcmp(key, "dtype") == 0) {
             TDBG_FAIL_IF(!take_string(c, type) || !find_elem(type, &e->array.elem), DATA,
@@ -159,8 +141,8 @@ static enum tdbg_status take_entry(struct cursor *c, const char *name, struct en
         } else {
             TDBG_FAIL_IF(true, DATA, "%.100s has the unknown key '%.20s'", name, key);
         }
-    } while (take(c, ','));
-    TDBG_FAIL_IF(!take(c, '}') || !has_type || !has_shape || !has_span, DATA,
+    } while (text_take(c, ','));
+    TDBG_FAIL_IF(!text_take(c, '}') || !has_type || !has_shape || !has_span, DATA,
                  "%.100s lacks dtype, shape or data_offsets", name);
 out:
     return st;
@@ -185,17 +167,20 @@ out:
     return st;
 }
 
-static enum tdbg_status visit_all(struct cursor *c, const unsigned char *data, size_t data_bytes,
-                                  tdbg_array_visit_fn visit, void *self, struct tdbg_err *err)
+static enum tdbg_status visit_all(struct text_cursor *c, const unsigned char *data,
+                                  size_t data_bytes, tdbg_array_visit_fn visit, void *self,
+                                  struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     char name[MOST_NAME_BYTES];
-    TDBG_FAIL_IF(!take(c, '{'), DATA, "it is not a safetensors file: its header is no JSON object");
-    if (take(c, '}'))
+    TDBG_FAIL_IF(!text_take(c, '{'), DATA,
+                 "it is not a safetensors file: its header is no JSON object");
+    if (text_take(c, '}'))
         return TDBG_OK;
     do {
         struct entry e = {0};
-        TDBG_FAIL_IF(!take_string(c, name) || !take(c, ':'), DATA, "its header is no JSON object");
+        TDBG_FAIL_IF(!take_string(c, name) || !text_take(c, ':'), DATA,
+                     "its header is no JSON object");
         if (strcmp(name, "__metadata__") == 0) {
             TDBG_FAIL_IF(!skip_metadata(c), DATA, "its __metadata__ is no object of texts");
             continue;
@@ -204,9 +189,9 @@ static enum tdbg_status visit_all(struct cursor *c, const unsigned char *data, s
         TDBG_TRY(check_entry(name, &e, data_bytes, err));
         e.array.data = data + e.span[0];
         TDBG_TRY(visit(self, name, &e.array, err));
-    } while (take(c, ','));
-    TDBG_FAIL_IF(!take(c, '}'), DATA, "its header is no JSON object");
-    skip_space(c);
+    } while (text_take(c, ','));
+    TDBG_FAIL_IF(!text_take(c, '}'), DATA, "its header is no JSON object");
+    text_skip_space(c);
     TDBG_FAIL_IF(c->at != c->end, DATA, "its header goes on after its object");
 out:
     return st;
@@ -226,7 +211,7 @@ enum tdbg_status tdbg_safetensors_visit(const char *path, tdbg_array_visit_fn vi
         header = header << 8 | p[i];
     TDBG_FAIL_IF(header > bytes - 8 || header > MOST_HEADER_BYTES || p[8] != '{', DATA,
                  "it is neither a safetensors nor an HDF5 file");
-    struct cursor c = {(const char *)p + 8, (const char *)p + 8 + header};
+    struct text_cursor c = {(const char *)p + 8, (const char *)p + 8 + header};
     TDBG_TRY(visit_all(&c, p + 8 + header, bytes - 8 - header, visit, self, err));
 out:
     tdbg_file_unmap(map, bytes);

@@ -19,9 +19,9 @@
  *
  * Writer. A recording is compressed and written by a process of its own, libexec/tdbg/tdbg-writer,
  * which is found from where the library or the program is (TDBG_WRITER in the environment names
- * another place). It outlives the program and brings what was committed into the file; what does
- * not fit on the disk is reported by a later call. Where there is no such process the calls
- * themselves compress and write.
+ * another place), and has to be of the same build as the library. It outlives the program and
+ * brings what was committed into the file; what does not fit on the disk is reported by a later
+ * call. Where there is no such process the calls themselves compress and write.
  *
  * HDF5. Reading, and recording without a writer process, share the process's HDF5 with the
  * program. The library registers the zstd filter (32015), turns off HDF5's error printing in the

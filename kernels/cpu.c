@@ -69,7 +69,7 @@ static enum tdbg_status choose_isa(struct tdbg_cpu *cpu, const char *text, struc
                       "no instruction set '%s'; accepted are auto, portable, avx2, avx512", text);
 }
 
-static int count_processors(void)
+int tdbg_cpu_count(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
@@ -96,7 +96,7 @@ enum tdbg_status tdbg_cpu_init(struct tdbg_cpu *cpu, const char *isa_name, int t
                                struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_cpu chosen = {.threads = threads == 0 ? count_processors() : threads};
+    struct tdbg_cpu chosen = {.threads = threads == 0 ? tdbg_cpu_count() : threads};
     int loose = 0; /* threads whose mode would change bits */
 
     TDBG_FAIL_IF(threads < 0 || threads > MAX_THREADS, USAGE,

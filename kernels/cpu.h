@@ -36,6 +36,9 @@ struct tdbg_cpu {
 enum tdbg_status tdbg_cpu_init(struct tdbg_cpu *cpu, const char *isa_text, int threads,
                                struct tdbg_err *err);
 
+/* Processors that this process may run on. */
+int tdbg_cpu_count(void);
+
 const char *tdbg_isa_text(enum tdbg_isa isa);
 
 #endif

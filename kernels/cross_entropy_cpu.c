@@ -157,8 +157,7 @@ struct cross_entropy_job {
 /* Rows worth a thread: an exponential costs about as much as eight light operations. */
 static int64_t grain_rows(int64_t classes)
 {
-    int64_t grain = TDBG_GRAIN_ELEMS / 8 / (classes < 1 ? 1 : classes);
-    return grain < 1 ? 1 : grain;
+    return tdbg_grain_of(8 * classes);
 }
 
 /* A target outside the row would read and write memory that is not ours. */

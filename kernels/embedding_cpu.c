@@ -115,9 +115,8 @@ void tdbg_embedding_forward(const struct tdbg_cpu *cpu, const struct tdbg_embedd
                             const float *table, float *y)
 {
     struct embedding_job job = {.table = cpu->table, .embedding = e, .in = table, .out = y};
-    const int64_t grain = TDBG_GRAIN_ELEMS / (e->dim > 0 ? e->dim : 1);
     check_tokens(e);
-    tdbg_parallel_for(cpu->threads, e->n, grain < 1 ? 1 : grain, gather_range, &job);
+    tdbg_parallel_for(cpu->threads, e->n, tdbg_grain_of(e->dim), gather_range, &job);
 }
 
 /* The workspace: start (vocab + 1), order (n). */

@@ -12,6 +12,12 @@ enum {
     TDBG_GRAIN_ELEMS = 16384,
 };
 
+/* The grain for items that cost as much as so many elements each: 1 or more. */
+static inline int64_t tdbg_grain_of(int64_t elems)
+{
+    return elems <= 1 ? TDBG_GRAIN_ELEMS : elems >= TDBG_GRAIN_ELEMS ? 1 : TDBG_GRAIN_ELEMS / elems;
+}
+
 /* Calls fn(ctx, lo, hi) for ranges that together cover 0..n-1 once, on up to `threads` threads, and
  * returns when all are done. Ranges start at multiples of grain (>= 1). Runs inside the calling
  * thread when n <= grain, when threads is 1, inside another such call, and while another thread has

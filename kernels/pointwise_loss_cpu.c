@@ -131,12 +131,6 @@ struct pointwise_job {
     int64_t correct; /* a sum of integers: any order gives the same */
 };
 
-static int64_t grain_rows(int64_t cols)
-{
-    int64_t grain = TDBG_GRAIN_ELEMS / (cols < 1 ? 1 : cols);
-    return grain < 1 ? 1 : grain;
-}
-
 static void forward_range(void *ctx, int64_t lo, int64_t hi)
 {
     const struct pointwise_job *job = ctx;
@@ -150,7 +144,7 @@ void tdbg_pointwise_loss_forward(const struct tdbg_cpu *cpu, enum tdbg_pointwise
                                  const float *target, float *loss)
 {
     struct pointwise_job job = {cpu->table, (int)kind, beta, cols, x, target, loss, 0};
-    tdbg_parallel_for(cpu->threads, rows, grain_rows(cols), forward_range, &job);
+    tdbg_parallel_for(cpu->threads, rows, tdbg_grain_of(cols), forward_range, &job);
 }
 
 static void sum_range(void *ctx, int64_t lo, int64_t hi)
@@ -163,7 +157,7 @@ void tdbg_pointwise_loss_sum_rows(const struct tdbg_cpu *cpu, int64_t rows, int6
                                   const float *x, float *out)
 {
     struct pointwise_job job = {.table = cpu->table, .cols = cols, .x = x, .out = out};
-    tdbg_parallel_for(cpu->threads, rows, grain_rows(cols), sum_range, &job);
+    tdbg_parallel_for(cpu->threads, rows, tdbg_grain_of(cols), sum_range, &job);
 }
 
 static void backward_range(void *ctx, int64_t lo, int64_t hi)

@@ -302,27 +302,15 @@ void TDBG_KERNEL(tdbg_avg_pool2d_backward)(const struct tdbg_pool2d *p, int64_t 
 
 /* ---- average of a whole plane ---- */
 
-static float sum_block(int64_t n, const float *x)
-{
-    struct tdbg_sum_lanes sum = {{0}};
-    int64_t i = 0;
-    for (; i + TDBG_SUM_LANES <= n; i += TDBG_SUM_LANES) {
-        for (int l = 0; l < TDBG_SUM_LANES; l++)
-            sum.lane[l] += x[i + l];
-    }
-    for (int l = 0; l < n - i; l++)
-        sum.lane[l] += x[i + l];
-    return tdbg_sum_lanes_fold(&sum);
-}
-
 static float sum_plane(int64_t n, const float *x)
 {
     struct tdbg_sum_tree tree = {0};
     if (n <= TDBG_SUM_BLOCK)
-        return sum_block(n, x);
+        return tdbg_sum_lanes_block(n, x);
     for (int64_t first = 0; first < n; first += TDBG_SUM_BLOCK)
         tdbg_sum_tree_add(
-            &tree, sum_block(n - first < TDBG_SUM_BLOCK ? n - first : TDBG_SUM_BLOCK, x + first));
+            &tree, tdbg_sum_lanes_block(n - first < TDBG_SUM_BLOCK ? n - first : TDBG_SUM_BLOCK,
+                                        x + first));
     return tdbg_sum_tree_finish(&tree);
 }
 
@@ -360,17 +348,12 @@ struct pool_job {
     int32_t *new_index;
 };
 
-static int64_t grain(int64_t elems)
-{
-    return TDBG_GRAIN_ELEMS / (elems < 1 ? 1 : elems) + 1;
-}
-
 static void run(const struct tdbg_cpu *cpu, struct pool_job *job,
                 void (*range)(void *ctx, int64_t lo, int64_t hi))
 {
     job->table = cpu->table;
-    tdbg_parallel_for(cpu->threads, job->pool->planes, grain(job->pool->height * job->pool->width),
-                      range, job);
+    tdbg_parallel_for(cpu->threads, job->pool->planes,
+                      tdbg_grain_of(job->pool->height * job->pool->width), range, job);
 }
 
 static void max_forward_range(void *ctx, int64_t lo, int64_t hi)
@@ -435,7 +418,7 @@ void tdbg_global_avg_pool_forward(const struct tdbg_cpu *cpu, int64_t planes, in
                                   const float *x, float *y)
 {
     struct pool_job job = {.table = cpu->table, .elems = elems, .in = x, .out = y};
-    tdbg_parallel_for(cpu->threads, planes, grain(elems), global_forward_range, &job);
+    tdbg_parallel_for(cpu->threads, planes, tdbg_grain_of(elems), global_forward_range, &job);
 }
 
 static void global_backward_range(void *ctx, int64_t lo, int64_t hi)
@@ -448,7 +431,7 @@ void tdbg_global_avg_pool_backward(const struct tdbg_cpu *cpu, int64_t planes, i
                                    const float *dy, float *dx)
 {
     struct pool_job job = {.table = cpu->table, .elems = elems, .in = dy, .out = dx};
-    tdbg_parallel_for(cpu->threads, planes, grain(elems), global_backward_range, &job);
+    tdbg_parallel_for(cpu->threads, planes, tdbg_grain_of(elems), global_backward_range, &job);
 }
 
 #endif

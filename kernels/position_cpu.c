@@ -119,8 +119,7 @@ void tdbg_position_rotate(const struct tdbg_cpu *cpu, const struct tdbg_rotary *
 {
     struct rotate_job job = {cpu->table, rotary, inverse ? -1.0f : 1.0f, x, y};
     const int64_t width = (rotary->turned + rotary->kept) * rotary->dim;
-    const int64_t grain = width > 0 ? TDBG_GRAIN_ELEMS / width : 1;
-    tdbg_parallel_for(cpu->threads, rotary->rows * rotary->tokens, grain < 1 ? 1 : grain,
+    tdbg_parallel_for(cpu->threads, rotary->rows * rotary->tokens, tdbg_grain_of(width),
                       rotate_range, &job);
 }
 

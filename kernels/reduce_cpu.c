@@ -9,25 +9,12 @@
 #include "kernels/strict_math.h"
 #include "kernels/sum_lanes.h"
 
-static float sum_block(int64_t n, const float *x)
-{
-    struct tdbg_sum_lanes sum = {{0}};
-    int64_t i = 0;
-    for (; i + TDBG_SUM_LANES <= n; i += TDBG_SUM_LANES) {
-        for (int l = 0; l < TDBG_SUM_LANES; l++)
-            sum.lane[l] += x[i + l];
-    }
-    for (int l = 0; l < n - i; l++)
-        sum.lane[l] += x[i + l];
-    return tdbg_sum_lanes_fold(&sum);
-}
-
 void TDBG_KERNEL(tdbg_reduce_blocks)(int64_t n, int64_t lo, int64_t hi, const float *x, float *out)
 {
     for (int64_t b = lo; b < hi; b++) {
         int64_t first = b * TDBG_SUM_BLOCK;
         int64_t terms = n - first < TDBG_SUM_BLOCK ? n - first : TDBG_SUM_BLOCK;
-        out[b] = tdbg_strict_canonical(sum_block(terms, x + first));
+        out[b] = tdbg_strict_canonical(tdbg_sum_lanes_block(terms, x + first));
     }
 }
 

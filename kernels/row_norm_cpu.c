@@ -329,11 +329,6 @@ static void forward_range(void *ctx, int64_t lo, int64_t hi)
                                  job->keep);
 }
 
-static int64_t grain_rows(const struct tdbg_row_norm *norm)
-{
-    return norm->width >= TDBG_GRAIN_ELEMS ? 1 : TDBG_GRAIN_ELEMS / norm->width;
-}
-
 void tdbg_row_norm_forward(const struct tdbg_cpu *cpu, const struct tdbg_row_norm *norm,
                            const float *x, const float *weight, const float *bias, float *y,
                            float *stats)
@@ -346,7 +341,8 @@ void tdbg_row_norm_forward(const struct tdbg_cpu *cpu, const struct tdbg_row_nor
                            .y = y,
                            .keep = stats};
     if (norm->width > 0)
-        tdbg_parallel_for(cpu->threads, norm->rows, grain_rows(norm), forward_range, &job);
+        tdbg_parallel_for(cpu->threads, norm->rows, tdbg_grain_of(norm->width), forward_range,
+                          &job);
 }
 
 static int64_t count_slices(const struct tdbg_row_norm *norm)
@@ -453,7 +449,7 @@ void tdbg_row_norm_backward(const struct tdbg_cpu *cpu, const struct tdbg_row_no
         tdbg_parallel_for(cpu->threads, slices, 1, slice_range, &job);
     } else {
         if (dx)
-            tdbg_parallel_for(cpu->threads, norm->rows, grain_rows(norm), dx_range, &job);
+            tdbg_parallel_for(cpu->threads, norm->rows, tdbg_grain_of(norm->width), dx_range, &job);
         if (sums)
             tdbg_parallel_for(cpu->threads, slices * count_tiles(norm),
                               1 + TDBG_GRAIN_ELEMS / TILE_COLS / (norm->rows + 1), column_range,

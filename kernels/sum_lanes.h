@@ -76,4 +76,18 @@ static inline float tdbg_sum_tree_finish(struct tdbg_sum_tree *tree)
     return tdbg_sum_lanes_fold(&tree->upper);
 }
 
+/* The sum of one block, not yet canonical: x (n), n at most TDBG_SUM_BLOCK. */
+static inline float tdbg_sum_lanes_block(int64_t n, const float *x)
+{
+    struct tdbg_sum_lanes sum = {{0}};
+    int64_t i = 0;
+    for (; i + TDBG_SUM_LANES <= n; i += TDBG_SUM_LANES) {
+        for (int l = 0; l < TDBG_SUM_LANES; l++)
+            sum.lane[l] += x[i + l];
+    }
+    for (int l = 0; l < n - i; l++)
+        sum.lane[l] += x[i + l];
+    return tdbg_sum_lanes_fold(&sum);
+}
+
 #endif

@@ -187,16 +187,12 @@ RANGE(crop)
 RANGE(flip)
 
 /* Rows of so many elements that are worth handing out together. */
-static int64_t grain(int64_t row_elems)
-{
-    return row_elems < TDBG_GRAIN_ELEMS ? TDBG_GRAIN_ELEMS / (row_elems + 1) + 1 : 1;
-}
-
 void tdbg_transform_resize(const struct tdbg_cpu *cpu, const struct tdbg_resize *r, const float *x,
                            float *y)
 {
     struct image_job job = {cpu->table, r, x, y};
-    tdbg_parallel_for(cpu->threads, r->planes * r->out_h, grain(r->out_w), resize_range, &job);
+    tdbg_parallel_for(cpu->threads, r->planes * r->out_h, tdbg_grain_of(r->out_w), resize_range,
+                      &job);
 }
 
 void tdbg_transform_channels(const struct tdbg_cpu *cpu, const struct tdbg_channels *c,
@@ -204,22 +200,23 @@ void tdbg_transform_channels(const struct tdbg_cpu *cpu, const struct tdbg_chann
 {
     struct image_job job = {cpu->table, c, x, y};
     const int64_t out = c->gray ? 1 : c->channels;
-    tdbg_parallel_for(cpu->threads, c->rows * out, grain(c->inner), channels_range, &job);
+    tdbg_parallel_for(cpu->threads, c->rows * out, tdbg_grain_of(c->inner), channels_range, &job);
 }
 
 void tdbg_transform_crop(const struct tdbg_cpu *cpu, const struct tdbg_crop *c, const float *x,
                          float *y)
 {
     struct image_job job = {cpu->table, c, x, y};
-    tdbg_parallel_for(cpu->threads, c->samples * c->planes * c->out_h, grain(c->out_w), crop_range,
-                      &job);
+    tdbg_parallel_for(cpu->threads, c->samples * c->planes * c->out_h, tdbg_grain_of(c->out_w),
+                      crop_range, &job);
 }
 
 void tdbg_transform_flip(const struct tdbg_cpu *cpu, const struct tdbg_flip *f, const float *x,
                          float *y)
 {
     struct image_job job = {cpu->table, f, x, y};
-    tdbg_parallel_for(cpu->threads, f->samples * f->planes * f->h, grain(f->w), flip_range, &job);
+    tdbg_parallel_for(cpu->threads, f->samples * f->planes * f->h, tdbg_grain_of(f->w), flip_range,
+                      &job);
 }
 
 #endif

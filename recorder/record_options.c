@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "recorder/fault.h"
+
 static const struct tdbg_option record_options[] = {
     {"record.preset", TDBG_OPT_ENUM, "", 0, 0, "light|standard|full", "\"standard\"", 0,
      "How much of every step is kept: light (digests of loss and gradients), standard (digests of "
@@ -28,6 +30,13 @@ static const struct tdbg_option record_options[] = {
     {"record.on_error", TDBG_OPT_ENUM, "", 0, 0, "continue|stop", "\"continue\"", 0,
      "When recording has to stop (a full disk): the training goes on without it, or stops too. The "
      "exit code is 4 in both cases."},
+    {"record.solo_replay", TDBG_OPT_BOOL, "", 0, 0, NULL, "true", 0,
+     "With several ranks: the trace of rank 0 holds what the reductions gave, so that any rank can "
+     "be replayed without the others' traces (not in light)."},
+    {"inject", TDBG_OPT_LIST, "", 0, 0, NULL, NULL, 0,
+     "Faults to plant, for tests of what finds them: { step = 10; rank = 2; site = "
+     "\"reduce_in/fc1.weight\"; kind = \"bitflip\"; element = 17; }. The rest of the config, and "
+     "re-execution, know nothing of them."},
     {"record.stages", TDBG_OPT_GROUP, "", 0, 0, NULL, "{}", 0,
      "Overrides per stage: { fwd = \"values\" | \"digest\" | \"off\" | \"every:10\"; }. Digests of "
      "loss and grad are kept in any case."},
@@ -108,6 +117,7 @@ static void check_stage(struct tdbg_config *config, const struct tdbg_cfg_node *
 
 void tdbg_recorder_check_options(struct tdbg_config *config)
 {
+    tdbg_fault_check_options(config);
     const struct tdbg_cfg_node *stages = tdbg_cfg_find(tdbg_config_root(config), "record.stages");
     for (int i = 0; stages && stages->type == TDBG_CFG_GROUP && i < stages->n_child; i++)
         check_stage(config, stages->child[i]);
@@ -138,15 +148,25 @@ static int32_t preset_digest_every(enum preset preset, enum tdbg_stage stage, in
     }
 }
 
+/* What a rank that is replayed alone gets from the others: rank 0's file has it for all. */
+static bool is_for_solo_replay(const struct tdbg_cfg_node *root, enum tdbg_stage stage,
+                               const struct tdbg_recorder_cut *cut)
+{
+    return cut->world_size > 1 && cut->rank == 0 && tdbg_cfg_bool(root, "record.solo_replay") &&
+           (stage == TDBG_STAGE_REDUCE_OUT || stage == TDBG_STAGE_EVAL);
+}
+
 /* Values in standard: with one lane the gradient; with several the contributions of the lanes, from
  * which everything after them follows. */
-static int32_t preset_value_every(enum preset preset, enum tdbg_stage stage, int32_t lanes)
+static int32_t preset_value_every(enum preset preset, const struct tdbg_cfg_node *root,
+                                  enum tdbg_stage stage, const struct tdbg_recorder_cut *cut)
 {
     if (preset == FULL)
         return 1;
     if (preset == LIGHT)
         return 0;
-    return stage == (lanes == 1 ? TDBG_STAGE_GRAD : TDBG_STAGE_REDUCE_IN);
+    return stage == (cut->lanes == 1 ? TDBG_STAGE_GRAD : TDBG_STAGE_REDUCE_IN) ||
+           is_for_solo_replay(root, stage, cut);
 }
 
 static bool is_main_chain(const struct tdbg_site *site)
@@ -155,17 +175,17 @@ static bool is_main_chain(const struct tdbg_site *site)
 }
 
 static struct tdbg_site_plan plan_site(const struct tdbg_cfg_node *root, enum preset preset,
-                                       const struct tdbg_site *site, int32_t lanes,
-                                       int32_t keyframe)
+                                       const struct tdbg_site *site,
+                                       const struct tdbg_recorder_cut *cut)
 {
     struct tdbg_site_plan plan = {
-        .digest_every = preset_digest_every(preset, site->stage, keyframe),
-        .value_every = preset_value_every(preset, site->stage, lanes),
+        .digest_every = preset_digest_every(preset, site->stage, cut->keyframe),
+        .value_every = preset_value_every(preset, root, site->stage, cut),
         .store = TDBG_STORE_NONE,
     };
     if (site->stage == TDBG_STAGE_SAMPLES || site->stage == TDBG_STAGE_STATE) {
         bool samples = site->stage == TDBG_STAGE_SAMPLES;
-        plan.value_every = samples ? 1 : keyframe;
+        plan.value_every = samples ? 1 : cut->keyframe;
         plan.store = samples ? TDBG_STORE_SAMPLES : TDBG_STORE_KEYFRAME;
         return plan;
     }
@@ -213,7 +233,7 @@ static void pack_small(const struct tdbg_site *sites, const int32_t *order, int3
 
 enum tdbg_status tdbg_recorder_plan_sites(const struct tdbg_cfg_node *root,
                                           const struct tdbg_site *sites, int32_t n_sites,
-                                          int32_t lanes, int32_t keyframe,
+                                          const struct tdbg_recorder_cut *cut,
                                           struct tdbg_site_plan *plans, struct tdbg_err *err)
 {
     enum preset preset = read_preset(root);
@@ -222,7 +242,7 @@ enum tdbg_status tdbg_recorder_plan_sites(const struct tdbg_cfg_node *root,
         return TDBG_RAISE(err, NO_MEMORY, "no memory for the recorder's plan");
     for (int32_t i = 0; i < n_sites; i++) {
         order[i] = i;
-        plans[i] = plan_site(root, preset, &sites[i], lanes, keyframe);
+        plans[i] = plan_site(root, preset, &sites[i], cut);
     }
     qsort_r(order, (size_t)n_sites, sizeof *order, compare_names, (void *)sites);
     pack_small(sites, order, n_sites, plans);

@@ -98,11 +98,18 @@ static int64_t clock_ns(void *self)
     return r->inner.ops->clock_ns(r->inner.self);
 }
 
-static enum tdbg_status reduce(void *self, int64_t step, const struct tdbg_site *site, float *data,
-                               int64_t n, struct tdbg_err *err)
+static enum tdbg_status reduce_begin(void *self, int64_t step, const struct tdbg_reduction *what,
+                                     const float *in, float *out, struct tdbg_err *err)
 {
     struct tdbg_recorder *r = self;
-    return r->inner.ops->reduce(r->inner.self, step, site, data, n, err);
+    return r->inner.ops->reduce_begin(r->inner.self, step, what, in, out, err);
+}
+
+static enum tdbg_status reduce_end(void *self, int64_t step, const struct tdbg_reduction *what,
+                                   const float *in, float *out, struct tdbg_err *err)
+{
+    struct tdbg_recorder *r = self;
+    return r->inner.ops->reduce_end(r->inner.self, step, what, in, out, err);
 }
 
 static const struct tdbg_source_ops alone_ops = {.describe = describe,
@@ -112,12 +119,16 @@ static const struct tdbg_source_ops alone_ops = {.describe = describe,
 static const struct tdbg_source_ops ranks_ops = {.describe = describe,
                                                  .train_batch = train_batch,
                                                  .eval_batch = eval_batch,
-                                                 .reduce = reduce,
+                                                 .reduce_begin = reduce_begin,
+                                                 .reduce_end = reduce_end,
                                                  .clock_ns = clock_ns};
 
-struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder)
+struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder, struct tdbg_source source)
 {
-    return (struct tdbg_source){recorder->inner.ops->reduce ? &ranks_ops : &alone_ops, recorder};
+    recorder->inner = source;
+    source.ops = source.world_size > 1 ? &ranks_ops : &alone_ops;
+    source.self = recorder;
+    return source;
 }
 
 /* --- the tap --- */
@@ -224,8 +235,11 @@ out:
 static enum tdbg_status put_finding(struct tdbg_recorder *r, const struct tdbg_step_info *info,
                                     struct tdbg_err *err)
 {
-    struct tdbg_finding finding = {
-        .step = info->step, .severity = "error", .rule = "loss.nonfinite", .site = "loss"};
+    struct tdbg_finding finding = {.step = info->step,
+                                   .rank = r->inner.rank,
+                                   .severity = "error",
+                                   .rule = "loss.nonfinite",
+                                   .site = "loss"};
     snprintf(finding.text, sizeof finding.text, "the loss is %s",
              isnan(info->loss) ? "not a number" : "infinite");
     r->told_loss = true;
@@ -249,6 +263,7 @@ static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
                                 .grad_norm = tdbg_stats_grad_norm(r->sites, r->n_sites, r->stats),
                                 .start_ns = info->start_ns - r->start_ns,
                                 .duration_ns = info->duration_ns,
+                                .wait_ns = info->wait_ns,
                                 .evaluated = info->evaluated};
     enum tdbg_status st = TDBG_OK;
     const bool finding = !isfinite(info->loss) && !r->told_loss;
@@ -265,9 +280,13 @@ static const struct tdbg_tap_ops tap_ops = {plan, begin_step, site, end_step};
 
 /* --- opening --- */
 
-enum tdbg_status tdbg_recorder_create(struct tdbg_source source, const struct tdbg_cfg_node *root,
-                                      int announce_fd, struct tdbg_recorder **out,
-                                      struct tdbg_err *err)
+bool tdbg_recorder_has_process(const struct tdbg_recorder *recorder)
+{
+    return tdbg_stream_has_process(recorder->stream);
+}
+
+enum tdbg_status tdbg_recorder_create(const struct tdbg_cfg_node *root, int announce_fd,
+                                      struct tdbg_recorder **out, struct tdbg_err *err)
 {
     const struct tdbg_stream_options options = {
         .segment_bytes = (int64_t)(tdbg_cfg_float(root, "record.segment_gib") * (1 << 30)),
@@ -278,10 +297,9 @@ enum tdbg_status tdbg_recorder_create(struct tdbg_source source, const struct td
     struct tdbg_recorder *r = calloc(1, sizeof *r);
     if (!r)
         return TDBG_RAISE(err, NO_MEMORY, "no memory for the recorder");
-    r->inner = source;
     r->has_window = options.window_steps > 0;
     r->stops_on_error = strcmp(tdbg_cfg_string(root, "record.on_error"), "stop") == 0;
-    const enum tdbg_status st = tdbg_stream_create(&options, &r->stream, err);
+    enum tdbg_status st = tdbg_stream_create(&options, &r->stream, err);
     if (st == TDBG_OK)
         *out = r;
     else
@@ -321,18 +339,21 @@ static enum tdbg_status plan_run(struct tdbg_recorder *r, struct tdbg_config *co
                                  const struct tdbg_engine *engine, struct tdbg_err *err)
 {
     const struct tdbg_cfg_node *root = tdbg_config_root(config);
-    const int32_t lanes = tdbg_engine_info(engine)->lanes;
+    const struct tdbg_engine_info *e = tdbg_engine_info(engine);
+    /* the distance of keyframes is to be the same on all ranks, so that of rank 0 */
+    struct tdbg_recorder_cut cut = {e->lanes, 0, e->world_size, 1};
     enum tdbg_status st = TDBG_OK;
     int64_t bytes = row_bytes(r);
-    TDBG_TRY(tdbg_recorder_plan_sites(root, r->sites, r->n_sites, lanes, 1, r->plans, err));
+    TDBG_TRY(tdbg_recorder_plan_sites(root, r->sites, r->n_sites, &cut, r->plans, err));
     for (int32_t i = 0; i < r->n_sites; i++) {
         if (is_stored_by_step(&r->plans[i]))
             bytes += tdbg_site_elems(&r->sites[i]) * (int64_t)tdbg_dtype_bytes(r->sites[i].dtype) /
                      r->plans[i].value_every;
     }
     r->keyframe_every = tdbg_recorder_keyframe_steps(root, bytes);
-    TDBG_TRY(tdbg_recorder_plan_sites(root, r->sites, r->n_sites, lanes, (int32_t)r->keyframe_every,
-                                      r->plans, err));
+    cut.rank = e->rank;
+    cut.keyframe = (int32_t)r->keyframe_every;
+    TDBG_TRY(tdbg_recorder_plan_sites(root, r->sites, r->n_sites, &cut, r->plans, err));
 out:
     return st;
 }
@@ -371,7 +392,8 @@ static enum tdbg_status describe_run(struct tdbg_config *config, const struct td
         return TDBG_RAISE(err, NO_MEMORY, "no memory to describe the run");
     info->tdbg_version = TDBG_VERSION;
     info->numerics_version = tdbg_engine_numerics_version();
-    info->world_size = 1;
+    info->rank = e->rank;
+    info->world_size = e->world_size;
     info->lanes = e->lanes;
     info->accumulate = e->accumulate;
     info->batch = e->batch;
@@ -380,12 +402,16 @@ static enum tdbg_status describe_run(struct tdbg_config *config, const struct td
     info->preset = tdbg_cfg_string(root, "record.preset");
     info->config = *config_text;
     info->config_source = tdbg_config_source_text(config);
-    info->inject = "";
     info->graph = *graph_text;
-    if (getrandom(info->uuid, sizeof info->uuid, 0) != (ssize_t)sizeof info->uuid)
+    return TDBG_OK;
+}
+
+enum tdbg_status tdbg_recorder_make_uuid(uint8_t uuid[TDBG_UUID_BYTES], struct tdbg_err *err)
+{
+    if (getrandom(uuid, TDBG_UUID_BYTES, 0) != TDBG_UUID_BYTES)
         return TDBG_RAISE(err, IO, "no random bytes for the run's uuid");
-    info->uuid[6] = (uint8_t)((info->uuid[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
-    info->uuid[8] = (uint8_t)((info->uuid[8] & 0x3f) | 0x80);
+    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
+    uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
     return TDBG_OK;
 }
 
@@ -434,6 +460,8 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     spec.items = items = list_items(engine, &spec.n_items);
     TDBG_FAIL_IF(!items, NO_MEMORY, "no memory for the list of keyframe items");
     TDBG_TRY(describe_run(config, engine, &spec.info, &config_text, &graph_text, err));
+    memcpy(spec.info.uuid, run->uuid, sizeof spec.info.uuid);
+    spec.info.inject = run->inject;
     spec.info.config_path = run->config_path;
     spec.info.environment = run->environment;
     spec.info.dataset = run->dataset;

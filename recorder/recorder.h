@@ -10,16 +10,18 @@
 
 struct tdbg_recorder;
 
-/* Wraps a source: everything that it gives is remembered for the trace. Starts the writer process:
- * to be called before threads and devices are. The recorder is not attached to a file yet.
- * announce_fd: gets "K\n" when step K is durable; -1: none. Destroy with tdbg_recorder_destroy().
- */
-enum tdbg_status tdbg_recorder_create(struct tdbg_source source, const struct tdbg_cfg_node *root,
-                                      int announce_fd, struct tdbg_recorder **out,
-                                      struct tdbg_err *err);
+/* Starts the writer process: to be called before threads, MPI and devices are. The recorder is not
+ * attached to a file yet. announce_fd: gets "K\n" when step K is durable; -1: none. Destroy with
+ * tdbg_recorder_destroy(). */
+enum tdbg_status tdbg_recorder_create(const struct tdbg_cfg_node *root, int announce_fd,
+                                      struct tdbg_recorder **out, struct tdbg_err *err);
 
-/* The source to give to the engine instead of the wrapped one. */
-struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder);
+/* false: a thread of this process is going to write, and there can be one such thread only. */
+bool tdbg_recorder_has_process(const struct tdbg_recorder *recorder);
+
+/* Wraps a source: the result is to be given to the engine instead, and everything that `source`
+ * gives is remembered for the trace. */
+struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder, struct tdbg_source source);
 
 /* The run that this one goes on from. Its hash chains go on too, where the same sites are recorded
  * at the same steps: then the chains of the whole are those of a run that was never interrupted. */
@@ -31,9 +33,14 @@ struct tdbg_recorder_parent {
     int32_t n_sites;
 };
 
-/* Texts of the run that the engine does not know. Borrowed for the call of open. */
+/* A new, random name for a run. */
+enum tdbg_status tdbg_recorder_make_uuid(uint8_t uuid[TDBG_UUID_BYTES], struct tdbg_err *err);
+
+/* What the engine does not know of the run. Borrowed for the call of open. */
 struct tdbg_recorder_run {
+    const uint8_t *uuid; /* (TDBG_UUID_BYTES): the same on all ranks */
     const char *config_path, *environment, *dataset;
+    const char *inject; /* `inject` of the config as text; "": there is none */
     const struct tdbg_recorder_parent *parent; /* NULL: none */
 };
 

@@ -90,12 +90,9 @@ static herr_t add_name(hid_t group, const char *path, const H5L_info_t *link, vo
 {
     struct names *names = context;
     H5O_info_t info;
-    if (link->type != H5L_TYPE_HARD)
-        return 0;
-    if (H5Oget_info_by_name2(group, path, &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0)
-        return -1;
-    if (info.type != H5O_TYPE_DATASET)
-        return 0;
+    const int is_dataset = tdbg_h5_link_is_dataset(group, path, link, &info);
+    if (is_dataset <= 0)
+        return is_dataset;
     names->too_many = names->n == MOST_NAMES;
     if (names->too_many)
         return -1;

@@ -47,12 +47,9 @@ static herr_t add_item(struct visit *v, const char *path, haddr_t addr)
 static herr_t visit_link(hid_t group, const char *path, const H5L_info_t *link, void *context)
 {
     H5O_info_t info;
-    if (link->type != H5L_TYPE_HARD)
-        return 0;
-    if (H5Oget_info_by_name2(group, path, &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0)
-        return -1;
-    if (info.type != H5O_TYPE_DATASET)
-        return 0;
+    const int is_dataset = tdbg_h5_link_is_dataset(group, path, link, &info);
+    if (is_dataset <= 0)
+        return is_dataset;
     hid_t dataset = H5Dopen2(group, path, H5P_DEFAULT);
     if (dataset < 0)
         return -1;

@@ -242,3 +242,12 @@ enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t typ
     tdbg_h5_release_plugins(held);
     return st;
 }
+
+int tdbg_h5_link_is_dataset(hid_t group, const char *path, const H5L_info_t *link, H5O_info_t *info)
+{
+    if (link->type != H5L_TYPE_HARD)
+        return 0;
+    if (H5Oget_info_by_name2(group, path, info, H5O_INFO_BASIC, H5P_DEFAULT) < 0)
+        return -1;
+    return info->type == H5O_TYPE_DATASET;
+}

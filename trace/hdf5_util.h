@@ -94,6 +94,11 @@ enum tdbg_status tdbg_h5_open_cut_off(const char *path, hid_t *out, struct tdbg_
 enum tdbg_status tdbg_h5_create_group(hid_t loc, const char *path, hid_t *out,
                                       struct tdbg_err *err);
 
+/* For H5Lvisit: does the link lead to a dataset of this very file? 1: *info is its; 0: no; < 0:
+ * HDF5 cannot tell. */
+int tdbg_h5_link_is_dataset(hid_t group, const char *path, const H5L_info_t *link,
+                            H5O_info_t *info);
+
 /* Opens a group or dataset by a path of hard links only; the caller closes *out with H5Oclose. */
 enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t type, hid_t *out,
                                      struct tdbg_err *err);

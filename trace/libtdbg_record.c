@@ -6,12 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/json_machine.h"
 #include "base/version.h"
 #include "trace/libtdbg_impl.h"
 
@@ -68,26 +66,17 @@ static bool is_time(struct tdbg_rec *rec, enum rec_phase wanted, int *result)
 /* JSON, as the trace's environment; NULL: no memory. The caller frees it. */
 static char *default_environment(const char *program)
 {
-    char *text = NULL, when[32];
+    char *text = NULL;
     size_t bytes = 0;
-    struct utsname system = {0};
-    struct tm utc;
-    time_t now = time(NULL);
     FILE *out = open_memstream(&text, &bytes);
     if (!out)
         return NULL;
     struct tdbg_json json;
-    uname(&system);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     tdbg_json_init(&json, out, false);
     tdbg_json_object_begin(&json, NULL);
     tdbg_json_string(&json, "program", program ? program : "");
     tdbg_json_string(&json, "libtdbg", TDBG_VERSION);
-    tdbg_json_string(&json, "time", when);
-    tdbg_json_string(&json, "host", system.nodename);
-    tdbg_json_string(&json, "system", system.sysname);
-    tdbg_json_string(&json, "release", system.release);
-    tdbg_json_string(&json, "machine", system.machine);
+    tdbg_json_machine(&json);
     tdbg_json_object_end(&json);
     fclose(out);
     return text;

@@ -1,11 +1,10 @@
-/* From ring to file. See pipeline.h for the drawing. */
+/* From ring to file. See pipeline.h for the drawing; how a recording goes on in further files is in
+ * pipeline_files.c. */
 #include "trace/pipeline.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -13,7 +12,7 @@
 #include "base/digest_block.h"
 #include "trace/chunked.h"
 #include "trace/message.h"
-#include "trace/segment.h"
+#include "trace/pipeline_files.h"
 #include "trace/workers.h"
 
 enum { MOST_ENTRIES = 64 };
@@ -24,20 +23,6 @@ struct entry {
     struct tdbg_ring_taken message;
     uint64_t end; /* free the ring up to here when it is done */
     bool has_job; /* its chunk is with the workers */
-};
-
-/* The files of the recording: where it is, and how it goes on.
- *
- *     window:  [ trace.h5: N steps or more ][ trace.seg<k>.h5: fewer than N, being written ]
- *              when the second is full the third begins, and the second takes the place of the
- * first
- */
-struct segments {
-    struct tdbg_arena *arena;
-    const char *path;      /* of the first */
-    int32_t number;        /* of the one that is being written; 0: the first */
-    int64_t earlier_bytes; /* in those before it */
-    bool keeps;            /* none is removed any more */
 };
 
 /* Digest and statistics that the other side left to this one. */
@@ -58,8 +43,7 @@ struct pipeline {
     struct entry entries[MOST_ENTRIES]; /* a circle */
     unsigned front, n_entries;
     const struct tdbg_trace_spec *spec;
-    struct tdbg_pipeline_options options;
-    struct segments files;
+    struct tdbg_pipeline_files files;
     struct left_digest *left;          /* (n_sites) */
     struct tdbg_digest_stream partial; /* of a value that comes in pieces */
     bool ends_file;                    /* the file ends with the last message taken */
@@ -69,18 +53,6 @@ struct pipeline {
     int64_t announced, committed_ns;
     bool closed;
 };
-
-/* Is this the last step of its file? What follows has to begin with a keyframe. */
-static bool is_full(const struct pipeline *p, int64_t step)
-{
-    const int64_t every = p->spec->info.keyframe_every;
-    const struct tdbg_pipeline_options *o = &p->options;
-    if (every > 0 && (step + 1) % every != 0)
-        return false;
-    if (o->window_steps > 0 && !p->files.keeps)
-        return step + 1 - p->ahead.first_step >= o->window_steps;
-    return o->segment_bytes > 0 && tdbg_trace_writer_bytes(p->writer) >= o->segment_bytes;
-}
 
 static bool is_left(const struct tdbg_ring_message *m)
 {
@@ -119,7 +91,9 @@ static void admit(struct pipeline *p, const struct tdbg_ring_taken *taken, uint6
         }
         p->ahead.n_keyframes += p->keyframe_ahead;
         p->keyframe_ahead = false;
-        p->ends_file = is_full(p, step);
+        p->ends_file = tdbg_pipeline_files_is_full(&p->files, p->spec->info.keyframe_every,
+                                                   p->ahead.first_step, step,
+                                                   tdbg_trace_writer_bytes(p->writer));
     }
     if (e->has_job)
         tdbg_workers_give(p->workers);
@@ -315,53 +289,14 @@ static enum tdbg_status rest(struct pipeline *p, struct tdbg_err *err)
     return st;
 }
 
-static enum tdbg_status create_next(struct pipeline *p, struct tdbg_trace_writer **next,
-                                    struct tdbg_err *err)
-{
-    struct segments *f = &p->files;
-    uint64_t chain[TDBG_CHAIN_COUNT];
-    struct tdbg_trace_spec spec = *p->spec;
-    const char *path = tdbg_segment_path(f->arena, f->path, "seg", f->number + 1);
-    tdbg_trace_writer_chain(p->writer, chain);
-    spec.chain_before = chain;
-    spec.next_path = tdbg_segment_path(f->arena, f->path, "seg", f->number + 2);
-    return tdbg_trace_writer_create(path, true, &spec, next, err);
-}
-
-static bool has_window(const struct pipeline *p)
-{
-    return p->options.window_steps > 0 && !p->files.keeps;
-}
-
-/* The file before the one that was just finished is not needed any more. */
-static enum tdbg_status move_window(struct pipeline *p, struct tdbg_err *err)
-{
-    const struct segments *f = &p->files;
-    if (!has_window(p) || f->number == 0)
-        return TDBG_OK;
-    const char *finished = tdbg_segment_path(f->arena, f->path, "seg", f->number);
-    if (rename(finished, f->path) != 0)
-        return TDBG_RAISE(err, IO, "cannot rename %s: %s", finished, strerror(errno));
-    return TDBG_OK;
-}
-
 /* Goes on in the next file. Nothing is on its way to the present one. */
 static enum tdbg_status begin_file(struct pipeline *p, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_trace_writer *next = NULL, *finished = p->writer;
-    TDBG_TRY(tdbg_trace_writer_flush(finished, err));
+    TDBG_TRY(tdbg_trace_writer_flush(p->writer, err));
     report(p);
-    TDBG_TRY(create_next(p, &next, err));
-    if (p->options.window_steps == 0) /* with a window every file is complete by itself */
-        tdbg_trace_writer_take_samples(next, finished);
-    p->files.earlier_bytes =
-        tdbg_trace_writer_bytes(finished) + (has_window(p) ? 0 : p->files.earlier_bytes);
-    p->writer = next;
-    TDBG_TRY(tdbg_trace_writer_close(finished, err));
-    TDBG_TRY(move_window(p, err));
-    p->files.number++;
-    p->ahead = tdbg_trace_writer_position(next);
+    TDBG_TRY(tdbg_pipeline_files_next(&p->files, p->spec, &p->writer, err));
+    p->ahead = tdbg_trace_writer_position(p->writer);
     p->ends_file = false;
 out:
     return st;
@@ -433,13 +368,11 @@ static void drop_jobs(struct pipeline *p)
     }
 }
 
-/* Closing changes the size once more. */
-static void report_closed(struct pipeline *p, int64_t durable)
+static void report_closed(const struct pipeline *p, int64_t durable)
 {
-    struct stat info;
-    const struct segments *f = &p->files;
-    if (stat(tdbg_segment_path(f->arena, f->path, "seg", f->number), &info) == 0)
-        tdbg_ring_report(p->ring, durable, f->earlier_bytes + info.st_size);
+    const int64_t bytes = tdbg_pipeline_files_bytes(&p->files);
+    if (bytes >= 0)
+        tdbg_ring_report(p->ring, durable, bytes);
 }
 
 enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_writer *writer,
@@ -456,11 +389,12 @@ enum tdbg_status tdbg_pipeline_run(struct tdbg_ring *ring, struct tdbg_trace_wri
     p->writer = writer;
     p->ahead = tdbg_trace_writer_position(writer);
     p->spec = spec;
-    p->options = *options;
     p->announce_fd = options->announce_fd;
     p->committed_ns = tdbg_clock_ns();
-    p->files.path = path;
-    p->files.arena = tdbg_arena_create();
+    p->files = (struct tdbg_pipeline_files){.arena = tdbg_arena_create(),
+                                            .path = path,
+                                            .segment_bytes = options->segment_bytes,
+                                            .window_steps = options->window_steps};
     p->workers = tdbg_workers_create(options->workers, MOST_ENTRIES + 1);
     p->left = calloc((size_t)spec->n_sites + 1, sizeof *p->left);
     TDBG_FAIL_IF(!p->workers || !p->files.arena || !p->left, NO_MEMORY, "no memory for a writer");

@@ -12,7 +12,7 @@
 
 enum {
     TDBG_SCHEMA_MAJOR = 1,
-    TDBG_SCHEMA_MINOR = 2,
+    TDBG_SCHEMA_MINOR = 3,
     TDBG_ZSTD_FILTER_ID = 32015, /* registered with The HDF Group */
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */
@@ -53,6 +53,7 @@ struct tdbg_step_row {
     int64_t duration_ns;
     int32_t evaluated;                /* 1: eval/ sites of this step hold values */
     int32_t dropped;                  /* values left out because the queue was full; since 1.1 */
+    int64_t wait_ns;                  /* of duration_ns: waiting for other ranks; since 1.3 */
     uint64_t chain[TDBG_CHAIN_COUNT]; /* h(step); 0 for chains that no recorded site belongs to */
 };
 

@@ -1,6 +1,6 @@
-/* The recording program's side of the queue. See stream.h; it is opened in
- * stream_open.c, and the other side is pipeline.c, in the process of writer_process.c or in a
- * thread of this one. */
+/* The recording program's side of the queue: samples, steps, and its end. See stream.h; values and
+ * their digests are in stream_values.c, it is opened in stream_open.c, and the other side is
+ * pipeline.c, in the process of writer_process.c or in a thread of this one. */
 #include "trace/stream_impl.h"
 
 #include <math.h>
@@ -11,16 +11,12 @@
 #include <unistd.h>
 
 #include "base/copy.h"
-#include "trace/chunked.h"
 #include "trace/file_lock.h"
 #include "trace/pipeline.h"
 #include "trace/writer_link.h"
 
 /* of one chunk while it is compressed: shuffled, packed, and its room in the job */
-enum {
-    WORKER_BYTES = 4 * TDBG_PIECE_BYTES,
-    BUSY_SHARE = 4, /* the other side is busy when this part of the queue waits for it */
-};
+enum { WORKER_BYTES = 4 * TDBG_PIECE_BYTES };
 
 size_t tdbg_stream_shape_bytes(int32_t ndim, const int64_t *dims, enum tdbg_dtype dtype)
 {
@@ -48,32 +44,6 @@ size_t tdbg_stream_step_bytes(const struct tdbg_stream *s)
            (size_t)s->n_sites * (sizeof *s->digests + sizeof *s->stats + sizeof *s->source);
 }
 
-void tdbg_stream_put_digest(struct tdbg_stream *s, int32_t site, uint64_t digest,
-                            const struct tdbg_stats *stats)
-{
-    TDBG_ASSERT(site >= 0 && site < s->n_sites);
-    s->digests[site] = digest;
-    s->stats[site] = *stats;
-}
-
-bool tdbg_stream_leave_digest(struct tdbg_stream *s, int32_t site, bool stored)
-{
-    TDBG_ASSERT(site >= 0 && site < s->n_sites);
-    const bool busy = tdbg_ring_used_bytes(s->ring) > tdbg_ring_room_bytes(s->ring) / BUSY_SHARE;
-    if (s->options.drop || (!stored && busy))
-        return false;
-    s->source[site] = site;
-    s->flags[site] = TDBG_STREAM_DIGEST | (stored ? 0 : TDBG_STREAM_UNSTORED);
-    return true;
-}
-
-bool tdbg_stream_share_digest(struct tdbg_stream *s, int32_t site, int32_t with)
-{
-    TDBG_ASSERT(site >= 0 && site < s->n_sites && with >= 0 && with < s->n_sites);
-    s->source[site] = s->source[with];
-    return s->source[with] >= 0;
-}
-
 /* What ended the other side. */
 static enum tdbg_status raise_failure(const struct tdbg_stream *s, struct tdbg_err *err)
 {
@@ -83,123 +53,18 @@ static enum tdbg_status raise_failure(const struct tdbg_stream *s, struct tdbg_e
     return TDBG_RAISE(err, IO, "the writer process has ended");
 }
 
-static enum tdbg_status reserve(struct tdbg_stream *s, size_t bytes, bool wait,
-                                struct tdbg_ring_message **out, struct tdbg_err *err)
+enum tdbg_status tdbg_stream_reserve(struct tdbg_stream *s, size_t bytes, bool wait,
+                                     struct tdbg_ring_message **out, struct tdbg_err *err)
 {
     const enum tdbg_status st = tdbg_ring_reserve(s->ring, bytes, wait, out);
     return st == TDBG_IO ? raise_failure(s, err) : st;
 }
 
-static void publish_piece(struct tdbg_stream *s)
+void tdbg_stream_publish_piece(struct tdbg_stream *s)
 {
     if (s->piece_is_open)
         tdbg_ring_publish(s->ring);
     s->piece_is_open = false;
-}
-
-/* The piece that begins at `first`; TDBG_STOPPED: it may be dropped, and there is no room. */
-static enum tdbg_status open_piece(struct tdbg_stream *s, enum tdbg_stream_kind kind, int32_t id,
-                                   int64_t first, int64_t count, int64_t total, size_t elem_bytes,
-                                   bool wait, struct tdbg_stream_piece *piece, struct tdbg_err *err)
-{
-    struct tdbg_ring_message *m;
-    const enum tdbg_status st = reserve(s, (size_t)count * elem_bytes, wait, &m, err);
-    if (st != TDBG_OK)
-        return st;
-    m->kind = kind;
-    m->id = id;
-    m->first = first;
-    m->count = count;
-    m->total = total;
-    m->flags = kind == TDBG_STREAM_VALUES ? s->flags[id] : 0;
-    s->piece_is_open = true;
-    *piece = (struct tdbg_stream_piece){first, count, tdbg_ring_data(m)};
-    return TDBG_OK;
-}
-
-/* Values that may be left out: large ones that are stored by themselves, and only whole. */
-static bool may_drop(const struct tdbg_stream *s, int32_t site, int64_t elems, int64_t first)
-{
-    return s->options.drop && first == 0 && elems > 0 &&
-           s->plans[site].store == TDBG_STORE_DATASET &&
-           (s->n_parts == 1 || s->sites[site].lane == TDBG_LANE_ALL);
-}
-
-enum tdbg_status tdbg_stream_next_value(struct tdbg_stream *s, int32_t site, int64_t elems,
-                                        struct tdbg_stream_piece *piece, struct tdbg_err *err)
-{
-    const struct tdbg_site *p = &s->sites[site];
-    const size_t elem_bytes = tdbg_dtype_bytes(p->dtype);
-    const int64_t first = piece->first + piece->count;
-    const bool is_first = !piece->room && first == 0;
-    publish_piece(s);
-    *piece = (struct tdbg_stream_piece){first, 0, NULL};
-    if (first >= elems && !(is_first && elems == 0))
-        return TDBG_OK;
-    int64_t count = elems - first;
-    if (count > 0) {
-        const int64_t whole = tdbg_chunked_piece(p->ndim, p->dims, elem_bytes, first);
-        count = count < whole ? count : whole;
-    }
-    const enum tdbg_status st =
-        open_piece(s, TDBG_STREAM_VALUES, site, first, count, elems, elem_bytes,
-                   !may_drop(s, site, elems, first), piece, err);
-    if (st != TDBG_STOPPED)
-        return st;
-    s->n_dropped++;
-    return TDBG_OK;
-}
-
-enum tdbg_status tdbg_stream_next_keyframe(struct tdbg_stream *s, int32_t item,
-                                           struct tdbg_stream_piece *piece, struct tdbg_err *err)
-{
-    const struct tdbg_keyframe_item *p = &s->items[item];
-    const size_t elem_bytes = tdbg_dtype_bytes(p->dtype);
-    const int64_t total =
-        (int64_t)(tdbg_stream_shape_bytes(p->ndim, p->dims, p->dtype) / elem_bytes);
-    const int64_t first = piece->first + piece->count;
-    publish_piece(s);
-    *piece = (struct tdbg_stream_piece){first, 0, NULL};
-    if (first >= total)
-        return TDBG_OK;
-    const int64_t whole = tdbg_chunked_piece(p->ndim, p->dims, elem_bytes, first);
-    const int64_t count = total - first < whole ? total - first : whole;
-    return open_piece(s, TDBG_STREAM_KEYFRAME, item, first, count, total, elem_bytes, true, piece,
-                      err);
-}
-
-enum tdbg_status tdbg_stream_put_values(struct tdbg_stream *s, int32_t site, const void *data,
-                                        int64_t elems, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const size_t elem_bytes = tdbg_dtype_bytes(s->sites[site].dtype);
-    struct tdbg_stream_piece piece = {0};
-    TDBG_FAIL_IF(elems < 0 || elems > tdbg_site_elems(&s->sites[site]), USAGE,
-                 "%lld values are more than the shape of the site holds", (long long)elems);
-    do {
-        TDBG_TRY(tdbg_stream_next_value(s, site, elems, &piece, err));
-        if (piece.count > 0)
-            tdbg_copy_away(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
-                           (size_t)piece.count * elem_bytes);
-    } while (piece.room);
-out:
-    return st;
-}
-
-enum tdbg_status tdbg_stream_put_keyframe(struct tdbg_stream *s, int32_t item, const void *data,
-                                          struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const size_t elem_bytes = tdbg_dtype_bytes(s->items[item].dtype);
-    struct tdbg_stream_piece piece = {0};
-    do {
-        TDBG_TRY(tdbg_stream_next_keyframe(s, item, &piece, err));
-        if (piece.room)
-            tdbg_copy_away(piece.room, (const char *)data + (size_t)piece.first * elem_bytes,
-                           (size_t)piece.count * elem_bytes);
-    } while (piece.room);
-out:
-    return st;
 }
 
 /* With a window the files before this one may be gone, and what they knew. */
@@ -216,7 +81,7 @@ static enum tdbg_status send_samples(struct tdbg_stream *s, int set, int64_t n, 
     const size_t count = (size_t)n, id_bytes = count * sizeof *ids;
     const size_t x_bytes = x ? count * s->x_bytes[set] : 0,
                  y_bytes = x ? count * s->y_bytes[set] : 0;
-    enum tdbg_status st = reserve(s, id_bytes + x_bytes + y_bytes, true, &m, err);
+    enum tdbg_status st = tdbg_stream_reserve(s, id_bytes + x_bytes + y_bytes, true, &m, err);
     if (st != TDBG_OK)
         return st;
     unsigned char *data = tdbg_ring_data(m);
@@ -266,7 +131,7 @@ enum tdbg_status tdbg_stream_put_finding(struct tdbg_stream *s, const struct tdb
                                          struct tdbg_err *err)
 {
     struct tdbg_ring_message *m;
-    const enum tdbg_status st = reserve(s, sizeof *finding, true, &m, err);
+    const enum tdbg_status st = tdbg_stream_reserve(s, sizeof *finding, true, &m, err);
     if (st != TDBG_OK)
         return st;
     m->kind = TDBG_STREAM_FINDING;
@@ -278,7 +143,7 @@ enum tdbg_status tdbg_stream_put_finding(struct tdbg_stream *s, const struct tdb
 enum tdbg_status tdbg_stream_keep(struct tdbg_stream *s, struct tdbg_err *err)
 {
     struct tdbg_ring_message *m;
-    const enum tdbg_status st = reserve(s, 0, true, &m, err);
+    const enum tdbg_status st = tdbg_stream_reserve(s, 0, true, &m, err);
     if (st != TDBG_OK)
         return st;
     m->kind = TDBG_STREAM_KEEP;
@@ -292,7 +157,7 @@ enum tdbg_status tdbg_stream_commit_step(struct tdbg_stream *s, struct tdbg_step
     struct tdbg_ring_message *m;
     if (tdbg_ring_peer_is_gone(s->ring))
         return raise_failure(s, err);
-    const enum tdbg_status st = reserve(s, tdbg_stream_step_bytes(s), true, &m, err);
+    const enum tdbg_status st = tdbg_stream_reserve(s, tdbg_stream_step_bytes(s), true, &m, err);
     if (st != TDBG_OK)
         return st;
     unsigned char *data = tdbg_ring_data(m);
@@ -334,7 +199,7 @@ enum tdbg_status tdbg_stream_end(struct tdbg_stream *s, struct tdbg_err *err)
     if (s->ended)
         return TDBG_OK;
     s->ended = true;
-    publish_piece(s);
+    tdbg_stream_publish_piece(s);
     if (s->open && tdbg_ring_reserve(s->ring, 0, true, &m) == TDBG_OK) {
         m->kind = TDBG_STREAM_CLOSE;
         tdbg_ring_publish(s->ring);

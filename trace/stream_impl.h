@@ -1,4 +1,4 @@
-/* Inside of a stream, shared by stream.c and stream_open.c only. */
+/* Inside of a stream, shared by stream.c, stream_values.c and stream_open.c only. */
 #ifndef TDBG_TRACE_STREAM_IMPL_H
 #define TDBG_TRACE_STREAM_IMPL_H
 
@@ -48,6 +48,13 @@ size_t tdbg_stream_step_bytes(const struct tdbg_stream *s);
 
 /* Digests 0 and statistics that say "not recorded", for the next step. */
 void tdbg_stream_clear_step(struct tdbg_stream *s);
+
+/* tdbg_ring_reserve() that says what ended the other side. */
+enum tdbg_status tdbg_stream_reserve(struct tdbg_stream *s, size_t bytes, bool wait,
+                                     struct tdbg_ring_message **out, struct tdbg_err *err);
+
+/* The piece of a value that was being filled in, if there is one. */
+void tdbg_stream_publish_piece(struct tdbg_stream *s);
 
 /* Waits for the end of the process, which comes with that of the socket. */
 void tdbg_stream_end_process(struct tdbg_stream *s);

@@ -15,6 +15,7 @@
 #include "trace/pipeline.h"
 #include "trace/segment.h"
 #include "trace/spec_wire.h"
+#include "trace/writer_greeting.h"
 #include "trace/writer_link.h"
 
 enum {
@@ -207,6 +208,7 @@ static enum tdbg_status open_in_process(struct tdbg_stream *s, const char *path,
                                           .force = force,
                                           .workers = s->options.workers,
                                           .announces = s->options.announce_fd >= 0};
+    TDBG_TRY(tdbg_link_greet_writer(s->socket, err));
     TDBG_FAIL_IF(!tdbg_link_send(s->socket, &hello, sizeof hello) ||
                      !tdbg_link_send(s->socket, path, hello.path_bytes) ||
                      !tdbg_link_send(s->socket, bytes.text, bytes.n_bytes),

@@ -28,6 +28,7 @@ static const struct tdbg_column step_columns[] = {
     STEP(evaluated, I32, 1),
     STEP(chain, U64, TDBG_CHAIN_COUNT),
     COLUMN(tdbg_step_row, dropped, I32, 1, 1, 0),
+    COLUMN(tdbg_step_row, wait_ns, I64, 1, 3, 0),
 };
 
 static const struct tdbg_column site_columns[] = {

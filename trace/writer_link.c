@@ -82,23 +82,33 @@ static bool find_near(char folder[PATH_MAX], char found[PATH_MAX])
     return false;
 }
 
+static void program_path(char path[PATH_MAX])
+{
+    const ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    path[n > 0 ? n : 0] = 0;
+}
+
+void tdbg_link_own_path(char path[PATH_MAX])
+{
+    Dl_info info;
+    if (!dladdr((const void *)(uintptr_t)tdbg_link_spawn, &info) || !info.dli_fname ||
+        !realpath(info.dli_fname, path))
+        program_path(path);
+}
+
 /* TDBG_WRITER names it where it is somewhere else. */
-static bool find_writer(char found[PATH_MAX])
+bool tdbg_link_find_writer(char found[PATH_MAX])
 {
     char folder[PATH_MAX];
-    Dl_info info;
     const char *named = getenv("TDBG_WRITER");
     if (named && strlen(named) < PATH_MAX) {
         strcpy(found, named);
         return access(found, X_OK) == 0;
     }
-    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 1);
-    folder[n > 0 ? n : 0] = 0;
+    program_path(folder);
     if (folder_of(folder) && find_near(folder, found))
         return true;
-    if (!dladdr((const void *)(uintptr_t)tdbg_link_spawn, &info) || !info.dli_fname ||
-        !realpath(info.dli_fname, folder))
-        return false;
+    tdbg_link_own_path(folder);
     return folder_of(folder) && find_near(folder, found);
 }
 
@@ -121,7 +131,7 @@ int tdbg_link_spawn(int socket, int ring, int announce)
         if (up[i] >= 0)
             posix_spawn_file_actions_adddup2(&actions, up[i], TDBG_LINK_SOCKET + i);
     }
-    if (!find_writer(path) || up[0] < 0 || up[1] < 0 ||
+    if (!tdbg_link_find_writer(path) || up[0] < 0 || up[1] < 0 ||
         posix_spawn(&pid, path, &actions, &attr, argv, environ) != 0)
         pid = -1;
     posix_spawnattr_destroy(&attr);

@@ -13,6 +13,7 @@
 #include "trace/pipeline.h"
 #include "trace/ring.h"
 #include "trace/spec_wire.h"
+#include "trace/writer_greeting.h"
 #include "trace/writer_link.h"
 
 /* Whatever is sent to the job or the session of the program is meant for the program; this one ends
@@ -111,7 +112,13 @@ int main(void)
     struct tdbg_arena *arena = tdbg_arena_create();
     stand_aside();
     close_the_rest();
-    if (!arena || !tdbg_link_receive(TDBG_LINK_SOCKET, &hello, sizeof hello))
+    if (!arena)
+        return 1;
+    const enum tdbg_status greeted = tdbg_link_greet_program(TDBG_LINK_SOCKET, &err);
+    tdbg_err_clear(&err);
+    if (greeted == TDBG_UNSUPPORTED)
+        return 1; /* which the program says to its user */
+    if (greeted != TDBG_OK || !tdbg_link_receive(TDBG_LINK_SOCKET, &hello, sizeof hello))
         return 0; /* the program had nothing to record */
     if (!hello.announces)
         close(TDBG_LINK_ANNOUNCE);

@@ -24,13 +24,20 @@ MLP = os.path.join(SOURCE, "examples", "fashion_mlp.cfg")
 CNN = os.path.join(SOURCE, "examples", "fashion_cnn.cfg")
 DIVERGING = os.path.join(SOURCE, "examples", "fashion_mlp_diverging.cfg")
 os.environ["HDF5_PLUGIN_PATH"] = os.path.join(BUILD, "trace")
-CASES = {}
 COMMANDS = ("record", "info", "show", "replay", "diff", "pack", "export", "fsck", "recover")
 
 
-def case(function):
-    CASES[function.__name__] = function
-    return function
+def case_table():
+    """A table of cases by their names, and the decorator that adds a function to it."""
+    cases = {}
+
+    def case(function):
+        cases[function.__name__] = function
+        return function
+    return cases, case
+
+
+CASES, case = case_table()
 
 
 def run(*args, code=0, program=TDBG, cwd=None):

@@ -9,12 +9,7 @@ import e2e
 from e2e import SOURCE, TDBG, check, edit, info, record, run, small_config, verified
 
 READER = os.path.join(SOURCE, "tests", "trace", "check_h5py.py")
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
+CASES, case = e2e.case_table()
 
 
 def read(path):

@@ -10,7 +10,7 @@ import sys
 import e2e
 from e2e import check, info, record, run, stored, verified, write_idx
 
-CASES = {}
+CASES, case = e2e.case_table()
 CONFIG = """
 seed = 3;
 steps = 4;
@@ -22,11 +22,6 @@ eval = {{ every = 2; }};
 record = {{ preset = "full"; keyframe = 2; }};
 """
 CLASSIFY = '{ op = "flatten"; }, { op = "linear"; name = "fc"; out = 10; }'
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
 
 
 def train(folder, data, model=CLASSIFY, loss="", *args, files=()):

@@ -10,12 +10,7 @@ import e2e
 from e2e import (BUILD, DIVERGING, SOURCE, TDBG, check, edit, info, record, run, site_row,
                  small_config, stored, verified)
 
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
+CASES, case = e2e.case_table()
 
 
 def load_npy(*args):

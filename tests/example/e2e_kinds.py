@@ -9,12 +9,7 @@ import random
 import e2e
 from e2e import check, info, record, run, small_config, stored, verified, write_idx
 
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
+CASES, case = e2e.case_table()
 
 
 def sets(*pairs):

@@ -13,12 +13,7 @@ from e2e import BUILD, SOURCE, TDBG, check, info, run
 
 DATA = "/usr/share/datasets/fashion-mnist"
 EXAMPLES = os.path.join(SOURCE, "examples", "c")
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
+CASES, case = e2e.case_table()
 
 
 def call(*command, env=None, code=0):

@@ -3,6 +3,7 @@
 processes that stop, names that are taken, removed or moved, standard files that are closed. Called
 like e2e.py, on which it builds."""
 import os
+import re
 import resource
 import select
 import signal
@@ -13,14 +14,9 @@ import sys
 import e2e
 from e2e import TDBG, check, record, run, small_config, verified
 
-CASES = {}
+CASES, case = e2e.case_table()
 ENDLESS = ("--set", "steps=10000000", "--set", "eval.every=0")
 PATIENCE_S = 60
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
 
 
 def names(folder):
@@ -351,6 +347,75 @@ def writer_keeps_nothing_open(folder):
     rest = [v for fd, v in links.items() if fd > 2]
     check(all(v.startswith(wanted) for v in rest), links)
     check(sum(v.startswith("pipe:") for v in rest) == 1, links)
+
+
+def with_writer(path, folder):
+    """What recording through that tdbg-writer says; it may not begin a file."""
+    done = subprocess.run([TDBG, "record", f"{folder}/small.cfg", "-o", f"{folder}/a.h5", "-q"],
+                          capture_output=True, text=True, env=dict(os.environ, TDBG_WRITER=path),
+                          timeout=PATIENCE_S)
+    check(names(folder) == [], names(folder))
+    check(done.stderr.startswith("tdbg: error: ") and done.stderr.count("\n") == 1, done.stderr)
+    return done.returncode, done.stderr
+
+
+def version():
+    return run("--version").stdout.split()[1]
+
+
+@case
+def a_writer_of_another_build(folder):
+    small_config(folder)
+    other = os.path.join(e2e.BUILD, "tests", "tdbg-writer-of-another-build")
+    code, err = with_writer(other, folder)
+    check(code == 2, err)
+    for path, protocol in ((TDBG, "[1-9][0-9]*"), (other, "0")):
+        told = rf"{re.escape(os.path.realpath(path))} is version {version()}, protocol {protocol} \("
+        check(re.search(told, err), f"{told}: {err}")
+
+
+OLD_HELLO_BYTES, OLD_ANSWER_BYTES = 56, 504  # of before there were greetings
+
+
+@case
+def a_writer_without_greeting(folder):
+    """One of an earlier version, which refuses what it does not understand; and no writer at all."""
+    small_config(folder)
+    old = f"{folder}/old.gz"  # a name that names() leaves out
+    for text, code, said in (
+            (f"#!{sys.executable}\nimport os\nos.read(3, {OLD_HELLO_BYTES})\n"
+             f"os.write(3, b'not valid'.ljust({OLD_ANSWER_BYTES}, b'\\0'))\n", 2,
+             f"{TDBG} is version {version()}, protocol 1 "),
+            ("#!/bin/sh\n", 4, "the writer process has ended")):
+        with open(old, "w") as f:
+            f.write(text)
+        os.chmod(old, 0o755)
+        got, err = with_writer(old, folder)
+        check(got == code and said in err, f"{got}: {err}")
+        check(code == 4 or f"{old} is an earlier version, or no part of tdbg" in err, err)
+
+
+@case
+def a_program_without_greeting(folder):
+    """One of an earlier version is told in the form that it reads, whatever else it sends first."""
+    ours, theirs = socket.socketpair()
+    writer = os.path.join(e2e.BUILD, "trace", "tdbg-writer")
+    command = ["sh", "-c", f'exec 3<&{theirs.fileno()} 4</dev/null; exec "$0"', writer]
+    with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as p:
+        theirs.close()
+        ours.settimeout(PATIENCE_S)
+        ours.sendall(bytes(OLD_HELLO_BYTES) + bytes(1 << 20))
+        answer = b""
+        while len(answer) < OLD_ANSWER_BYTES:
+            data = ours.recv(OLD_ANSWER_BYTES - len(answer))
+            check(data, f"an answer: {answer}")
+            answer += data
+        ours.close()
+        check(p.wait(PATIENCE_S) == 1, "it ends")
+    text = answer[4:].rstrip(b"\0").decode()
+    check(int.from_bytes(answer[:4], "little") != 0, "it is an error")
+    check(f"{os.path.realpath(sys.executable)} is an earlier version" in text, text)
+    check(f"{os.path.realpath(writer)} is version {version()}, protocol 1 " in text, text)
 
 
 @case

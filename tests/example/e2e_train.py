@@ -7,19 +7,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 
 import e2e
 from e2e import check, info, record, run, small_config, verified
 
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
+CASES, case = e2e.case_table()
 
 
 def same(a, b):
@@ -161,6 +154,4 @@ def transformers_record_and_verify(folder):
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as work:
-        CASES[sys.argv[1]](work)
-    print(f"{sys.argv[1]}: ok")
+    e2e.main(CASES)

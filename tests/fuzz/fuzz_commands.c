@@ -14,55 +14,9 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "tests/fuzz/fuzz_bytes.h"
 
 enum { BATCH = 50, SECONDS_PER_FILE = 60, MAX_BASES = 8, MAX_WORDS = 12 };
-
-struct bytes {
-    unsigned char *data;
-    size_t n;
-};
-
-static uint64_t rng;
-
-static uint64_t next(void)
-{
-    uint64_t x = rng += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
-static size_t below(size_t n)
-{
-    return (size_t)(next() % (n ? n : 1));
-}
-
-static struct bytes load(const char *path)
-{
-    struct bytes b = {0};
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        fprintf(stderr, "fuzz-commands: cannot read %s\n", path);
-        exit(2);
-    }
-    fseek(f, 0, SEEK_END);
-    b.n = (size_t)ftell(f);
-    rewind(f);
-    b.data = malloc(b.n + 1);
-    if (fread(b.data, 1, b.n, f) != b.n)
-        exit(2);
-    fclose(f);
-    return b;
-}
-
-static void save(const char *path, struct bytes b)
-{
-    FILE *f = fopen(path, "wb");
-    if (!f || fwrite(b.data, 1, b.n, f) != b.n || fclose(f) != 0) {
-        fprintf(stderr, "fuzz-commands: cannot write %s\n", path);
-        exit(2);
-    }
-}
 
 /* Half of the changes aim at HDF5's metadata, which is a small part of a file. */
 static size_t aim(struct bytes b)

@@ -19,6 +19,7 @@
 #include "trace/hdf5_util.h"
 #include "trace/reader.h"
 #include "trace/recover.h"
+#include "tests/fuzz/fuzz_bytes.h"
 #include "tests/trace/trace_maker.h"
 
 enum {
@@ -28,49 +29,6 @@ enum {
     MOST_BUFFER_BYTES = 64 << 20,
     MOST_CHECKED_STEPS = 10000
 };
-
-struct bytes {
-    unsigned char *data;
-    size_t n;
-};
-
-static uint64_t rng;
-
-static uint64_t next(void)
-{
-    uint64_t x = rng += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
-static size_t below(size_t n)
-{
-    return (size_t)(next() % (n ? n : 1));
-}
-
-static struct bytes load(const char *path)
-{
-    struct bytes b = {0};
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        abort();
-    fseek(f, 0, SEEK_END);
-    b.n = (size_t)ftell(f);
-    rewind(f);
-    b.data = malloc(b.n + 1);
-    if (fread(b.data, 1, b.n, f) != b.n)
-        abort();
-    fclose(f);
-    return b;
-}
-
-static void save(const char *path, struct bytes b)
-{
-    FILE *f = fopen(path, "wb");
-    if (!f || fwrite(b.data, 1, b.n, f) != b.n || fclose(f) != 0)
-        abort();
-}
 
 /* Where something of a file is: metadata makes up little of it, so half the mutations aim there. */
 static size_t aim(struct bytes b)

@@ -15,27 +15,9 @@
 
 #include "base/convert.h"
 #include "kernels/conv2d.h"
-#include "kernels/cpu.h"
 #include "kernels/gemm.h"
 #include "kernels/numerics.h"
-
-static const int thread_counts[] = {1, 2, 7};
-enum { THREAD_COUNTS = sizeof thread_counts / sizeof *thread_counts };
-
-static struct tdbg_cpu cpus[TDBG_ISA_COUNT * THREAD_COUNTS];
-static int cpu_count;
-static uint64_t random_state;
-
-static uint32_t random_u32(void)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(random_state >> 32);
-}
-
-static int64_t random_between(int64_t lo, int64_t hi)
-{
-    return lo + (int64_t)(random_u32() % (uint64_t)(hi - lo + 1));
-}
+#include "every_cpu.h"
 
 /* How operands are filled. */
 enum fill { PLAIN, TINY, WITH_SPECIALS, FILLS };
@@ -442,37 +424,13 @@ static void golden_hashes_stand(void **state)
     make_example(&e, &c, true, PLAIN);
     run_on(&cpus[0], &e);
     for (int r = 0; r < RESULTS; r++) {
-        uint64_t hash = 14695981039346656037u; /* FNV-1a, 64 bits */
-        for (int64_t i = 0; i < e.elems[r]; i++) {
-            for (int byte = 0; byte < 4; byte++) {
-                hash ^= tdbg_float_bits(e.got[r][i]) >> (8 * byte) & 0xff;
-                hash *= 1099511628211u;
-            }
-        }
+        const uint64_t hash = hash_floats(e.got[r], e.elems[r]);
         if (hash != golden[r])
             print_message("%s has hash 0x%016llx\n", result_text[r], (unsigned long long)hash);
         same &= hash == golden[r];
     }
     free_example(&e);
     assert_true(same);
-}
-
-static int find_cpus(void **state)
-{
-    static const char *const isas[] = {"portable", "avx2", "avx512"};
-    (void)state;
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-        for (int t = 0; t < THREAD_COUNTS; t++) {
-            struct tdbg_err err = {0};
-            if (tdbg_cpu_init(&cpus[cpu_count], isas[i], thread_counts[t], &err) == TDBG_OK)
-                cpu_count++;
-            else if (t == 0)
-                print_message("%s is left out: %s\n", isas[i], err.message);
-            tdbg_err_clear(&err);
-        }
-    }
-    random_state = 1;
-    return cpu_count == 0;
 }
 
 int main(void)

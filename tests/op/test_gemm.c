@@ -12,28 +12,9 @@
 
 #include <cmocka.h>
 
-#include "kernels/cpu.h"
 #include "kernels/fma_portable.h"
 #include "kernels/gemm.h"
-
-static const int thread_counts[] = {1, 2, 7};
-enum { THREAD_COUNTS = sizeof thread_counts / sizeof *thread_counts };
-
-static struct tdbg_cpu cpus[TDBG_ISA_COUNT * THREAD_COUNTS];
-static int cpu_count;
-
-static uint64_t random_state;
-
-static uint32_t random_u32(void)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(random_state >> 32);
-}
-
-static int64_t random_below(int64_t n)
-{
-    return (int64_t)(random_u32() % (uint64_t)n);
-}
+#include "every_cpu.h"
 
 static float from_bits(uint32_t bits)
 {
@@ -212,7 +193,6 @@ static void golden_hash_stands(void **state)
 {
     enum { M = 37, N = 41, K = 600 };
     static float a[M * K], b[K * N], c[M * N];
-    uint64_t hash = 14695981039346656037u; /* FNV-1a, 64 bits */
     (void)state;
     random_state = 42;
     for (int i = 0; i < M * K; i++)
@@ -222,13 +202,7 @@ static void golden_hash_stands(void **state)
     struct tdbg_gemm g = {.m = M, .n = N, .k = K, .a = a, .lda = K, .b = b, .ldb = N};
     g.ldc = N;
     run_on(&cpus[0], g, c);
-    for (int i = 0; i < M * N; i++) {
-        for (int byte = 0; byte < 4; byte++) {
-            hash ^= to_bits(c[i]) >> (8 * byte) & 0xff;
-            hash *= 1099511628211u;
-        }
-    }
-    assert_int_equal(hash, UINT64_C(0x37458f07c2b49da5));
+    assert_int_equal(hash_floats(c, M * N), UINT64_C(0x37458f07c2b49da5));
 }
 
 static void signs_of_zero_and_nan(void **state)
@@ -299,24 +273,6 @@ static void emulated_fma_matches(void **state)
             c *= from_bits(0x3f800000u + ((uint32_t)random_below(56) - 28u) * 0x00800000u);
         assert_fma(a, b, c);
     }
-}
-
-static int find_cpus(void **state)
-{
-    static const char *const isas[] = {"portable", "avx2", "avx512"};
-    (void)state;
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-        for (int t = 0; t < THREAD_COUNTS; t++) {
-            struct tdbg_err err = {0};
-            if (tdbg_cpu_init(&cpus[cpu_count], isas[i], thread_counts[t], &err) == TDBG_OK)
-                cpu_count++;
-            else if (t == 0)
-                print_message("%s is left out: %s\n", isas[i], err.message);
-            tdbg_err_clear(&err);
-        }
-    }
-    random_state = 1;
-    return cpu_count == 0;
 }
 
 int main(void)

@@ -245,18 +245,37 @@ static int print_hashes(void)
     return 0;
 }
 
+/* The table is put together from several files: no entry may have been forgotten. */
+static void test_backend_is_complete(void **state)
+{
+    (void)state;
+    typedef void (*entry)(void);
+    const size_t first = offsetof(struct tdbg_backend, alloc);
+    struct tdbg_backend *backend = open_backend("portable", 1);
+    assert_non_null(backend);
+    for (size_t at = first; at < sizeof *backend; at += sizeof(entry)) {
+        entry function;
+        memcpy(&function, (const char *)backend + at, sizeof function);
+        if (!function)
+            fail_msg("entry %zu of struct tdbg_backend, counted from alloc, is not set",
+                     (at - first) / sizeof(entry));
+    }
+    tdbg_backend_cpu_destroy(backend);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--hashes") == 0)
         return print_hashes();
     if (argc == 3 && strcmp(argv[1], "--dump") == 0)
         return dump(argv[2]);
-    struct CMUnitTest *tests = calloc((size_t)n_op_cases, sizeof *tests);
+    struct CMUnitTest *tests = calloc((size_t)n_op_cases + 1, sizeof *tests);
     for (int i = 0; i < n_op_cases; i++)
         tests[i] = (struct CMUnitTest){.name = op_cases[i].name,
                                        .test_func = test_case,
                                        .initial_state = (void *)(uintptr_t)&op_cases[i]};
-    int failed = _cmocka_run_group_tests("ops", tests, (size_t)n_op_cases, NULL, NULL);
+    tests[n_op_cases] = (struct CMUnitTest)cmocka_unit_test(test_backend_is_complete);
+    int failed = _cmocka_run_group_tests("ops", tests, (size_t)n_op_cases + 1, NULL, NULL);
     free(tests);
     return failed;
 }

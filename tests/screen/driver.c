@@ -162,6 +162,12 @@ void driver_close(struct driver *d)
     tdbg_tui_app_free(&d->app);
 }
 
+void driver_open_80x24(struct driver *d, const struct fake_wish *wish)
+{
+    driver_close(d);
+    driver_open(d, wish, 80, 24, true);
+}
+
 uint32_t driver_key_named(const char *name, size_t n_bytes)
 {
     char text[TDBG_KEY_NAME_BYTES];

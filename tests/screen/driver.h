@@ -15,6 +15,9 @@ struct driver {
 void driver_open(struct driver *d, const struct fake_wish *wish, int width, int height, bool ascii);
 void driver_close(struct driver *d);
 
+/* Anew, with 80 columns, 24 rows and ASCII; closes what is open. */
+void driver_open_80x24(struct driver *d, const struct fake_wish *wish);
+
 /* Draws and checks, and reads all that may wait. */
 void driver_draw(struct driver *d);
 

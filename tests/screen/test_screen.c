@@ -23,12 +23,6 @@ static int close_driver(void **state)
     return 0;
 }
 
-static void open_80x24(const struct fake_wish *wish)
-{
-    driver_close(&d);
-    driver_open(&d, wish, 80, 24, true);
-}
-
 static void assert_at(int64_t step, int32_t site)
 {
     assert_int_equal(d.app.model.focus.step, step);
@@ -196,7 +190,7 @@ static void test_there_and_back(void **state)
 static void test_single_steps_add_up(void **state)
 {
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_press(&d, "1400G");
     char *before = driver_screen(&d);
     for (int i = 0; i < 100; i++)
@@ -220,7 +214,7 @@ static void test_resize_and_back(void **state)
 {
     static const int sizes[][2] = {{160, 50}, {40, 10}, {1, 1}, {20, 5}, {200, 70}, {80, 23}};
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_press(&d, "321G9s");
     char *before = driver_screen(&d);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -237,7 +231,7 @@ static void test_resize_and_back(void **state)
 static void test_goto(void **state)
 {
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_press(&d, "42G");
     assert_at(42, 0);
     assert_non_null(strstr(driver_row(&d, 0), "step 42/2000"));
@@ -262,7 +256,7 @@ static void test_goto(void **state)
 static void test_ends(void **state)
 {
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_press(&d, "N");
     assert_at(0, 0);
     driver_expect(&d, "stopped at the first step, 0");
@@ -303,7 +297,7 @@ static void test_counts_overflow(void **state)
                  {"<^U>", false}, {"j", true},  {"k", false}};
     (void)state;
     for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
-        open_80x24(&(struct fake_wish){.first_step = 10, .n_steps = 200000});
+        driver_open_80x24(&d, &(struct fake_wish){.first_step = 10, .n_steps = 200000});
         driver_press(&d, "100000G3s");
         driver_press(&d, digits);
         assert_non_null(strstr(driver_message(&d), "1000000000000"));
@@ -333,13 +327,13 @@ static void test_counts_overflow(void **state)
 static void test_columns(void **state)
 {
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_press(&d, "l");
     const int64_t column = d.app.model.focus.step;
     assert_true(column > 20 && column < 40); /* 2000 steps on some 70 columns */
     driver_press(&d, "5lh<Left>");
     assert_at(4 * column, 0);
-    open_80x24(&(struct fake_wish){.n_steps = 10});
+    driver_open_80x24(&d, &(struct fake_wish){.n_steps = 10});
     driver_press(&d, "<Right>");
     assert_at(1, 0);
 }
@@ -349,7 +343,7 @@ static void test_columns(void **state)
 static void test_lists(void **state)
 {
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_press(&d, "jj3<Down>k<Up>");
     assert_at(0, 3);
     driver_press(&d, "<PgDn>");
@@ -372,7 +366,7 @@ static void test_metrics(void **state)
 {
     static const char *const names[] = {"loss", "grad norm", "lr", "step time"};
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_press(&d, "<Tab>");
     for (int i = 0; i < TDBG_METRIC_CHARTED; i++) {
         assert_int_equal(d.app.model.metric, i);
@@ -393,7 +387,7 @@ static void test_metrics(void **state)
 static void test_scale(void **state)
 {
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     assert_non_null(strstr(driver_row(&d, 1), "loss  log"));
     driver_press(&d, "L");
     assert_non_null(strstr(driver_row(&d, 1), "loss  linear"));
@@ -404,7 +398,7 @@ static void test_scale(void **state)
 static void test_find(void **state)
 {
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_press(&d, "]");
     driver_expect(&d, "nothing to find yet");
     driver_press(&d, "/<Enter>");
@@ -450,7 +444,7 @@ static void test_find(void **state)
 static void test_search_is_dropped(void **state)
 {
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_press(&d, "13s");
     char *before = driver_screen(&d);
     driver_press(&d, "/grad/fc1.b<Enter>S");
@@ -479,7 +473,7 @@ static void test_find_opens_the_sites(void **state)
 static void test_mouse(void **state)
 {
     (void)state;
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_mouse(&d, 44, 5, TDBG_BUTTON_CLICK); /* the chart: 36 columns of 71 */
     assert_at(36 * 2000 / 71, 0);
     driver_mouse(&d, 0, 5, TDBG_BUTTON_CLICK); /* its gutter */
@@ -510,7 +504,7 @@ static void test_chart_columns_agree(void **state)
     static const int64_t lengths[] = {1, 2, 3, 50, 70, 71, 72, 100, 2000, 99991};
     (void)state;
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-        open_80x24(&(struct fake_wish){.first_step = 17, .n_steps = lengths[i]});
+        driver_open_80x24(&d, &(struct fake_wish){.first_step = 17, .n_steps = lengths[i]});
         for (int x = 8; x < 79; x++) {
             driver_mouse(&d, x, 4, TDBG_BUTTON_CLICK);
             const char *axis = driver_row(&d, 8), *mark = strchr(axis, '^');
@@ -560,7 +554,7 @@ static void test_quit(void **state)
     static const char *const ways[] = {"q", "Q", "?Q", "?qq", "?/abc<Esc>Q"};
     (void)state;
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        open_80x24(&plain);
+        driver_open_80x24(&d, &plain);
         driver_press(&d, ways[i]);
         assert_true(d.app.done);
         driver_press(&d, "qn?/5G"); /* nothing more happens */
@@ -568,7 +562,7 @@ static void test_quit(void **state)
         driver_resize(&d, 20, 20);
         assert_true(d.app.done);
     }
-    open_80x24(&plain);
+    driver_open_80x24(&d, &plain);
     driver_press(&d, "<^L>");
     assert_true(d.app.wants_redraw && !d.app.done);
     driver_press(&d, "<^Z>");
@@ -585,7 +579,7 @@ static void test_too_small(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
         for (size_t j = 0; j < sizeof sizes / sizeof sizes[0]; j++) {
-            open_80x24(&plain);
+            driver_open_80x24(&d, &plain);
             driver_press(&d, before[i]);
             char *screen = driver_screen(&d);
             driver_resize(&d, sizes[j][0], sizes[j][1]);

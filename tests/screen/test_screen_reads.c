@@ -19,12 +19,6 @@ static int close_driver(void **state)
     return 0;
 }
 
-static void open_80x24(const struct fake_wish *wish)
-{
-    driver_close(&d);
-    driver_open(&d, wish, 80, 24, true);
-}
-
 /* ---- reads ---- */
 
 static void assert_reads(const char *what, int64_t row_reads, int64_t rows, int64_t step_stats,
@@ -48,8 +42,8 @@ static void test_reads_per_key(void **state)
                 {5000000, 1, 200},  {5000000, 6000000, 200}};
     (void)state;
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
-        open_80x24(
-            &(struct fake_wish){.n_steps = runs[i].n_steps, .eval_every = runs[i].eval_every});
+        driver_open_80x24(
+            &d, &(struct fake_wish){.n_steps = runs[i].n_steps, .eval_every = runs[i].eval_every});
         for (int j = 0; j < 150; j++) {
             fake_run_reset_counts(&d.run);
             driver_press(&d, j % 2 ? "n" : "N");
@@ -148,7 +142,7 @@ static bool evals_fail(enum fake_read what, int64_t step)
 static void test_faults(void **state)
 {
     (void)state;
-    open_80x24(&(struct fake_wish){.fails = stats_of_700_fail});
+    driver_open_80x24(&d, &(struct fake_wish){.fails = stats_of_700_fail});
     driver_press(&d, "699G");
     driver_expect(&d, NULL);
     driver_press(&d, "n");
@@ -161,13 +155,13 @@ static void test_faults(void **state)
     driver_press(&d, "3N");
     driver_expect(&d, NULL);
 
-    open_80x24(&(struct fake_wish){.fails = evals_fail});
+    driver_open_80x24(&d, &(struct fake_wish){.fails = evals_fail});
     driver_press(&d, "50n");
     driver_expect(&d, NULL);
     driver_press(&d, "50n");
     driver_expect(&d, "! fake.h5: statistics of eval/loss at step 99 are damaged");
 
-    open_80x24(&(struct fake_wish){.n_steps = 9000, .fails = rows_from_1000_fail});
+    driver_open_80x24(&d, &(struct fake_wish){.n_steps = 9000, .fails = rows_from_1000_fail});
     driver_expect(&d, "! fake.h5: row of step 1000 is damaged"); /* while the course is read */
     assert_int_equal(d.app.model.series.n_faults, 1024);         /* one block of it */
     driver_press(&d, "1003G");
@@ -176,7 +170,7 @@ static void test_faults(void **state)
     driver_press(&d, "2000G");
     driver_expect(&d, NULL);
 
-    open_80x24(&(struct fake_wish){.fails = everything_fails});
+    driver_open_80x24(&d, &(struct fake_wish){.fails = everything_fails});
     driver_press(&d, "nNsSgG5G/fc1<Enter>]L<Tab>j<Tab>j");
     assert_false(d.app.done);
 }

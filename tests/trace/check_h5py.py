@@ -114,7 +114,7 @@ class Trace:
         self.f = h5py.File(path, "r")
         f = self.f
         assert text(f.attrs["format"]) == "tdbg trace"
-        assert tuple(f.attrs["schema"]) in ((1, 0), (1, 1), (1, 2)) and f.attrs["closed"] in (0, 1)
+        assert tuple(f.attrs["schema"]) in ((1, 0), (1, 1), (1, 2), (1, 3)) and f.attrs["closed"] in (0, 1)
         self.sites = f["sites"][:]
         self.steps = f["steps"][:]
         self.first = int(self.steps["step"][0])

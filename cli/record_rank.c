@@ -1,0 +1,272 @@
+/* One rank's part of `tdbg record`. See record_rank.h. */
+#include "cli/record_rank.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/json.h"
+#include "base/progress.h"
+#include "cli/commands.h"
+#include "cli/init_from.h"
+#include "engine/rank_check.h"
+#include "replay/resume.h"
+#include "trace/segment.h"
+
+/* Name of the trace of a rank: that of rank 0 is the run's. */
+static char *rank_path(const struct cli_recording *run, int32_t rank)
+{
+    if (rank == 0)
+        return strdup(run->path);
+    struct tdbg_arena *arena = tdbg_arena_create();
+    char *path = arena ? strdup(tdbg_segment_path(arena, run->path, "rank", rank)) : NULL;
+    tdbg_arena_destroy(arena);
+    return path;
+}
+
+enum tdbg_status cli_rank_start(struct cli_rank *r, const struct cli_recording *run, int32_t rank,
+                                int announce_fd, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    r->run = run;
+    r->rank = rank;
+    r->path = rank_path(run, rank);
+    TDBG_FAIL_IF(!r->path, NO_MEMORY, "no memory for the name of the trace");
+    TDBG_TRY(cli_check_output(r->path, run->force, err));
+    TDBG_TRY(tdbg_recorder_create(tdbg_config_root(run->config), announce_fd, &r->recorder, err));
+out:
+    return st;
+}
+
+/* Sets the state to that of the trace, and checks that the rest of the run can follow it. */
+static enum tdbg_status go_on(struct cli_rank *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t total = tdbg_engine_info(r->engine)->total_steps;
+    const int64_t first = r->run->first_step;
+    r->parent = r->run->parent;
+    TDBG_FAIL_IF(first >= total, USAGE,
+                 "the run has %" PRId64 " steps, and the keyframe is that before step %" PRId64
+                 "\nhint: --steps N makes the run longer, --at-step K begins earlier",
+                 total, first);
+    if (r->rank > 0) {
+        r->parent = NULL;
+        TDBG_TRY(tdbg_trace_open(tdbg_trace_rank_path(r->run->parent, r->rank), &r->parent, err));
+    }
+    TDBG_TRY(tdbg_resume_state(r->parent, r->engine, first, err));
+    r->steps_done = first;
+out:
+    return st;
+}
+
+enum tdbg_status cli_rank_build(struct cli_rank *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct cli_recording *run = r->run;
+    struct tdbg_source source = tdbg_source_live_table(r->live);
+    TDBG_TRY(tdbg_backend_cpu_create(run->isa, run->threads, &r->backend, err));
+    if (r->comm) {
+        const char *algorithm =
+            tdbg_cfg_string(tdbg_config_root(run->config), "engine.comm.algorithm");
+        TDBG_TRY(tdbg_source_ranks_create(source, r->comm, r->backend,
+                                          strcmp(algorithm, "native") == 0, &r->others, err));
+        source = tdbg_source_ranks_table(r->others);
+    }
+    TDBG_TRY(tdbg_engine_create(run->config, r->backend, tdbg_recorder_source(r->recorder, source),
+                                &r->engine, err));
+    TDBG_TRY(tdbg_config_result(run->config, err));
+    if (run->parent) {
+        TDBG_TRY(go_on(r, err));
+    } else {
+        TDBG_TRY(tdbg_engine_init_state(r->engine, err));
+        TDBG_TRY(cli_init_from(run->config, r->engine, err));
+    }
+out:
+    return st;
+}
+
+enum tdbg_status cli_rank_check(struct cli_rank *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_cfg_node *root = tdbg_config_root(r->run->config);
+    char *text = tdbg_config_print(root, false);
+    TDBG_FAIL_IF(!text, NO_MEMORY, "no memory to compare the ranks");
+    struct tdbg_rank_facts facts = {
+        .program = tdbg_rank_program_digest(),
+        .config = tdbg_digest_fast(text, TDBG_DTYPE_U8, (int64_t)strlen(text)),
+        .dataset = tdbg_source_live_fingerprint(r->live),
+        .world_size = r->run->world_size,
+        .first_step = r->run->first_step,
+        .numerics_version = tdbg_engine_numerics_version()};
+    TDBG_TRY(tdbg_rank_state_digest(r->engine, &facts.state, err));
+    TDBG_TRY(tdbg_rank_check(r->comm, &facts, err));
+out:
+    free(text);
+    return st;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The trace to go on from, for the new one; chain is memory for it. */
+static enum tdbg_status describe_parent(const struct cli_rank *r, const char *dataset,
+                                        struct tdbg_recorder_parent *out, uint64_t *chain,
+                                        struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(tdbg_resume_check_dataset(r->parent, dataset, err));
+    TDBG_FAIL_IF(same_file(r->path, tdbg_trace_path(r->parent)), USAGE,
+                 "%s is the trace to go on from", r->path);
+    TDBG_TRY(tdbg_trace_read_chain_before(r->parent, r->run->first_step, chain, err));
+    *out = (struct tdbg_recorder_parent){.uuid = tdbg_trace_info(r->parent)->uuid,
+                                         .chain = chain,
+                                         .plans = tdbg_trace_plans(r->parent)};
+    out->sites = tdbg_trace_sites(r->parent, &out->n_sites);
+out:
+    return st;
+}
+
+enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    char *environment =
+        cli_environment_json(r->backend->isa, r->backend->threads, r->run->local_rank);
+    char *dataset = NULL;
+    size_t dataset_bytes = 0;
+    FILE *out = open_memstream(&dataset, &dataset_bytes);
+    struct tdbg_json json;
+    struct tdbg_tap taps[3];
+    int n_taps = 0;
+    struct tdbg_recorder_parent parent;
+    uint64_t chain[TDBG_CHAIN_COUNT];
+    TDBG_FAIL_IF(!environment || !out, NO_MEMORY, "no memory to describe the run");
+    tdbg_json_init(&json, out, false);
+    tdbg_source_live_print_json(r->live, &json);
+    fclose(out);
+    TDBG_FAIL_IF(!dataset, NO_MEMORY, "no memory to describe the run");
+    const struct tdbg_recorder_run run = {.uuid = r->run->uuid,
+                                          .config_path = r->run->config_path,
+                                          .environment = environment,
+                                          .dataset = dataset,
+                                          .inject = r->run->inject_text,
+                                          .parent = r->parent ? &parent : NULL};
+    if (r->parent)
+        TDBG_TRY(describe_parent(r, dataset, &parent, chain, err));
+    TDBG_TRY(tdbg_faults_create(r->run->inject, r->rank, &r->faults, err));
+    if (r->faults) {
+        taps[n_taps++] = tdbg_faults_tap_before(r->faults);
+        taps[1] = tdbg_faults_tap_behind(r->faults);
+        TDBG_TRY(tdbg_engine_set_taps(r->engine, taps, 2, err)); /* before there is a file */
+    }
+    TDBG_TRY(tdbg_recorder_open(r->recorder, r->path, r->run->force, r->run->config, r->engine,
+                                &run, &taps[n_taps++], err));
+    if (r->faults)
+        taps[n_taps++] = tdbg_faults_tap_behind(r->faults);
+    TDBG_TRY(tdbg_engine_set_taps(r->engine, taps, n_taps, err));
+out:
+    free(environment);
+    free(dataset);
+    return st;
+}
+
+/* Once, as soon as it is known: the training goes on. */
+static void tell_failure(struct cli_rank *r)
+{
+    const char *text = tdbg_recorder_failure(r->recorder);
+    char who[24] = "";
+    if (!text || r->failure_told)
+        return;
+    r->failure_told = true;
+    if (r->comm)
+        snprintf(who, sizeof who, "rank %d: ", (int)r->rank);
+    fprintf(stderr, "%stdbg: error: %srecording has stopped, the training goes on: %s\n",
+            isatty(STDERR_FILENO) && !r->run->quiet ? "\n" : "", who, text);
+}
+
+/* Signals that came to any rank, so that all stop after the same step. */
+static enum tdbg_status agree(struct cli_rank *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    unsigned char mine[2] = {(unsigned char)cli_stop_signal(), cli_keep_signal()};
+    unsigned char all[2 * TDBG_MAX_RANKS];
+    int32_t n = 1;
+    if (r->comm) {
+        TDBG_TRY(tdbg_comm_gather(r->comm, mine, sizeof mine, all, err));
+        n = r->comm->world_size;
+    } else {
+        memcpy(all, mine, sizeof mine);
+    }
+    for (int32_t i = 0; i < n; i++) {
+        if (all[2 * i] && !r->stop_signal)
+            r->stop_signal = all[2 * i];
+        if (all[2 * i + 1])
+            tdbg_recorder_keep(r->recorder);
+    }
+out:
+    return st;
+}
+
+enum tdbg_status cli_rank_train(struct cli_rank *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t total = tdbg_engine_info(r->engine)->total_steps;
+    const bool quiet = r->run->quiet || r->rank > 0;
+    struct tdbg_progress progress;
+    tdbg_progress_start(&progress, stderr, quiet ? TDBG_PROGRESS_QUIET : TDBG_PROGRESS_AUTO, 0,
+                        total, tdbg_clock_ns());
+    do { /* at least one step: a trace without any cannot be opened */
+        TDBG_TRY(tdbg_engine_run_step(r->engine, r->steps_done, &r->last, err));
+        r->steps_done++;
+        const double loss = (double)r->last.loss;
+        tdbg_progress_update(&progress, r->steps_done, &loss, tdbg_recorder_bytes(r->recorder),
+                             tdbg_clock_ns());
+        tell_failure(r);
+        TDBG_TRY(agree(r, err));
+    } while (r->steps_done < total && !r->stop_signal);
+out:
+    tdbg_progress_finish(&progress, tdbg_clock_ns());
+    return st;
+}
+
+/* What is still in the queue may take a while to write; who has pressed Ctrl-C waits for that. */
+static void tell_backlog(const struct cli_rank *r)
+{
+    enum { WORTH_TELLING = 200 };
+    const int64_t n = r->steps_done - 1 - tdbg_recorder_durable(r->recorder);
+    if (!r->run->quiet && r->rank == 0 && !r->failure_told && n >= WORTH_TELLING)
+        fprintf(stderr, "tdbg: writing the last %" PRId64 " steps\n", n);
+}
+
+enum tdbg_status cli_rank_close(struct cli_rank *r, struct tdbg_err *err)
+{
+    struct tdbg_err close_err = {0};
+    tell_backlog(r);
+    enum tdbg_status st = tdbg_recorder_close(r->recorder, &close_err);
+    tell_failure(r);
+    if (st != TDBG_OK)
+        st = tdbg_err_set(err, st, __FILE__, __LINE__, "cannot close %s: %s", r->path,
+                          close_err.message);
+    tdbg_err_clear(&close_err);
+    return st;
+}
+
+void cli_rank_release(struct cli_rank *r)
+{
+    tdbg_engine_destroy(r->engine);
+    tdbg_faults_destroy(r->faults);
+    tdbg_recorder_destroy(r->recorder);
+    tdbg_source_ranks_destroy(r->others);
+    tdbg_backend_cpu_destroy(r->backend);
+    tdbg_source_live_destroy(r->live);
+    if (r->rank > 0)
+        tdbg_trace_close(r->parent);
+    tdbg_err_clear(&r->fault);
+    free(r->path);
+}

@@ -1,0 +1,313 @@
+/* Ranks that are processes, over MPI. The only file that knows it. See comm.h.
+ *
+ * Messages are matched by rank and order; there is one more tag, for a rank that gives up. While a
+ * rank waits it looks for that now and then. MPI has no deadlines: what is not complete in time is
+ * left behind, and the process has to end without MPI_Finalize. */
+#include "engine/comm.h"
+
+#include <mpi.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum {
+    TAG_DATA,
+    TAG_GIVE_UP,
+    LOOKS_BEFORE_YIELD = 200,
+    LOOKS_BEFORE_SLEEP = 2000,
+    SLEEP_NS = 20000,
+    LOOKS_PER_PROBE = 64,
+    FAREWELL_MS = 100,
+    MESSAGE_BYTES = 400,
+    PIECE_BYTES = 1 << 30, /* MPI counts in int */
+};
+
+/* What a rank that gives up tells the others. */
+struct farewell {
+    int32_t failed_rank, is_told;
+    char text[MESSAGE_BYTES];
+};
+
+struct mpi_comm {
+    struct tdbg_comm base; /* first: the same address */
+    MPI_Comm world;
+    MPI_Request *requests; /* (requests_room) */
+    int *indices;          /* (requests_room) */
+    int32_t *peer;         /* (requests_room): of each request */
+    int32_t requests_room;
+    struct farewell farewell;
+    MPI_Request *farewells; /* (world_size): sent, and never waited for */
+};
+
+static struct mpi_comm *mpi_of(struct tdbg_comm *comm)
+{
+    return (struct mpi_comm *)(void *)comm;
+}
+
+/* TDBG_RANKS with what MPI says. */
+static enum tdbg_status raise_mpi(int code, const char *what, struct tdbg_err *err)
+{
+    char text[MPI_MAX_ERROR_STRING];
+    int n = 0;
+    MPI_Error_string(code, text, &n);
+    return TDBG_RAISE(err, RANKS, "MPI cannot %s: %s", what, text);
+}
+
+bool tdbg_comm_mpi_is_built(void)
+{
+    return true;
+}
+
+/* Most of these arrive at once; who does not answer does not keep this rank long. */
+static void send_farewell(struct mpi_comm *m)
+{
+    const struct timespec moment = {0, 1000000};
+    int done = 0;
+    for (int32_t r = 0; r < m->base.world_size; r++) {
+        if (r == m->base.rank || r == m->base.failed_rank || m->farewells[r] != MPI_REQUEST_NULL)
+            continue;
+        MPI_Isend(&m->farewell, sizeof m->farewell, MPI_BYTE, r, TAG_GIVE_UP, m->world,
+                  &m->farewells[r]);
+    }
+    for (int i = 0; i < FAREWELL_MS && !done; i++) {
+        if (MPI_Testall(m->base.world_size, m->farewells, &done, MPI_STATUSES_IGNORE) !=
+            MPI_SUCCESS)
+            return;
+        nanosleep(&moment, NULL);
+    }
+}
+
+/* The first failure counts. */
+static void fail(struct mpi_comm *m, int32_t failed_rank, bool is_told, const char *text)
+{
+    if (m->base.has_failed)
+        return;
+    m->base.has_failed = true;
+    m->base.failed_rank = failed_rank;
+    m->base.is_told = is_told;
+    m->farewell = (struct farewell){.failed_rank = failed_rank, .is_told = is_told};
+    snprintf(m->farewell.text, sizeof m->farewell.text, "%s", text);
+}
+
+static void give_up(struct tdbg_comm *comm, const char *message)
+{
+    struct mpi_comm *m = mpi_of(comm);
+    char text[MESSAGE_BYTES];
+    snprintf(text, sizeof text, "rank %d: %s", (int)comm->rank, message);
+    fail(m, comm->rank, true, text);
+    send_farewell(m);
+}
+
+/* Has another rank given up? */
+static void look_for_farewell(struct mpi_comm *m)
+{
+    int there = 0;
+    struct farewell f;
+    MPI_Status status;
+    if (MPI_Iprobe(MPI_ANY_SOURCE, TAG_GIVE_UP, m->world, &there, &status) != MPI_SUCCESS || !there)
+        return;
+    if (MPI_Recv(&f, sizeof f, MPI_BYTE, status.MPI_SOURCE, TAG_GIVE_UP, m->world,
+                 MPI_STATUS_IGNORE) != MPI_SUCCESS)
+        return;
+    f.text[sizeof f.text - 1] = 0;
+    fail(m, f.failed_rank, f.is_told, f.text);
+}
+
+static enum tdbg_status make_room(struct mpi_comm *m, int32_t n, struct tdbg_err *err)
+{
+    if (n <= m->requests_room)
+        return TDBG_OK;
+    MPI_Request *requests = realloc(m->requests, (size_t)n * sizeof *requests);
+    m->requests = requests ? requests : m->requests;
+    int *indices = realloc(m->indices, (size_t)n * sizeof *indices);
+    m->indices = indices ? indices : m->indices;
+    int32_t *peer = realloc(m->peer, (size_t)n * sizeof *peer);
+    m->peer = peer ? peer : m->peer;
+    if (!requests || !indices || !peer)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory to reach %d ranks", (int)m->base.world_size);
+    m->requests_room = n;
+    return TDBG_OK;
+}
+
+static int32_t count_pieces(const struct tdbg_comm_transfer *list, int32_t n)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < n; i++)
+        count += (int32_t)((list[i].bytes + PIECE_BYTES - 1) / PIECE_BYTES);
+    return count;
+}
+
+static enum tdbg_status start(struct mpi_comm *m, const struct tdbg_comm_transfer *list, int32_t n,
+                              struct tdbg_err *err)
+{
+    int32_t count = 0;
+    for (int pass = 0; pass < 2; pass++) { /* receives first: what arrives has a place */
+        for (int32_t i = 0; i < n; i++) {
+            const struct tdbg_comm_transfer *t = &list[i];
+            for (size_t at = 0; at < t->bytes && t->sends == (pass == 1); at += PIECE_BYTES) {
+                const size_t left = t->bytes - at;
+                const int bytes = (int)(left < PIECE_BYTES ? left : PIECE_BYTES);
+                unsigned char *data = (unsigned char *)t->data + at;
+                MPI_Request *request = &m->requests[count];
+                m->peer[count++] = t->peer;
+                const int code =
+                    t->sends
+                        ? MPI_Isend(data, bytes, MPI_BYTE, t->peer, TAG_DATA, m->world, request)
+                        : MPI_Irecv(data, bytes, MPI_BYTE, t->peer, TAG_DATA, m->world, request);
+                if (code != MPI_SUCCESS)
+                    return raise_mpi(code, "reach another rank", err);
+            }
+        }
+    }
+    return TDBG_OK;
+}
+
+static void wait_a_moment(int looks)
+{
+    const struct timespec moment = {0, SLEEP_NS};
+    if (looks > LOOKS_BEFORE_SLEEP)
+        nanosleep(&moment, NULL);
+    else if (looks > LOOKS_BEFORE_YIELD)
+        sched_yield();
+}
+
+static void tell_timeout(struct mpi_comm *m, int32_t count)
+{
+    char text[MESSAGE_BYTES];
+    int32_t i = 0;
+    while (i < count - 1 && m->requests[i] == MPI_REQUEST_NULL)
+        i++;
+    snprintf(text, sizeof text, "rank %d has not answered for %g s (engine.comm.timeout_s)",
+             (int)m->peer[i], m->base.timeout_s);
+    fail(m, m->peer[i], false, text);
+    send_farewell(m);
+}
+
+/* Until all of `count` requests are complete, or the run has failed. */
+static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t start_ns = tdbg_clock_ns();
+    int done = 0, n_done = 0;
+    for (int looks = 0; !m->base.has_failed && n_done < count; looks++) {
+        const int code = MPI_Testsome(count, m->requests, &done, m->indices, MPI_STATUSES_IGNORE);
+        if (code != MPI_SUCCESS)
+            return raise_mpi(code, "reach another rank", err);
+        n_done += done == MPI_UNDEFINED ? count : done;
+        if (n_done >= count)
+            break;
+        if (done > 0)
+            looks = 0;
+        if (looks % LOOKS_PER_PROBE == LOOKS_PER_PROBE - 1) {
+            look_for_farewell(m);
+            if ((double)(tdbg_clock_ns() - start_ns) > m->base.timeout_s * 1e9)
+                tell_timeout(m, count);
+        }
+        wait_a_moment(looks);
+    }
+    TDBG_FAIL_IF(m->base.has_failed, RANKS, "%s", m->farewell.text);
+out:
+    return st;
+}
+
+static enum tdbg_status exchange(struct tdbg_comm *comm, const struct tdbg_comm_transfer *list,
+                                 int32_t n, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct mpi_comm *m = mpi_of(comm);
+    const int32_t count = count_pieces(list, n);
+    TDBG_TRY(make_room(m, count, err));
+    if (!m->base.has_failed)
+        TDBG_TRY(start(m, list, n, err));
+    TDBG_TRY(wait_all(m, count, err));
+out:
+    return st;
+}
+
+/* Who is late is not known here: the message names the next rank. */
+static enum tdbg_status native_sum(struct tdbg_comm *comm, const float *in, float *out, int64_t n,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct mpi_comm *m = mpi_of(comm);
+    TDBG_TRY(make_room(m, 1, err));
+    TDBG_FAIL_IF(m->base.has_failed, RANKS, "%s", m->farewell.text);
+    for (int64_t at = 0; at < n; at += INT32_MAX / 4) {
+        const int64_t left = n - at;
+        m->peer[0] = (comm->rank + 1) % comm->world_size;
+        const int code =
+            MPI_Iallreduce(in + at, out + at, (int)(left < INT32_MAX / 4 ? left : INT32_MAX / 4),
+                           MPI_FLOAT, MPI_SUM, m->world, &m->requests[0]);
+        if (code != MPI_SUCCESS)
+            return raise_mpi(code, "add", err);
+        TDBG_TRY(wait_all(m, 1, err));
+    }
+out:
+    return st;
+}
+
+/* After a failure MPI_Finalize would wait for who does not answer. Where mpirun itself is gone it
+ * may wait for ever: then the alarm ends this process. */
+static void destroy(struct tdbg_comm *comm)
+{
+    struct mpi_comm *m = mpi_of(comm);
+    if (!comm->has_failed) {
+        alarm((unsigned)comm->timeout_s + 1);
+        MPI_Comm_free(&m->world);
+        MPI_Finalize();
+        alarm(0);
+    }
+    free(m->requests);
+    free(m->indices);
+    free(m->peer);
+    if (!comm->has_failed) { /* else sends from it may be under way */
+        free(m->farewells);
+        free(m);
+    }
+}
+
+static const struct tdbg_comm_ops mpi_ops = {exchange, native_sum, give_up, destroy};
+
+static enum tdbg_status init_mpi(struct tdbg_err *err)
+{
+    int provided = MPI_THREAD_SINGLE;
+    const int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided);
+    if (code != MPI_SUCCESS)
+        return raise_mpi(code, "start", err);
+    if (provided < MPI_THREAD_SERIALIZED)
+        return TDBG_RAISE(err, UNSUPPORTED,
+                          "this MPI library cannot be used by another thread than the first");
+    return TDBG_OK;
+}
+
+enum tdbg_status tdbg_comm_mpi_create(double timeout_s, struct tdbg_comm **out,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    int rank = 0, world_size = 0;
+    struct mpi_comm *m = calloc(1, sizeof *m);
+    TDBG_FAIL_IF(!m, NO_MEMORY, "no memory for MPI");
+    TDBG_TRY(init_mpi(err));
+    MPI_Comm_dup(MPI_COMM_WORLD, &m->world);
+    MPI_Comm_set_errhandler(m->world, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(m->world, &rank);
+    MPI_Comm_size(m->world, &world_size);
+    TDBG_FAIL_IF(world_size > TDBG_MAX_RANKS, UNSUPPORTED, "%d ranks; at most %d are possible",
+                 world_size, (int)TDBG_MAX_RANKS);
+    m->farewells = malloc((size_t)world_size * sizeof(MPI_Request));
+    TDBG_FAIL_IF(!m->farewells, NO_MEMORY, "no memory for MPI");
+    for (int r = 0; r < world_size; r++)
+        m->farewells[r] = MPI_REQUEST_NULL;
+    m->base = (struct tdbg_comm){
+        .ops = &mpi_ops, .rank = rank, .world_size = world_size, .timeout_s = timeout_s};
+    *out = &m->base;
+    return TDBG_OK;
+out:
+    free(m);
+    return st;
+}

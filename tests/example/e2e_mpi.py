@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""End-to-end tests of ranks that are processes of mpirun: the same bits as threads, ranks that do
+not fit together, that are killed or stopped.
+
+    e2e_mpi.py CASE [N]     runs one case (tests/meson.build lists them), N times where it is random
+
+Exit code 77 (skipped) where mpirun or MPI is missing.
+"""
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import e2e
+from e2e import check, info, record, run, small_config
+from e2e_ranks import digests, ranks, same_digests
+
+CASES = {}
+MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe"]
+LONG = 100000000  # steps that no test waits for
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def mpirun(n, *args, code=0):
+    return run(*MPIRUN[1:], "-n", n, e2e.TDBG, "record", *args, program=MPIRUN[0], code=code)
+
+
+def mpirun_each(*commands):
+    """A command for each rank; returns what they print. All of them have to fail."""
+    words = []
+    for command in commands:
+        words += [":"] * bool(words) + ["-n", 1, *command]
+    done = run(*MPIRUN[1:], *words, program=MPIRUN[0], code=None)
+    check(done.returncode != 0, f"{words} succeeded")
+    return done.stderr
+
+
+@case
+def processes_equal_one_process(folder):
+    config = small_config(folder, batch=23)
+    for lanes, counts in ((2, (2,)), (4, (4,)), (8, (2, 4))):
+        one = f"{folder}/one.h5"
+        record(config, one, "--force", "--set", f"engine.lanes={lanes}")
+        for n in counts:
+            many = f"{folder}/many.h5"
+            mpirun(n, config, "-o", many, "--force", "-q", "--set", f"engine.lanes={lanes}")
+            same_digests(digests(one), digests(many))
+            check(info(many)["chain"] == info(one)["chain"], f"chain of {n} ranks")
+
+
+@case
+def native_sums_are_near(folder):
+    """MPI_Allreduce instead of ours: nearly the same loss."""
+    import h5py
+    config, loss = small_config(folder), {}
+    for algorithm in ("strict", "native"):
+        trace = f"{folder}/{algorithm}.h5"
+        mpirun(2, config, "-o", trace, "-q", "--set", f"engine.comm.algorithm={algorithm}")
+        with h5py.File(trace, "r") as f:
+            loss[algorithm] = f["steps"]["loss"]
+            check(algorithm in f["run/graph"].asstr()[()], "the graph says which")
+    check(abs(loss["strict"] - loss["native"]).max() < 1e-4, loss)
+    out = run("record", config, "-o", f"{folder}/a.h5", *ranks(2), "--set",
+              "engine.comm.algorithm=native", code=2).stderr
+    check("ranks_in_process makes threads" in out, out)
+
+
+@case
+def ranks_that_do_not_fit_together(folder):
+    """One message, which names the rank."""
+    os.mkdir(f"{folder}/b")
+    config, other = small_config(folder), small_config(f"{folder}/b")
+    e2e.write_idx(f"{folder}/b/train-y.gz", bytes(95), (95,))
+    changed = f"{folder}/tdbg"
+    shutil.copy(e2e.TDBG, changed)
+    with open(changed, "ab") as f:
+        f.write(b"\0")
+    os.environ["TDBG_WRITER"] = os.path.join(e2e.BUILD, "trace", "tdbg-writer")
+
+    def command(*more, config=config, program=e2e.TDBG):
+        return [program, "record", config, "-o", f"{folder}/a.h5", "-q", *more]
+
+    same = command()
+    for ranks_of, text in (
+            ([same, same, command("--set", "optimizer.lr=0.5")], "rank 2 was started with another "
+             "config than rank 0"),
+            ([same, command(config=other)], "rank 1 was started with another data set than rank 0"),
+            ([same, command(program=changed)], "rank 1 was started with another program file"),
+            ([same, command("--set", "nonsense=1")], "rank 1: --set nonsense: error: unknown key"),
+            ([command("--set", "nonsense=1")] * 2, "--set nonsense: error: unknown key"),
+            ([command("--set", "engine.lanes=6")] * 2, "6 lanes cannot be shared out among 2 ranks"),
+            ([command("--set", "engine.ranks_in_process=2")] * 2, "one of 2 processes already")):
+        out = mpirun_each(*ranks_of)
+        check(out.count(text) == 1, f"'{text}' once in: {out}")
+        check(out.count("error: ") == 1, out)
+        check(not [n for n in os.listdir(folder) if n.startswith("a.")], "no trace is left")
+    with open(f"{folder}/a.rank1.h5", "w"):
+        out = mpirun_each(same, same)
+    check("a.rank1.h5 exists already" in out, out)
+
+
+def children(pid):
+    """Processes of mpirun that are ranks."""
+    out = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(pid)], capture_output=True,
+                         text=True).stdout
+    return [int(line.split()[0]) for line in out.splitlines() if line.split()[1] == "tdbg"]
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition, text, seconds=120):
+    for _ in range(seconds * 20):
+        if condition():
+            return
+        time.sleep(0.05)
+    sys.exit(f"failed: {text}")
+
+
+def start(config, trace, n, *more):
+    """mpirun and its ranks, as soon as all of them have recorded a step."""
+    words = [*MPIRUN, "-n", str(n), e2e.TDBG, "record", config, "-o", trace, "-q", "--steps",
+             str(LONG), "--set", "record.segment_gib=0.0", *more]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    names = [trace] + [trace.replace(".h5", f".rank{r}.h5") for r in range(1, n)]
+    wait_until(lambda: process.poll() is not None or all(os.path.exists(f) for f in names),
+               "all ranks record")
+    check(process.poll() is None, "mpirun ended early")
+    return process, children(process.pid), names
+
+
+def rank_of(pid):
+    with open(f"/proc/{pid}/environ") as f:
+        return int(re.search(r"OMPI_COMM_WORLD_RANK=(\d+)", f.read()).group(1))
+
+
+def all_open(names):
+    for name in names:
+        wait_until(lambda: "cut off" in (out := run("fsck", name, code=None).stdout) or
+                   "sound" in out, f"{name} is sound", 60)
+        check("sound" in run("fsck", name).stdout, name)
+        os.remove(name)
+
+
+@case
+def killed_at_any_moment(folder, times=4):
+    """kill -9 of a rank or of mpirun: the others end, and every trace opens."""
+    config = small_config(folder)
+    rng = random.Random(int(times))
+    for i in range(int(times)):
+        process, pids, names = start(config, f"{folder}/{i}.h5", 3)
+        check(len(pids) == 3, pids)
+        time.sleep(rng.random())
+        os.kill(process.pid if i % 4 == 3 else rng.choice(pids), signal.SIGKILL)
+        process.stderr.read()
+        process.wait()
+        wait_until(lambda pids=pids: not any(map(is_running, pids)), "all ranks end")
+        all_open(names)
+
+
+@case
+def a_stopped_rank_is_named(folder):
+    """It does not answer: the others wait for as long as was said, then one of them names it."""
+    config = small_config(folder)
+    for rank in (0, 1):
+        trace = f"{folder}/{rank}.h5"
+        process, pids, names = start(config, trace, 3, "--set", "engine.comm.timeout_s=10.0")
+        os.kill(next(p for p in pids if rank_of(p) == rank), signal.SIGSTOP)
+        out = process.stderr.read()
+        check(process.wait() == 4, f"exit code {process.returncode}")
+        check(out.count(f"rank {rank} has not answered for 10 s") == 1, out)
+        wait_until(lambda pids=pids: not any(map(is_running, pids)), "all ranks end")
+        all_open(names)
+
+
+@case
+def ctrl_c_stops_all_after_the_same_step(folder):
+    """SIGTERM to one rank closes all traces, with the same steps."""
+    config = small_config(folder)
+    process, pids, names = start(config, f"{folder}/a.h5", 3)
+    os.kill(pids[1], signal.SIGTERM)
+    process.stderr.read()
+    check(process.wait() != 0, "exit code 0")
+    steps = [info(name)["steps"] for name in names]
+    check(len(set(steps)) == 1 and all(info(name)["closed"] for name in names), steps)
+
+
+if __name__ == "__main__":
+    if not shutil.which("mpirun") or "mpi: yes" not in run("--version").stdout:
+        sys.exit(77)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
+        CASES[sys.argv[1]](work, *sys.argv[2:])
+    print(f"{sys.argv[1]}: ok")
