@@ -117,8 +117,8 @@ static struct tdbg_site_plan *plan_sites(const struct training *t)
     struct tdbg_err err = {0};
     const struct tdbg_site *sites = tdbg_engine_sites(t->engine, &n);
     struct tdbg_site_plan *plans = calloc((size_t)n, sizeof *plans);
-    check(tdbg_recorder_plan_sites(tdbg_config_root(t->config), sites, n,
-                                   tdbg_engine_info(t->engine)->lanes, 50, plans, &err),
+    const struct tdbg_recorder_cut cut = {tdbg_engine_info(t->engine)->lanes, 0, 1, 50};
+    check(tdbg_recorder_plan_sites(tdbg_config_root(t->config), sites, n, &cut, plans, &err),
           "plan", &err);
     return plans;
 }

@@ -17,15 +17,16 @@
 struct cli_recording {
     const char *config_path, *isa;
     struct tdbg_config *config;
-    const struct tdbg_cfg_node *inject; /* faults to plant, no longer in config; NULL: none */
-    const char *inject_text;            /* "" */
-    struct tdbg_trace *parent;          /* the trace to go on from, of rank 0; NULL: none */
-    const char *path;                   /* of rank 0's trace */
+    struct tdbg_trace *parent; /* the trace to go on from, of rank 0; NULL: none */
+    const char *path;          /* of rank 0's trace */
     int64_t first_step;
-    int32_t world_size, threads; /* threads: of each rank */
-    uint8_t uuid[TDBG_UUID_BYTES];
     bool force, quiet;
-    int32_t local_rank; /* of this process on its machine; -1: not known */
+
+    int32_t world_size, threads; /* threads: of each rank */
+    int32_t local_rank;          /* of this process on its machine; -1: not known */
+    uint8_t uuid[TDBG_UUID_BYTES];
+    const struct tdbg_cfg_node *inject; /* faults to plant, no longer in config; NULL: none */
+    const char *inject_text;            /* "": none */
 };
 
 struct cli_rank {

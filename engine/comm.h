@@ -68,7 +68,7 @@ bool tdbg_comm_mpi_is_built(void);
 /* What mpirun or srun has told this process by its environment. */
 struct tdbg_comm_launch {
     int32_t rank, world_size;
-    int32_t local_rank; /* among the ranks of this machine; -1: not told */
+    int32_t local_rank, local_size; /* among the ranks of this machine; -1: not told */
 };
 
 /* false: nobody has; then it is rank 0 of 1. */

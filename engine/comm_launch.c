@@ -4,13 +4,14 @@
 
 #include "engine/comm.h"
 
-/* Number of processes, this one's, and this one's among those of its machine; NULL: not told. */
+/* Number of processes, this one's, and the same among those of its machine; NULL: not told. */
 static const struct {
-    const char *size, *rank, *local_rank;
+    const char *size, *rank, *local_rank, *local_size;
 } launchers[] = {
-    {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"},
-    {"PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"},
-    {"SLURM_STEP_NUM_TASKS", "PMIX_RANK", "SLURM_LOCALID"}, /* srun --mpi=pmix */
+    {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK",
+     "OMPI_COMM_WORLD_LOCAL_SIZE"},
+    {"PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
+    {"SLURM_STEP_NUM_TASKS", "PMIX_RANK", "SLURM_LOCALID", NULL}, /* srun --mpi=pmix */
 };
 
 static bool read_number(const char *name, int32_t *out)
@@ -29,14 +30,15 @@ static bool read_number(const char *name, int32_t *out)
 bool tdbg_comm_launch_read(struct tdbg_comm_launch *out)
 {
     for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
-        struct tdbg_comm_launch l = {.local_rank = -1};
+        struct tdbg_comm_launch l = {.local_rank = -1, .local_size = -1};
         if (!read_number(launchers[i].size, &l.world_size) ||
             !read_number(launchers[i].rank, &l.rank) || l.rank >= l.world_size)
             continue;
         read_number(launchers[i].local_rank, &l.local_rank);
+        read_number(launchers[i].local_size, &l.local_size);
         *out = l;
         return true;
     }
-    *out = (struct tdbg_comm_launch){.world_size = 1, .local_rank = -1};
+    *out = (struct tdbg_comm_launch){.world_size = 1, .local_rank = -1, .local_size = -1};
     return false;
 }

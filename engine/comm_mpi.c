@@ -18,8 +18,10 @@
 enum {
     TAG_DATA,
     TAG_GIVE_UP,
-    LOOKS_BEFORE_YIELD = 200,
-    LOOKS_BEFORE_SLEEP = 2000,
+    /* before others may run: where there is a processor for each rank, and where there is not */
+    LOOKS_BEFORE_YIELD = 10000,
+    LOOKS_BEFORE_YIELD_CROWDED = 200,
+    YIELDS_BEFORE_SLEEP = 2000,
     SLEEP_NS = 20000,
     LOOKS_PER_PROBE = 64,
     FAREWELL_MS = 100,
@@ -40,6 +42,7 @@ struct mpi_comm {
     int *indices;          /* (requests_room) */
     int32_t *peer;         /* (requests_room): of each request */
     int32_t requests_room;
+    int looks_before_yield;
     struct farewell farewell;
     MPI_Request *farewells; /* (world_size): sent, and never waited for */
 };
@@ -167,12 +170,12 @@ static enum tdbg_status start(struct mpi_comm *m, const struct tdbg_comm_transfe
     return TDBG_OK;
 }
 
-static void wait_a_moment(int looks)
+static void wait_a_moment(const struct mpi_comm *m, int looks)
 {
     const struct timespec moment = {0, SLEEP_NS};
-    if (looks > LOOKS_BEFORE_SLEEP)
+    if (looks > m->looks_before_yield + YIELDS_BEFORE_SLEEP)
         nanosleep(&moment, NULL);
-    else if (looks > LOOKS_BEFORE_YIELD)
+    else if (looks > m->looks_before_yield)
         sched_yield();
 }
 
@@ -208,7 +211,7 @@ static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_
             if ((double)(tdbg_clock_ns() - start_ns) > m->base.timeout_s * 1e9)
                 tell_timeout(m, count);
         }
-        wait_a_moment(looks);
+        wait_a_moment(m, looks);
     }
     TDBG_FAIL_IF(m->base.has_failed, RANKS, "%s", m->farewell.text);
 out:
@@ -285,6 +288,19 @@ static enum tdbg_status init_mpi(struct tdbg_err *err)
     return TDBG_OK;
 }
 
+/* Ranks of this machine, by what memory they share. */
+static int count_neighbours(void)
+{
+    MPI_Comm machine;
+    int n = 1;
+    if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine) !=
+        MPI_SUCCESS)
+        return n;
+    MPI_Comm_size(machine, &n);
+    MPI_Comm_free(&machine);
+    return n;
+}
+
 enum tdbg_status tdbg_comm_mpi_create(double timeout_s, struct tdbg_comm **out,
                                       struct tdbg_err *err)
 {
@@ -301,6 +317,9 @@ enum tdbg_status tdbg_comm_mpi_create(double timeout_s, struct tdbg_comm **out,
                  world_size, (int)TDBG_MAX_RANKS);
     m->farewells = malloc((size_t)world_size * sizeof(MPI_Request));
     TDBG_FAIL_IF(!m->farewells, NO_MEMORY, "no memory for MPI");
+    m->looks_before_yield = count_neighbours() > sysconf(_SC_NPROCESSORS_ONLN)
+                                ? LOOKS_BEFORE_YIELD_CROWDED
+                                : LOOKS_BEFORE_YIELD;
     for (int r = 0; r < world_size; r++)
         m->farewells[r] = MPI_REQUEST_NULL;
     m->base = (struct tdbg_comm){
