@@ -8,24 +8,74 @@
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/info_ranks.h"
+#include "cli/perplexity.h"
 #include "engine/engine.h"
 
-static const char *last_eval(struct tdbg_trace *trace, const struct tdbg_step_row *last, char *buf,
-                             size_t buf_bytes)
+/* What the last step's evaluation found; NaN: there is no such number. */
+struct evaluation {
+    bool done;
+    double loss, accuracy, perplexity;
+};
+
+static double read_mean(struct tdbg_trace *trace, int64_t step, const char *name)
 {
-    int32_t loss = tdbg_trace_find_site(trace, "eval/loss", TDBG_LANE_ALL, TDBG_LANE_ALL);
-    int32_t accuracy = tdbg_trace_find_site(trace, "eval/accuracy", TDBG_LANE_ALL, TDBG_LANE_ALL);
-    struct tdbg_stats a, b;
-    if (!last->evaluated || loss < 0 ||
-        tdbg_trace_read_stats(trace, last->step, loss, &a, NULL) != TDBG_OK)
-        return NULL;
-    if (accuracy < 0) /* a loss over values has none */
-        snprintf(buf, buf_bytes, "loss %.6g", a.mean);
-    else if (tdbg_trace_read_stats(trace, last->step, accuracy, &b, NULL) == TDBG_OK)
-        snprintf(buf, buf_bytes, "loss %.6g, accuracy %.2f %%", a.mean, 100 * b.mean);
-    else
-        return NULL;
-    return buf;
+    struct tdbg_stats stats;
+    const int32_t site = tdbg_trace_find_site(trace, name, TDBG_LANE_ALL, TDBG_LANE_ALL);
+    if (site < 0 || tdbg_trace_read_stats(trace, step, site, &stats, NULL) != TDBG_OK)
+        return NAN;
+    return stats.mean;
+}
+
+static struct evaluation last_eval(struct tdbg_trace *trace, const struct tdbg_step_row *last)
+{
+    struct evaluation e = {.loss = NAN, .accuracy = NAN, .perplexity = NAN};
+    e.done = last->evaluated &&
+             tdbg_trace_find_site(trace, "eval/loss", TDBG_LANE_ALL, TDBG_LANE_ALL) >= 0;
+    if (!e.done)
+        return e;
+    e.loss = read_mean(trace, last->step, "eval/loss");
+    e.accuracy = read_mean(trace, last->step, "eval/accuracy"); /* a loss over values has none */
+    if (cli_has_perplexity(trace))
+        e.perplexity = exp(e.loss);
+    return e;
+}
+
+static double training_perplexity(struct tdbg_trace *trace, const struct tdbg_step_row *last)
+{
+    return cli_has_training_perplexity(trace) ? exp((double)last->loss) : NAN;
+}
+
+static void print_losses(struct tdbg_trace *trace, const struct tdbg_step_row *last)
+{
+    const struct evaluation e = last_eval(trace, last);
+    const double perplexity = training_perplexity(trace, last);
+    printf("loss          %.9g at step %" PRId64, (double)last->loss, last->step);
+    if (!isnan(perplexity))
+        printf(", perplexity %.6g", perplexity);
+    if (e.done)
+        printf("\nevaluation    loss %.6g", e.loss);
+    if (!isnan(e.perplexity))
+        printf(", perplexity %.6g", e.perplexity);
+    if (!isnan(e.accuracy))
+        printf(", accuracy %.2f %%", 100 * e.accuracy);
+    putchar('\n');
+}
+
+static void print_losses_json(struct tdbg_trace *trace, const struct tdbg_step_row *last,
+                              struct tdbg_json *json)
+{
+    const struct evaluation e = last_eval(trace, last);
+    tdbg_json_float(json, "loss", last->loss);
+    tdbg_json_float(json, "perplexity", (float)training_perplexity(trace, last));
+    if (!e.done) {
+        tdbg_json_null(json, "evaluation");
+        return;
+    }
+    tdbg_json_object_begin(json, "evaluation");
+    tdbg_json_float(json, "loss", (float)e.loss);
+    tdbg_json_float(json, "accuracy", (float)e.accuracy);
+    tdbg_json_float(json, "perplexity", (float)e.perplexity);
+    tdbg_json_object_end(json);
 }
 
 struct findings {
@@ -47,7 +97,7 @@ static void print_text(const struct tdbg_rank_group *group, struct tdbg_trace *t
                        const struct findings *findings)
 {
     const struct tdbg_run_info *info = tdbg_trace_info(trace);
-    char uuid[CLI_UUID_TEXT_BYTES], a[32], b[32], eval[96];
+    char uuid[CLI_UUID_TEXT_BYTES], a[32], b[32];
     int32_t n_sites, n_items;
     tdbg_trace_sites(trace, &n_sites);
     tdbg_trace_keyframe_items(trace, &n_items);
@@ -79,9 +129,7 @@ static void print_text(const struct tdbg_rank_group *group, struct tdbg_trace *t
     printf("seed          %" PRIu64 "\n", info->seed);
     printf("environment   %s\n", info->environment);
     printf("data set      %s\n", info->dataset);
-    printf("loss          %.9g at step %" PRId64 "\n", (double)last->loss, last->step);
-    if (last_eval(trace, last, eval, sizeof eval))
-        printf("evaluation    %s\n", eval);
+    print_losses(trace, last);
     printf("preset        %s, %d sites, keyframe every %" PRId64 " steps\n", info->preset,
            (int)n_sites, info->keyframe_every);
     if (info->memory_bytes > 0)
@@ -177,7 +225,7 @@ static void print_json(const struct tdbg_rank_group *group, struct tdbg_trace *t
     tdbg_json_int(&json, "keyframe_every", info->keyframe_every);
     tdbg_json_string(&json, "overflow", info->overflow);
     tdbg_json_int(&json, "memory_bytes", info->memory_bytes);
-    tdbg_json_float(&json, "loss", last->loss);
+    print_losses_json(trace, last, &json);
     tdbg_json_u64_hex(&json, "chain", last->chain[TDBG_CHAIN_MAIN]);
     tdbg_json_object_begin(&json, "chains");
     for (int c = 0; c < TDBG_CHAIN_COUNT; c++)

@@ -159,6 +159,25 @@ struct tdbg_backend {
     void (*batch_norm_backward)(void *context, const struct tdbg_batch_norm *norm, const float *x,
                                 const float *weight, const float *stats, const float *dy, float *dx,
                                 float *dweight, float *dbias, void *workspace);
+    /* The stages of a batch norm, for sums over lanes between them. */
+    void (*batch_norm_blocks)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                              float *parts);
+    void (*batch_norm_sum)(void *context, const struct tdbg_batch_norm *norm, const float *parts,
+                           float *sum);
+    void (*batch_norm_spread)(void *context, const struct tdbg_batch_norm *norm, const float *parts,
+                              const float *sum, int64_t count, float *spread);
+    void (*batch_norm_finish)(void *context, const struct tdbg_batch_norm *norm, const float *sum,
+                              const float *spread, int64_t count, float *stats);
+    void (*batch_norm_track)(void *context, const struct tdbg_batch_norm *norm, const float *stats,
+                             const float *spread, int64_t count, float momentum,
+                             float *running_mean, float *running_var);
+    void (*batch_norm_apply)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                             const float *stats, const float *weight, const float *bias, float *y);
+    void (*batch_norm_sums)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                            const float *stats, const float *dy, float *parts, float *sums);
+    void (*batch_norm_dx)(void *context, const struct tdbg_batch_norm *norm, const float *x,
+                          const float *stats, const float *weight, const float *dy,
+                          const float *sums, int64_t count, float *dx);
     void (*vector_add)(void *context, int64_t n, float *dst, const float *src);
     void (*vector_sum)(void *context, int64_t n, const float *x, const float *x2, float *y);
     void (*transpose)(void *context, int64_t n, int64_t rows, int64_t cols, const float *x,

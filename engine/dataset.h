@@ -107,6 +107,12 @@ enum tdbg_data_targets { TDBG_TARGETS_AUTO, TDBG_TARGETS_CLASSES, TDBG_TARGETS_V
         "data.targets", TDBG_OPT_ENUM, "", 0, 0, "auto|classes|values", "\"auto\"", 0,             \
             "What y holds; auto: integers are class indices, floats are values to predict."        \
     }
+#define TDBG_PAD_OPTION                                                                            \
+    {                                                                                              \
+        "data.tokens.pad", TDBG_OPT_INT, "", 0, 16777215, NULL, NULL, 0,                           \
+            "Tokens of this number at the end of a sample are padding, of which attention sees "   \
+            "nothing; default: none are. See loss.ignore_index for their targets."                 \
+    }
 enum tdbg_data_inputs tdbg_dataset_inputs(const struct tdbg_cfg_node *root);
 enum tdbg_data_targets tdbg_dataset_targets(const struct tdbg_cfg_node *root);
 

@@ -39,6 +39,7 @@ static const struct tdbg_option options[] = {
      "Path of the evaluation targets; without it that of the training targets."},
     TDBG_INPUTS_OPTION,
     TDBG_TARGETS_OPTION,
+    TDBG_PAD_OPTION,
 };
 
 const struct tdbg_dataset_kind tdbg_dataset_hdf5 = {

@@ -10,7 +10,10 @@
 
 #include "engine/dataset.h"
 
-enum { MAX_IDX_DIMS = TDBG_MAX_DIMS };
+enum {
+    MAX_IDX_DIMS = TDBG_MAX_DIMS,
+    MOST_DEFLATE = 1032 /* bytes that a compressed byte can stand for */
+};
 #define MAX_SET_BYTES (INT64_C(1) << 36)
 
 static bool find_elem(unsigned char type, enum tdbg_elem *out)
@@ -92,6 +95,9 @@ static enum tdbg_status read_idx(const struct tdbg_dataset_request *r, const cha
     gzbuffer(f, 1 << 18);
     TDBG_TRY(read_header(f, idx, &elems, err));
     const int64_t bytes = elems * (int64_t)tdbg_elem_bytes(idx->elem);
+    TDBG_FAIL_IF(bytes / MOST_DEFLATE > info.st_size, DATA,
+                 "its sizes make %lld bytes, which a file of %lld bytes cannot hold",
+                 (long long)bytes, (long long)info.st_size);
     idx->data = idx->block = malloc((size_t)bytes);
     TDBG_FAIL_IF(!idx->data, NO_MEMORY, "no memory for %lld bytes", (long long)bytes);
     TDBG_TRY(read_exactly(f, idx->block, bytes, err));

@@ -154,6 +154,7 @@ static const struct tdbg_option options[] = {
     {"data.test.y", TDBG_OPT_PATH, "", 0, 0, NULL, NULL, 0, "Evaluation targets."},
     TDBG_INPUTS_OPTION,
     TDBG_TARGETS_OPTION,
+    TDBG_PAD_OPTION,
 };
 
 const struct tdbg_dataset_kind tdbg_dataset_npy = {

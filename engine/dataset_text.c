@@ -200,6 +200,7 @@ static const struct tdbg_option options[] = {
      "A file whose characters are the vocabulary of char tokens; without it the training text's."},
     {"data.tokens.context", TDBG_OPT_INT, "tokens", 1, 1 << 24, NULL, NULL, TDBG_OPT_REQUIRED,
      "Tokens of a sample; sample k begins at token k * context, its targets one token later."},
+    TDBG_PAD_OPTION,
 };
 
 const struct tdbg_dataset_kind tdbg_dataset_text = {

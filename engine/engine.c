@@ -198,6 +198,7 @@ void tdbg_engine_destroy(struct tdbg_engine *e)
     free(e->host_id);
     free(e->host_y);
     free(e->host_target);
+    free(e->host_length);
     tdbg_graph_destroy(e->graph);
     free(e);
 }
@@ -264,7 +265,8 @@ float *tdbg_engine_item_data(const struct tdbg_engine *e, int32_t i)
     const struct tdbg_state_item *item = &e->state_items[i];
     const struct tdbg_graph *g = e->graph;
     if (item->buffer >= 0)
-        return e->buffer + (item->lane - e->info.first_lane) * g->buffer_elems +
+        return e->buffer +
+               (item->lane < 0 ? 0 : item->lane - e->info.first_lane) * g->buffer_elems +
                g->buffers[item->buffer].offset;
     return (item->state < 0 ? e->param : e->optim[item->state]) + g->params[item->param].offset;
 }

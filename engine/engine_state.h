@@ -1,6 +1,6 @@
 /* The engine's insides, shared by engine.c (life and state), memory.c (what is taken once), pass.c
- * (forward and backward of a part), step.c (a training step) and evaluate.c. Nobody else includes
- * this.
+ * (forward and backward of parts), fold.c (sums over lanes in the middle of the graph), step.c (a
+ * training step) and evaluate.c. Nobody else includes this.
  *
  * Gradients live in flat buffers (flat_elems floats: every parameter at its offset, the sum of the
  * losses and the divisor's share in the last slots), so that adding micro-batches, folding lanes
@@ -20,6 +20,20 @@
 #include "engine/site_table.h"
 
 enum { TDBG_MAX_FOLD_LEVELS = 14 }; /* 2^12 lanes and room to spare */
+
+/* What a part has while it is at work, on the device where not stated. Parts run one after the
+ * other in one slot, unless the graph has ops that fold sums over lanes: then a micro-batch's lanes
+ * run together, each in a slot of its own. */
+struct tdbg_slot {
+    float **input;       /* per transform: (part_rows, what it gives) */
+    int32_t *index;      /* (part_rows, sample) where samples are tokens */
+    float **act, **dact; /* per node: (part_rows, elems); views share */
+    float **saved;       /* per node: what its class wants kept, or NULL */
+    int32_t *grad_from;  /* (n_nodes): on the host; see pass.c */
+    float *loss_sample;  /* (part_rows) */
+    float *micro_grad;   /* (flat_elems): one micro-batch, if accumulate > 1 */
+    float *sum, *folded; /* what it adds to a fold, and the same while it is folded */
+};
 
 /* The fold over a rank's lanes, when there are other ranks: range by range in the last lane, each
  * handed to the source as soon as it is folded. A rank's lanes are a power of two, so that the last
@@ -67,11 +81,10 @@ struct tdbg_engine {
     bool low_precision; /* bf16: what ops give is rounded; parameters and sums stay f32 */
 
     /* On the device. */
-    float *param;                           /* (flat_elems) */
-    float *optim[TDBG_MAX_OPTIM_STATES];    /* (flat_elems) each */
-    float *flat_pool[TDBG_MAX_FOLD_LEVELS]; /* (flat_elems) each: lane sums while they fold */
-    int n_flat_pool;
-    float *micro_grad;     /* (flat_elems): one micro-batch, if accumulate > 1 */
+    float *param;                        /* (flat_elems) */
+    float *optim[TDBG_MAX_OPTIM_STATES]; /* (flat_elems) each */
+    float **flat_pool; /* (n_flat_pool): (flat_elems) each: lane sums while they fold */
+    int32_t n_flat_pool;
     float *reduced;        /* (flat_elems): all ranks' lanes folded, if has_others */
     float *grad;           /* (flat_elems): after the divisor */
     float *param_low;      /* (flat_elems): parameters rounded, if low_precision, else param */
@@ -79,17 +92,12 @@ struct tdbg_engine {
     float *buffer;         /* (n_lanes, buffer_elems) */
     unsigned char *raw_x;  /* (batch, sample) in the source's dtype */
     int64_t *raw_id;       /* (batch) */
+    int32_t *length;       /* (batch): tokens before the padding, where samples are padded */
     unsigned char *raw_y;  /* (batch, targets) in the source's dtype */
     unsigned char *target; /* (batch, targets): i32 class indices or f32 values, 4 bytes each */
     float *raw_f32;        /* (part_rows, sample): u8 samples as numbers, for transforms */
-    float **input;         /* per transform: (part_rows, what it gives) */
-    int32_t *index;        /* (part_rows, sample) where samples are tokens */
-    float **act, **dact;   /* per node: (part_rows, elems); views share */
-    float **saved;         /* per node: what its class wants kept, or NULL */
     float *more_grad;      /* a node's gradient from its second and later readers */
     uint16_t *packed;      /* an activation in bf16, for taps */
-    int32_t *grad_from;    /* (n_nodes): on the host; see pass.c */
-    float *loss_sample;    /* (part_rows) */
     float *scalar;         /* (16): lr, loss, eval loss, eval accuracy */
     float *sum_scratch;
     float *loss_workspace;
@@ -101,10 +109,20 @@ struct tdbg_engine {
     int32_t *clip_param, n_clipped; /* (n_params): on the host */
     void *workspace;
 
+    /* On the host. */
+    struct tdbg_slot *slots;  /* (n_slots) */
+    int32_t n_slots;          /* 1, or all lanes */
+    struct tdbg_pass *passes; /* (n_slots): of the parts at work */
+    bool has_folds;           /* an op sums over lanes in the middle of the graph */
+    float *fold_spare;        /* as a slot's folded: what comes from the other ranks */
+    float **fold_lane;        /* (n_slots): while lanes fold */
+    float **part_grad;        /* (n_slots): where the parts at work put their gradients */
+
     /* On the host, for uploads. */
     unsigned char *host_x;
     int64_t *host_id;
     unsigned char *host_y, *host_target;
+    int32_t *host_length;
 
     void **blocks; /* every device block, to free them */
     int n_blocks, blocks_room;
@@ -133,13 +151,15 @@ enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *engine, int64_t n,
 /* Takes all memory of an engine whose graph and numbers are known. */
 enum tdbg_status tdbg_engine_take_memory(struct tdbg_engine *engine, struct tdbg_err *err);
 
-/* Which samples of the uploaded batch, and for whom. */
+/* Which samples of the uploaded batch, for whom, and where. */
 struct tdbg_pass {
+    const struct tdbg_slot *slot;
     int64_t step;
-    int32_t lane, part; /* part: row of the site table behind a tensor's first */
-    int64_t lo, hi;     /* samples */
-    bool training;      /* false: evaluation, which nobody looks at */
-    bool reduces;       /* backward starts reductions as gradients become whole */
+    int32_t lane, micro, part; /* part: row of the site table behind a tensor's first */
+    int64_t lo, hi;            /* samples */
+    int64_t all_rows;          /* samples of the micro-batch in all lanes */
+    bool training;             /* false: evaluation, which nobody looks at */
+    bool reduces;              /* backward starts reductions as gradients become whole */
 };
 
 /* Plans which gradients are reduced together: the last parameters first, with the loss and its
@@ -176,14 +196,31 @@ enum tdbg_status tdbg_engine_show(struct tdbg_engine *engine, int64_t step, int3
 /* Rounds the parameters for the ops where precision is low: before the first pass over them. */
 void tdbg_engine_round_params(struct tdbg_engine *engine);
 
-/* Transforms and forward up to the logits and the per-sample losses. */
+/* Transforms and forward up to the logits and the per-sample losses, of n parts together: node by
+ * node, every part before the next node. n is 1, or the lanes of a micro-batch in order. */
 enum tdbg_status tdbg_engine_forward(struct tdbg_engine *engine, const struct tdbg_pass *pass,
-                                     struct tdbg_err *err);
+                                     int32_t n, struct tdbg_err *err);
 
-/* Backward of the pass that forward ran last, into flat_grad (flat_elems), whose gradients are all
- * overwritten. */
+/* Backward of the parts that forward ran last, each into its flat_grad (flat_elems), whose
+ * gradients are all overwritten. */
 enum tdbg_status tdbg_engine_backward(struct tdbg_engine *engine, const struct tdbg_pass *pass,
-                                      float *flat_grad, struct tdbg_err *err);
+                                      int32_t n, float *const *flat_grad, struct tdbg_err *err);
+
+/* What node i's class is told for one part; gradients go to flat_grad (NULL: forward). */
+struct tdbg_call {
+    struct tdbg_op_run run;
+    const float *param[TDBG_MAX_NODE_PARAMS];
+    float *grad[TDBG_MAX_NODE_PARAMS];
+    float *buffer[TDBG_MAX_NODE_BUFFERS];
+};
+void tdbg_engine_fill_call(struct tdbg_engine *engine, const struct tdbg_pass *pass, int32_t node,
+                           float *flat_grad, struct tdbg_call *call);
+
+/* The folds of node i (tdbg_op_class.folds) that belong to forward or to backward: what every part
+ * adds, then what comes out of all lanes of all ranks. Parts are the lanes of a micro-batch. */
+enum tdbg_status tdbg_engine_run_folds(struct tdbg_engine *engine, const struct tdbg_pass *pass,
+                                       int32_t n, int32_t node, bool backward,
+                                       struct tdbg_err *err);
 
 /* State item i on the device. */
 float *tdbg_engine_item_data(const struct tdbg_engine *engine, int32_t i);

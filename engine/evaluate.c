@@ -8,6 +8,7 @@ enum tdbg_status tdbg_engine_evaluate(struct tdbg_engine *e, struct tdbg_err *er
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
     const struct tdbg_graph *g = e->graph;
+    const struct tdbg_slot *slot = &e->slots[0];
     double loss = 0, divisor = 0;
     tdbg_engine_round_params(e);
     int64_t correct = 0, counted = 0;
@@ -18,9 +19,9 @@ enum tdbg_status tdbg_engine_evaluate(struct tdbg_engine *e, struct tdbg_err *er
         for (int64_t i = 0; i < n; i++)
             e->host_id[i] = first + i;
         TDBG_TRY(tdbg_engine_upload_batch(e, n, &counted, err));
-        TDBG_TRY(tdbg_engine_forward(e, &(struct tdbg_pass){.hi = n}, err));
+        TDBG_TRY(tdbg_engine_forward(e, &(struct tdbg_pass){.slot = slot, .hi = n}, 1, err));
         float sum;
-        be->reduce_sum(be->context, n, e->loss_sample, &e->scalar[SCALAR_EVAL_LOSS],
+        be->reduce_sum(be->context, n, slot->loss_sample, &e->scalar[SCALAR_EVAL_LOSS],
                        e->sum_scratch);
         TDBG_TRY(be->to_host(be->context, &sum, &e->scalar[SCALAR_EVAL_LOSS], sizeof sum, err));
         loss += (double)sum;
@@ -30,7 +31,7 @@ enum tdbg_status tdbg_engine_evaluate(struct tdbg_engine *e, struct tdbg_err *er
             TDBG_TRY(be->to_host(be->context, &sum, &e->scalar[SCALAR_EVAL_LOSS], sizeof sum, err));
             divisor += (double)sum;
         }
-        correct += tdbg_loss_count_correct(&g->loss, be, n, e->act[g->n_nodes - 1], e->target);
+        correct += tdbg_loss_count_correct(&g->loss, be, n, slot->act[g->n_nodes - 1], e->target);
     }
     if (!varies)
         divisor = (double)(e->eval_samples * g->loss.targets);

@@ -28,6 +28,14 @@ static bool build_transforms(struct tdbg_graph_build *build)
     struct tdbg_graph *g = build->graph;
     const struct tdbg_cfg_node *list =
         tdbg_cfg_find(tdbg_config_root(build->config), "data.transforms");
+    const struct tdbg_cfg_node *pad =
+        tdbg_cfg_find(tdbg_config_root(build->config), "data.tokens.pad");
+    g->pad = pad ? (int32_t)pad->i : -1;
+    if (pad && g->data[TDBG_SET_TRAIN].vocab == 0) {
+        tdbg_config_report(build->config, pad, "data.inputs = \"tokens\"; makes them tokens",
+                           "the samples are values, among which no token is padding");
+        return false;
+    }
     g->n_transforms = list->n_child;
     g->transforms = tdbg_arena_alloc(g->arena, (size_t)list->n_child * sizeof *g->transforms);
     g->input = g->sample;

@@ -26,6 +26,7 @@ enum {
     TDBG_MAX_NODE_INPUTS = 2,
     TDBG_MAX_NODE_PARAMS = 4,
     TDBG_MAX_NODE_BUFFERS = 2,
+    TDBG_MAX_NODE_FOLDS = 3,
     TDBG_NODE_INPUT_X = -1, /* "reads input/x" where a node's number is wanted */
 };
 
@@ -39,13 +40,15 @@ struct tdbg_param {
     int32_t last_node; /* the last one, whose backward runs first */
 };
 
-/* A tensor of the state that no gradient reaches: running statistics. One copy per lane. */
+/* A tensor of the state that no gradient reaches: running statistics. One copy per lane, unless the
+ * lanes share it. */
 struct tdbg_graph_buffer {
     const char *name; /* "bn1.running_mean" */
     struct tdbg_shape shape;
     int64_t elems;
     int64_t offset; /* first element in a lane's flat buffer, a multiple of 16 */
     float initial;  /* value of every element before step 0 */
+    bool shared;    /* one for all lanes */
     int32_t node;
 };
 
@@ -74,6 +77,7 @@ struct tdbg_graph {
     int64_t sample_elems;
     struct tdbg_shape input; /* shape of input/x: after the transforms */
     int64_t input_elems;
+    int32_t pad; /* the token that fills samples up at their ends; -1: there is none */
     struct tdbg_transform *transforms;
     int32_t n_transforms;
     struct tdbg_node *nodes;
@@ -108,7 +112,7 @@ void tdbg_graph_add_param(struct tdbg_graph_build *build, struct tdbg_node *node
                           const char *suffix, const char *full_name, struct tdbg_shape shape,
                           struct tdbg_init init);
 void tdbg_graph_add_buffer(struct tdbg_graph_build *build, struct tdbg_node *node,
-                           const char *suffix, struct tdbg_shape shape, float initial);
+                           const char *suffix, struct tdbg_shape shape, float initial, bool shared);
 
 /* For shape rules: node reads the first parameter of the earlier node called `owner` as its next
  * parameter. False after a diagnostic: no such node, or its parameter has another shape. */

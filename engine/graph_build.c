@@ -51,7 +51,7 @@ void tdbg_graph_add_param(struct tdbg_graph_build *build, struct tdbg_node *node
 }
 
 void tdbg_graph_add_buffer(struct tdbg_graph_build *build, struct tdbg_node *node,
-                           const char *suffix, struct tdbg_shape shape, float initial)
+                           const char *suffix, struct tdbg_shape shape, float initial, bool shared)
 {
     struct tdbg_graph *g = build->graph;
     TDBG_ASSERT(node->n_buffers < TDBG_MAX_NODE_BUFFERS);
@@ -64,6 +64,7 @@ void tdbg_graph_add_buffer(struct tdbg_graph_build *build, struct tdbg_node *nod
         .elems = tdbg_shape_elems(&shape),
         .offset = g->buffer_elems,
         .initial = initial,
+        .shared = shared,
         .node = (int32_t)(node - g->nodes),
     };
     g->buffer_elems += padded(b->elems);

@@ -19,17 +19,17 @@ struct tdbg_init tdbg_init_weight(const struct tdbg_init_choice *choice, int64_t
     const char *name = choice->name ? choice->name : "default";
     const double in = (double)fan_in, both = (double)(fan_in + fan_out);
     if (strcmp(name, "zeros") == 0)
-        return (struct tdbg_init){TDBG_INIT_ZEROS, 0};
+        return (struct tdbg_init){.kind = TDBG_INIT_ZEROS};
     if (strcmp(name, "normal") == 0)
-        return (struct tdbg_init){TDBG_INIT_NORMAL, choice->std};
+        return (struct tdbg_init){.kind = TDBG_INIT_NORMAL, .scale = choice->std};
     if (strcmp(name, "xavier_uniform") == 0)
-        return (struct tdbg_init){TDBG_INIT_UNIFORM, sqrt(6 / both)};
+        return (struct tdbg_init){.kind = TDBG_INIT_UNIFORM, .scale = sqrt(6 / both)};
     if (strcmp(name, "xavier_normal") == 0)
-        return (struct tdbg_init){TDBG_INIT_NORMAL, sqrt(2 / both)};
+        return (struct tdbg_init){.kind = TDBG_INIT_NORMAL, .scale = sqrt(2 / both)};
     if (strcmp(name, "kaiming_uniform") == 0)
-        return (struct tdbg_init){TDBG_INIT_UNIFORM, sqrt(6 / in)};
+        return (struct tdbg_init){.kind = TDBG_INIT_UNIFORM, .scale = sqrt(6 / in)};
     if (strcmp(name, "kaiming_normal") == 0)
-        return (struct tdbg_init){TDBG_INIT_NORMAL, sqrt(2 / in)};
+        return (struct tdbg_init){.kind = TDBG_INIT_NORMAL, .scale = sqrt(2 / in)};
     return standard;
 }
 
@@ -86,4 +86,6 @@ void tdbg_init_fill(const struct tdbg_init *init, uint64_t seed, const char *nam
         fill_normal(init->scale, key, n, out);
         break;
     }
+    for (int64_t i = init->zero_from; i < init->zero_to; i++)
+        out[i] = 0;
 }

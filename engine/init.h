@@ -11,7 +11,8 @@ enum tdbg_init_kind { TDBG_INIT_ZEROS, TDBG_INIT_ONES, TDBG_INIT_UNIFORM, TDBG_I
 
 struct tdbg_init {
     enum tdbg_init_kind kind;
-    double scale; /* UNIFORM: in [-scale, scale); NORMAL: standard deviation */
+    double scale;               /* UNIFORM: in [-scale, scale); NORMAL: standard deviation */
+    int64_t zero_from, zero_to; /* these elements begin with +0 all the same */
 };
 
 /* The two rows `init` and `init_std` of an op's option table. */

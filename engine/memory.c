@@ -27,10 +27,13 @@ static enum tdbg_status take(struct tdbg_engine *e, void *out, int64_t elems, si
     return TDBG_OK;
 }
 
-/* Buffers that hold the fold: one per level of the lane tree and one for the lane at work. */
-static int fold_buffers(int32_t lanes)
+/* Buffers that hold the fold: one per level of the lane tree and one for the lane at work. Lanes
+ * that run together have one each. */
+static int32_t fold_buffers(int32_t lanes, bool together)
 {
-    int n = 1;
+    int32_t n = 1;
+    if (together)
+        return lanes;
     while ((INT32_C(1) << (n - 1)) < lanes)
         n++;
     return n;
@@ -44,13 +47,12 @@ static enum tdbg_status take_flat(struct tdbg_engine *e, struct tdbg_err *err)
     TDBG_TRY(take(e, &e->grad, n, sizeof(float), "gradients", err));
     for (int s = 0; s < e->optimizer.n_states; s++)
         TDBG_TRY(take(e, &e->optim[s], n, sizeof(float), "optimizer state", err));
-    e->n_flat_pool = fold_buffers(e->info.n_lanes);
+    e->n_flat_pool = fold_buffers(e->info.n_lanes, e->n_slots > 1);
+    e->flat_pool = tdbg_arena_alloc(e->graph->arena, (size_t)e->n_flat_pool * sizeof *e->flat_pool);
     for (int i = 0; i < e->n_flat_pool; i++)
         TDBG_TRY(take(e, &e->flat_pool[i], n, sizeof(float), "lane gradients", err));
     if (e->has_others)
         TDBG_TRY(take(e, &e->reduced, n, sizeof(float), "reduced gradients", err));
-    if (e->info.accumulate > 1)
-        TDBG_TRY(take(e, &e->micro_grad, n, sizeof(float), "micro-batch gradients", err));
     e->param_low = e->param;
     if (e->low_precision)
         TDBG_TRY(take(e, &e->param_low, n, sizeof(float), "rounded parameters", err));
@@ -79,6 +81,11 @@ static enum tdbg_status take_batch(struct tdbg_engine *e, struct tdbg_err *err)
     const size_t y_bytes = targets * tdbg_dtype_bytes(e->graph->data[TDBG_SET_TRAIN].y_dtype);
     TDBG_TRY(take(e, &e->raw_y, n, y_bytes, "targets", err));
     TDBG_TRY(take(e, &e->target, n, targets * sizeof(float), "targets", err));
+    if (e->graph->pad >= 0) {
+        TDBG_TRY(take(e, &e->length, n, sizeof *e->length, "lengths", err));
+        e->host_length = calloc((size_t)n, sizeof *e->host_length);
+        TDBG_FAIL_IF(!e->host_length, NO_MEMORY, "no memory for lengths");
+    }
     e->host_x = malloc((size_t)n * sample_bytes);
     e->host_id = malloc((size_t)n * sizeof(int64_t));
     e->host_y = malloc((size_t)n * y_bytes);
@@ -105,62 +112,113 @@ out:
     return st;
 }
 
-static enum tdbg_status take_nodes(struct tdbg_engine *e, struct tdbg_err *err)
+static enum tdbg_status take_nodes(struct tdbg_engine *e, struct tdbg_slot *slot,
+                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
-    float *input = e->input[g->n_transforms > 0 ? g->n_transforms - 1 : 0];
+    float *input = slot->input[g->n_transforms > 0 ? g->n_transforms - 1 : 0];
     const struct tdbg_tensor_plan act = tdbg_plan_activations(g), dact = tdbg_plan_gradients(g);
-    TDBG_TRY(take_plan(e, &act, "activations", input, e->act, err));
-    TDBG_TRY(take_plan(e, &dact, "gradients", NULL, e->dact, err));
+    TDBG_TRY(take_plan(e, &act, "activations", input, slot->act, err));
+    TDBG_TRY(take_plan(e, &dact, "gradients", NULL, slot->dact, err));
     for (int32_t i = 0; i < g->n_nodes; i++) {
         const struct tdbg_node *node = &g->nodes[i];
         if (node->op->saved_elems)
-            TDBG_TRY(take(e, &e->saved[i], node->op->saved_elems(node, e->part_rows), sizeof(float),
-                          node->name, err));
+            TDBG_TRY(take(e, &slot->saved[i], node->op->saved_elems(node, e->part_rows),
+                          sizeof(float), node->name, err));
     }
 out:
     return st;
 }
 
-static enum tdbg_status take_input(struct tdbg_engine *e, struct tdbg_err *err)
+static enum tdbg_status take_input(struct tdbg_engine *e, struct tdbg_slot *slot,
+                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
     const int32_t n = g->n_transforms > 0 ? g->n_transforms : 1;
     const bool tokens = g->data[TDBG_SET_TRAIN].vocab > 0;
-    const bool bytes = g->data[TDBG_SET_TRAIN].x_dtype == TDBG_DTYPE_U8;
-    e->input = tdbg_arena_alloc(g->arena, (size_t)n * sizeof *e->input);
+    slot->input = tdbg_arena_alloc(g->arena, (size_t)n * sizeof *slot->input);
     if (tokens)
-        return take(e, &e->index, e->part_rows * g->sample_elems, sizeof *e->index, "input/x", err);
+        return take(e, &slot->index, e->part_rows * g->sample_elems, sizeof *slot->index, "input/x",
+                    err);
     for (int32_t i = 0; i < n; i++) {
         const int64_t elems =
             g->n_transforms > 0 ? tdbg_shape_elems(&g->transforms[i].out) : g->sample_elems;
-        TDBG_TRY(take(e, &e->input[i], e->part_rows * elems, sizeof(float), "input/x", err));
+        TDBG_TRY(take(e, &slot->input[i], e->part_rows * elems, sizeof(float), "input/x", err));
     }
-    if (bytes && g->n_transforms > 0)
-        TDBG_TRY(
-            take(e, &e->raw_f32, e->part_rows * g->sample_elems, sizeof(float), "samples", err));
 out:
     return st;
+}
+
+/* Elements of the largest fold of a part; 0: the graph has none. */
+static int64_t most_fold_elems(const struct tdbg_graph *g)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < g->n_nodes; i++) {
+        int32_t n;
+        const struct tdbg_op_fold *folds = tdbg_op_folds(&g->nodes[i], &n);
+        TDBG_ASSERT(n <= TDBG_MAX_NODE_FOLDS);
+        for (int32_t k = 0; k < n; k++) {
+            const struct tdbg_shape shape = folds[k].shape(&g->nodes[i]);
+            most = tdbg_shape_elems(&shape) > most ? tdbg_shape_elems(&shape) : most;
+        }
+    }
+    return most;
+}
+
+static enum tdbg_status take_slot(struct tdbg_engine *e, struct tdbg_slot *slot,
+                                  struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_graph *g = e->graph;
+    const size_t pointer = sizeof(float *), nodes = (size_t)g->n_nodes;
+    const int64_t fold_elems = most_fold_elems(g);
+    slot->act = tdbg_arena_alloc(g->arena, nodes * pointer);
+    slot->dact = tdbg_arena_alloc(g->arena, nodes * pointer);
+    slot->saved = tdbg_arena_alloc(g->arena, nodes * pointer);
+    slot->grad_from = tdbg_arena_alloc(g->arena, nodes * sizeof *slot->grad_from);
+    TDBG_TRY(take_input(e, slot, err));
+    TDBG_TRY(take_nodes(e, slot, err));
+    TDBG_TRY(take(e, &slot->loss_sample, e->part_rows, sizeof(float), "loss/sample", err));
+    if (e->info.accumulate > 1)
+        TDBG_TRY(
+            take(e, &slot->micro_grad, e->flat_elems, sizeof(float), "micro-batch gradients", err));
+    TDBG_TRY(take(e, &slot->sum, fold_elems, sizeof(float), "sums over lanes", err));
+    TDBG_TRY(take(e, &slot->folded, fold_elems, sizeof(float), "sums over lanes", err));
+out:
+    return st;
+}
+
+/* Lanes run together where an op folds sums of theirs in the middle of the graph. */
+static void choose_slots(struct tdbg_engine *e)
+{
+    struct tdbg_arena *arena = e->graph->arena;
+    e->has_folds = most_fold_elems(e->graph) > 0;
+    e->n_slots = e->has_folds ? e->info.n_lanes : 1;
+    const size_t n = (size_t)e->n_slots;
+    e->slots = tdbg_arena_alloc(arena, n * sizeof *e->slots);
+    e->passes = tdbg_arena_alloc(arena, n * sizeof *e->passes);
+    e->fold_lane = tdbg_arena_alloc(arena, n * sizeof *e->fold_lane);
+    e->part_grad = tdbg_arena_alloc(arena, n * sizeof *e->part_grad);
 }
 
 static enum tdbg_status take_activations(struct tdbg_engine *e, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
-    size_t pointer = sizeof(float *), nodes = (size_t)g->n_nodes;
+    const bool bytes = g->data[TDBG_SET_TRAIN].x_dtype == TDBG_DTYPE_U8;
     int64_t most = g->sample_elems, most_shared = 0;
     for (int32_t i = 0; i < g->n_transforms; i++) {
         const int64_t elems = tdbg_shape_elems(&g->transforms[i].out);
         most = elems > most ? elems : most;
     }
-    e->act = tdbg_arena_alloc(g->arena, nodes * pointer);
-    e->dact = tdbg_arena_alloc(g->arena, nodes * pointer);
-    e->saved = tdbg_arena_alloc(g->arena, nodes * pointer);
-    e->grad_from = tdbg_arena_alloc(g->arena, nodes * sizeof *e->grad_from);
-    TDBG_TRY(take_input(e, err));
-    TDBG_TRY(take_nodes(e, err));
+    for (int32_t s = 0; s < e->n_slots; s++)
+        TDBG_TRY(take_slot(e, &e->slots[s], err));
+    TDBG_TRY(take(e, &e->fold_spare, most_fold_elems(g), sizeof(float), "sums over ranks", err));
+    if (bytes && g->n_transforms > 0)
+        TDBG_TRY(
+            take(e, &e->raw_f32, e->part_rows * g->sample_elems, sizeof(float), "samples", err));
     for (int32_t i = 0; i < g->n_nodes; i++) {
         const struct tdbg_node *node = &g->nodes[i];
         most = node->elems > most ? node->elems : most;
@@ -170,7 +228,6 @@ static enum tdbg_status take_activations(struct tdbg_engine *e, struct tdbg_err 
     TDBG_TRY(take(e, &e->more_grad, e->part_rows * most_shared, sizeof(float), "gradients", err));
     if (e->low_precision)
         TDBG_TRY(take(e, &e->packed, e->part_rows * most, sizeof *e->packed, "bf16 values", err));
-    TDBG_TRY(take(e, &e->loss_sample, e->part_rows, sizeof(float), "loss/sample", err));
     TDBG_TRY(take(e, &e->sum_scratch, e->part_rows, sizeof(float), "sums", err));
     TDBG_TRY(take(e, &e->scalar, SCALAR_COUNT, sizeof(float), "scalars", err));
 out:
@@ -235,6 +292,7 @@ static enum tdbg_status take_workspace(struct tdbg_engine *e, struct tdbg_err *e
 enum tdbg_status tdbg_engine_take_memory(struct tdbg_engine *e, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    choose_slots(e);
     TDBG_TRY(take_flat(e, err));
     TDBG_TRY(take_batch(e, err));
     TDBG_TRY(take_activations(e, err));

@@ -107,6 +107,12 @@ void tdbg_op_print_options(FILE *out)
     tdbg_kind_print_options("model", "op", kinds, N_CLASSES, &common, out);
 }
 
+const struct tdbg_op_fold *tdbg_op_folds(const struct tdbg_node *node, int32_t *n)
+{
+    *n = 0;
+    return node->op->folds ? node->op->folds(node, n) : NULL;
+}
+
 const struct tdbg_op_class *tdbg_op_find(const char *kind)
 {
     for (int i = 0; i < N_CLASSES; i++) {

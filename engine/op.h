@@ -13,12 +13,13 @@ struct tdbg_op_run {
     const struct tdbg_backend *backend;
     const struct tdbg_node *node;
     int64_t rows;
-    const float *x;       /* (rows, shape of input 0) */
-    const float *x2;      /* (rows, shape of input 1), or NULL */
-    const int32_t *index; /* input 0 where it holds token numbers instead of values; x is NULL */
-    float *y;             /* (rows, output shape) */
-    const float *dy;      /* (rows, output shape); backward */
-    float *dx, *dx2;      /* as x and x2, overwritten; NULL: nobody needs it; backward */
+    const float *x;         /* (rows, shape of input 0) */
+    const float *x2;        /* (rows, shape of input 1), or NULL */
+    const int32_t *index;   /* input 0 where it holds token numbers instead of values; x is NULL */
+    const int32_t *lengths; /* (rows): tokens of each sample before its padding; NULL: all are */
+    float *y;               /* (rows, output shape) */
+    const float *dy;        /* (rows, output shape); backward */
+    float *dx, *dx2;        /* as x and x2, overwritten; NULL: nobody needs it; backward */
     const float *const *param; /* (n_params) */
     float *const *grad;        /* (n_params), overwritten; backward */
     float *const *buffer;      /* (n_buffers): this lane's; a training forward may update them */
@@ -28,6 +29,19 @@ struct tdbg_op_run {
     uint64_t seed;             /* of the run */
     int64_t step;
     int64_t first_sample; /* position of row 0 in the step's global batch */
+    int64_t all_rows;     /* samples of the micro-batch in all lanes: for folds */
+    bool leads;           /* the first of the parts that run together */
+};
+
+/* A sum over the samples of a micro-batch in all lanes, in the middle of the graph. Each part gives
+ * its own share, lanes are folded by the aligned binary tree, other ranks' come in, and every part
+ * takes what came out. Sites: "<node>.<name>_in" per part, "<node>.<name>_out" per micro-batch. */
+struct tdbg_op_fold {
+    const char *name;
+    bool backward; /* before the class's backward, else before its forward; in training only */
+    struct tdbg_shape (*shape)(const struct tdbg_node *node);
+    void (*give)(const struct tdbg_op_run *run, float *sum); /* +0 from a part without samples */
+    void (*take)(const struct tdbg_op_run *run, const float *own, const float *folded);
 };
 
 /* Tensors of a call; see tdbg_op_class.unread. */
@@ -56,6 +70,8 @@ struct tdbg_op_class {
     size_t (*workspace_bytes)(const struct tdbg_backend *backend, const struct tdbg_node *node,
                               int64_t rows);                            /* NULL: none */
     int64_t (*saved_elems)(const struct tdbg_node *node, int64_t rows); /* NULL: none */
+    /* The folds of a node in the order in which they run, *n of them; NULL: none ever. */
+    const struct tdbg_op_fold *(*folds)(const struct tdbg_node *node, int32_t *n);
     void (*forward)(const struct tdbg_op_run *run);
     void (*backward)(const struct tdbg_op_run *run);
 };
@@ -92,6 +108,9 @@ static inline void tdbg_op_hide_unread(struct tdbg_op_run *run)
 /* Checks the items of a `model` list and of the lists inside of it: kinds, keys, names. */
 void tdbg_op_check_options(struct tdbg_config *config, const struct tdbg_cfg_node *model);
 void tdbg_op_print_options(FILE *out);
+
+/* The folds of a node; *n is 0 where it has none. */
+const struct tdbg_op_fold *tdbg_op_folds(const struct tdbg_node *node, int32_t *n);
 
 /* The class of a kind's name, or NULL. */
 const struct tdbg_op_class *tdbg_op_find(const char *kind);

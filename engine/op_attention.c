@@ -17,6 +17,8 @@ static const struct tdbg_option options[] = {
     {"kv_heads", TDBG_OPT_INT, "heads", 1, 65536, NULL, NULL, 0,
      "Heads of keys and values, each for heads / kv_heads heads of queries; default: heads."},
     {"causal", TDBG_OPT_BOOL, "", 0, 0, NULL, "false", 0, "A token sees no later one."},
+    {"padding_mask", TDBG_OPT_BOOL, "", 0, 0, NULL, "true", 0,
+     "No token sees the padding at the end of a sample (data.tokens.pad)."},
     {"scale", TDBG_OPT_BOOL, "", 0, 0, NULL, "true", 0,
      "Divide scores by the square root of a head's elements."},
     {"dropout", TDBG_OPT_FLOAT, "", 0, 1, NULL, "0.0", 0,
@@ -42,10 +44,11 @@ static const struct tdbg_attention_settings *read_settings(struct tdbg_graph_bui
                                                            const struct tdbg_shape *in)
 {
     char text[128];
+    const bool masks_padding = build->graph->pad >= 0 && tdbg_cfg_bool(cfg, "padding_mask");
     const int64_t heads = tdbg_cfg_int(cfg, "heads");
     const int64_t kv_heads = tdbg_cfg_find(cfg, "kv_heads") ? tdbg_cfg_int(cfg, "kv_heads") : heads;
     const bool rotary = tdbg_cfg_bool(cfg, "rotary");
-    const char *wrong = NULL;
+    const char *wrong = NULL, *hint = NULL;
     if (in->ndim != 2)
         wrong = "attention '%s' wants sequences of shape (tokens, features), not %s";
     else if (in->dims[1] % heads != 0)
@@ -55,13 +58,19 @@ static const struct tdbg_attention_settings *read_settings(struct tdbg_graph_bui
     else if (rotary && (in->dims[1] / heads % 2 != 0 || in->dims[0] > 1000000))
         wrong = "attention '%s': rotary wants heads of an even number of elements and at most 10^6 "
                 "tokens; its samples are %s";
+    if (!wrong && masks_padding && in->dims[0] != build->graph->sample_elems) {
+        wrong = "attention '%s' cannot tell padding (data.tokens.pad) in sequences of another "
+                "length than the samples': %s";
+        hint = "padding_mask = false; lets it see all tokens";
+    }
     if (wrong) {
-        tdbg_config_report(build->config, cfg, NULL, wrong, name,
+        tdbg_config_report(build->config, cfg, hint, wrong, name,
                            tdbg_shape_text(in, text, sizeof text));
         return NULL;
     }
     struct tdbg_attention_settings *s = tdbg_arena_alloc(build->graph->arena, sizeof *s);
     const int64_t dim = in->dims[1] / heads;
+    s->masks_padding = masks_padding;
     s->attention = (struct tdbg_attention){
         .tokens = in->dims[0],
         .heads = heads,

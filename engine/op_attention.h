@@ -6,6 +6,7 @@
 
 struct tdbg_attention_settings {
     struct tdbg_attention attention; /* without rows and lengths */
+    bool masks_padding;              /* of the samples, whose tokens are this sequence's */
     const float *cos, *sin;          /* (tokens, dim / 2), or NULL: no rotary positions */
 };
 

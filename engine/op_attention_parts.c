@@ -106,15 +106,24 @@ const struct tdbg_op_class tdbg_op_attn_scores = {
 
 /* ---- probabilities ---- */
 
+/* Padding is the softmax's matter: what it gives nothing to is +0 in all that follows. */
+static struct tdbg_attention masked_attention(const struct tdbg_op_run *run)
+{
+    const struct tdbg_attention_settings *s = run->node->settings;
+    struct tdbg_attention a = attention_of(run->node, run->rows);
+    a.lengths = s->masks_padding ? run->lengths : NULL;
+    return a;
+}
+
 static void softmax_forward(const struct tdbg_op_run *run)
 {
-    const struct tdbg_attention a = attention_of(run->node, run->rows);
+    const struct tdbg_attention a = masked_attention(run);
     run->backend->attention_softmax_forward(run->backend->context, &a, run->x, run->y);
 }
 
 static void softmax_backward(const struct tdbg_op_run *run)
 {
-    const struct tdbg_attention a = attention_of(run->node, run->rows);
+    const struct tdbg_attention a = masked_attention(run);
     if (run->dx)
         run->backend->attention_softmax_backward(run->backend->context, &a, run->y, run->dy,
                                                  run->dx);

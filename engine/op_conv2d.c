@@ -69,14 +69,15 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
     node->shape = (struct tdbg_shape){3, {s->out, out[0], out[1]}};
     const int64_t in = image[0] / s->groups;
     /* as in op_linear.c */
-    const struct tdbg_init standard = {TDBG_INIT_UNIFORM, 1 / sqrt((double)(in * area))};
+    const struct tdbg_init standard = {.kind = TDBG_INIT_UNIFORM,
+                                       .scale = 1 / sqrt((double)(in * area))};
     const struct tdbg_init init = tdbg_init_weight(&s->init, in * area, s->out * area, standard);
     const bool is_standard = init.kind == standard.kind && init.scale == standard.scale;
     tdbg_graph_add_param(build, node, "weight", NULL,
                          (struct tdbg_shape){4, {s->out, in, kernel[0], kernel[1]}}, init);
     if (s->bias)
         tdbg_graph_add_param(build, node, "bias", NULL, (struct tdbg_shape){1, {s->out}},
-                             is_standard ? standard : (struct tdbg_init){TDBG_INIT_ZEROS, 0});
+                             is_standard ? standard : (struct tdbg_init){.kind = TDBG_INIT_ZEROS});
     return true;
 }
 

@@ -7,7 +7,7 @@ static const struct tdbg_option options[] = {
     {"vocab", TDBG_OPT_INT, "tokens", 1, 1 << 30, NULL, NULL, 0,
      "Rows of the table; default: as many tokens as the data has."},
     {"padding_idx", TDBG_OPT_INT, "", 0, 1 << 30, NULL, NULL, 0,
-     "A token whose row gets no gradient; default: none."},
+     "A token whose row begins with zeros and gets no gradient, as in PyTorch; default: none."},
     TDBG_INIT_OPTIONS("default is normal with standard deviation 1"),
 };
 
@@ -57,9 +57,14 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
     }
     node->shape = *in;
     node->shape.dims[node->shape.ndim++] = s->dim;
-    const struct tdbg_init standard = {TDBG_INIT_NORMAL, 1};
+    const struct tdbg_init standard = {.kind = TDBG_INIT_NORMAL, .scale = 1};
+    struct tdbg_init init = tdbg_init_weight(&s->init, s->dim, vocab, standard);
+    if (s->padding_idx >= 0) {
+        init.zero_from = s->padding_idx * s->dim;
+        init.zero_to = init.zero_from + s->dim;
+    }
     tdbg_graph_add_param(build, node, "weight", NULL, (struct tdbg_shape){2, {vocab, s->dim}},
-                         tdbg_init_weight(&s->init, s->dim, vocab, standard));
+                         init);
     struct settings *found = tdbg_arena_alloc(build->graph->arena, sizeof *found);
     *found = *s;
     found->vocab = vocab;

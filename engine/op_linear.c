@@ -67,7 +67,7 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
     const int64_t in = *last;
     *last = s->out;
     /* kaiming_uniform(a = sqrt(5)) has the bound sqrt(6 / ((1 + 5) in)) = 1 / sqrt(in). */
-    const struct tdbg_init standard = {TDBG_INIT_UNIFORM, 1 / sqrt((double)in)};
+    const struct tdbg_init standard = {.kind = TDBG_INIT_UNIFORM, .scale = 1 / sqrt((double)in)};
     const struct tdbg_init init = tdbg_init_weight(&s->init, in, s->out, standard);
     const bool is_standard =
         init.kind == standard.kind && init.scale == standard.scale && !s->zero_bias;
@@ -78,7 +78,7 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
         return false;
     if (s->bias) /* any other choice is one for weights, beside which biases begin with zero */
         tdbg_graph_add_param(build, node, "bias", s->bias_name, (struct tdbg_shape){1, {s->out}},
-                             is_standard ? standard : (struct tdbg_init){TDBG_INIT_ZEROS, 0});
+                             is_standard ? standard : (struct tdbg_init){.kind = TDBG_INIT_ZEROS});
     return true;
 }
 

@@ -38,7 +38,7 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
     }
     node->shape = *in;
     if (s->learned) {
-        const struct tdbg_init standard = {TDBG_INIT_NORMAL, 1};
+        const struct tdbg_init standard = {.kind = TDBG_INIT_NORMAL, .scale = 1};
         tdbg_graph_add_param(build, node, "weight", NULL, *in,
                              tdbg_init_weight(&s->init, in->dims[1], in->dims[0], standard));
         return true;

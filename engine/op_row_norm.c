@@ -68,10 +68,10 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
         row.dims[d] = in->dims[in->ndim - row.ndim + d];
     if (s->affine)
         tdbg_graph_add_param(build, node, "weight", NULL, row,
-                             (struct tdbg_init){TDBG_INIT_ONES, 0});
+                             (struct tdbg_init){.kind = TDBG_INIT_ONES});
     if (s->bias)
         tdbg_graph_add_param(build, node, "bias", NULL, row,
-                             (struct tdbg_init){TDBG_INIT_ZEROS, 0});
+                             (struct tdbg_init){.kind = TDBG_INIT_ZEROS});
     return true;
 }
 

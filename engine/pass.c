@@ -1,4 +1,5 @@
-/* Forward and backward of one part: one lane's micro-batch, or a slice of the evaluation set.
+/* Forward and backward of parts: a lane's micro-batch, or a slice of the evaluation set. Parts run
+ * alone, or the lanes of a micro-batch together (see struct tdbg_slot).
  *
  * Gradients run from the last node to the first. A node that several others read gets the sum of
  * what they give, added in the order in which they run backward: the highest node first. */
@@ -40,23 +41,20 @@ void tdbg_engine_round_params(struct tdbg_engine *e)
         e->backend->bf16_round(e->backend->context, e->flat_elems, e->param, e->param_low);
 }
 
-/* Tokens as they are; a number that no row of an embedding belongs to must not come this far. */
+/* Tokens as they are: upload.c has checked that each is one. */
 static enum tdbg_status run_tokens(struct tdbg_engine *e, const struct tdbg_pass *pass,
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
     const int64_t elems = g->sample_elems, n = (pass->hi - pass->lo) * elems;
-    const int64_t vocab = g->data[TDBG_SET_TRAIN].vocab;
-    const int32_t *host = (const int32_t *)(const void *)e->host_x + pass->lo * elems;
-    for (int64_t i = 0; i < n; i++)
-        TDBG_FAIL_IF(host[i] < 0 || host[i] >= vocab, DATA,
-                     "sample %lld has token %d, but the data set has %lld",
-                     (long long)e->host_id[pass->lo + i / elems], (int)host[i], (long long)vocab);
-    e->backend->copy(e->backend->context, e->index,
+    e->backend->copy(e->backend->context, pass->slot->index,
                      (const int32_t *)(const void *)e->raw_x + pass->lo * elems,
-                     (size_t)n * sizeof *e->index);
-    TDBG_TRY(show(e, pass, e->table.input[0], e->index, n, -1, err));
+                     (size_t)n * sizeof *pass->slot->index);
+    TDBG_TRY(show(e, pass, e->table.input[0], pass->slot->index, n, -1, err));
+    if (g->pad >= 0)
+        TDBG_TRY(
+            show(e, pass, e->table.length, e->length + pass->lo, pass->hi - pass->lo, -1, err));
 out:
     return st;
 }
@@ -69,10 +67,11 @@ static enum tdbg_status run_transforms(struct tdbg_engine *e, const struct tdbg_
     const struct tdbg_backend *be = e->backend;
     const bool bytes = g->data[TDBG_SET_TRAIN].x_dtype == TDBG_DTYPE_U8;
     const int64_t elems = g->sample_elems, rows = pass->hi - pass->lo, n = rows * elems;
+    float *const *input = pass->slot->input;
     enum tdbg_status st = TDBG_OK;
     if (g->data[TDBG_SET_TRAIN].vocab > 0)
         return run_tokens(e, pass, err);
-    float *first = g->n_transforms > 0 ? e->raw_f32 : e->input[0];
+    float *first = g->n_transforms > 0 ? e->raw_f32 : input[0];
     const float *x = bytes ? first : (const float *)(const void *)e->raw_x + pass->lo * elems;
     if (bytes)
         be->u8_to_f32(be->context, n, e->raw_x + pass->lo * elems, first);
@@ -91,11 +90,11 @@ static enum tdbg_status run_transforms(struct tdbg_engine *e, const struct tdbg_
                                      .training = pass->training};
     for (int32_t i = 0; i < g->n_transforms; i++) {
         const int64_t n_out = rows * tdbg_shape_elems(&g->transforms[i].out);
-        run.y = e->input[i];
+        run.y = input[i];
         tdbg_transform_apply(&g->transforms[i], &run);
-        round_values(e, e->input[i], n_out);
-        TDBG_TRY(show_activation(e, pass, e->table.input[i], e->input[i], n_out, -1, err));
-        run.x = e->input[i];
+        round_values(e, input[i], n_out);
+        TDBG_TRY(show_activation(e, pass, e->table.input[i], input[i], n_out, -1, err));
+        run.x = input[i];
     }
 out:
     return st;
@@ -106,24 +105,17 @@ static int32_t last_input(const struct tdbg_graph *g)
     return g->n_transforms > 0 ? g->n_transforms - 1 : 0;
 }
 
-static const float *read_node(const struct tdbg_engine *e, int32_t at)
+static const float *read_node(const struct tdbg_engine *e, const struct tdbg_slot *slot, int32_t at)
 {
-    return at == TDBG_NODE_INPUT_X ? e->input[last_input(e->graph)] : e->act[at];
+    return at == TDBG_NODE_INPUT_X ? slot->input[last_input(e->graph)] : slot->act[at];
 }
 
-/* What one call of an op is told, and the arrays that it points to. */
-struct call {
-    struct tdbg_op_run run;
-    const float *param[TDBG_MAX_NODE_PARAMS];
-    float *grad[TDBG_MAX_NODE_PARAMS];
-    float *buffer[TDBG_MAX_NODE_BUFFERS];
-};
-
-static void fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t i,
-                      float *flat_grad, struct call *call)
+void tdbg_engine_fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t i,
+                           float *flat_grad, struct tdbg_call *call)
 {
     const struct tdbg_graph *g = e->graph;
     const struct tdbg_node *node = &g->nodes[i];
+    const struct tdbg_slot *slot = pass->slot;
     for (int32_t k = 0; k < node->n_params; k++) {
         const struct tdbg_param *p = &g->params[node->param[k]];
         call->param[k] = e->param_low + p->offset;
@@ -131,26 +123,32 @@ static void fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, int32
                         : p->last_node == i ? flat_grad + p->offset
                                             : e->shared_grad;
     }
-    for (int32_t k = 0; k < node->n_buffers; k++)
-        call->buffer[k] = e->buffer + (pass->lane - e->info.first_lane) * g->buffer_elems +
-                          g->buffers[node->buffer[k]].offset;
+    for (int32_t k = 0; k < node->n_buffers; k++) {
+        const struct tdbg_graph_buffer *b = &g->buffers[node->buffer[k]];
+        const int32_t lane = b->shared ? 0 : pass->lane - e->info.first_lane;
+        call->buffer[k] = e->buffer + lane * g->buffer_elems + b->offset;
+    }
     const bool index = node->op->takes_index;
-    call->run = (struct tdbg_op_run){.backend = e->backend,
-                                     .node = node,
-                                     .rows = pass->hi - pass->lo,
-                                     .x = index ? NULL : read_node(e, node->input[0]),
-                                     .x2 = node->n_inputs > 1 ? read_node(e, node->input[1]) : NULL,
-                                     .index = index ? e->index : NULL,
-                                     .y = e->act[i],
-                                     .param = call->param,
-                                     .grad = call->grad,
-                                     .buffer = call->buffer,
-                                     .saved = e->saved[i],
-                                     .workspace = e->workspace,
-                                     .training = pass->training,
-                                     .seed = e->info.seed,
-                                     .step = pass->step,
-                                     .first_sample = pass->lo};
+    call->run =
+        (struct tdbg_op_run){.backend = e->backend,
+                             .node = node,
+                             .rows = pass->hi - pass->lo,
+                             .x = index ? NULL : read_node(e, slot, node->input[0]),
+                             .x2 = node->n_inputs > 1 ? read_node(e, slot, node->input[1]) : NULL,
+                             .index = index ? slot->index : NULL,
+                             .lengths = e->length ? e->length + pass->lo : NULL,
+                             .y = slot->act[i],
+                             .param = call->param,
+                             .grad = call->grad,
+                             .buffer = call->buffer,
+                             .saved = slot->saved[i],
+                             .workspace = e->workspace,
+                             .training = pass->training,
+                             .seed = e->info.seed,
+                             .step = pass->step,
+                             .first_sample = pass->lo,
+                             .all_rows = pass->all_rows,
+                             .leads = pass->slot == e->slots};
 }
 
 static enum tdbg_status run_node(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t i,
@@ -159,31 +157,44 @@ static enum tdbg_status run_node(struct tdbg_engine *e, const struct tdbg_pass *
     const struct tdbg_graph *g = e->graph;
     const struct tdbg_node *node = &g->nodes[i];
     const int64_t n = (pass->hi - pass->lo) * node->elems;
+    float *y = pass->slot->act[i];
     int32_t same_as = -1;
     if (node->op->is_view) {
         const int32_t from = node->input[0];
         same_as = from == TDBG_NODE_INPUT_X ? e->table.input[last_input(g)] : e->table.fwd[from];
     } else {
-        struct call call;
-        fill_call(e, pass, i, NULL, &call);
+        struct tdbg_call call;
+        tdbg_engine_fill_call(e, pass, i, NULL, &call);
         node->op->forward(&call.run);
-        round_values(e, e->act[i], n);
+        round_values(e, y, n);
     }
-    return show_activation(e, pass, e->table.fwd[i], e->act[i], n, same_as, err);
+    return show_activation(e, pass, e->table.fwd[i], y, n, same_as, err);
 }
 
-enum tdbg_status tdbg_engine_forward(struct tdbg_engine *e, const struct tdbg_pass *pass,
+static enum tdbg_status run_loss(struct tdbg_engine *e, const struct tdbg_pass *pass,
+                                 struct tdbg_err *err)
+{
+    const struct tdbg_graph *g = e->graph;
+    const int64_t rows = pass->hi - pass->lo;
+    const struct tdbg_slot *slot = pass->slot;
+    tdbg_loss_forward(&g->loss, e->backend, rows, slot->act[g->n_nodes - 1],
+                      tdbg_engine_targets(e, pass->lo), slot->loss_sample, e->loss_workspace);
+    return show(e, pass, e->table.loss_sample, slot->loss_sample, rows, -1, err);
+}
+
+enum tdbg_status tdbg_engine_forward(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t n,
                                      struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const struct tdbg_graph *g = e->graph;
-    const int64_t rows = pass->hi - pass->lo;
-    TDBG_TRY(run_transforms(e, pass, err));
-    for (int32_t i = 0; i < g->n_nodes; i++)
-        TDBG_TRY(run_node(e, pass, i, err));
-    tdbg_loss_forward(&g->loss, e->backend, rows, e->act[g->n_nodes - 1],
-                      tdbg_engine_targets(e, pass->lo), e->loss_sample, e->loss_workspace);
-    TDBG_TRY(show(e, pass, e->table.loss_sample, e->loss_sample, rows, -1, err));
+    for (int32_t p = 0; p < n; p++)
+        TDBG_TRY(run_transforms(e, &pass[p], err));
+    for (int32_t i = 0; i < e->graph->n_nodes; i++) {
+        TDBG_TRY(tdbg_engine_run_folds(e, pass, n, i, false, err));
+        for (int32_t p = 0; p < n; p++)
+            TDBG_TRY(run_node(e, &pass[p], i, err));
+    }
+    for (int32_t p = 0; p < n; p++)
+        TDBG_TRY(run_loss(e, &pass[p], err));
 out:
     return st;
 }
@@ -193,45 +204,46 @@ enum { GRAD_NONE = -2, GRAD_OWN = -1 /* >= 0: the same bits as that node's gradi
 
 /* Where a node's backward puts the gradient of its input: its place if it is the first to give one,
  * else a spare block that is added afterwards. NULL: nobody needs it. */
-static float *place_gradient(struct tdbg_engine *e, int32_t from)
+static float *place_gradient(struct tdbg_engine *e, const struct tdbg_slot *slot, int32_t from)
 {
     if (from == TDBG_NODE_INPUT_X || !e->graph->nodes[from].needs_grad)
         return NULL;
-    return e->grad_from[from] == GRAD_NONE ? e->dact[from] : e->more_grad;
+    return slot->grad_from[from] == GRAD_NONE ? slot->dact[from] : e->more_grad;
 }
 
 /* After a node's backward: rounds what it gave, and adds it to what others gave before. */
-static void settle_gradient(struct tdbg_engine *e, int32_t i, int32_t from, float *given,
-                            int64_t rows)
+static void settle_gradient(struct tdbg_engine *e, const struct tdbg_slot *slot, int32_t i,
+                            int32_t from, float *given, int64_t rows)
 {
     if (!given)
         return;
     const int64_t n = rows * e->graph->nodes[from].elems;
-    if (given == e->dact[i]) {
-        e->grad_from[from] = i;
+    if (given == slot->dact[i]) {
+        slot->grad_from[from] = i;
         return;
     }
     round_values(e, given, n);
-    if (e->grad_from[from] != GRAD_NONE) {
-        e->backend->vector_add(e->backend->context, n, e->dact[from], given);
-        round_values(e, e->dact[from], n);
+    if (slot->grad_from[from] != GRAD_NONE) {
+        e->backend->vector_add(e->backend->context, n, slot->dact[from], given);
+        round_values(e, slot->dact[from], n);
     }
-    e->grad_from[from] = GRAD_OWN;
+    slot->grad_from[from] = GRAD_OWN;
 }
 
 /* Backward of the ops that only hand their gradient on. */
-static void pass_view_back(struct tdbg_engine *e, int32_t i, int64_t rows)
+static void pass_view_back(struct tdbg_engine *e, const struct tdbg_slot *slot, int32_t i,
+                           int64_t rows)
 {
     const struct tdbg_backend *be = e->backend;
     const int32_t from = e->graph->nodes[i].input[0];
-    float *dx = place_gradient(e, from);
-    if (dx && dx != e->dact[i])
-        be->copy(be->context, dx, e->dact[i],
+    float *dx = place_gradient(e, slot, from);
+    if (dx && dx != slot->dact[i])
+        be->copy(be->context, dx, slot->dact[i],
                  (size_t)(rows * e->graph->nodes[i].elems) * sizeof(float));
-    settle_gradient(e, i, from, dx, rows);
+    settle_gradient(e, slot, i, from, dx, rows);
 }
 
-static void settle_params(struct tdbg_engine *e, int32_t i, const struct call *call,
+static void settle_params(struct tdbg_engine *e, int32_t i, const struct tdbg_call *call,
                           float *flat_grad)
 {
     const struct tdbg_node *node = &e->graph->nodes[i];
@@ -248,45 +260,65 @@ static void run_node_back(struct tdbg_engine *e, const struct tdbg_pass *pass, i
                           float *flat_grad)
 {
     const struct tdbg_node *node = &e->graph->nodes[i];
+    const struct tdbg_slot *slot = pass->slot;
     const int64_t rows = pass->hi - pass->lo;
     if (node->op->is_view) {
-        pass_view_back(e, i, rows);
+        pass_view_back(e, slot, i, rows);
         return;
     }
-    struct call call;
-    fill_call(e, pass, i, flat_grad, &call);
+    struct tdbg_call call;
+    tdbg_engine_fill_call(e, pass, i, flat_grad, &call);
     tdbg_op_hide_unread(&call.run);
-    call.run.dy = e->dact[i];
-    call.run.dx = place_gradient(e, node->input[0]);
+    call.run.dy = slot->dact[i];
+    call.run.dx = place_gradient(e, slot, node->input[0]);
     if (node->n_inputs > 1)
-        call.run.dx2 = place_gradient(e, node->input[1]);
+        call.run.dx2 = place_gradient(e, slot, node->input[1]);
     node->op->backward(&call.run);
-    settle_gradient(e, i, node->input[0], call.run.dx, rows);
+    settle_gradient(e, slot, i, node->input[0], call.run.dx, rows);
     if (node->n_inputs > 1)
-        settle_gradient(e, i, node->input[1], call.run.dx2, rows);
+        settle_gradient(e, slot, i, node->input[1], call.run.dx2, rows);
     settle_params(e, i, &call, flat_grad);
 }
 
-enum tdbg_status tdbg_engine_backward(struct tdbg_engine *e, const struct tdbg_pass *pass,
-                                      float *flat_grad, struct tdbg_err *err)
+static void run_loss_back(struct tdbg_engine *e, const struct tdbg_pass *pass)
 {
-    enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
+    const struct tdbg_slot *slot = pass->slot;
     const int32_t last = g->n_nodes - 1;
     const int64_t rows = pass->hi - pass->lo;
     for (int32_t i = 0; i <= last; i++)
-        e->grad_from[i] = GRAD_NONE;
-    tdbg_loss_backward(&g->loss, e->backend, rows, e->act[last], tdbg_engine_targets(e, pass->lo),
-                       e->dact[last]);
-    round_values(e, e->dact[last], rows * g->nodes[last].elems);
-    e->grad_from[last] = GRAD_OWN;
-    for (int32_t i = last; i >= 0; i--) {
-        if (!g->nodes[i].needs_grad)
+        slot->grad_from[i] = GRAD_NONE;
+    tdbg_loss_backward(&g->loss, e->backend, rows, slot->act[last],
+                       tdbg_engine_targets(e, pass->lo), slot->dact[last]);
+    round_values(e, slot->dact[last], rows * g->nodes[last].elems);
+    slot->grad_from[last] = GRAD_OWN;
+}
+
+/* The gradient of node i's output, which is whole before the node runs backward. */
+static enum tdbg_status show_gradient(struct tdbg_engine *e, const struct tdbg_pass *pass,
+                                      int32_t i, struct tdbg_err *err)
+{
+    const int64_t rows = pass->hi - pass->lo;
+    const int32_t same = pass->slot->grad_from[i];
+    return show_activation(e, pass, e->table.bwd[i], pass->slot->dact[i],
+                           rows * e->graph->nodes[i].elems, same >= 0 ? e->table.bwd[same] : -1,
+                           err);
+}
+
+enum tdbg_status tdbg_engine_backward(struct tdbg_engine *e, const struct tdbg_pass *pass,
+                                      int32_t n, float *const *flat_grad, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    for (int32_t p = 0; p < n; p++)
+        run_loss_back(e, &pass[p]);
+    for (int32_t i = e->graph->n_nodes - 1; i >= 0; i--) {
+        if (!e->graph->nodes[i].needs_grad)
             continue;
-        const int32_t same = e->grad_from[i];
-        TDBG_TRY(show_activation(e, pass, e->table.bwd[i], e->dact[i], rows * g->nodes[i].elems,
-                                 same >= 0 ? e->table.bwd[same] : -1, err));
-        run_node_back(e, pass, i, flat_grad);
+        for (int32_t p = 0; p < n; p++)
+            TDBG_TRY(show_gradient(e, &pass[p], i, err));
+        TDBG_TRY(tdbg_engine_run_folds(e, pass, n, i, true, err));
+        for (int32_t p = 0; p < n; p++)
+            run_node_back(e, &pass[p], i, flat_grad[p]);
         if (pass->reduces)
             TDBG_TRY(tdbg_engine_start_reductions(e, pass->step, i, err));
     }

@@ -94,6 +94,45 @@ static void put_input(struct layout *l, const struct tdbg_graph *g, struct tdbg_
             s.name = tdbg_arena_printf(l->arena, "input/x.%d.%s", (int)i, s.op);
         t->input[i] = put(l, OF_PART, batched(l, s, &g->transforms[i].out));
     }
+    const struct tdbg_shape scalar = {0};
+    s = (struct tdbg_site){.name = "input/length",
+                           .op = "length",
+                           .unit = "tokens",
+                           .stage = TDBG_STAGE_INPUT,
+                           .dtype = TDBG_DTYPE_I32};
+    t->length = g->pad >= 0 ? put(l, OF_PART, batched(l, s, &scalar)) : -1;
+}
+
+/* What node i's forward or backward sums over all lanes: the parts' shares, and what comes out for
+ * each micro-batch, which is a tensor of the step: beyond the first its name says which. */
+static void put_folds(struct layout *l, const struct tdbg_graph *g, int32_t i, bool backward,
+                      struct tdbg_site_table *t)
+{
+    int32_t n;
+    const struct tdbg_node *node = &g->nodes[i];
+    const struct tdbg_op_fold *folds = tdbg_op_folds(node, &n);
+    const char *stage = backward ? "bwd" : "fwd";
+    struct tdbg_site s = {
+        .unit = "", .stage = backward ? TDBG_STAGE_BWD : TDBG_STAGE_FWD, .dtype = TDBG_DTYPE_F32};
+    for (int32_t k = 0; k < n; k++) {
+        if (folds[k].backward != backward)
+            continue;
+        const struct tdbg_shape shape = folds[k].shape(node);
+        const char *name = site_name(l, stage, node->name, "");
+        s.op = node->op->kind.name;
+        if (name)
+            s.name = tdbg_arena_printf(l->arena, "%s.%s_in", name, folds[k].name);
+        t->fold_in[i][k] = put(l, OF_PART, with_shape(s, &shape));
+        t->fold_out[i][k] = l->n;
+        s.op = "all_reduce";
+        for (int32_t micro = 0; micro < l->accumulate; micro++) {
+            if (name)
+                s.name = micro == 0 ? tdbg_arena_printf(l->arena, "%s.%s_out", name, folds[k].name)
+                                    : tdbg_arena_printf(l->arena, "%s.%s_out.micro%d", name,
+                                                        folds[k].name, (int)micro);
+            put(l, OF_STEP, with_shape(s, &shape));
+        }
+    }
 }
 
 static void put_forward(struct layout *l, const struct tdbg_graph *g, struct tdbg_site_table *t)
@@ -102,6 +141,7 @@ static void put_forward(struct layout *l, const struct tdbg_graph *g, struct tdb
     for (int32_t i = 0; i < g->n_nodes; i++) {
         s.name = site_name(l, "fwd", g->nodes[i].name, "");
         s.op = g->nodes[i].op->kind.name;
+        put_folds(l, g, i, false, t);
         t->fwd[i] = put(l, OF_PART, batched(l, s, &g->nodes[i].shape));
     }
     const struct tdbg_shape scalar = {0};
@@ -134,6 +174,7 @@ static void put_backward(struct layout *l, const struct tdbg_graph *g, struct td
                                      reader >= 0 ? g->nodes[reader].op->kind.name
                                                  : tdbg_loss_kind(&g->loss));
         t->bwd[i] = put(l, OF_PART, batched(l, s, &g->nodes[i].shape));
+        put_folds(l, g, i, true, t);
     }
 }
 
@@ -253,7 +294,9 @@ struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *g,
                                               const struct tdbg_optimizer *optimizer,
                                               int32_t first_lane, int32_t n_lanes, int32_t *n)
 {
-    int32_t total = g->n_params * (1 + optimizer->n_states) + g->n_buffers * n_lanes, k = 0;
+    int32_t total = g->n_params * (1 + optimizer->n_states), k = 0;
+    for (int32_t b = 0; b < g->n_buffers; b++)
+        total += g->buffers[b].shared ? 1 : n_lanes;
     struct tdbg_state_item *items = tdbg_arena_alloc(g->arena, (size_t)total * sizeof *items);
     for (int32_t p = 0; p < g->n_params; p++)
         items[k++] = (struct tdbg_state_item){g->params[p].name, p, -1, -1, TDBG_LANE_ALL};
@@ -265,7 +308,10 @@ struct tdbg_state_item *tdbg_state_items_list(struct tdbg_graph *g,
                                          p, s, -1, TDBG_LANE_ALL};
     }
     for (int32_t b = 0; b < g->n_buffers; b++) {
-        for (int32_t lane = first_lane; lane < first_lane + n_lanes; lane++)
+        if (g->buffers[b].shared)
+            items[k++] = (struct tdbg_state_item){g->buffers[b].name, -1, -1, b, TDBG_LANE_ALL};
+        for (int32_t lane = first_lane; !g->buffers[b].shared && lane < first_lane + n_lanes;
+             lane++)
             items[k++] = (struct tdbg_state_item){buffer_name(g, b, lane), -1, -1, b, lane};
     }
     *n = total;
@@ -285,6 +331,8 @@ tdbg_site_table_build(struct tdbg_graph *g, const struct tdbg_optimizer *optimiz
     t.input = tdbg_arena_alloc(g->arena, ((size_t)g->n_transforms + 1) * word);
     t.fwd = tdbg_arena_alloc(g->arena, (size_t)g->n_nodes * word);
     t.bwd = tdbg_arena_alloc(g->arena, (size_t)g->n_nodes * word);
+    t.fold_in = tdbg_arena_alloc(g->arena, (size_t)g->n_nodes * sizeof *t.fold_in);
+    t.fold_out = tdbg_arena_alloc(g->arena, (size_t)g->n_nodes * sizeof *t.fold_out);
     t.reduce_in = tdbg_arena_alloc(g->arena, n_params * word);
     t.reduce_out = tdbg_arena_alloc(g->arena, n_params * word);
     t.grad = tdbg_arena_alloc(g->arena, n_params * word);

@@ -2,8 +2,11 @@
  *
  * Order: stage, then tensor, then lane, then micro-batch. A tensor of a part (one lane, one
  * micro-batch) has `n_lanes * accumulate` consecutive rows, so its row for a part is
- * base + (lane - first_lane) * accumulate + micro; a tensor of a lane has `n_lanes` rows. Lanes of
- * other ranks have no rows. */
+ * base + (lane - first_lane) * accumulate + micro; a tensor of a lane has `n_lanes` rows, one of a
+ * micro-batch in all lanes `accumulate`, under names of their own. Lanes of other ranks have no
+ * rows.
+ *
+ * A site whose op is "all_reduce" shows what came out of the source's reduction. */
 #ifndef TDBG_ENGINE_SITE_TABLE_H
 #define TDBG_ENGINE_SITE_TABLE_H
 
@@ -24,10 +27,13 @@ struct tdbg_site_table {
     /* First rows. Arrays over transforms, nodes, params and state items; -1: no such site. */
     int32_t samples_id, samples_x, samples_y; /* per part */
     int32_t lr;
-    int32_t *state;                /* (n_items): before the step */
-    int32_t *input;                /* (max(1, n_transforms)), per part */
-    int32_t *fwd;                  /* (n_nodes), per part */
-    int32_t loss_sample, loss_sum; /* per part */
+    int32_t *state;                           /* (n_items): before the step */
+    int32_t *input;                           /* (max(1, n_transforms)), per part */
+    int32_t length;                           /* per part, where samples are padded */
+    int32_t *fwd;                             /* (n_nodes), per part */
+    int32_t (*fold_in)[TDBG_MAX_NODE_FOLDS];  /* (n_nodes), per part */
+    int32_t (*fold_out)[TDBG_MAX_NODE_FOLDS]; /* (n_nodes), per micro-batch */
+    int32_t loss_sample, loss_sum;            /* per part */
     int32_t loss;
     int32_t *bwd;       /* (n_nodes), per part */
     int32_t *reduce_in; /* (n_params), per lane */
@@ -49,7 +55,7 @@ struct tdbg_state_item {
     int32_t param;  /* -1: a buffer */
     int32_t state;  /* -1: the parameter itself */
     int32_t buffer; /* -1: none */
-    int32_t lane;   /* of a buffer; else TDBG_LANE_ALL */
+    int32_t lane;   /* of a buffer that lanes do not share; else TDBG_LANE_ALL */
 };
 
 /* Number of items of a graph under an optimizer, and the list in the graph's arena. */

@@ -1,6 +1,7 @@
 /* One training step: samples, forward, backward, fold, reduce, divide, update, and the tap's view
  * of each. The order of everything summed is that of docs/numerics.md. See engine_state.h. */
 #include "engine/engine_state.h"
+#include "engine/lane_tree.h"
 
 #include <string.h>
 
@@ -70,33 +71,68 @@ out:
     return st;
 }
 
-/* One part: forward, loss, backward; sums into `sums` (the first micro-batch overwrites). lane: of
- * this rank, from 0; reduces: it is the step's last, and its gradients leave as they come. */
-static enum tdbg_status run_part(struct tdbg_engine *e, int64_t step, int64_t n, int32_t lane,
-                                 int32_t micro, bool reduces, float *sums, struct tdbg_err *err)
+/* Micro-batch `micro` of the lane of each slot: first_lane, of this rank and from 0, and those
+ * behind it. reduces: it is the step's last, and its gradients leave as they come. */
+static void place_parts(struct tdbg_engine *e, int64_t step, int64_t n, int32_t first_lane,
+                        int32_t micro, bool reduces)
+{
+    int64_t all_rows = 0;
+    for (int32_t lane = 0; lane < e->info.lanes; lane++) {
+        int64_t lo, hi;
+        tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &lo, &hi);
+        all_rows += hi - lo;
+    }
+    for (int32_t s = 0; s < e->n_slots; s++) {
+        const int32_t lane = e->info.first_lane + first_lane + s;
+        struct tdbg_pass *pass = &e->passes[s];
+        *pass = (struct tdbg_pass){.slot = &e->slots[s],
+                                   .step = step,
+                                   .lane = lane,
+                                   .micro = micro,
+                                   .part = (first_lane + s) * e->info.accumulate + micro,
+                                   .all_rows = all_rows,
+                                   .training = true,
+                                   .reduces = reduces};
+        tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, lane, micro, &pass->lo,
+                             &pass->hi);
+    }
+}
+
+/* The loss of a part that ran forward, and its share of the divisor. */
+static enum tdbg_status sum_losses(struct tdbg_engine *e, const struct tdbg_pass *pass, float *into,
+                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
-    struct tdbg_pass pass = {.step = step,
-                             .lane = e->info.first_lane + lane,
-                             .part = lane * e->info.accumulate + micro,
-                             .training = true,
-                             .reduces = reduces};
-    float *into = micro == 0 ? sums : e->micro_grad;
-    tdbg_site_part_range(n, e->info.lanes, e->info.accumulate, pass.lane, micro, &pass.lo,
-                         &pass.hi);
-    TDBG_TRY(tdbg_engine_forward(e, &pass, err));
-    be->reduce_sum(be->context, pass.hi - pass.lo, e->loss_sample, into + e->loss_offset,
+    const int64_t rows = pass->hi - pass->lo;
+    be->reduce_sum(be->context, rows, pass->slot->loss_sample, into + e->loss_offset,
                    e->sum_scratch);
-    TDBG_TRY(tdbg_engine_show(e, step, e->table.loss_sum + pass.part, into + e->loss_offset, 1, -1,
-                              err));
+    TDBG_TRY(tdbg_engine_show(e, pass->step, e->table.loss_sum + pass->part, into + e->loss_offset,
+                              1, -1, err));
     if (tdbg_loss_divisor_varies(&e->graph->loss))
-        tdbg_loss_divisor_share(&e->graph->loss, be, pass.hi - pass.lo,
-                                tdbg_engine_targets(e, pass.lo), into + e->loss_offset + 1,
-                                e->loss_workspace);
-    TDBG_TRY(tdbg_engine_backward(e, &pass, into, err));
-    if (micro > 0 && !reduces)
-        be->vector_add(be->context, e->flat_elems, sums, into);
+        tdbg_loss_divisor_share(&e->graph->loss, be, rows, tdbg_engine_targets(e, pass->lo),
+                                into + e->loss_offset + 1, e->loss_workspace);
+out:
+    return st;
+}
+
+/* Forward, loss and backward of the parts in all slots; sums into sums[slot] (the first micro-batch
+ * overwrites). */
+static enum tdbg_status run_parts(struct tdbg_engine *e, int64_t step, int64_t n,
+                                  int32_t first_lane, int32_t micro, bool reduces,
+                                  float *const *sums, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int32_t parts = e->n_slots;
+    place_parts(e, step, n, first_lane, micro, reduces);
+    for (int32_t p = 0; p < parts; p++)
+        e->part_grad[p] = micro == 0 ? sums[p] : e->slots[p].micro_grad;
+    TDBG_TRY(tdbg_engine_forward(e, e->passes, parts, err));
+    for (int32_t p = 0; p < parts; p++)
+        TDBG_TRY(sum_losses(e, &e->passes[p], e->part_grad[p], err));
+    TDBG_TRY(tdbg_engine_backward(e, e->passes, parts, e->part_grad, err));
+    for (int32_t p = 0; micro > 0 && !reduces && p < parts; p++)
+        e->backend->vector_add(e->backend->context, e->flat_elems, sums[p], e->part_grad[p]);
 out:
     return st;
 }
@@ -128,9 +164,10 @@ static enum tdbg_status run_lane(struct tdbg_engine *e, int64_t step, int64_t n,
     enum tdbg_status st = TDBG_OK;
     const bool is_last = e->has_others && lane == e->info.n_lanes - 1;
     for (int32_t micro = 0; micro < e->info.accumulate; micro++) {
-        const bool reduces = is_last && e->overlaps && micro == e->info.accumulate - 1;
-        e->fold.micro = reduces && micro > 0 ? e->micro_grad : NULL;
-        TDBG_TRY(run_part(e, step, n, lane, micro, reduces, sums, err));
+        const bool reduces =
+            is_last && e->overlaps && !e->has_folds && micro == e->info.accumulate - 1;
+        e->fold.micro = reduces && micro > 0 ? e->slots[0].micro_grad : NULL;
+        TDBG_TRY(run_parts(e, step, n, lane, micro, reduces, &sums, err));
     }
     TDBG_TRY(show_lane(e, step, lane, sums, err));
     if (is_last)
@@ -149,9 +186,28 @@ static void begin_fold(struct tdbg_engine *e, float *const *level, float *sums)
         f->result = f->level[l] = level[l];
 }
 
-/* All lanes of this rank, folded by the aligned binary tree over the lane number with a stack of
- * partial sums: bit l of the count of lanes so far says whether level l holds the sum of an aligned
- * block of 2^l lanes.
+/* All lanes of this rank together, micro-batch by micro-batch, then folded. */
+static enum tdbg_status run_lanes_together(struct tdbg_engine *e, int64_t step, int64_t n,
+                                           float **folded, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    float *const none[] = {NULL};
+    for (int32_t micro = 0; micro < e->info.accumulate; micro++)
+        TDBG_TRY(run_parts(e, step, n, 0, micro, false, e->flat_pool, err));
+    for (int32_t lane = 0; lane < e->info.n_lanes; lane++)
+        TDBG_TRY(show_lane(e, step, lane, e->flat_pool[lane], err));
+    tdbg_lane_tree_fold(e->backend, e->flat_elems, e->info.n_lanes, e->flat_pool);
+    *folded = e->flat_pool[0];
+    begin_fold(e, none, e->flat_pool[0]);
+    if (e->has_others)
+        TDBG_TRY(tdbg_engine_start_reductions(e, step, 0, err));
+out:
+    return st;
+}
+
+/* All lanes of this rank, one after the other, folded by the aligned binary tree over the lane
+ * number with a stack of partial sums: bit l of the count of lanes so far says whether level l
+ * holds the sum of an aligned block of 2^l lanes.
  *
  *     lane 0 1 2 3 4:   [0] -> [01] -> [01][2] -> [0123] -> [0123][4] -> end: [0123]+[4]
  */
@@ -161,6 +217,8 @@ static enum tdbg_status run_lanes(struct tdbg_engine *e, int64_t step, int64_t n
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
     tdbg_engine_round_params(e);
+    if (e->n_slots > 1)
+        return run_lanes_together(e, step, n, folded, err);
     float *level[TDBG_MAX_FOLD_LEVELS] = {0}, *spare[TDBG_MAX_FOLD_LEVELS];
     int n_spare = e->n_flat_pool;
     memcpy(spare, e->flat_pool, (size_t)n_spare * sizeof spare[0]);

@@ -61,6 +61,27 @@ static enum tdbg_status check_tokens(const struct tdbg_engine *e, int64_t n, str
     return TDBG_OK;
 }
 
+/* How many tokens each sample has before its padding: up to the last one that is none. */
+static enum tdbg_status take_lengths(struct tdbg_engine *e, int64_t n, struct tdbg_err *err)
+{
+    const int64_t tokens = e->graph->sample_elems;
+    if (e->graph->pad < 0)
+        return TDBG_OK;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t length = tokens;
+        for (; length > 0; length--) {
+            int32_t token;
+            memcpy(&token, e->host_x + (size_t)(i * tokens + length - 1) * sizeof token,
+                   sizeof token);
+            if (token != e->graph->pad)
+                break;
+        }
+        e->host_length[i] = (int32_t)length;
+    }
+    return e->backend->to_device(e->backend->context, e->length, e->host_length,
+                                 (size_t)n * sizeof *e->length, err);
+}
+
 enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *e, int64_t n, int64_t *n_counted,
                                           struct tdbg_err *err)
 {
@@ -70,6 +91,7 @@ enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *e, int64_t n, int6
     const int64_t n_targets = n * e->graph->loss.targets;
     int64_t counted = 0;
     TDBG_TRY(check_tokens(e, n, err));
+    TDBG_TRY(take_lengths(e, n, err));
     if (tdbg_loss_takes_classes(&e->graph->loss))
         TDBG_TRY(take_classes(e, n_targets, &counted, err));
     else

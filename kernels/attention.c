@@ -159,6 +159,8 @@ static void run_rows(const struct tdbg_gemm_isa *isa, const struct block_product
         tile->rows = (int)(b->rows / count + (i < longer));
         if (col == 0 && i + 1 < count)
             fetch_rows(b, tile->s + tile->rows * b->s_i, row + tile->rows, tile->rows, tile->k);
+        for (int r = 0; r < tile->rows; r++) /* the tile itself asks for them where k is large */
+            __builtin_prefetch(tile->c + r * tile->c_i, 1, 3);
         if (col <= b->seen + row + tile->rows - 1)
             isa->tile(tile);
         tile->s += tile->rows * tile->s_i;

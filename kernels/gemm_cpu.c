@@ -12,7 +12,7 @@
 enum { SHARE = 3, POINTERS = (MR + SHARE - 1) / SHARE };
 
 /* From this length of k on, C is fetched ahead: it is read and written at the end, all at once. */
-enum { PREFETCH_K = 16 };
+enum { PREFETCH_K = 64 };
 
 #define INLINE static inline __attribute__((always_inline))
 

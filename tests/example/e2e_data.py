@@ -4,6 +4,7 @@ the trace are those of the files; transforms; init_from. Called like e2e.py, on 
 import gzip
 import json
 import os
+import re
 import struct
 import sys
 
@@ -276,6 +277,50 @@ def text_records(folder):
             check(list(y[row]) == tokens[5 * k + 1:5 * k + 6], "targets")
         dataset = json.loads(info(f.filename)["dataset"])
         check(("vocab_fingerprint" in dataset["train"]) == (kind == "char"), dataset)
+
+
+def exact_perplexity(f):
+    """Over the evaluation set, in binary64, by the parameters behind the last step."""
+    import numpy as np
+    table, weight, bias = (stored(f, f"param/{n}", 3).astype(np.float64)
+                           for n in ("embedding1.weight", "linear1.weight", "linear1.bias"))
+    x, y = samples(f, "eval")
+    logits = table[x] @ weight.T + bias
+    losses = np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, y[..., None], -1)[..., 0]
+    return np.exp(losses.mean())
+
+
+@case
+def info_tells_the_perplexity(folder):
+    """exp of the mean loss of tokens, of the last step and of its evaluation; of nothing else."""
+    import numpy as np
+    with open(f"{folder}/t.txt", "w") as out:
+        out.write("so much depends upon a red wheel barrow glazed with rain water " * 3)
+    data = 'kind = "text"; train = { text = "t.txt"; }; split = 0.2; tokens = { context = 5; };'
+    model = '{ op = "embedding"; dim = 8; }, { op = "linear"; out = 256; }'
+
+    def told(*args, loss=""):
+        f = train(folder, data, model, loss, *args)
+        said = info(f.filename)
+        return f, said["perplexity"], said["evaluation"]["perplexity"], run("info", f.filename).stdout
+
+    f, batch, whole, text = told()
+    mean = np.mean(stored(f, "loss/sample", 3, 0, 0).astype(np.float64)) / 5
+    check(abs(batch - np.exp(mean)) < 1e-4 * batch, f"training: {batch}, {np.exp(mean)}")
+    check(abs(whole - exact_perplexity(f)) < 1e-4 * whole, f"{whole}, {exact_perplexity(f)}")
+    for name, value in (("loss", batch), ("evaluation", whole)):
+        shown = re.search(rf"^{name} .*, perplexity ([0-9.]+)", text, re.M)
+        check(shown and abs(float(shown.group(1)) - value) < 1e-4 * value, text)
+    _, batch, whole, text = told(loss='reduction = "sum";')
+    check(batch is None and whole > 1 and text.count("perplexity") == 1, "a sum is no mean")
+    _, batch, whole, text = told(loss="label_smoothing = 0.1;")
+    check(batch is None and whole is None and "perplexity" not in text, "smoothed")
+    np.save(f"{folder}/x.npy", images(1, 24, 3, 4))
+    np.save(f"{folder}/y.npy", np.arange(24) % 10)
+    f = train(folder, 'kind = "npy"; train = { x = "x.npy"; y = "y.npy"; }; split = 0.25;')
+    said = info(f.filename)
+    check(said["perplexity"] is None and said["evaluation"]["perplexity"] is None, "classes")
+    check(0 <= said["evaluation"]["accuracy"] <= 1 and said["evaluation"]["loss"] > 0, said)
 
 
 def write_safetensors(path, tensors, **change):

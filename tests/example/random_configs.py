@@ -31,6 +31,7 @@ class Grammar:
         kind = self.pick(*kinds)
         keys = {"gelu": f'approximate = "{self.pick("none", "tanh")}";',
                 "dropout": f"p = {self.pick('0.0', '0.25', '0.9')};",
+                "batch_norm": f"sync = {self.pick('false', 'true')};",
                 "layer_norm": f"dims = {self.pick(1, 1, 2)};"}.get(kind, "")
         return f'{{ op = "{kind}"; {keys} }}'
 

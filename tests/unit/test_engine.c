@@ -54,7 +54,7 @@ void *__wrap_aligned_alloc(size_t a, size_t n)
 
 /* --- a source of random samples: 50 of 3 x 3 bytes, 4 classes --- */
 
-enum { N_TRAIN = 50, N_EVAL = 21, PIXELS = 9, CLASSES = 4 };
+enum { N_TRAIN = 50, N_EVAL = 21, PIXELS = 9, CLASSES = 4, FOLD_ELEMS = 10 };
 static unsigned char pixels[N_TRAIN][PIXELS];
 static int64_t labels[N_TRAIN];
 
@@ -119,9 +119,10 @@ static const struct tdbg_source_ops source_ops = {.describe = describe,
 struct probe {
     const struct tdbg_site *sites;
     int32_t n_sites, n_calls;
-    const char *change, *stop;                        /* site names, or NULL */
-    uint64_t digest[256];                             /* of the last step */
-    float reduce_in[8][CLASSES], reduce_out[CLASSES]; /* fc2.bias */
+    const char *change, *stop;                          /* site names, or NULL */
+    uint64_t digest[512];                               /* of the last step */
+    float reduce_in[8][CLASSES], reduce_out[CLASSES];   /* fc2.bias */
+    float fold_in[8][FOLD_ELEMS], fold_out[FOLD_ELEMS]; /* fwd/bn.spread */
     int32_t last_stage;
 };
 
@@ -132,7 +133,7 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
     struct probe *p = self;
     p->sites = sites;
     p->n_sites = n_sites;
-    assert_true(n_sites < 256);
+    assert_true(n_sites < 512);
     for (int32_t i = 0; i < n_sites; i++)
         wants[i] = (struct tdbg_want){TDBG_WANT_DIGEST | TDBG_WANT_VALUES | TDBG_WANT_CHANGE, 1};
     return TDBG_OK;
@@ -164,6 +165,10 @@ static enum tdbg_status on_site(void *self, int64_t step, int32_t site,
         assert_int_equal(tdbg_handle_copy(handle, p->reduce_in[s->lane], err), TDBG_OK);
     if (strcmp(s->name, "reduce_out/fc2.bias") == 0)
         assert_int_equal(tdbg_handle_copy(handle, p->reduce_out, err), TDBG_OK);
+    if (strcmp(s->name, "fwd/bn.spread_in") == 0)
+        assert_int_equal(tdbg_handle_copy(handle, p->fold_in[s->lane], err), TDBG_OK);
+    if (strcmp(s->name, "fwd/bn.spread_out") == 0)
+        assert_int_equal(tdbg_handle_copy(handle, p->fold_out, err), TDBG_OK);
     assert_int_equal(tdbg_handle_digest(handle, &p->digest[site], NULL, err), TDBG_OK);
     if (handle->same_as >= 0)
         assert_true(p->digest[handle->same_as] == p->digest[site]);
@@ -192,6 +197,12 @@ static const char config_text[] =
     "model = ({ op = \"flatten\"; }, { op = \"linear\"; name = \"fc1\"; out = 11; }, { op = "
     "\"relu\"; }, { op = \"linear\"; name = \"fc2\"; out = 4; });"
     "optimizer = { kind = \"adamw\"; lr = 0.01; }; eval = { every = 5; };";
+
+/* A model in which a micro-batch's lanes run together. */
+static const char synchronised[] =
+    "model=({ op = \"flatten\"; }, { op = \"linear\"; name = \"fc1\"; out = 5; }, "
+    "{ op = \"batch_norm\"; name = \"bn\"; sync = true; }, { op = \"relu\"; }, "
+    "{ op = \"linear\"; name = \"fc2\"; out = 4; })";
 
 struct bench {
     struct tdbg_config *config;
@@ -234,30 +245,34 @@ static void run_steps(struct bench *b, int64_t from, int64_t to)
         assert_int_equal(tdbg_engine_run_step(b->engine, step, NULL, NULL), TDBG_OK);
 }
 
+static const char *const cut_sets[] = {"engine.lanes=3", "engine.accumulate=2", synchronised};
+
 static void test_warm_step_allocates_nothing(void **state)
 {
     (void)state;
-    static const char *const sets[] = {"engine.lanes=3", "engine.accumulate=2"};
-    struct bench b;
-    open_engine(&b, sets, 2, 2);
-    run_steps(&b, 0, 2);
-    long before = allocations;
-    run_steps(&b, 2, 40); /* with evaluations */
-    assert_int_equal(allocations - before, 0);
-    close_engine(&b);
+    for (int n_sets = 2; n_sets <= 3; n_sets++) {
+        struct bench b;
+        open_engine(&b, cut_sets, n_sets, 2);
+        run_steps(&b, 0, 2);
+        long before = allocations;
+        run_steps(&b, 2, 40); /* with evaluations */
+        assert_int_equal(allocations - before, 0);
+        close_engine(&b);
+    }
 }
 
 static void test_every_site_is_shown_in_stage_order(void **state)
 {
     (void)state;
-    static const char *const sets[] = {"engine.lanes=3", "engine.accumulate=2"};
-    struct bench b;
-    open_engine(&b, sets, 2, 1);
-    run_steps(&b, 0, 5);
-    assert_int_equal(b.probe.n_calls, b.probe.n_sites);
-    for (int32_t i = 1; i < b.probe.n_sites; i++)
-        assert_true(b.probe.sites[i - 1].stage <= b.probe.sites[i].stage);
-    close_engine(&b);
+    for (int n_sets = 2; n_sets <= 3; n_sets++) {
+        struct bench b;
+        open_engine(&b, cut_sets, n_sets, 1);
+        run_steps(&b, 0, 5);
+        assert_int_equal(b.probe.n_calls, b.probe.n_sites);
+        for (int32_t i = 1; i < b.probe.n_sites; i++)
+            assert_true(b.probe.sites[i - 1].stage <= b.probe.sites[i].stage);
+        close_engine(&b);
+    }
 }
 
 /* ((0 + 1) + (2 + 3)) + ((4 + 5) + 6), whatever the number of lanes leaves over. */
@@ -285,6 +300,55 @@ static void test_lanes_fold_as_the_aligned_tree(void **state)
                 lane[l] = b.probe.reduce_in[l][c];
             assert_true(b.probe.reduce_out[c] == tree(lane, 0, 8, lanes));
         }
+        close_engine(&b);
+    }
+}
+
+/* In the middle of the graph as well, and gradients where lanes run together. */
+static void test_norm_sums_fold_as_the_aligned_tree(void **state)
+{
+    (void)state;
+    for (int lanes = 1; lanes <= 8; lanes++) {
+        char set[32];
+        snprintf(set, sizeof set, "engine.lanes=%d", lanes);
+        const char *const sets[] = {set, synchronised};
+        struct bench b;
+        open_engine(&b, sets, 2, 1);
+        run_steps(&b, 0, 3);
+        for (int c = 0; c < FOLD_ELEMS; c++) {
+            float spread[8], bias[8];
+            for (int l = 0; l < lanes; l++) {
+                spread[l] = b.probe.fold_in[l][c];
+                bias[l] = b.probe.reduce_in[l][c % CLASSES];
+            }
+            assert_true(b.probe.fold_out[c] == tree(spread, 0, 8, lanes));
+            assert_true(b.probe.reduce_out[c % CLASSES] == tree(bias, 0, 8, lanes));
+        }
+        close_engine(&b);
+    }
+}
+
+/* A changed sum changes what follows in every lane, one lane's share as well as what came out. */
+static void test_change_of_a_fold_reaches_all_lanes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"fwd/bn.sum_in", "fwd/bn.sum_out", "fwd/bn.spread_out"};
+    const char *const sets[] = {"engine.lanes=2", synchronised};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        struct bench a, b;
+        open_engine(&a, sets, 2, 1);
+        open_engine(&b, sets, 2, 1);
+        b.probe.change = names[k];
+        run_steps(&a, 0, 1);
+        run_steps(&b, 0, 1);
+        for (int32_t i = 0; i < a.probe.n_sites; i++) {
+            const struct tdbg_site *s = &a.probe.sites[i];
+            if (strcmp(s->name, "fwd/bn") == 0 || strcmp(s->name, "fwd/bn.spread_out") == 0)
+                assert_true(a.probe.digest[i] != b.probe.digest[i]);
+            if (strcmp(s->name, "fwd/fc1") == 0)
+                assert_true(a.probe.digest[i] == b.probe.digest[i]);
+        }
+        close_engine(&a);
         close_engine(&b);
     }
 }
@@ -410,6 +474,8 @@ int main(void)
         cmocka_unit_test(test_warm_step_allocates_nothing),
         cmocka_unit_test(test_every_site_is_shown_in_stage_order),
         cmocka_unit_test(test_lanes_fold_as_the_aligned_tree),
+        cmocka_unit_test(test_norm_sums_fold_as_the_aligned_tree),
+        cmocka_unit_test(test_change_of_a_fold_reaches_all_lanes),
         cmocka_unit_test(test_parts_cover_the_batch),
         cmocka_unit_test(test_change_reaches_what_follows_and_nothing_before),
         cmocka_unit_test(test_stop_leaves_the_step),
