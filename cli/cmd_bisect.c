@@ -60,7 +60,8 @@ static void print_origin(const struct tdbg_site *sites, const struct tdbg_bisect
                o->step);
         return;
     }
-    printf("origin: step %" PRId64 ", %s (%s): %" PRIu64 " NaN and %" PRIu64 " Inf of %" PRId64 "\n",
+    printf("origin: step %" PRId64 ", %s (%s): %" PRIu64 " NaN and %" PRIu64 " Inf of %" PRId64
+           "\n",
            o->step, tdbg_site_label(site, label, sizeof label), site->op, out->stats.nans,
            out->stats.infs, out->elems);
     printf("  first ");

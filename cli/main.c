@@ -14,9 +14,9 @@
 #include "tdbg_build.h"
 #include "trace/schema.h"
 
-static const struct cli_command *const commands[] = {&cli_record, &cli_info, &cli_show,
-                                                     &cli_replay, &cli_diff, &cli_bisect,
-                                                     &cli_pack, &cli_export, &cli_fsck, &cli_recover};
+static const struct cli_command *const commands[] = {
+    &cli_record, &cli_info, &cli_show,   &cli_replay, &cli_diff,
+    &cli_bisect, &cli_pack, &cli_export, &cli_fsck,   &cli_recover};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *out)

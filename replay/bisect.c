@@ -7,8 +7,8 @@
 #include <string.h>
 
 static enum tdbg_status find_step(struct tdbg_expr_eval *eval, const struct tdbg_expr *expr,
-                                  const struct tdbg_bisect_options *o,
-                                  struct tdbg_bisect_report *r, struct tdbg_err *err)
+                                  const struct tdbg_bisect_options *o, struct tdbg_bisect_report *r,
+                                  struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const int64_t total = o->to - o->from + 1;
@@ -22,8 +22,8 @@ static enum tdbg_status find_step(struct tdbg_expr_eval *eval, const struct tdbg
                      INTERRUPTED, "stopped after step %lld", (long long)step);
     }
     r->search = tdbg_expr_eval_cost(eval);
-    TDBG_FAIL_IF(r->n_unknown == total, CANNOT_JUDGE,
-                 "'%s' has no value at any of the %lld steps", expr->text, (long long)total);
+    TDBG_FAIL_IF(r->n_unknown == total, CANNOT_JUDGE, "'%s' has no value at any of the %lld steps",
+                 expr->text, (long long)total);
 out:
     return st;
 }
@@ -50,8 +50,7 @@ static void note_sample(struct tdbg_bisect_report *r, int64_t id, float loss)
         at--;
     if (at == TDBG_BISECT_SAMPLES)
         return;
-    const int kept =
-        r->n_samples < TDBG_BISECT_SAMPLES ? r->n_samples++ : TDBG_BISECT_SAMPLES - 1;
+    const int kept = r->n_samples < TDBG_BISECT_SAMPLES ? r->n_samples++ : TDBG_BISECT_SAMPLES - 1;
     memmove(&r->sample[at + 1], &r->sample[at], (size_t)(kept - at) * sizeof r->sample[0]);
     r->sample[at] = (struct tdbg_bisect_sample){id, loss, NAN};
 }

@@ -44,9 +44,9 @@ enum { N_FUNCTIONS = sizeof function_texts / sizeof function_texts[0] };
 static const struct variable {
     const char *text;
     enum tdbg_expr_code code;
-} variables[] = {{"step", TDBG_EXPR_STEP},       {"epoch", TDBG_EXPR_EPOCH},
-                 {"lr", TDBG_EXPR_LR},           {"loss", TDBG_EXPR_LOSS},
-                 {"grad_norm", TDBG_EXPR_GRAD_NORM}, {"samples", TDBG_EXPR_SAMPLES}};
+} variables[] = {
+    {"step", TDBG_EXPR_STEP}, {"epoch", TDBG_EXPR_EPOCH},         {"lr", TDBG_EXPR_LR},
+    {"loss", TDBG_EXPR_LOSS}, {"grad_norm", TDBG_EXPR_GRAD_NORM}, {"samples", TDBG_EXPR_SAMPLES}};
 enum { N_VARIABLES = sizeof variables / sizeof variables[0] };
 
 const char *tdbg_expr_function_text(enum tdbg_expr_function function)
@@ -242,8 +242,9 @@ static struct part parse_call(struct parser *p, const char *start, enum tdbg_exp
     const bool called = accept(p, "(");
     skip_space(p);
     size_t n = count_chars(p->at, called ? is_pattern_char : is_name_char);
-    if (!called && n > 0 && (word_is(p->at, n, "if") || word_is(p->at, n, "and") ||
-                             word_is(p->at, n, "or") || isdigit((unsigned char)*p->at)))
+    if (!called && n > 0 &&
+        (word_is(p->at, n, "if") || word_is(p->at, n, "and") || word_is(p->at, n, "or") ||
+         isdigit((unsigned char)*p->at)))
         n = 0;
     if (!called && n > 0)
         n = count_chars(p->at, is_pattern_char); /* like `nan grad/fc1.bias` */
@@ -298,8 +299,9 @@ static struct part unknown_name(struct parser *p, const char *start, size_t n)
     if (near)
         snprintf(hint, sizeof hint, "did you mean '%s'?", near);
     else
-        snprintf(hint, sizeof hint, "step, epoch, lr, loss, grad_norm, samples, a site such as "
-                                    "eval/loss, or a function such as absmax(grad/*)");
+        snprintf(hint, sizeof hint,
+                 "step, epoch, lr, loss, grad_norm, samples, a site such as "
+                 "eval/loss, or a function such as absmax(grad/*)");
     FAIL(p, start, hint, "unknown metric '%s'", word);
     return failed_part(p);
 }
@@ -521,8 +523,8 @@ struct tdbg_expr *tdbg_expr_parse(const char *text, struct tdbg_expr_fault *faul
     struct parser p = {.text = text, .at = text, .fault = fault};
     const size_t n = strlen(text);
     if (n > TDBG_EXPR_TEXT) {
-        tdbg_expr_fault_set(fault, TDBG_USAGE, TDBG_EXPR_TEXT + 1, NULL,
-                            "more than %d characters", TDBG_EXPR_TEXT);
+        tdbg_expr_fault_set(fault, TDBG_USAGE, TDBG_EXPR_TEXT + 1, NULL, "more than %d characters",
+                            TDBG_EXPR_TEXT);
         return NULL;
     }
     p.out = calloc(1, sizeof *p.out);

@@ -119,8 +119,7 @@ static bool find_parameters(struct binding *b)
     collect(b, strchr(t->pattern, '/') ? NULL : &param);
     for (int32_t k = 0; k < t->n_sites; k++) {
         const struct tdbg_site *s = &b->sites[t->sites[k]];
-        const int32_t state =
-            s->stage == TDBG_STAGE_PARAM ? find_twin(b, s, TDBG_STAGE_STATE) : -1;
+        const int32_t state = s->stage == TDBG_STAGE_PARAM ? find_twin(b, s, TDBG_STAGE_STATE) : -1;
         if (state < 0 || find_twin(b, s, TDBG_STAGE_GRAD) < 0) /* running statistics have none */
             continue;
         t->before[n] = state;
@@ -185,10 +184,10 @@ static bool check_scalar(struct binding *b)
     char hint[200];
     if (t->n_sites == 1 && count_elems(t, &b->sites[t->sites[0]]) == 1)
         return true;
-    snprintf(hint, sizeof hint, "of its elements together: mean(%.80s), absmax(%.80s)", t->pattern,
+    snprintf(hint, sizeof hint, "of its elements together: mean(%.60s), absmax(%.60s)", t->pattern,
              t->pattern);
-    return tdbg_expr_fault_set(b->fault, TDBG_USAGE, t->column, hint,
-                               "'%s' is not one number%s", t->pattern,
+    return tdbg_expr_fault_set(b->fault, TDBG_USAGE, t->column, hint, "'%s' is not one number%s",
+                               t->pattern,
                                t->n_sites > 1 ? " but several lanes or micro-batches" : "");
 }
 

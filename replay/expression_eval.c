@@ -69,8 +69,8 @@ bool tdbg_diverges_add(struct tdbg_diverges *d, double value)
         if (d->n == TDBG_DIVERGES_STEPS || !(d->smallest <= d->mean))
             d->smallest = d->mean;
     }
-    d->result = !isfinite(value) || (d->n > TDBG_DIVERGES_STEPS && d->smallest > 0 &&
-                                     d->mean > 1.5 * d->smallest);
+    d->result = !isfinite(value) ||
+                (d->n > TDBG_DIVERGES_STEPS && d->smallest > 0 && d->mean > 1.5 * d->smallest);
     return d->result;
 }
 
@@ -222,8 +222,8 @@ static enum tdbg_status read_update(struct tdbg_expr_eval *e, const struct tdbg_
     int64_t n;
     if (!is_stored(e, param, step) || !(at_state || is_stored(e, param, step - 1)))
         return TDBG_NEEDS_REPLAY;
-    TDBG_TRY(tdbg_trace_read_values(e->trace, at_state ? step : step - 1,
-                                    at_state ? state : param, e->scratch, NULL, err));
+    TDBG_TRY(tdbg_trace_read_values(e->trace, at_state ? step : step - 1, at_state ? state : param,
+                                    e->scratch, NULL, err));
     TDBG_TRY(tdbg_trace_read_values(e->trace, step, param, e->data, &n, err));
     tdbg_expr_gather_update(g, e->scratch, e->data, e->sites[param].dtype, n);
 out:
@@ -416,8 +416,8 @@ static enum tdbg_status execute(struct tdbg_expr_eval *e, struct tdbg_err *err)
     struct tdbg_session *session;
     st = tdbg_expr_eval_session(e, &session, err);
     if (st != TDBG_OK)
-        return tdbg_err_prefix(err, "step %lld has to be executed for '%s'",
-                               (long long)e->row.step, e->expr->text);
+        return tdbg_err_prefix(err, "step %lld has to be executed for '%s'", (long long)e->row.step,
+                               e->expr->text);
     TDBG_TRY(tdbg_session_seek(session, e->row.step, err));
     TDBG_TRY(tdbg_session_run_step(session, &tap, 1, NULL, err));
 out:

@@ -62,8 +62,8 @@ void tdbg_expr_gather_slice(struct tdbg_expr_gathered *g, const struct tdbg_expr
     for (int32_t d = 0; d < site->ndim; d++)
         n[d] = d < term->n_indices ? tdbg_expr_index_range(&term->index[d], dims[d], &from[d])
                                    : dims[d];
-    const int64_t copied = copy_block(dims, from, n, site->ndim, tdbg_dtype_bytes(site->dtype),
-                                      data, scratch);
+    const int64_t copied =
+        copy_block(dims, from, n, site->ndim, tdbg_dtype_bytes(site->dtype), data, scratch);
     if (copied == 0)
         return;
     tdbg_stats_fast(scratch, site->dtype, copied, &stats);
