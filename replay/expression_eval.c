@@ -30,6 +30,7 @@ struct tdbg_expr_eval {
     struct tdbg_session *session; /* NULL until a step has to be executed */
     const struct tdbg_site *sites;
     int32_t n_sites;
+    int32_t *after; /* (n_sites): of a state/ site the one of the same tensor after a step, or -1 */
     struct term_value *value; /* (n_terms) */
     void *data, *scratch;     /* one value of the largest site that is read whole */
     struct tdbg_step_row rows[ROWS], row;
@@ -206,6 +207,23 @@ static int64_t count_elems(const struct tdbg_expr_eval *e, const struct tdbg_sit
     return rows * (tdbg_site_elems(s) / s->dims[0]);
 }
 
+/* The state before a step is that after the step before it, which may be what is recorded. */
+static void find_after(struct tdbg_expr_eval *e)
+{
+    for (int32_t i = 0; i < e->n_sites; i++) {
+        const struct tdbg_site *s = &e->sites[i];
+        e->after[i] = -1;
+        for (int32_t k = i + 1; s->stage == TDBG_STAGE_STATE && k < e->n_sites; k++) {
+            const struct tdbg_site *t = &e->sites[k];
+            if ((t->stage == TDBG_STAGE_PARAM || t->stage == TDBG_STAGE_OPTIM) &&
+                t->lane == s->lane && strcmp(tdbg_site_tensor(s), tdbg_site_tensor(t)) == 0) {
+                e->after[i] = k;
+                break;
+            }
+        }
+    }
+}
+
 static bool is_stored(struct tdbg_expr_eval *e, int32_t site, int64_t step)
 {
     return step >= tdbg_trace_first_step(e->trace) &&
@@ -235,12 +253,18 @@ static enum tdbg_status read_site(struct tdbg_expr_eval *e, const struct tdbg_ex
                                   int32_t k, struct tdbg_expr_gathered *g, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const int32_t site = t->sites[k];
-    const int64_t step = e->row.step;
+    int32_t site = t->sites[k];
+    int64_t step = e->row.step;
     struct tdbg_stats stats;
     int64_t n;
     if (t->function == TDBG_EXPR_UPDATE_RATIO)
         return read_update(e, t, k, g, err);
+    if (e->after[site] >= 0 && step > tdbg_trace_first_step(e->trace) &&
+        !(t->n_indices > 0 ? is_stored(e, site, step)
+                           : tdbg_trace_has_digest(e->trace, site, step, false))) {
+        site = e->after[site];
+        step--;
+    }
     if (t->n_indices > 0 && !is_stored(e, site, step))
         return TDBG_NEEDS_REPLAY;
     if (t->n_indices > 0) {
@@ -500,13 +524,15 @@ enum tdbg_status tdbg_expr_eval_create(struct tdbg_trace *trace,
     e->expr = expr;
     e->sites = tdbg_trace_sites(trace, &e->n_sites);
     e->diverges_next = tdbg_trace_first_step(trace);
+    e->after = malloc((size_t)(e->n_sites + 1) * sizeof *e->after);
     e->value = calloc((size_t)expr->n_terms + 1, sizeof *e->value);
     e->diverges = calloc((size_t)expr->n_diverges + 1, sizeof *e->diverges);
-    TDBG_FAIL_IF(!e->value || !e->diverges, NO_MEMORY, "no memory for an expression");
+    TDBG_FAIL_IF(!e->after || !e->value || !e->diverges, NO_MEMORY, "no memory for an expression");
     if (!tdbg_expr_bind(expr, e->sites, e->n_sites, tdbg_trace_info(trace)->world_size, &fault))
         st = tdbg_expr_raise(expr->text, &fault, err);
     TDBG_TRY(st);
     TDBG_TRY(make_buffers(e, err));
+    find_after(e);
     *out = e;
     return TDBG_OK;
 out:
@@ -524,6 +550,7 @@ void tdbg_expr_eval_destroy(struct tdbg_expr_eval *e)
         free(e->value[i].before);
     }
     tdbg_session_destroy(e->session);
+    free(e->after);
     free(e->value);
     free(e->diverges);
     free(e->data);

@@ -18,6 +18,7 @@ struct watch {
     struct tdbg_stats *stats; /* (n_sites) */
     int64_t *elems;           /* (n_sites); -1: not shown */
     int32_t first;            /* lowest site that is not finite, or -1 */
+    void *value;              /* of that one */
 };
 
 static bool is_float(const struct tdbg_site *s)
@@ -41,7 +42,7 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
     (void)err;
     for (int32_t i = 0; i < n_sites; i++) {
         if (sites[i].stage != TDBG_STAGE_EVAL)
-            wants[i] = (struct tdbg_want){TDBG_WANT_DIGEST, 1};
+            wants[i] = (struct tdbg_want){TDBG_WANT_DIGEST | TDBG_WANT_VALUES, 1};
     }
     return TDBG_OK;
 }
@@ -69,8 +70,10 @@ static enum tdbg_status show_site(void *self, int64_t step, int32_t site,
         TDBG_TRY(tdbg_handle_digest(handle, NULL, &w->stats[site], err));
     w->elems[site] = handle->elems;
     if (is_float(&w->sites[site]) && w->stats[site].nans + w->stats[site].infs > 0 &&
-        (w->first < 0 || rank_in_dataflow(w, site) < rank_in_dataflow(w, w->first)))
+        (w->first < 0 || rank_in_dataflow(w, site) < rank_in_dataflow(w, w->first))) {
         w->first = site;
+        TDBG_TRY(tdbg_handle_copy(handle, w->value, err));
+    }
 out:
     return st;
 }
@@ -181,30 +184,20 @@ out:
     return st;
 }
 
-/* Which element of the site is the first that is not finite. */
-static enum tdbg_status find_element(struct tdbg_trace *trace, struct tdbg_session *session,
-                                     const struct tdbg_site *site, struct tdbg_origin *o,
-                                     struct tdbg_err *err)
+/* Which element of the output is the first that is not finite. */
+static enum tdbg_status find_element(struct tdbg_trace *trace, const struct watch *w,
+                                     struct tdbg_origin *o, struct tdbg_err *err)
 {
-    enum tdbg_status st = TDBG_OK;
-    int64_t n = 0, row = 1;
-    void *data = malloc((size_t)tdbg_site_elems(site) * tdbg_dtype_bytes(site->dtype) + 1);
-    TDBG_FAIL_IF(!data, NO_MEMORY, "no memory for %s", site->name);
-    TDBG_TRY(tdbg_session_compute(session, o->step, o->output.site, data, &n, err));
-    for (o->element = 0; o->element < n; o->element++) {
-        o->value = tdbg_convert_elem_to_f64(data, site->dtype, o->element);
+    const struct tdbg_site *site = &w->sites[o->output.site];
+    int64_t row = 1;
+    for (o->element = 0; o->element < o->output.elems; o->element++) {
+        o->value = tdbg_convert_elem_to_f64(w->value, site->dtype, o->element);
         if (!isfinite(o->value))
             break;
     }
-    TDBG_FAIL_IF(o->element == n, CANNOT_JUDGE,
-                 "two executions of step %lld differ: %s is finite in one of them",
-                 (long long)o->step, site->name);
     for (int32_t d = 1; d < site->ndim; d++)
         row *= site->dims[d];
-    TDBG_TRY(tdbg_origin_sample(trace, o->step, site, o->element / row, &o->sample_id, err));
-out:
-    free(data);
-    return st;
+    return tdbg_origin_sample(trace, o->step, site, o->element / row, &o->sample_id, err);
 }
 
 static struct tdbg_origin_tensor shown(const struct watch *w, int32_t site)
@@ -218,11 +211,18 @@ enum tdbg_status tdbg_origin_find(struct tdbg_trace *trace, struct tdbg_session 
     enum tdbg_status st = TDBG_OK;
     struct watch w = {.first = -1};
     int32_t inputs[TDBG_DATAFLOW_INPUTS];
+    size_t largest = 1;
     *out = (struct tdbg_origin){.step = step, .sample_id = -1};
     w.sites = tdbg_trace_sites(trace, &w.n_sites);
     w.stats = calloc((size_t)w.n_sites + 1, sizeof *w.stats);
     w.elems = calloc((size_t)w.n_sites + 1, sizeof *w.elems);
-    TDBG_FAIL_IF(!w.stats || !w.elems, NO_MEMORY, "no memory for statistics");
+    for (int32_t i = 0; i < w.n_sites; i++) {
+        const size_t bytes =
+            (size_t)tdbg_site_elems(&w.sites[i]) * tdbg_dtype_bytes(w.sites[i].dtype);
+        largest = bytes > largest ? bytes : largest;
+    }
+    w.value = malloc(largest);
+    TDBG_FAIL_IF(!w.stats || !w.elems || !w.value, NO_MEMORY, "no memory for a step's tensors");
     TDBG_TRY(search(trace, session, &out->step, &w, err));
     if (w.first < 0)
         goto out;
@@ -235,9 +235,10 @@ enum tdbg_status tdbg_origin_find(struct tdbg_trace *trace, struct tdbg_session 
         if (w.elems[inputs[i]] >= 0)
             out->input[out->n_inputs++] = shown(&w, inputs[i]);
     }
-    TDBG_TRY(find_element(trace, session, &w.sites[w.first], out, err));
+    TDBG_TRY(find_element(trace, &w, out, err));
 out:
     free(w.stats);
     free(w.elems);
+    free(w.value);
     return st;
 }
