@@ -60,10 +60,11 @@ def origin_of(report):
     return o["step"], o["output"]["site"], o["output"]["lane"], o["output"]["micro"]
 
 
-def wide_losses(folder, name, *args):
-    """A tiny run that overflows after some steps."""
+def overflowing(folder, name, decay, *args):
+    """A tiny run whose weights grow until something overflows."""
     trace = f"{folder}/{name}.h5"
-    record(small_config(folder, steps=30), trace, "--set", 'optimizer={kind="sgd";lr=3.0e4;}', *args)
+    record(small_config(folder, steps=30), trace,
+           "--set", f'optimizer={{kind="sgd";lr=1.0;weight_decay={decay};}}', *args)
     return trace
 
 
@@ -114,8 +115,9 @@ def bisect_names_the_largest_losses(folder):
 @case
 def bisect_finds_the_origin(folder):
     """The same op from statistics and, in light, without them; with lanes and micro-batches too."""
-    for i, cut in enumerate(([], ["--set", "engine.lanes=2", "--set", "engine.accumulate=2"])):
-        a = wide_losses(folder, f"a{i}", *cut)
+    lanes = ["--set", "engine.lanes=2", "--set", "engine.accumulate=2"]
+    for i, (decay, *cut) in enumerate(((1000.0,), (30.0,), (1000.0, *lanes))):
+        a = overflowing(folder, f"a{i}", decay, *cut)
         expected = first_nonfinite(a)
         check(expected and expected[0] > 0, f"{a} is finite: {expected}")
         full = bisect(a, "--when", "nan or inf")
@@ -126,7 +128,7 @@ def bisect_finds_the_origin(folder):
         text = run("bisect", a, "--when", "nan", "-q").stdout
         check("its inputs are all finite:" in text and expected[1] in text, text)
         # light has no statistics of most sites
-        b = wide_losses(folder, f"b{i}", "--set", 'record.preset="light"', *cut)
+        b = overflowing(folder, f"b{i}", decay, "--set", 'record.preset="light"', *cut)
         light = bisect(b, "--when", "nan or inf")
         check(light["step"] == full["step"] and light["origin"] == full["origin"], (light, full))
         check(light["judged_by_execution"] > 0, light)
@@ -134,6 +136,21 @@ def bisect_finds_the_origin(folder):
         late = bisect(b, "--when", "diverges(loss) if loss != loss")
         check(late["judged_by_execution"] == 0 and late["step"] >= expected[0], late)
         check(late["origin"] == full["origin"], (late, full))
+
+
+@case
+def the_way_back_crosses_keyframes(folder):
+    """The second moment overflows and nothing else shows it: light has to go back by keyframes."""
+    cfg = small_config(folder, steps=24)
+    huge = ["--set", 'data.transforms=({op="scale";by=1.0e18;})', "--set", "seed=5"]
+    record(cfg, f"{folder}/a.h5", *huge)
+    record(cfg, f"{folder}/b.h5", *huge, "--set", 'record.preset="light"')
+    expected = first_nonfinite(f"{folder}/a.h5")
+    check(expected and expected[1].startswith("optim/"), expected)
+    a = bisect(f"{folder}/a.h5", "--when", "inf(optim/*)", "--steps", "17:")
+    b = bisect(f"{folder}/b.h5", "--when", "inf(optim/*)", "--steps", "17:")
+    check(a["step"] == b["step"] == 17 and a["judged_by_execution"] == 0, a)
+    check(origin_of(a) == origin_of(b) == expected, (expected, a, b))
 
 
 @case
