@@ -125,6 +125,24 @@ def lanes_that_cannot_be_shared_out(folder):
         check(f"{lanes} lanes cannot be shared out among {n} ranks" in out, out)
 
 
+@case
+def ranks_go_on(folder):
+    """--resume of a run of several ranks: each from its own trace, with its running statistics."""
+    config, whole, part = small_config(folder, steps=13), f"{folder}/whole.h5", f"{folder}/part.h5"
+    sets = [*ranks(2), "--set", NORMS]
+    record(config, whole, *sets)
+    record(config, part, *sets)
+    for k in (5, 10):
+        more = f"{folder}/more{k}.h5"
+        run("record", "--resume", part, "--at-step", k, "-o", more, "-q")
+        rest = {key: values[k:] for key, values in digests(whole).items()}
+        same_digests(rest, digests(more))
+        check(info(more)["chain"] == info(whole)["chain"], "the chain goes on")
+    os.remove(f"{folder}/part.rank1.h5")
+    out = run("record", "--resume", part, "-o", f"{folder}/b.h5", code=3).stderr
+    check("part.rank1.h5" in out, out)
+
+
 def fault(**keys):
     words = [f'{k}="{v}"' if isinstance(v, str) else f"{k}={v}" for k, v in keys.items()]
     return ["--set", "inject=({" + "; ".join(words) + ";})"]
