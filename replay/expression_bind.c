@@ -152,6 +152,11 @@ static bool check_slice(struct binding *b)
     const struct tdbg_expr_term *t = b->term;
     char shape[200];
     int64_t from;
+    if (t->n_indices > 0 &&
+        (t->function == TDBG_EXPR_UPDATE_RATIO || t->function == TDBG_EXPR_RANKDIFF))
+        return tdbg_expr_fault_set(b->fault, TDBG_USAGE, t->column, NULL,
+                                   "%s is of whole tensors and takes no slice",
+                                   tdbg_expr_function_text(t->function));
     for (int32_t k = 0; k < t->n_sites && t->n_indices > 0; k++) {
         const struct tdbg_site *s = &b->sites[t->sites[k]];
         tdbg_site_shape_text(s, shape, sizeof shape);
@@ -191,15 +196,28 @@ static bool check_scalar(struct binding *b)
                                t->n_sites > 1 ? " but several lanes or micro-batches" : "");
 }
 
+/* Ranks can differ in what each of them has: the sites of the whole step. */
+static bool keep_shared(struct binding *b)
+{
+    struct tdbg_expr_term *t = b->term;
+    int32_t n = 0;
+    for (int32_t k = 0; k < t->n_sites; k++) {
+        if (b->sites[t->sites[k]].lane == TDBG_LANE_ALL)
+            t->sites[n++] = t->sites[k];
+    }
+    t->n_sites = n;
+    return n > 0 || tdbg_expr_fault_set(b->fault, TDBG_USAGE, t->column, "rankdiff(param/*)",
+                                        "each lane of '%s' is one rank's: there is nothing to "
+                                        "compare",
+                                        t->pattern);
+}
+
 static bool bind_term(struct binding *b, int32_t world_size)
 {
     struct tdbg_expr_term *t = b->term;
-    if (t->function == TDBG_EXPR_RANKDIFF)
-        return tdbg_expr_fault_set(
-            b->fault, TDBG_CANNOT_JUDGE, t->column, NULL,
-            world_size > 1 ? "rankdiff compares ranks, and traces of several ranks are read one by "
-                             "one for now"
-                           : "rankdiff compares ranks, and this trace has one");
+    if (t->function == TDBG_EXPR_RANKDIFF && world_size < 2)
+        return tdbg_expr_fault_set(b->fault, TDBG_CANNOT_JUDGE, t->column, NULL,
+                                   "rankdiff compares ranks, and this trace has one");
     free(t->sites);
     free(t->before);
     t->sites = calloc((size_t)b->n_sites + 1, sizeof *t->sites);
@@ -208,7 +226,11 @@ static bool bind_term(struct binding *b, int32_t world_size)
         return tdbg_expr_fault_set(b->fault, TDBG_NO_MEMORY, t->column, NULL,
                                    "no memory for the sites of an expression");
     const bool found = t->function == TDBG_EXPR_UPDATE_RATIO ? find_parameters(b) : find_sites(b);
-    return found && check_slice(b) && (t->function != TDBG_EXPR_SCALAR || check_scalar(b));
+    if (!found || !check_slice(b))
+        return false;
+    return t->function == TDBG_EXPR_SCALAR     ? check_scalar(b)
+           : t->function == TDBG_EXPR_RANKDIFF ? keep_shared(b)
+                                               : true;
 }
 
 bool tdbg_expr_bind(struct tdbg_expr *expr, const struct tdbg_site *sites, int32_t n_sites,

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/site_table.h"
+#include "replay/expression_ranks.h"
 #include "replay/expression_value.h"
+#include "trace/layout.h"
 
 enum { ROWS = 512 };
 
@@ -27,7 +28,8 @@ struct tdbg_expr_eval {
     struct tdbg_trace *trace;
     struct tdbg_session_options options;
     struct tdbg_expr *expr;
-    struct tdbg_session *session; /* NULL until a step has to be executed */
+    struct tdbg_session *session;  /* NULL until a step has to be executed */
+    struct tdbg_expr_ranks *ranks; /* NULL where nothing compares them */
     const struct tdbg_site *sites;
     int32_t n_sites;
     int32_t *after; /* (n_sites): of a state/ site the one of the same tensor after a step, or -1 */
@@ -197,13 +199,12 @@ static struct tdbg_expr_value evaluate(const struct tdbg_expr_eval *e, int at)
 static int64_t count_elems(const struct tdbg_expr_eval *e, const struct tdbg_site *s)
 {
     const struct tdbg_run_info *info = tdbg_trace_info(e->trace);
-    int64_t lo = 0, hi = e->row.samples;
+    int64_t first, rows;
     if (!s->batched || s->ndim == 0 || s->dims[0] == 0)
         return tdbg_site_elems(s);
-    if (s->lane >= 0)
-        tdbg_site_part_range(e->row.samples, info->lanes, s->micro >= 0 ? info->accumulate : 1,
-                             s->lane, s->micro >= 0 ? s->micro : 0, &lo, &hi);
-    const int64_t rows = hi - lo < s->dims[0] ? hi - lo : s->dims[0];
+    tdbg_layout_slice(e->row.samples, info->lanes, info->accumulate, s->lane, s->micro, &first,
+                      &rows);
+    rows = rows < s->dims[0] ? rows : s->dims[0];
     return rows * (tdbg_site_elems(s) / s->dims[0]);
 }
 
@@ -280,12 +281,30 @@ out:
     return st;
 }
 
+static enum tdbg_status read_ranks(struct tdbg_expr_eval *e, const struct tdbg_expr_term *t,
+                                   struct term_value *v, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    bool is_known;
+    v->gathered = (struct tdbg_expr_gathered){0};
+    v->state = TERM_ABSENT;
+    if (!e->ranks)
+        TDBG_TRY(tdbg_expr_ranks_open(e->trace, &e->ranks, err));
+    TDBG_TRY(tdbg_expr_ranks_count(e->ranks, t, e->row.step, e->row.evaluated != 0,
+                                   &v->gathered.differ, &is_known, err));
+    v->state = is_known ? TERM_KNOWN : TERM_ABSENT;
+out:
+    return st;
+}
+
 static enum tdbg_status read_term(struct tdbg_expr_eval *e, int i, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_expr_term *t = &e->expr->term[i];
     struct term_value *v = &e->value[i];
     int32_t n_here = 0;
+    if (t->function == TDBG_EXPR_RANKDIFF)
+        return read_ranks(e, t, v, err);
     v->gathered = (struct tdbg_expr_gathered){0};
     v->state = TERM_PENDING;
     for (int32_t k = 0; k < t->n_sites; k++) {
@@ -550,6 +569,7 @@ void tdbg_expr_eval_destroy(struct tdbg_expr_eval *e)
         free(e->value[i].before);
     }
     tdbg_session_destroy(e->session);
+    tdbg_expr_ranks_close(e->ranks);
     free(e->after);
     free(e->value);
     free(e->diverges);

@@ -112,6 +112,7 @@ double tdbg_expr_result(enum tdbg_expr_function function, const struct tdbg_expr
     case TDBG_EXPR_UPDATE_RATIO:
         return sqrt(g->update_squares / g->weight_squares);
     case TDBG_EXPR_RANKDIFF:
+        return (double)g->differ;
     case TDBG_EXPR_FUNCTION_COUNT:
         break;
     }

@@ -13,6 +13,7 @@ struct tdbg_expr_gathered {
     double mean, rms;                     /* of the only tensor, to the last bit */
     uint64_t zeros, nans, infs;
     double update_squares, weight_squares; /* of update_ratio */
+    int64_t differ;                        /* of rankdiff: sites */
 };
 
 /* Adds a tensor of so many elements with these statistics. */

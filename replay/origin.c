@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/convert.h"
-#include "engine/site_table.h"
+#include "trace/layout.h"
 
 /* What a step showed. */
 struct watch {
@@ -167,7 +167,7 @@ enum tdbg_status tdbg_origin_sample(struct tdbg_trace *trace, int64_t step,
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_run_info *info = tdbg_trace_info(trace);
-    int64_t n, lo = 0, hi;
+    int64_t n, first, count;
     int64_t *ids = NULL;
     *out = -1;
     if (!site->batched || site->stage == TDBG_STAGE_EVAL)
@@ -175,10 +175,9 @@ enum tdbg_status tdbg_origin_sample(struct tdbg_trace *trace, int64_t step,
     ids = malloc((size_t)info->batch * sizeof *ids);
     TDBG_FAIL_IF(!ids, NO_MEMORY, "no memory for sample ids");
     TDBG_TRY(tdbg_trace_read_batch_ids(trace, step, ids, &n, err));
-    if (site->lane >= 0 && site->micro >= 0)
-        tdbg_site_part_range(n, info->lanes, info->accumulate, site->lane, site->micro, &lo, &hi);
-    if (row >= 0 && lo + row < n)
-        *out = ids[lo + row];
+    tdbg_layout_slice(n, info->lanes, info->accumulate, site->lane, site->micro, &first, &count);
+    if (row >= 0 && row < count)
+        *out = ids[first + row];
 out:
     free(ids);
     return st;

@@ -219,6 +219,27 @@ def expressions_by_execution(folder):
 
 
 @case
+def ranks_are_compared(folder):
+    """A fault in one rank's parameters is found at its step, from any rank's file."""
+    cfg, sets = small_config(folder, steps=10), ["--set", "engine.ranks_in_process=2"]
+    record(cfg, f"{folder}/a.h5", *sets)
+    r = bisect(f"{folder}/a.h5", "--when", "rankdiff > 0", code=1)
+    check(r["judged_from_records"] == 10 and r["steps_without_value"] == 0, r)
+    record(cfg, f"{folder}/b.h5", *sets, "--set",
+           'inject=({step=6;rank=1;site="param/fc1.weight";kind="bitflip";})')
+    for trace in (f"{folder}/b.h5", f"{folder}/b.rank1.h5"):
+        for expression in ("rankdiff(param/*) > 0", "rankdiff > 0", "rankdiff(fc1.weight)"):
+            r = bisect(trace, "--when", expression)
+            check(r["step"] == 6 and r["judged_by_execution"] == 0, (trace, expression, r))
+    run("bisect", f"{folder}/b.h5", "--when", "rankdiff(grad/fc2.bias)", "--steps", ":6", code=1)
+    done = run("bisect", f"{folder}/b.h5", "--when", "rankdiff(fwd/*)", code=2)
+    check("is one rank's" in done.stderr, done.stderr)
+    os.remove(f"{folder}/b.rank1.h5")
+    done = run("bisect", f"{folder}/b.h5", "--when", "rankdiff", code=125)
+    check("only 1 can be read" in done.stderr, done.stderr)
+
+
+@case
 def expressions_are_refused(folder):
     trace = f"{folder}/a.h5"
     record(small_config(folder, steps=3), trace)

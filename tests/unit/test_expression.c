@@ -257,7 +257,16 @@ static void test_names(void **state)
     expect_unbound("mean(grad/fc1.weight[:,4:2])", TDBG_USAGE, 6, "index 2 takes nothing", "");
     expect_unbound("update_ratio(fwd/fc1)", TDBG_USAGE, 14, "is of parameters", "");
     expect_unbound("update_ratio(param/bn.mean)", TDBG_USAGE, 14, "is of parameters", "");
+    expect_unbound("update_ratio(fc1.weight[0])", TDBG_USAGE, 14, "takes no slice", "");
     expect_unbound("rankdiff(param/*) > 0", TDBG_CANNOT_JUDGE, 10, "this trace has one", "");
+    struct tdbg_expr_fault fault;
+    struct tdbg_expr *e = tdbg_expr_parse("rankdiff > 0 or rankdiff(fwd/*)", &fault);
+    assert_non_null(e);
+    assert_false(tdbg_expr_bind(e, sites, N_SITES, 2, &fault));
+    assert_int_equal(fault.column, 26);
+    assert_non_null(strstr(fault.text, "each lane of 'fwd/*' is one rank's"));
+    assert_int_equal(e->term[0].n_sites, 9); /* those of the whole step */
+    tdbg_expr_destroy(e);
 }
 
 /* --- values --- */
