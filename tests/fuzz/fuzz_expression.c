@@ -199,7 +199,7 @@ static bool run_one(uint64_t number, bool loud)
     DEMAND(e->root >= 0 && e->root < e->n_nodes && strcmp(e->text, text) == 0);
     for (int i = 0; i < e->n_nodes; i++) /* operands come first: no tree has a circle */
         DEMAND(e->node[i].code < TDBG_EXPR_NEGATE || (e->node[i].a < i && e->node[i].b < i));
-    if (tdbg_expr_bind(e, sites, N_SITES, 1, &fault))
+    if (tdbg_expr_bind(e, sites, N_SITES, 1 + (int)(number % 2), &fault))
         compute(e);
     else
         demand_fault(text, &fault);
