@@ -134,6 +134,9 @@ bool tdbg_expr_fault_set(struct tdbg_expr_fault *fault, enum tdbg_status status,
 
 const char *tdbg_expr_function_text(enum tdbg_expr_function function);
 
+/* Of the same tensor, dtype and shape (a file may say otherwise of what should be), and lane? */
+bool tdbg_expr_same_tensor(const struct tdbg_site *a, const struct tdbg_site *b);
+
 /* Elements that an index takes of a dimension of n: count from *from on. A single index outside
  * takes none. */
 int64_t tdbg_expr_index_range(const struct tdbg_expr_index *index, int64_t n, int64_t *from);

@@ -97,14 +97,20 @@ static bool find_sites(struct binding *b)
     return strchr(b->term->pattern, '/') ? not_found(b) : find_by_tensor(b);
 }
 
+bool tdbg_expr_same_tensor(const struct tdbg_site *a, const struct tdbg_site *b)
+{
+    return a->lane == b->lane && a->micro == b->micro && a->dtype == b->dtype &&
+           a->batched == b->batched && a->ndim == b->ndim &&
+           memcmp(a->dims, b->dims, (size_t)a->ndim * sizeof a->dims[0]) == 0 &&
+           strcmp(tdbg_site_tensor(a), tdbg_site_tensor(b)) == 0;
+}
+
 /* The site of the same tensor in another stage, or -1. */
 static int32_t find_twin(const struct binding *b, const struct tdbg_site *param,
                          enum tdbg_stage stage)
 {
     for (int32_t i = 0; i < b->n_sites; i++) {
-        const struct tdbg_site *s = &b->sites[i];
-        if (s->stage == stage && s->lane == param->lane &&
-            strcmp(tdbg_site_tensor(s), tdbg_site_tensor(param)) == 0)
+        if (b->sites[i].stage == stage && tdbg_expr_same_tensor(&b->sites[i], param))
             return i;
     }
     return -1;

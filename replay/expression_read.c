@@ -27,7 +27,7 @@ void tdbg_expr_find_after(struct tdbg_expr_eval *e)
         for (int32_t k = i + 1; s->stage == TDBG_STAGE_STATE && k < e->n_sites; k++) {
             const struct tdbg_site *t = &e->sites[k];
             if ((t->stage == TDBG_STAGE_PARAM || t->stage == TDBG_STAGE_OPTIM) &&
-                t->lane == s->lane && strcmp(tdbg_site_tensor(s), tdbg_site_tensor(t)) == 0) {
+                tdbg_expr_same_tensor(s, t)) {
                 e->after[i] = k;
                 break;
             }
