@@ -7,7 +7,7 @@
 #include "trace/reader.h"
 
 extern const struct cli_command cli_record, cli_info, cli_show, cli_replay, cli_diff, cli_pack,
-    cli_export, cli_recover, cli_fsck;
+    cli_export, cli_recover, cli_fsck, cli_bisect;
 
 /* The options of a command that re-executes. */
 struct cli_execution {

@@ -14,9 +14,9 @@
 #include "tdbg_build.h"
 #include "trace/schema.h"
 
-static const struct cli_command *const commands[] = {&cli_record, &cli_info, &cli_show,
-                                                     &cli_replay, &cli_diff, &cli_pack,
-                                                     &cli_export, &cli_fsck, &cli_recover};
+static const struct cli_command *const commands[] = {
+    &cli_record, &cli_info, &cli_show,   &cli_replay, &cli_diff,
+    &cli_bisect, &cli_pack, &cli_export, &cli_fsck,   &cli_recover};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *out)
@@ -25,7 +25,8 @@ static void print_help(FILE *out)
           "  tdbg record train.cfg -o a.h5     train and record\n"
           "  tdbg replay a.h5                  look at it, forward and backward\n"
           "  tdbg replay a.h5 --verify         re-execute it and compare every bit\n"
-          "  tdbg diff a.h5 b.h5               where two runs part\n\nCommands:\n",
+          "  tdbg diff a.h5 b.h5               where two runs part\n"
+          "  tdbg bisect bad.h5                the step at which a run went wrong\n\nCommands:\n",
           out);
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);

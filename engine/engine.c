@@ -252,6 +252,11 @@ int32_t tdbg_engine_numerics_version(void)
     return TDBG_NUMERICS_VERSION;
 }
 
+const struct tdbg_graph *tdbg_engine_graph(const struct tdbg_engine *engine)
+{
+    return engine->graph;
+}
+
 void tdbg_engine_print_graph(const struct tdbg_engine *engine, struct tdbg_json *json)
 {
     tdbg_json_object_begin(json, NULL);

@@ -11,6 +11,7 @@
 #include "engine/tap.h"
 
 struct tdbg_engine;
+struct tdbg_graph;
 
 /* One tensor of the state that goes from step to step. */
 struct tdbg_engine_item {
@@ -52,6 +53,7 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *engine, const struct t
 const struct tdbg_engine_info *tdbg_engine_info(const struct tdbg_engine *engine);
 const struct tdbg_site *tdbg_engine_sites(const struct tdbg_engine *engine, int32_t *n_sites);
 const struct tdbg_engine_item *tdbg_engine_items(const struct tdbg_engine *engine, int32_t *n);
+const struct tdbg_graph *tdbg_engine_graph(const struct tdbg_engine *engine);
 void tdbg_engine_print_graph(const struct tdbg_engine *engine, struct tdbg_json *json);
 
 /* Sets the state to that before step 0: parameters from the seed, optimizer state zero. */

@@ -78,6 +78,11 @@ static const struct call calls[] = {
      {"@", "grad/fc2.bias", "--steps", "1:5", "--format", "json", "-o", "=", "--threads", "1"}},
     {&cli_pack, {"@", "-o", "=", "--force", "-q", "--threads", "1"}},
     {&cli_pack, {"@", "--steps", "2:6", "-o", "=", "--force", "-q", "--threads", "1"}},
+    {&cli_bisect, {"@", "-q", "--threads", "1"}},
+    {&cli_bisect,
+     {"@", "--when", "max(fwd/fc1[0:3,1]) > 1e9 or nan", "-q", "--json", "--threads", "1"}},
+    {&cli_bisect,
+     {"@", "--when", "update_ratio(*) > 9 or step == 6", "--steps", "2:", "-q", "--threads", "1"}},
     {&cli_fsck, {"@"}},
     /* changes the file, and what it leaves has to be as harmless */
     {&cli_recover, {"@"}},

@@ -1,0 +1,48 @@
+/* Inside of expression_eval.c: the state, what is read (expression_read.c), and what is executed
+ * (expression_tap.c). */
+#ifndef TDBG_REPLAY_EXPRESSION_EVAL_IMPL_H
+#define TDBG_REPLAY_EXPRESSION_EVAL_IMPL_H
+
+#include "replay/expression_eval.h"
+#include "replay/expression_ranks.h"
+#include "replay/expression_value.h"
+
+enum { TDBG_EXPR_ROWS = 512 }; /* of /steps, read at once */
+
+enum term_state { TERM_UNREAD, TERM_KNOWN, TERM_ABSENT, TERM_PENDING };
+
+struct term_value {
+    enum term_state state;
+    struct tdbg_expr_gathered gathered;
+    int32_t n_shown; /* sites that the executed step had */
+    void **before;   /* of update_ratio: (n_sites) values before the step */
+};
+
+struct tdbg_expr_eval {
+    struct tdbg_trace *trace;
+    struct tdbg_session_options options;
+    struct tdbg_expr *expr;
+    struct tdbg_session *session;  /* NULL until a step has to be executed */
+    struct tdbg_expr_ranks *ranks; /* NULL where nothing compares them */
+    const struct tdbg_site *sites;
+    int32_t n_sites;
+    int32_t *after; /* (n_sites): of a state/ site the one of the same tensor after a step, or -1 */
+    struct term_value *value; /* (n_terms) */
+    void *data, *scratch;     /* one value of the largest site that is read whole */
+    struct tdbg_step_row rows[TDBG_EXPR_ROWS], row;
+    int64_t rows_first, n_rows;
+    struct tdbg_diverges *diverges; /* (n_diverges) */
+    int64_t diverges_next;          /* the step whose values they want next */
+    struct tdbg_expr_cost cost;
+};
+
+/* For every state/ site the one that has the same value after the step before. */
+void tdbg_expr_find_after(struct tdbg_expr_eval *e);
+
+/* Gathers what is recorded of term i at e->row: its state becomes KNOWN, ABSENT or PENDING. */
+enum tdbg_status tdbg_expr_read_term(struct tdbg_expr_eval *e, int i, struct tdbg_err *err);
+
+/* Executes the step of e->row for the terms that are PENDING, which become KNOWN or ABSENT. */
+enum tdbg_status tdbg_expr_execute(struct tdbg_expr_eval *e, struct tdbg_err *err);
+
+#endif
