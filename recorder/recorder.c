@@ -9,6 +9,7 @@
 
 #include "base/version.h"
 #include "recorder/record_options.h"
+#include "trace/chain.h"
 #include "trace/stream.h"
 
 struct tdbg_recorder {
@@ -428,16 +429,65 @@ static struct tdbg_keyframe_item *list_items(const struct tdbg_engine *engine, i
     return out;
 }
 
-static bool same_cadence(const struct tdbg_recorder *r, const struct tdbg_recorder_parent *parent)
+/* The next site of a list from *i on that has digests and belongs to a chain, or NULL. */
+static const struct tdbg_site *next_in_chain(const struct tdbg_site *sites,
+                                             const struct tdbg_site_plan *plans, int32_t n,
+                                             int chain, int32_t *i)
 {
-    if (r->n_sites != parent->n_sites)
-        return false;
-    for (int32_t i = 0; i < r->n_sites; i++) {
-        if (r->plans[i].digest_every != parent->plans[i].digest_every ||
-            strcmp(r->sites[i].name, parent->sites[i].name) != 0)
+    while (*i < n && (plans[*i].digest_every == 0 || !tdbg_chain_covers(chain, &sites[*i])))
+        ++*i;
+    return *i < n ? &sites[*i] : NULL;
+}
+
+static bool same_cadence(const struct tdbg_recorder *r, const struct tdbg_recorder_parent *parent,
+                         int chain)
+{
+    for (int32_t i = 0, k = 0;; i++, k++) {
+        const struct tdbg_site *a = next_in_chain(r->sites, r->plans, r->n_sites, chain, &i);
+        const struct tdbg_site *b =
+            next_in_chain(parent->sites, parent->plans, parent->n_sites, chain, &k);
+        if (!a || !b)
+            return a == b;
+        if (r->plans[i].digest_every != parent->plans[k].digest_every || a->lane != b->lane ||
+            a->micro != b->micro || strcmp(a->name, b->name) != 0)
             return false;
     }
-    return true;
+}
+
+/* Chains before the first step: the parent's where they go on. */
+static enum tdbg_status begin_chains(const struct tdbg_recorder *r,
+                                     const struct tdbg_recorder_parent *parent, uint64_t *chain,
+                                     struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    for (int c = 0; c < TDBG_CHAIN_COUNT; c++) {
+        chain[c] = parent->chain[c];
+        if (!same_cadence(r, parent, c))
+            TDBG_TRY(tdbg_chain_begin(c, r->sites, r->plans, r->n_sites, &chain[c], err));
+    }
+out:
+    return st;
+}
+
+/* A run that goes on between two keyframes begins with one of its own. */
+static enum tdbg_status put_first_keyframe(struct tdbg_recorder *r,
+                                           const struct tdbg_engine *engine, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    int32_t n;
+    int64_t most = 1;
+    const struct tdbg_engine_item *items = tdbg_engine_items(engine, &n);
+    for (int32_t i = 0; i < n; i++)
+        most = items[i].elems > most ? items[i].elems : most;
+    float *value = malloc((size_t)most * sizeof *value);
+    TDBG_FAIL_IF(!value, NO_MEMORY, "no memory for a keyframe");
+    for (int32_t i = 0; i < n; i++) {
+        TDBG_TRY(tdbg_engine_get_item(engine, i, value, err));
+        TDBG_TRY(tdbg_stream_put_keyframe(r->stream, i, value, err));
+    }
+out:
+    free(value);
+    return st;
 }
 
 enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, bool force,
@@ -449,6 +499,7 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     struct tdbg_trace_spec spec = {0};
     struct tdbg_keyframe_item *items = NULL;
     char *config_text = NULL, *graph_text = NULL;
+    uint64_t chain[TDBG_CHAIN_COUNT];
     r->sites = tdbg_engine_sites(engine, &r->n_sites);
     r->plans = calloc((size_t)r->n_sites, sizeof *r->plans);
     TDBG_FAIL_IF(!r->plans, NO_MEMORY, "no memory for the recorder's plan");
@@ -467,13 +518,16 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     spec.info.dataset = run->dataset;
     if (run->parent) {
         memcpy(spec.info.parent_uuid, run->parent->uuid, sizeof spec.info.parent_uuid);
-        spec.chain_before = same_cadence(r, run->parent) ? run->parent->chain : NULL;
+        TDBG_TRY(begin_chains(r, run->parent, chain, err));
+        spec.chain_before = chain;
     }
     describe_samples(&r->shapes[TDBG_SET_TRAIN], &spec.samples[TDBG_SAMPLES_TRAIN]);
     describe_samples(&r->shapes[TDBG_SET_EVAL], &spec.samples[TDBG_SAMPLES_EVAL]);
     spec.info.keyframe_every = r->keyframe_every;
     r->batch = spec.info.batch;
     TDBG_TRY(tdbg_stream_open(r->stream, path, force, &spec, err));
+    if (run->parent && run->parent->first_step % r->keyframe_every != 0)
+        TDBG_TRY(put_first_keyframe(r, engine, err));
     r->open = true;
     *tap = (struct tdbg_tap){&tap_ops, r};
 out:
