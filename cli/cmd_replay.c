@@ -209,7 +209,8 @@ out:
 
 const struct cli_command cli_replay = {
     .name = "replay",
-    .summary = "Move through a trace in the terminal; --verify re-executes it bit for bit; -o forks it.",
+    .summary =
+        "Move through a trace in the terminal; --verify re-executes it bit for bit; -o forks it.",
     .usage = "TRACE [--verify [--from A] [--to B]]\n"
              "       tdbg replay TRACE [--from A] [--to B] [--set KEY=VALUE]... -o FORK",
     .examples = "  tdbg replay a.h5\n  tdbg replay a.h5 --verify\n"

@@ -13,7 +13,6 @@ struct cli_fork {
 };
 
 /* Records the fork; *exit_code is 4 where recording had to stop, 128 + the signal where one did. */
-enum tdbg_status cli_fork_record(const struct cli_fork *fork, int *exit_code,
-                                 struct tdbg_err *err);
+enum tdbg_status cli_fork_record(const struct cli_fork *fork, int *exit_code, struct tdbg_err *err);
 
 #endif

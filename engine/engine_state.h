@@ -124,9 +124,9 @@ struct tdbg_engine {
     unsigned char *host_y, *host_target;
     int32_t *host_length;
     float *host_weight;
-    int64_t *dropped;   /* (n_dropped): ids of samples whose weight is 0, ascending */
+    int64_t *dropped; /* (n_dropped): ids of samples whose weight is 0, ascending */
     int32_t n_dropped;
-    int64_t n_counted;  /* samples of the step's batch whose weight is not 0 */
+    int64_t n_counted; /* samples of the step's batch whose weight is not 0 */
 
     const struct tdbg_stored_step *stored; /* the gradients are known (run_update); else NULL */
 

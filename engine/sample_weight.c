@@ -1,6 +1,6 @@
-/* Weights of samples in the loss. A sample that the config drops (`drop_samples`) keeps its place in
- * the batch, so that nothing else moves: its loss, the gradient of its output and its share of the
- * divisor become +0. See docs/numerics.md, section 6. */
+/* Weights of samples in the loss. A sample that the config drops (`drop_samples`) keeps its place
+ * in the batch, so that nothing else moves: its loss, the gradient of its output and its share of
+ * the divisor become +0. See docs/numerics.md, section 6. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +14,7 @@ static int compare_ids(const void *a, const void *b)
 
 bool tdbg_engine_read_dropped(struct tdbg_engine *e)
 {
-    const struct tdbg_cfg_node *list =
-        tdbg_cfg_find(tdbg_config_root(e->config), "drop_samples");
+    const struct tdbg_cfg_node *list = tdbg_cfg_find(tdbg_config_root(e->config), "drop_samples");
     const int64_t count = e->graph->data[TDBG_SET_TRAIN].count;
     bool valid = true;
     if (!list || list->n_child == 0)

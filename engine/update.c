@@ -99,8 +99,8 @@ enum tdbg_status tdbg_engine_load_lane(struct tdbg_engine *e, int64_t step, int3
     enum tdbg_status st = TDBG_OK;
     for (int32_t p = 0; p < e->graph->n_params; p++) {
         const struct tdbg_param *param = &e->graph->params[p];
-        TDBG_TRY(load(e, step, e->table.reduce_in[p] + lane, param->elems, sums + param->offset,
-                      err));
+        TDBG_TRY(
+            load(e, step, e->table.reduce_in[p] + lane, param->elems, sums + param->offset, err));
     }
     TDBG_TRY(load(e, step, e->table.reduce_in_loss + lane, 1, sums + e->loss_offset, err));
     if (e->table.reduce_in_divisor >= 0)
@@ -115,8 +115,7 @@ static enum tdbg_status load_gradients(struct tdbg_engine *e, int64_t step, stru
     enum tdbg_status st = TDBG_OK;
     for (int32_t p = 0; p < e->graph->n_params; p++) {
         const struct tdbg_param *param = &e->graph->params[p];
-        TDBG_TRY(
-            load(e, step, e->table.grad[p], param->elems, e->grad + param->offset, err));
+        TDBG_TRY(load(e, step, e->table.grad[p], param->elems, e->grad + param->offset, err));
     }
 out:
     return st;
@@ -137,8 +136,7 @@ out:
 }
 
 enum tdbg_status tdbg_engine_run_update(struct tdbg_engine *e, int64_t step,
-                                        const struct tdbg_stored_step *stored,
-                                        struct tdbg_err *err)
+                                        const struct tdbg_stored_step *stored, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     TDBG_ASSERT(tdbg_engine_can_update(e) && stored->n_samples <= e->info.batch);

@@ -232,9 +232,9 @@ static enum tdbg_status judge_drops(struct tdbg_fork *f, const struct tdbg_fork_
         const long long id = (long long)options->drop[i];
         fprintf(out, "sample %lld: weight 0 in steps ", id);
         TDBG_TRY(find_sample(f, options->drop[i], batch, out, &n, &elsewhere, err));
-        fputs(f->last > f->parent_last ? n > 0 ? " and where it comes later\n"
-                                               : "after the recorded ones\n"
-                                       : "\n",
+        fputs(f->last > f->parent_last
+                  ? n > 0 ? " and where it comes later\n" : "after the recorded ones\n"
+                  : "\n",
               out);
         if (n > 0 || f->last > f->parent_last)
             continue;
@@ -381,7 +381,8 @@ static bool lacks_samples(const struct tdbg_fork *f, const struct tdbg_engine *e
     const int64_t wanted = tdbg_cfg_int(root, "eval.batches") * tdbg_cfg_int(root, "data.batch");
     const int64_t n = wanted > 0 && wanted < total ? wanted : total;
     if (f->last > f->parent_last) {
-        snprintf(why, WHY_BYTES, "the samples of steps %lld to %lld are not in %s, which ends there",
+        snprintf(why, WHY_BYTES,
+                 "the samples of steps %lld to %lld are not in %s, which ends there",
                  (long long)f->parent_last + 1, (long long)f->last, path);
         return true;
     }
@@ -442,10 +443,10 @@ static enum tdbg_status reach_first_step(struct tdbg_fork *f, struct tdbg_sessio
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_verify_report report = {.differ = 0};
-    const struct tdbg_verify_options options = {
-        .from = tdbg_trace_keyframe_before(f->parent, f->first),
-        .to = f->first - 1,
-        .digests_only = true};
+    const struct tdbg_verify_options options = {.from =
+                                                    tdbg_trace_keyframe_before(f->parent, f->first),
+                                                .to = f->first - 1,
+                                                .digests_only = true};
     if (options.from == f->first)
         return tdbg_session_seek(session, f->first, err);
     TDBG_TRY(tdbg_verify_session(f->parent, session, &options, &report, err));

@@ -1,5 +1,5 @@
-/* What-if: a fork of a recorded run. From a step on the run is computed again with a changed config,
- * over the samples that were recorded: recorded source + changed config + recording tap. */
+/* What-if: a fork of a recorded run. From a step on the run is computed again with a changed
+ * config, over the samples that were recorded: recorded source + changed config + recording tap. */
 #ifndef TDBG_REPLAY_FORK_H
 #define TDBG_REPLAY_FORK_H
 
@@ -7,7 +7,7 @@
 #include "replay/session.h"
 
 struct tdbg_fork_options {
-    int64_t from, to; /* steps, both inclusive; -1: the last keyframe's, the parent's last */
+    int64_t from, to;        /* steps, both inclusive; -1: the last keyframe's, the parent's last */
     const char *const *sets; /* (n_sets): changes of the config, as in tdbg_config_load */
     int n_sets;
     const int64_t *drop; /* (n_drop): samples to drop, beside those of the config */

@@ -20,8 +20,8 @@ struct tdbg_session {
     int32_t n_sites;
     int64_t at; /* the state is that before this step; -1: it is nothing */
     int64_t executed, updated;
-    int64_t computed_step; /* that tdbg_session_compute was last asked for, or -2 */
-    void *item_buffer;     /* one keyframe item */
+    int64_t computed_step;          /* that tdbg_session_compute was last asked for, or -2 */
+    void *item_buffer;              /* one keyframe item */
     struct tdbg_state_cache *cache; /* NULL: none is wanted */
     struct tdbg_advance *advance;   /* NULL: steps have to be executed */
 };

@@ -67,8 +67,7 @@ static int go_back(const char *path, const char *name, int states)
         if (tdbg_session_compute(session, step, site, value, &elems, &err) != TDBG_OK ||
             tdbg_trace_read_digests(trace, step, digests, &err) != TDBG_OK)
             return fail(&err);
-        if (digests[site] &&
-            digests[site] != tdbg_digest_fast(value, sites[site].dtype, elems)) {
+        if (digests[site] && digests[site] != tdbg_digest_fast(value, sites[site].dtype, elems)) {
             printf("step %" PRId64 ": %s is not what was recorded\n", step, name);
             return 1;
         }
