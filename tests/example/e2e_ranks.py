@@ -55,8 +55,9 @@ def any_number_of_ranks_gives_the_same_bits(folder):
     config = small_config(folder, batch=23)
     cuts = ((2, (2,)), (3, (3,)), (4, (4,)), (7, (7,)), (8, (2, 4, 8)))
     for lanes, counts in cuts:
-        for extra in ([], ["--set", NORMS], ["--set", "engine.accumulate=2", "--set",
-                                            "engine.comm.bucket_mib=0.001"]):
+        synchronised = NORMS.replace('op="batch_norm";', 'op="batch_norm"; sync=true;')
+        for extra in ([], ["--set", NORMS], ["--set", synchronised, "--set", "engine.accumulate=2"],
+                      ["--set", "engine.accumulate=2", "--set", "engine.comm.bucket_mib=0.001"]):
             one = f"{folder}/one.h5"
             record(config, one, "--force", "--set", f"engine.lanes={lanes}", *extra)
             expected = digests(one)
