@@ -24,7 +24,7 @@ struct format {
 struct exporter {
     const char *words[2]; /* trace, site */
     const char *steps, *format_name, *output;
-    int64_t step, lane, micro;
+    int64_t step, rank, lane, micro;
     bool force;
     struct cli_execution execution;
 
@@ -215,7 +215,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct exporter e = {.step = -1, .lane = -1, .micro = -1};
+    struct exporter e = {.step = -1, .rank = -1, .lane = -1, .micro = -1};
     struct cli_trace trace = {0};
     bool helped;
     int n_words;
@@ -224,7 +224,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"--step", 0, CLI_INT, "K", &e.step, 0, INT64_MAX, "One step."},
         {"--steps", 0, CLI_STRING, "A:B", &e.steps, 0, 0,
          "Steps A to B, both included (A: and :B are open ranges; default: all)."},
-        {"--lane", 0, CLI_INT, "L", &e.lane, 0, INT32_MAX, "Of this lane (default: the first)."},
+        CLI_RANK_OPTION(e.rank),
+        {"--lane", 0, CLI_INT, "L", &e.lane, 0, INT32_MAX,
+         "Of this lane, from the file of its rank (default: the first)."},
         {"--micro", 0, CLI_INT, "M", &e.micro, 0, INT32_MAX,
          "Of this micro-batch (default: the first)."},
         {"--output", 'o', CLI_STRING, "FILE", &e.output, 0, 0, "The file (default: -, stdout)."},
@@ -236,7 +238,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (helped)
         return 0;
     TDBG_TRY(check_arguments(&e, err));
-    TDBG_TRY(cli_open_trace(e.words[0], &e.execution, &trace, err));
+    TDBG_TRY(cli_open_rank(e.words[0], e.rank, e.lane, &e.execution, &trace, err));
     e.trace = trace.trace;
     TDBG_TRY(export_site(&e, err));
 out:
@@ -251,7 +253,7 @@ out:
 const struct cli_command cli_export = {
     .name = "export",
     .summary = "Write a tensor of one or many steps for other programs, stored or not.",
-    .usage = "TRACE SITE [--step K | --steps A:B] --format npy|csv|json [-o FILE]",
+    .usage = "TRACE SITE [--step K | --steps A:B] [--rank R] --format npy|csv|json [-o FILE]",
     .examples = "  tdbg export a.h5 grad/fc1.weight --format npy -o grad.npy\n"
                 "  tdbg export a.h5 fwd/fc2 --step 120 --format csv\n"
                 "  tdbg export a.h5 eval/accuracy --format json\n",

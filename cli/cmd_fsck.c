@@ -7,12 +7,13 @@
 #include "cli/commands.h"
 #include "cli/percent.h"
 #include "trace/check_file.h"
+#include "trace/rank_group.h"
 
 /* The file of one rank: opened and checked, or what went wrong in that. */
 struct rank_file {
     const char *path;
-    int32_t rank;
-    struct tdbg_trace *trace; /* NULL: it could not be opened */
+    int32_t rank, rank_wanted; /* that it is of; that it should be of */
+    struct tdbg_trace *trace;  /* NULL: it could not be opened */
     struct tdbg_file_check check;
     struct tdbg_err err;
 };
@@ -181,20 +182,42 @@ static void print_file(struct output *o, const struct rank_file *f)
         print_text(f);
 }
 
+/* A file of another run in the place of a rank's is no file of this trace. */
+static enum tdbg_status check_belongs(struct rank_file *f, struct tdbg_trace *trace,
+                                      struct tdbg_err *err)
+{
+    struct tdbg_trace *other = NULL;
+    enum tdbg_rank_state state;
+    const enum tdbg_status st = tdbg_rank_open(trace, f->rank_wanted, &other, &state, &f->err);
+    tdbg_trace_close(other);
+    if (st == TDBG_NO_MEMORY)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for %s", f->path);
+    if (st == TDBG_OK)
+        return TDBG_OK;
+    tdbg_trace_close(f->trace);
+    f->trace = NULL;
+    return TDBG_OK;
+}
+
 /* The files of the other ranks, where they are: they may have stayed on other machines. */
 static enum tdbg_status check_others(struct output *o, struct tdbg_trace *trace,
                                      struct tdbg_err *err)
 {
     const struct tdbg_run_info *info = tdbg_trace_info(trace);
     enum tdbg_status st = TDBG_OK;
+    if (info->rank > 0 && !o->as_json && !o->quiet)
+        printf("the other %d ranks were not checked: 'tdbg fsck %s' checks all\n",
+               (int)info->world_size - 1, tdbg_trace_rank_path(trace, 0));
     for (int32_t r = 1; info->rank == 0 && r < info->world_size && st == TDBG_OK; r++) {
-        struct rank_file f = {.path = tdbg_trace_rank_path(trace, r), .rank = r};
+        struct rank_file f = {.path = tdbg_trace_rank_path(trace, r), .rank = r, .rank_wanted = r};
         if (access(f.path, F_OK) != 0) {
             if (!o->as_json && !o->quiet)
                 printf("%s: not there, so rank %d was not checked\n", f.path, (int)r);
             continue;
         }
         st = check_rank(&f, &o->percent, err);
+        if (st == TDBG_OK && f.trace)
+            st = check_belongs(&f, trace, err);
         if (st == TDBG_OK)
             print_file(o, &f);
         tdbg_file_check_clear(&f.check);
@@ -265,7 +288,7 @@ out:
 
 const struct cli_command cli_fsck = {
     .name = "fsck",
-    .summary = "Read everything in a trace and say what is damaged.",
+    .summary = "Read everything in a trace, of all ranks, and say what is damaged.",
     .usage = "TRACE [--json] [-q]",
     .examples = "  tdbg fsck run.h5\n",
     .run = run,

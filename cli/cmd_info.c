@@ -7,6 +7,7 @@
 #include "base/convert.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/info_ranks.h"
 #include "cli/perplexity.h"
 #include "engine/engine.h"
 
@@ -91,8 +92,9 @@ static bool has_parent(const struct tdbg_run_info *info)
     return false;
 }
 
-static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *last,
-                       const struct tdbg_trace_sizes *sizes, const struct findings *findings)
+static void print_text(const struct tdbg_rank_group *group, struct tdbg_trace *trace,
+                       const struct tdbg_step_row *last, const struct tdbg_trace_sizes *sizes,
+                       const struct findings *findings)
 {
     const struct tdbg_run_info *info = tdbg_trace_info(trace);
     char uuid[CLI_UUID_TEXT_BYTES], a[32], b[32];
@@ -122,6 +124,8 @@ static void print_text(struct tdbg_trace *trace, const struct tdbg_step_row *las
            first, first + n - 1, info->planned_steps, info->batch, last->epoch);
     printf("ranks         %d, lanes %d, micro-batches %d\n", (int)info->world_size,
            (int)info->lanes, (int)info->accumulate);
+    if (info->world_size > 1)
+        cli_info_ranks_print(group);
     printf("seed          %" PRIu64 "\n", info->seed);
     printf("environment   %s\n", info->environment);
     printf("data set      %s\n", info->dataset);
@@ -191,8 +195,9 @@ static void print_sites_json(struct tdbg_trace *trace, struct tdbg_json *json)
     tdbg_json_array_end(json);
 }
 
-static void print_json(struct tdbg_trace *trace, const struct tdbg_step_row *last,
-                       const struct tdbg_trace_sizes *sizes, const struct findings *findings)
+static void print_json(const struct tdbg_rank_group *group, struct tdbg_trace *trace,
+                       const struct tdbg_step_row *last, const struct tdbg_trace_sizes *sizes,
+                       const struct findings *findings)
 {
     const struct tdbg_run_info *info = tdbg_trace_info(trace);
     char uuid[CLI_UUID_TEXT_BYTES];
@@ -211,6 +216,7 @@ static void print_json(struct tdbg_trace *trace, const struct tdbg_step_row *las
     tdbg_json_int(&json, "steps", tdbg_trace_n_steps(trace));
     tdbg_json_int(&json, "planned_steps", info->planned_steps);
     tdbg_json_int(&json, "batch", info->batch);
+    tdbg_json_int(&json, "rank", info->rank);
     tdbg_json_int(&json, "world_size", info->world_size);
     tdbg_json_int(&json, "lanes", info->lanes);
     tdbg_json_int(&json, "accumulate", info->accumulate);
@@ -243,6 +249,8 @@ static void print_json(struct tdbg_trace *trace, const struct tdbg_step_row *las
     tdbg_json_string(&json, "environment", info->environment);
     tdbg_json_string(&json, "dataset", info->dataset);
     tdbg_json_string(&json, "graph", info->graph);
+    if (info->world_size > 1)
+        cli_info_ranks_json(group, &json);
     print_findings_json(findings, &json);
     print_sites_json(trace, &json);
     tdbg_json_object_end(&json);
@@ -253,7 +261,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct tdbg_trace *trace = NULL;
+    struct tdbg_rank_group *group = NULL;
     struct tdbg_step_row last;
     struct tdbg_trace_sizes sizes;
     struct findings findings = {0};
@@ -266,25 +274,27 @@ static int run(const struct cli_command *command, int argc, char **argv)
     TDBG_TRY(cli_parse_args(command, options, 1, argc, argv, &path, 1, &n_words, &helped, err));
     if (helped)
         return 0;
-    TDBG_TRY(tdbg_trace_open(path, &trace, err));
+    TDBG_TRY(tdbg_rank_group_open(path, &group, err));
+    struct tdbg_trace *trace = group->files[group->asked].trace;
     cli_warn_unclosed(trace);
     int64_t last_step = tdbg_trace_first_step(trace) + tdbg_trace_n_steps(trace) - 1;
     TDBG_TRY(tdbg_trace_read_steps(trace, last_step, 1, &last, err));
     TDBG_TRY(tdbg_trace_read_sizes(trace, &sizes, err));
     TDBG_TRY(tdbg_trace_read_findings(trace, &findings.list, &findings.n, err));
     if (as_json)
-        print_json(trace, &last, &sizes, &findings);
+        print_json(group, trace, &last, &sizes, &findings);
     else
-        print_text(trace, &last, &sizes, &findings);
+        print_text(group, trace, &last, &sizes, &findings);
 out:
     free(findings.list);
-    tdbg_trace_close(trace);
+    tdbg_rank_group_close(group);
     return st == TDBG_OK ? 0 : cli_fail(err);
 }
 
 const struct cli_command cli_info = {
     .name = "info",
-    .summary = "Say what a trace holds: run, sizes, and the chain that stands for all of its bits.",
+    .summary =
+        "Say what a trace holds: run, ranks, sizes, and the chain that stands for all of its bits.",
     .usage = "TRACE [--json]",
     .examples = "  tdbg info a.h5\n  tdbg info a.h5 --json\n",
     .run = run,

@@ -27,16 +27,21 @@ static int show_progress(void *context, int64_t done, int64_t total, int64_t byt
     return cli_stop_signal();
 }
 
-/* runs/a.h5 -> runs/a-packed.h5, or runs/a-100-120.h5; the caller frees it. */
-static char *default_output(const char *trace, bool whole, int64_t from, int64_t to)
+/* runs/a.h5 -> runs/a-packed.h5, or runs/a-100-120.h5, and runs/a.rank2.h5 ->
+ * runs/a-packed.rank2.h5, so that packed ranks find each other. The caller frees it. */
+static char *default_output(struct tdbg_trace *opened, bool whole, int64_t from, int64_t to)
 {
-    char *path = NULL, part[48] = "packed";
+    char *path = NULL, part[48] = "packed", rank[24] = "";
+    const struct tdbg_run_info *info = tdbg_trace_info(opened);
+    const char *trace = tdbg_trace_rank_path(opened, 0);
+    if (info->rank > 0 && trace != tdbg_trace_path(opened))
+        snprintf(rank, sizeof rank, ".rank%d", (int)info->rank);
     size_t n = strlen(trace);
     if (n > 3 && strcmp(trace + n - 3, ".h5") == 0)
         n -= 3;
     if (!whole)
         snprintf(part, sizeof part, "%" PRId64 "-%" PRId64, from, to);
-    return asprintf(&path, "%.*s-%s.h5", (int)n, trace, part) < 0 ? NULL : path;
+    return asprintf(&path, "%.*s-%s%s.h5", (int)n, trace, part, rank) < 0 ? NULL : path;
 }
 
 static void conclude(const struct pack *p, const char *path, const struct tdbg_pack_report *report)
@@ -64,7 +69,7 @@ static enum tdbg_status pack(struct pack *p, struct tdbg_err *err)
     TDBG_TRY(cli_open_trace(p->trace_path, &p->execution, &trace, err));
     TDBG_TRY(cli_parse_steps(p->steps, trace.trace, &options.from, &options.to, err));
     if (!p->output)
-        made = default_output(p->trace_path, !p->steps, options.from, options.to);
+        made = default_output(trace.trace, !p->steps, options.from, options.to);
     const char *path = p->output ? p->output : made;
     TDBG_FAIL_IF(!path, NO_MEMORY, "no memory for the name of the file");
     TDBG_TRY(cli_check_output(path, p->force, err));
@@ -91,7 +96,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"--steps", 0, CLI_STRING, "A:B", &p.steps, 0, 0,
          "Steps A to B, both included (A: and :B are open ranges; default: all)."},
         {"--output", 'o', CLI_STRING, "FILE", &p.output, 0, 0,
-         "The file (default: TRACE-packed.h5 or TRACE-A-B.h5)."},
+         "The file (default: TRACE-packed.h5 or TRACE-A-B.h5, with .rankR for a rank of several)."},
         {"--force", 0, CLI_FLAG, NULL, &p.force, 0, 0, "Overwrite an existing file."},
         {"--quiet", 'q', CLI_FLAG, NULL, &p.quiet, 0, 0, "Print nothing but errors."},
         CLI_EXECUTION_OPTIONS(p.execution),
@@ -111,6 +116,7 @@ const struct cli_command cli_pack = {
     .name = "pack",
     .summary = "Write a trace, or some of its steps, into one file that verifies alone.",
     .usage = "TRACE [--steps A:B] [-o FILE] [--force]",
-    .examples = "  tdbg pack a.h5\n  tdbg pack a.h5 --steps 100:120 -o part.h5\n",
+    .examples = "  tdbg pack a.h5\n  tdbg pack a.h5 --steps 100:120 -o part.h5\n"
+                "  tdbg pack ranks.rank2.h5 --steps 100:120    one rank of several\n",
     .run = run,
 };

@@ -13,7 +13,7 @@
 struct replay {
     const char *path;
     bool verify, as_json, ascii, mono, no_mouse, quiet;
-    int64_t from, to;
+    int64_t from, to, rank;
     struct cli_execution execution;
     struct tdbg_progress progress; /* started with the first step */
 };
@@ -31,21 +31,39 @@ static int show_progress(void *context, int64_t step, int64_t done, int64_t tota
     return cli_stop_signal();
 }
 
+/* "rank 2, ", "all 4 ranks, " or, where there is only one, "". */
+static const char *who_text(const struct tdbg_run_info *info,
+                            const struct tdbg_verify_report *report, char buf[40])
+{
+    buf[0] = '\0';
+    if (info->world_size > 1 && report->n_places > 1 && report->n_differ == report->n_places)
+        snprintf(buf, 40, "all %d ranks, ", (int)report->n_places);
+    else if (info->world_size > 1)
+        snprintf(buf, 40, "rank %d, ", (int)report->rank);
+    return buf;
+}
+
+/* trace: of report->rank. */
 static void print_difference(struct tdbg_trace *trace, const struct tdbg_verify_report *report)
 {
     int32_t n;
-    char label[TDBG_MAX_SITE_NAME + 40];
+    char label[TDBG_MAX_SITE_NAME + 40], who[40];
     const struct tdbg_site *sites = tdbg_trace_sites(trace, &n);
+    who_text(tdbg_trace_info(trace), report, who);
     if (report->site < 0) {
-        printf("first difference: step %" PRId64 ", chain %s: recorded %016" PRIx64
+        printf("first difference: step %" PRId64 ", %schain %s: recorded %016" PRIx64
                ", re-executed %016" PRIx64 "\n  the digests of this step were rewritten, or a "
                "step before it is not what was recorded\n",
-               report->step, tdbg_chain_name(report->chain), report->recorded, report->computed);
+               report->step, who, tdbg_chain_name(report->chain), report->recorded,
+               report->computed);
         return;
     }
     const struct tdbg_site *site = &sites[report->site];
-    printf("first difference: step %" PRId64 ", site %s (%s)\n", report->step,
+    printf("first difference: step %" PRId64 ", %ssite %s (%s)\n", report->step, who,
            tdbg_site_label(site, label, sizeof label), site->op);
+    if (report->n_differ < report->n_places)
+        printf("  rank%s %s differ%s from the others, which are as re-executed\n",
+               report->n_differ > 1 ? "s" : "", report->ranks, report->n_differ > 1 ? "" : "s");
     printf("  digest recorded %016" PRIx64 ", re-executed %016" PRIx64 "\n", report->recorded,
            report->computed);
     if (report->has_elements) {
@@ -56,10 +74,33 @@ static void print_difference(struct tdbg_trace *trace, const struct tdbg_verify_
     }
 }
 
-static void print_report_json(struct tdbg_trace *trace, const struct tdbg_verify_report *report)
+static void print_first_json(struct tdbg_trace *trace, const struct tdbg_verify_report *report,
+                             struct tdbg_json *json)
 {
     int32_t n;
-    const struct tdbg_site *sites = tdbg_trace_sites(trace, &n);
+    const struct tdbg_site *site =
+        report->site < 0 ? NULL : &tdbg_trace_sites(trace, &n)[report->site];
+    tdbg_json_object_begin(json, "first");
+    tdbg_json_int(json, "step", report->step);
+    tdbg_json_int(json, "rank", report->rank);
+    tdbg_json_string(json, "site", site ? site->name : NULL);
+    tdbg_json_string(json, "chain", site ? NULL : tdbg_chain_name(report->chain));
+    if (site) {
+        tdbg_json_int(json, "lane", site->lane);
+        tdbg_json_int(json, "micro", site->micro);
+        tdbg_json_int(json, "ranks_differ", report->n_differ);
+        tdbg_json_int(json, "ranks_compared", report->n_places);
+    }
+    tdbg_json_u64_hex(json, "recorded", report->recorded);
+    tdbg_json_u64_hex(json, "reexecuted", report->computed);
+    if (report->has_elements)
+        tdbg_compare_print_json(&report->elements, site, "elements", json);
+    tdbg_json_object_end(json);
+}
+
+static void print_report_json(const struct tdbg_rank_group *group, struct tdbg_trace *trace,
+                              const struct tdbg_verify_report *report)
+{
     struct tdbg_json json;
     tdbg_json_init(&json, stdout, true);
     tdbg_json_object_begin(&json, NULL);
@@ -68,49 +109,124 @@ static void print_report_json(struct tdbg_trace *trace, const struct tdbg_verify
     tdbg_json_int(&json, "verified_steps", report->verified_steps);
     tdbg_json_int(&json, "sites", report->n_sites);
     tdbg_json_int(&json, "differ", report->differ);
-    if (report->differ > 0) {
-        tdbg_json_object_begin(&json, "first");
-        tdbg_json_int(&json, "step", report->step);
-        tdbg_json_string(&json, "site", report->site < 0 ? NULL : sites[report->site].name);
-        tdbg_json_string(&json, "chain", report->site < 0 ? tdbg_chain_name(report->chain) : NULL);
-        tdbg_json_u64_hex(&json, "recorded", report->recorded);
-        tdbg_json_u64_hex(&json, "reexecuted", report->computed);
-        if (report->has_elements)
-            tdbg_compare_print_json(&report->elements, &sites[report->site], "elements", &json);
+    tdbg_json_array_begin(&json, "not_verified");
+    for (int32_t r = 0; r < group->world_size; r++) {
+        if (group->files[r].state == TDBG_RANK_THERE)
+            continue;
+        tdbg_json_object_begin(&json, NULL);
+        tdbg_json_int(&json, "rank", r);
+        tdbg_json_string(&json, "why", group->files[r].why);
         tdbg_json_object_end(&json);
     }
+    tdbg_json_array_end(&json);
+    if (report->sums_taken)
+        tdbg_json_bool(&json, "sums_not_verified", true);
+    if (*report->no_evaluation)
+        tdbg_json_string(&json, "evaluation_not_verified", report->no_evaluation);
+    if (report->differ > 0)
+        print_first_json(trace, report, &json);
     tdbg_json_object_end(&json);
     putchar('\n');
+}
+
+/* Which ranks are not in the answer, and where they begin or end. */
+static void print_others(const struct tdbg_rank_group *group)
+{
+    int64_t first, n;
+    tdbg_rank_group_steps(group, &first, &n);
+    for (int32_t r = 0; r < group->world_size; r++) {
+        const struct tdbg_rank_file *file = &group->files[r];
+        if (!file->trace) {
+            printf("not verified: rank %d: %s\n", (int)r, file->why);
+            continue;
+        }
+        const int64_t from = tdbg_trace_first_step(file->trace);
+        const int64_t to = from + tdbg_trace_n_steps(file->trace) - 1;
+        if (from > first || to < first + n - 1)
+            printf("rank %d has steps %" PRId64 " to %" PRId64 " only\n", (int)r, from, to);
+    }
+}
+
+static void print_report(const struct replay *r, const struct tdbg_rank_group *group,
+                         struct tdbg_trace *one, const struct tdbg_verify_report *report)
+{
+    struct tdbg_trace *trace = one ? one : group->files[report->rank].trace;
+    if (r->as_json) {
+        print_report_json(group, trace, report);
+        return;
+    }
+    printf("verified %" PRId64 " of %" PRId64 " steps, %d sites", report->verified_steps,
+           report->n_steps, (int)report->n_sites);
+    if (group->world_size > 1 && one)
+        printf(" of rank %d of %d", (int)tdbg_trace_info(one)->rank, (int)group->world_size);
+    else if (group->world_size > 1)
+        printf(", %d of %d ranks", (int)group->n_there, (int)group->world_size);
+    printf(", %" PRId64 " differ\n", report->differ);
+    if (*report->no_evaluation)
+        printf("not verified: eval: %s\n", report->no_evaluation);
+    if (report->sums_taken)
+        puts("not verified: the sums over ranks, whose order is not known "
+             "(engine.comm.algorithm = \"native\")");
+    if (!one)
+        print_others(group);
+    if (report->differ > 0)
+        print_difference(trace, report);
+}
+
+static void warn_group(const struct tdbg_rank_group *group, const struct tdbg_trace *one)
+{
+    for (int32_t r = 0; r < group->world_size; r++) {
+        if (group->files[r].trace && (!one || one == group->files[r].trace))
+            cli_warn_unclosed(group->files[r].trace);
+    }
+}
+
+/* The trace of --rank R, or that of a run of one rank; NULL: all ranks. */
+static enum tdbg_status choose_rank(const struct replay *r, const struct tdbg_rank_group *group,
+                                    struct tdbg_trace **one, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_FAIL_IF(r->rank >= group->world_size, USAGE, "'--rank %" PRId64 "': the run of %s has %d",
+                 r->rank, r->path, (int)group->world_size);
+    TDBG_TRY(tdbg_rank_group_refuse_foreign(group, err));
+    if (r->rank < 0 && group->world_size > 1)
+        goto out;
+    const struct tdbg_rank_file *file = &group->files[r->rank < 0 ? 0 : r->rank];
+    TDBG_FAIL_IF(file->state == TDBG_RANK_BROKEN, DAMAGED, "%s", file->why);
+    TDBG_FAIL_IF(!file->trace, NO_TRACE, "%s", file->why);
+    *one = file->trace;
+out:
+    return st;
 }
 
 static enum tdbg_status verify(struct replay *r, int *exit_code, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_trace *trace = NULL;
+    struct tdbg_rank_group *group = NULL;
+    struct tdbg_trace *one = NULL;
     struct tdbg_verify_report report;
-    TDBG_TRY(tdbg_trace_open(r->path, &trace, err));
-    cli_warn_unclosed(trace);
+    TDBG_TRY(tdbg_rank_group_open(r->path, &group, err));
+    TDBG_TRY(choose_rank(r, group, &one, err));
+    warn_group(group, one);
     cli_catch_signals(true);
     const struct tdbg_verify_options options = {.session = cli_session_options(&r->execution),
                                                 .from = r->from,
                                                 .to = r->to,
                                                 .progress = show_progress,
                                                 .progress_context = r};
-    st = tdbg_verify_trace(trace, &options, &report, err);
+    st = one ? tdbg_verify_trace(one, &options, &report, err)
+             : tdbg_verify_group(group, &options, &report, err);
     if (r->progress.out)
         tdbg_progress_finish(&r->progress, tdbg_clock_ns());
     TDBG_TRY(st);
-    if (r->as_json) {
-        print_report_json(trace, &report);
-    } else {
-        printf("verified %" PRId64 " of %" PRId64 " steps, %d sites, %" PRId64 " differ\n",
-               report.verified_steps, report.n_steps, (int)report.n_sites, report.differ);
-        if (report.differ > 0)
-            print_difference(trace, &report);
-    }
+    print_report(r, group, one, &report);
     *exit_code = report.differ > 0 ? 1 : 0;
+    for (int32_t k = 0; k < group->world_size && !one && *exit_code == 0; k++) {
+        if (group->files[k].state == TDBG_RANK_BROKEN)
+            *exit_code = tdbg_status_exit_code(TDBG_DAMAGED);
+    }
 out:
-    tdbg_trace_close(trace);
+    tdbg_rank_group_close(group);
     return st;
 }
 
@@ -118,7 +234,7 @@ static enum tdbg_status open_terminal(struct replay *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct cli_trace trace = {0};
-    TDBG_TRY(cli_open_trace(r->path, &r->execution, &trace, err));
+    TDBG_TRY(cli_open_rank(r->path, r->rank, -1, &r->execution, &trace, err));
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
         TDBG_TRY(tdbg_tui_print_summary(trace.trace, stdout, err));
     } else {
@@ -163,7 +279,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct replay r = {.from = -1, .to = -1};
+    struct replay r = {.from = -1, .to = -1, .rank = -1};
     struct cli_fork f = {.output = NULL};
     bool helped;
     int n_words, exit_code = 0;
@@ -181,6 +297,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"--drop-sample", 0, CLI_LIST, "ID", &f.drops, 0, 0,
          "With -o: give a sample the weight 0 in the loss; may be given several times."},
         {"--force", 0, CLI_FLAG, NULL, &f.force, 0, 0, "With -o: overwrite an existing trace."},
+        {"--rank", 0, CLI_INT, "R", &r.rank, 0, INT32_MAX,
+         "Of several ranks this one: executed alone, with what the others contributed from the "
+         "trace (default: with --verify all of them, else the rank of the file)."},
         {"--json", 0, CLI_FLAG, NULL, &r.as_json, 0, 0, "With --verify: print JSON (schema 1)."},
         {"--quiet", 'q', CLI_FLAG, NULL, &r.quiet, 0, 0, "No progress."},
         {"--ascii", 0, CLI_FLAG, NULL, &r.ascii, 0, 0, "Terminal: ASCII characters only."},
@@ -211,10 +330,11 @@ const struct cli_command cli_replay = {
     .name = "replay",
     .summary =
         "Move through a trace in the terminal; --verify re-executes it bit for bit; -o forks it.",
-    .usage = "TRACE [--verify [--from A] [--to B]]\n"
+    .usage = "TRACE [--rank R] [--verify [--from A] [--to B]]\n"
              "       tdbg replay TRACE [--from A] [--to B] [--set KEY=VALUE]... -o FORK",
     .examples = "  tdbg replay a.h5\n  tdbg replay a.h5 --verify\n"
                 "  tdbg replay a.h5 --verify --from 100 --to 120\n"
+                "  tdbg replay ranks.h5 --verify --rank 3\n"
                 "  tdbg replay a.h5 --from 120 --set optimizer.lr=0.001 -o fork.h5\n"
                 "  tdbg replay a.h5 --from 120 --to 140 --drop-sample 5123 -o without.h5\n",
     .run = run,

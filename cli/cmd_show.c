@@ -8,7 +8,7 @@
 
 struct show {
     const char *words[2]; /* trace, site */
-    int64_t step, lane, micro;
+    int64_t step, rank, lane, micro;
     bool stats, values, as_json;
     struct cli_execution execution;
 };
@@ -67,7 +67,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct show show = {.step = -1, .lane = -1, .micro = -1};
+    struct show show = {.step = -1, .rank = -1, .lane = -1, .micro = -1};
     struct cli_trace trace = {0};
     bool helped;
     int n_words;
@@ -77,7 +77,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"--values", 0, CLI_FLAG, NULL, &show.values, 0, 0,
          "Print every element, so that it reads back to the same bits."},
         {"--json", 0, CLI_FLAG, NULL, &show.as_json, 0, 0, "Print JSON (schema 1)."},
-        {"--lane", 0, CLI_INT, "L", &show.lane, 0, INT32_MAX, "Of this lane (default: the first)."},
+        CLI_RANK_OPTION(show.rank),
+        {"--lane", 0, CLI_INT, "L", &show.lane, 0, INT32_MAX,
+         "Of this lane, from the file of its rank (default: the first)."},
         {"--micro", 0, CLI_INT, "M", &show.micro, 0, INT32_MAX,
          "Of this micro-batch (default: the first)."},
         CLI_EXECUTION_OPTIONS(show.execution),
@@ -88,7 +90,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return 0;
     TDBG_FAIL_IF(show.step < 0, USAGE, "which step? for example: --step 7");
     show.stats |= !show.values;
-    TDBG_TRY(cli_open_trace(show.words[0], &show.execution, &trace, err));
+    TDBG_TRY(cli_open_rank(show.words[0], show.rank, show.lane, &show.execution, &trace, err));
     TDBG_TRY(show_site(trace.trace, &show, err));
 out:
     cli_close_trace(&trace);
@@ -98,7 +100,7 @@ out:
 const struct cli_command cli_show = {
     .name = "show",
     .summary = "Print a tensor of a step, computed again where it is not stored.",
-    .usage = "TRACE SITE --step K [--stats|--values] [--json]",
+    .usage = "TRACE SITE --step K [--rank R] [--stats|--values] [--json]",
     .examples = "  tdbg show a.h5 grad/fc1.weight --step 7\n"
                 "  tdbg show a.h5 fwd/fc2 --step 120 --values --json\n",
     .run = run,

@@ -43,6 +43,27 @@ struct cli_trace {
 };
 enum tdbg_status cli_open_trace(const char *path, const struct cli_execution *execution,
                                 struct cli_trace *out, struct tdbg_err *err);
+
+/* The same for the file of a rank of the run that the trace at `path` belongs to: rank -1 is that
+ * of the lane, lane -1 the file itself. */
+enum tdbg_status cli_open_rank(const char *path, int64_t rank, int64_t lane,
+                               const struct cli_execution *execution, struct cli_trace *out,
+                               struct tdbg_err *err);
+#define CLI_RANK_OPTION(rank)                                                                      \
+    {                                                                                              \
+        "--rank", 0, CLI_INT, "R", &(rank), 0, INT32_MAX,                                          \
+            "Of this rank (default: the rank of the file)."                                        \
+    }
+
+/* The files of all ranks of a run, each with a recompute function. Files of another run are
+ * TDBG_NO_TRACE; what is missing is left out, with a warning on stderr. */
+struct cli_run {
+    struct tdbg_rank_group *group;
+    struct tdbg_recompute **recompute; /* (world_size) */
+};
+enum tdbg_status cli_open_run(const char *path, const struct cli_execution *execution,
+                              struct cli_run *out, struct tdbg_err *err);
+void cli_close_run(struct cli_run *ranks);
 void cli_close_trace(struct cli_trace *trace);
 
 /* Steps A .. B of "A:B", "A:", ":B" or ":", both inclusive; text NULL: all. TDBG_USAGE says what is

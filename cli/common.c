@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +30,11 @@ void cli_prepare_process(void)
             _exit(tdbg_status_exit_code(TDBG_IO));
     }
     signal(SIGXFSZ, SIG_IGN);
+    struct rlimit files; /* a run of many ranks has a file of each */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
 }
 
 int cli_finish_process(int code)
@@ -84,17 +90,79 @@ int cli_stop_signal(void)
     return stop_signal;
 }
 
-enum tdbg_status cli_open_trace(const char *path, const struct cli_execution *execution,
-                                struct cli_trace *out, struct tdbg_err *err)
+static enum tdbg_status check_rank(const struct tdbg_run_info *info, const char *path, int64_t rank,
+                                   int64_t lane, struct tdbg_err *err)
+{
+    if (lane >= info->lanes)
+        return TDBG_RAISE(err, USAGE, "'--lane %" PRId64 "': the run of %s has lanes 0 to %d", lane,
+                          path, (int)info->lanes - 1);
+    if (rank >= info->world_size)
+        return TDBG_RAISE(err, USAGE, "'--rank %" PRId64 "': the run of %s has rank%s 0%s%.0d",
+                          rank, path, info->world_size > 1 ? "s" : "",
+                          info->world_size > 1 ? " to " : "", (int)info->world_size - 1);
+    return TDBG_OK;
+}
+
+enum tdbg_status cli_open_rank(const char *path, int64_t rank, int64_t lane,
+                               const struct cli_execution *execution, struct cli_trace *out,
+                               struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_session_options options = cli_session_options(execution);
+    struct tdbg_trace *other;
     *out = (struct cli_trace){0};
     TDBG_TRY(tdbg_trace_open(path, &out->trace, err));
+    const struct tdbg_run_info *info = tdbg_trace_info(out->trace);
+    if (info->world_size > 1 || rank >= 0)
+        TDBG_TRY(check_rank(info, path, rank, lane, err));
+    if (rank < 0 && lane >= 0)
+        rank = tdbg_rank_of_lane(info, lane);
+    if (rank >= 0 && rank != info->rank) {
+        TDBG_TRY(tdbg_rank_open(out->trace, (int32_t)rank, &other, NULL, err));
+        tdbg_trace_close(out->trace);
+        out->trace = other;
+    }
     TDBG_TRY(tdbg_recompute_create(out->trace, &options, &out->recompute, err));
     cli_warn_unclosed(out->trace);
 out:
     return st;
+}
+
+enum tdbg_status cli_open_trace(const char *path, const struct cli_execution *execution,
+                                struct cli_trace *out, struct tdbg_err *err)
+{
+    return cli_open_rank(path, -1, -1, execution, out, err);
+}
+
+enum tdbg_status cli_open_run(const char *path, const struct cli_execution *execution,
+                              struct cli_run *out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_session_options options = cli_session_options(execution);
+    *out = (struct cli_run){0};
+    TDBG_TRY(tdbg_rank_group_open(path, &out->group, err));
+    TDBG_TRY(tdbg_rank_group_refuse_foreign(out->group, err));
+    out->recompute = calloc((size_t)out->group->world_size, sizeof *out->recompute);
+    TDBG_FAIL_IF(!out->recompute, NO_MEMORY, "no memory for the ranks of a trace");
+    for (int32_t r = 0; r < out->group->world_size; r++) {
+        const struct tdbg_rank_file *file = &out->group->files[r];
+        if (!file->trace) {
+            fprintf(stderr, "tdbg: warning: rank %d is left out: %s\n", (int)r, file->why);
+            continue;
+        }
+        TDBG_TRY(tdbg_recompute_create(file->trace, &options, &out->recompute[r], err));
+        cli_warn_unclosed(file->trace);
+    }
+out:
+    return st;
+}
+
+void cli_close_run(struct cli_run *ranks)
+{
+    for (int32_t r = 0; ranks->recompute && r < ranks->group->world_size; r++)
+        tdbg_recompute_destroy(ranks->recompute[r]);
+    free(ranks->recompute);
+    tdbg_rank_group_close(ranks->group);
 }
 
 void cli_close_trace(struct cli_trace *trace)

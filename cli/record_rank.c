@@ -187,6 +187,7 @@ enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
     }
     TDBG_TRY(tdbg_recorder_open(r->recorder, r->path, r->run->force, r->run->config, r->engine,
                                 &run, &taps[n_taps++], err));
+    r->has_trace = true;
     if (r->faults)
         taps[n_taps++] = tdbg_faults_tap_behind(r->faults);
     TDBG_TRY(tdbg_engine_set_taps(r->engine, taps, n_taps, err));
@@ -196,18 +197,24 @@ out:
     return st;
 }
 
+/* "rank 2: " where there are several. */
+enum { RANK_TEXT_BYTES = 24 };
+static const char *name_rank(const struct cli_rank *r, char buf[RANK_TEXT_BYTES])
+{
+    snprintf(buf, RANK_TEXT_BYTES, r->comm ? "rank %d: " : "", (int)r->rank);
+    return buf;
+}
+
 /* Once, as soon as it is known: the training goes on. */
 static void tell_failure(struct cli_rank *r)
 {
     const char *text = tdbg_recorder_failure(r->recorder);
-    char who[24] = "";
+    char who[RANK_TEXT_BYTES];
     if (!text || r->failure_told)
         return;
     r->failure_told = true;
-    if (r->comm)
-        snprintf(who, sizeof who, "rank %d: ", (int)r->rank);
     fprintf(stderr, "%stdbg: error: %srecording has stopped, the training goes on: %s\n",
-            isatty(STDERR_FILENO) && !r->run->quiet ? "\n" : "", who, text);
+            isatty(STDERR_FILENO) && !r->run->quiet ? "\n" : "", name_rank(r, who), text);
 }
 
 /* Signals that came to any rank, so that all stop after the same step. */
@@ -267,14 +274,24 @@ static void tell_backlog(const struct cli_rank *r)
 enum tdbg_status cli_rank_close(struct cli_rank *r, struct tdbg_err *err)
 {
     struct tdbg_err close_err = {0};
+    char who[RANK_TEXT_BYTES];
     tell_backlog(r);
     enum tdbg_status st = tdbg_recorder_close(r->recorder, &close_err);
-    tell_failure(r);
+    if (r->status == TDBG_OK) /* else the training has not gone on */
+        tell_failure(r);
     if (st != TDBG_OK)
-        st = tdbg_err_set(err, st, __FILE__, __LINE__, "cannot close %s: %s", r->path,
-                          close_err.message);
+        st = tdbg_err_set(err, st, __FILE__, __LINE__, "%scannot close %s: %s", name_rank(r, who),
+                          r->path, close_err.message);
     tdbg_err_clear(&close_err);
     return st;
+}
+
+void cli_rank_discard(struct cli_rank *r)
+{
+    if (!r->has_trace)
+        return;
+    tdbg_recorder_close(r->recorder, NULL);
+    unlink(r->path);
 }
 
 void cli_rank_release(struct cli_rank *r)

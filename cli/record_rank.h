@@ -46,6 +46,7 @@ struct cli_rank {
     struct tdbg_step_info last;
     int64_t steps_done; /* from 0, also in a run that goes on */
     bool failure_told;  /* that recording had to stop */
+    bool has_trace;     /* was opened */
     int stop_signal;    /* of any rank, after which all have stopped */
     pthread_t thread;
     enum tdbg_status status;
@@ -63,6 +64,8 @@ enum tdbg_status cli_rank_check(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_train(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_close(struct cli_rank *r, struct tdbg_err *err);
+/* Instead of train: the other ranks could not begin, and the trace without a step goes. */
+void cli_rank_discard(struct cli_rank *r);
 void cli_rank_release(struct cli_rank *r); /* not comm */
 
 #endif

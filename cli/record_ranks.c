@@ -179,6 +179,8 @@ enum tdbg_status cli_ranks_set_up(struct cli_ranks *r, struct tdbg_err *err)
     TDBG_TRY(meet(r, compare(r, err), err));
     TDBG_TRY(meet(r, open_traces(r, err), err));
 out:
+    for (int32_t i = 0; st != TDBG_OK && i < r->n; i++)
+        cli_rank_discard(&r->rank[i]);
     return st;
 }
 

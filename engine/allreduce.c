@@ -1,9 +1,11 @@
 /* Strict all-reduce: rank r gets chunk r of everybody's numbers, folds it, and gives the sum to
- * everybody. See allreduce.h; the order of the fold is that of lanes (step.c). */
+ * everybody. See allreduce.h; the order of the fold is that of lanes (lane_tree.h). */
 #include "engine/allreduce.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "engine/lane_tree.h"
 
 enum { ALIGN_ELEMS = 16, BLOCK_ELEMS = 4096 /* of all ranks together in the cache */ };
 
@@ -52,18 +54,19 @@ static enum tdbg_status make_room(struct tdbg_allreduce *a, int64_t n, struct td
                      : TDBG_RAISE(err, NO_MEMORY, "no memory for the gradients of other ranks");
 }
 
-/* Adds the branches (n elements each) in pairs until branch[0] is the sum of all. */
-static void fold(struct tdbg_allreduce *a, int64_t n)
+/* The fold of all branches (n elements each), block by block; the branches are used up. */
+static const float *fold(struct tdbg_allreduce *a, int64_t n)
 {
-    const struct tdbg_backend *be = a->backend;
+    const float *sum = a->branch[0];
     const int32_t ranks = a->comm->world_size;
-    for (int64_t at = 0; at < n; at += BLOCK_ELEMS) {
-        const int64_t count = n - at < BLOCK_ELEMS ? n - at : BLOCK_ELEMS;
-        for (int32_t width = 1; width < ranks; width *= 2) {
-            for (int32_t r = 0; r + width < ranks; r += 2 * width)
-                be->vector_add(be->context, count, a->branch[r] + at, a->branch[r + width] + at);
-        }
+    for (int64_t left = n; left > 0;) {
+        const int64_t count = left < BLOCK_ELEMS ? left : BLOCK_ELEMS;
+        tdbg_lane_tree_fold(a->backend, count, ranks, a->branch);
+        for (int32_t r = 0; r < ranks; r++)
+            a->branch[r] += count;
+        left -= count;
     }
+    return sum;
 }
 
 /* What the others have of this rank's chunk, and theirs of this rank's. */
@@ -119,9 +122,9 @@ enum tdbg_status tdbg_allreduce_run(struct tdbg_allreduce *a, const float *in, f
     TDBG_TRY(scatter(a, in, n, hi - lo, err));
     memcpy(out + lo, in + lo, (size_t)(hi - lo) * sizeof *out);
     a->branch[rank] = out + lo;
-    fold(a, hi - lo);
+    const float *sum = fold(a, hi - lo);
     if (rank > 0 && hi > lo)
-        memcpy(out + lo, a->branch[0], (size_t)(hi - lo) * sizeof *out);
+        memcpy(out + lo, sum, (size_t)(hi - lo) * sizeof *out);
     TDBG_TRY(gather(a, out, n, err));
 out:
     return st;

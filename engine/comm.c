@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FEW_RANKS = 64 };
+
 void tdbg_comm_destroy(struct tdbg_comm *comm)
 {
     if (comm)
@@ -14,7 +16,10 @@ enum tdbg_status tdbg_comm_gather(struct tdbg_comm *comm, const void *mine, size
                                   struct tdbg_err *err)
 {
     const int32_t n = comm->world_size;
-    struct tdbg_comm_transfer *list = malloc((size_t)n * 2 * sizeof *list);
+    struct tdbg_comm_transfer few[2 * FEW_RANKS] = {{0}},
+                                      *list = few; /* once in every step: no memory */
+    if (n > FEW_RANKS)
+        list = malloc((size_t)n * 2 * sizeof *list);
     if (!list)
         return TDBG_RAISE(err, NO_MEMORY, "no memory to reach %d ranks", (int)n);
     int32_t count = 0;
@@ -26,6 +31,7 @@ enum tdbg_status tdbg_comm_gather(struct tdbg_comm *comm, const void *mine, size
     }
     memcpy((unsigned char *)all + (size_t)comm->rank * bytes, mine, bytes);
     const enum tdbg_status st = comm->ops->exchange(comm, list, count, err);
-    free(list);
+    if (list != few)
+        free(list);
     return st;
 }

@@ -27,8 +27,9 @@ static void read_config(struct tdbg_engine *e)
     info->rank = e->source.rank;
     info->world_size = e->source.world_size;
     info->lanes = lanes > 0 ? (int32_t)lanes : info->world_size;
-    info->n_lanes = info->lanes / info->world_size;
-    info->first_lane = info->rank * info->n_lanes;
+    info->n_lanes = e->source.has_all_lanes ? info->lanes : info->lanes / info->world_size;
+    info->first_lane = e->source.has_all_lanes ? 0 : info->rank * info->n_lanes;
+    e->has_others = info->world_size > 1 && e->source.ops->reduce_begin;
     info->accumulate = (int32_t)tdbg_cfg_int(root, "engine.accumulate");
     e->low_precision = strcmp(tdbg_cfg_string(root, "engine.precision"), "bf16") == 0;
     e->part_rows = tdbg_site_part_rows(info->batch, info->lanes, info->accumulate);
@@ -150,8 +151,8 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
     e->backend = backend;
     e->source = source;
     TDBG_ASSERT(source.world_size >= 1 && source.rank >= 0 && source.rank < source.world_size);
-    TDBG_FAIL_IF(source.world_size > 1 && !source.ops->reduce_begin, UNSUPPORTED,
-                 "one rank of %d cannot be run without what the others contribute",
+    TDBG_FAIL_IF(source.world_size > 1 && !source.ops->reduce_begin && !source.has_all_lanes,
+                 UNSUPPORTED, "one rank of %d cannot be run without what the others contribute",
                  (int)source.world_size);
     TDBG_TRY(source.ops->describe(source.self, shapes, err));
     TDBG_TRY(check_data(shapes, err));

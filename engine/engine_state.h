@@ -76,6 +76,7 @@ struct tdbg_engine {
     bool
         overlaps; /* nobody changes gradients or stops there: they may leave before backward ends */
     struct tdbg_reduction eval_reduction;
+    bool has_others;    /* the source says what other ranks contribute */
     bool sums_ranks;    /* engine.comm.op: the gradients are not divided by the number of ranks */
     bool low_precision; /* bf16: what ops give is rounded; parameters and sums stay f32 */
 
@@ -84,7 +85,7 @@ struct tdbg_engine {
     float *optim[TDBG_MAX_OPTIM_STATES]; /* (flat_elems) each */
     float **flat_pool; /* (n_flat_pool): (flat_elems) each: lane sums while they fold */
     int32_t n_flat_pool;
-    float *reduced;        /* (flat_elems): all ranks' lanes folded, if world_size > 1 */
+    float *reduced;        /* (flat_elems): all ranks' lanes folded, if has_others */
     float *grad;           /* (flat_elems): after the divisor */
     float *param_low;      /* (flat_elems): parameters rounded, if low_precision, else param */
     float *shared_grad;    /* gradient of a parameter by another op than its owner */
@@ -220,9 +221,9 @@ enum tdbg_status tdbg_engine_update(struct tdbg_engine *engine, int64_t step, do
 /* After a step that failed: waits for the reductions that were started. */
 void tdbg_engine_drain_reductions(struct tdbg_engine *engine, int64_t step);
 
-/* Evaluation is rank 0's: hands its results to the others. */
+/* Evaluation is rank 0's: hands its results to the others. wait_ns as above. */
 enum tdbg_status tdbg_engine_share_evaluation(struct tdbg_engine *engine, int64_t step,
-                                              struct tdbg_err *err);
+                                              int64_t *wait_ns, struct tdbg_err *err);
 
 /* Shows a tensor to the taps that want it at this step. */
 enum tdbg_status tdbg_engine_show(struct tdbg_engine *engine, int64_t step, int32_t site,
@@ -251,11 +252,6 @@ struct tdbg_call {
 };
 void tdbg_engine_fill_call(struct tdbg_engine *engine, const struct tdbg_pass *pass, int32_t node,
                            float *flat_grad, struct tdbg_call *call);
-
-/* lane[0] = the sum of lane[0 .. n-1] (elems each) by the aligned binary tree over the lane number;
- * the others are used up. */
-void tdbg_engine_fold_lanes(const struct tdbg_engine *engine, int32_t n, float *const *lane,
-                            int64_t elems);
 
 /* The folds of node i (tdbg_op_class.folds) that belong to forward or to backward: what every part
  * adds, then what comes out of all lanes of all ranks. Parts are the lanes of a micro-batch. */

@@ -1,15 +1,7 @@
-/* Sums over lanes: the tree over any tensors, and the folds of ops whose results hang on the
- * samples of all lanes, as synchronised norms do. See engine_state.h and op.h. */
+/* Sums over lanes in the middle of the graph: the folds of ops whose results hang on the samples of
+ * all lanes, as synchronised norms do. See engine_state.h and op.h. */
 #include "engine/engine_state.h"
-
-void tdbg_engine_fold_lanes(const struct tdbg_engine *e, int32_t n, float *const *lane,
-                            int64_t elems)
-{
-    for (int32_t width = 1; width < n; width *= 2) {
-        for (int32_t i = 0; i + width < n; i += 2 * width)
-            e->backend->vector_add(e->backend->context, elems, lane[i], lane[i + width]);
-    }
-}
+#include "engine/lane_tree.h"
 
 /* What every part adds to a fold, and a copy of it to fold. */
 static enum tdbg_status give(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t n,
@@ -43,7 +35,7 @@ static enum tdbg_status add_ranks(struct tdbg_engine *e, int64_t step, int32_t s
     const struct tdbg_source *s = &e->source;
     const struct tdbg_reduction_part part = {&e->table.sites[site], 0, elems};
     const struct tdbg_reduction what = {.n_parts = 1, .parts = &part, .elems = elems};
-    if (e->info.world_size > 1) {
+    if (e->has_others) {
         TDBG_TRY(s->ops->reduce_begin(s->self, step, &what, data, spare, err));
         TDBG_TRY(s->ops->reduce_end(s->self, step, &what, data, spare, err));
         e->backend->copy(e->backend->context, data, spare, (size_t)elems * sizeof(float));
@@ -67,7 +59,7 @@ static enum tdbg_status run_fold(struct tdbg_engine *e, const struct tdbg_pass *
     TDBG_TRY(give(e, pass, n, i, fold, elems, err));
     for (int32_t p = 0; p < n; p++)
         e->fold_lane[p] = pass[p].slot->folded;
-    tdbg_engine_fold_lanes(e, n, e->fold_lane, elems);
+    tdbg_lane_tree_fold(e->backend, elems, n, e->fold_lane);
     TDBG_TRY(add_ranks(e, pass->step, e->table.fold_out[i][fold] + pass->micro,
                        e->table.fold_in[i][fold] + pass->part, e->fold_lane[0], e->fold_spare,
                        elems, err));

@@ -51,7 +51,7 @@ static enum tdbg_status take_flat(struct tdbg_engine *e, struct tdbg_err *err)
     e->flat_pool = tdbg_arena_alloc(e->graph->arena, (size_t)e->n_flat_pool * sizeof *e->flat_pool);
     for (int i = 0; i < e->n_flat_pool; i++)
         TDBG_TRY(take(e, &e->flat_pool[i], n, sizeof(float), "lane gradients", err));
-    if (e->info.world_size > 1)
+    if (e->has_others)
         TDBG_TRY(take(e, &e->reduced, n, sizeof(float), "reduced gradients", err));
     e->param_low = e->param;
     if (e->low_precision)

@@ -171,7 +171,7 @@ enum tdbg_status tdbg_engine_reduce(struct tdbg_engine *e, int64_t step, float *
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_source *s = &e->source;
     *reduced = sums;
-    if (e->info.world_size > 1) {
+    if (e->has_others) {
         const int64_t start_ns = s->ops->clock_ns(s->self);
         *reduced = e->reduced;
         while (e->fold.n_ended < e->n_reductions)
@@ -183,19 +183,21 @@ out:
     return st;
 }
 
-enum tdbg_status tdbg_engine_share_evaluation(struct tdbg_engine *e, int64_t step,
+enum tdbg_status tdbg_engine_share_evaluation(struct tdbg_engine *e, int64_t step, int64_t *wait_ns,
                                               struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_source *s = &e->source;
     float *in = &e->scalar[SCALAR_EVAL_LOSS], *out = &e->scalar[SCALAR_EVAL_REDUCED];
-    if (e->info.world_size == 1)
+    if (!e->has_others)
         return TDBG_OK;
+    const int64_t start_ns = s->ops->clock_ns(s->self);
     if (e->info.rank > 0)
         e->backend->fill_zero(e->backend->context, in, 2 * sizeof *in);
     TDBG_TRY(s->ops->reduce_begin(s->self, step, &e->eval_reduction, in, out, err));
     TDBG_TRY(s->ops->reduce_end(s->self, step, &e->eval_reduction, in, out, err));
     e->backend->copy(e->backend->context, in, out, 2 * sizeof *in);
+    *wait_ns += s->ops->clock_ns(s->self) - start_ns;
 out:
     return st;
 }

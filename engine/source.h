@@ -4,6 +4,7 @@
 #ifndef TDBG_ENGINE_SOURCE_H
 #define TDBG_ENGINE_SOURCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/site.h"
@@ -70,7 +71,7 @@ struct tdbg_source_ops {
     /* What the other ranks contribute: `in` (elems) holds the fold over this rank's lanes, and when
      * reduce_end has returned, out (elems) the fold over all lanes, in the order of the aligned
      * lane tree. Between the two calls, which come in the same order, both belong to the source.
-     * NULL where there are no other ranks. */
+     * NULL where nobody else contributes. */
     enum tdbg_status (*reduce_begin)(void *self, int64_t step, const struct tdbg_reduction *what,
                                      const float *in, float *out, struct tdbg_err *err);
     enum tdbg_status (*reduce_end)(void *self, int64_t step, const struct tdbg_reduction *what,
@@ -84,6 +85,10 @@ struct tdbg_source {
     const struct tdbg_source_ops *ops;
     void *self;               /* owned by whoever made the source */
     int32_t rank, world_size; /* 0 of 1: there are no other ranks */
+
+    /* One engine in the place of all ranks: it has every lane, and folds them itself unless there
+     * is a reduce_begin. It evaluates where rank is 0. */
+    bool has_all_lanes;
 };
 
 #endif

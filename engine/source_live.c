@@ -130,7 +130,7 @@ static const struct tdbg_source_ops live_ops = {
 
 struct tdbg_source tdbg_source_live_table(struct tdbg_source_live *live)
 {
-    return (struct tdbg_source){&live_ops, live, 0, 1};
+    return (struct tdbg_source){.ops = &live_ops, .self = live, .world_size = 1};
 }
 
 /* The files of a set: its keys that are paths, under their own names. */

@@ -181,5 +181,6 @@ static const struct tdbg_source_ops ranks_ops = {
 struct tdbg_source tdbg_source_ranks_table(struct tdbg_source_ranks *s)
 {
     const struct tdbg_comm *comm = s->allreduce.comm;
-    return (struct tdbg_source){&ranks_ops, s, comm->rank, comm->world_size};
+    return (struct tdbg_source){
+        .ops = &ranks_ops, .self = s, .rank = comm->rank, .world_size = comm->world_size};
 }

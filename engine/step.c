@@ -2,6 +2,7 @@
  * divides and updates. The order of everything summed is that of docs/numerics.md. See
  * engine_state.h. */
 #include "engine/engine_state.h"
+#include "engine/lane_tree.h"
 
 #include <string.h>
 
@@ -166,7 +167,7 @@ static enum tdbg_status run_lane(struct tdbg_engine *e, int64_t step, int64_t n,
                                  float *sums, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const bool is_last = e->info.world_size > 1 && lane == e->info.n_lanes - 1;
+    const bool is_last = e->has_others && lane == e->info.n_lanes - 1;
     if (e->stored)
         return tdbg_engine_load_lane(e, step, lane, sums, err);
     for (int32_t micro = 0; micro < e->info.accumulate; micro++) {
@@ -202,10 +203,10 @@ static enum tdbg_status run_lanes_together(struct tdbg_engine *e, int64_t step, 
         TDBG_TRY(run_parts(e, step, n, 0, micro, false, e->flat_pool, err));
     for (int32_t lane = 0; lane < e->info.n_lanes; lane++)
         TDBG_TRY(show_lane(e, step, lane, e->flat_pool[lane], err));
-    tdbg_engine_fold_lanes(e, e->info.n_lanes, e->flat_pool, e->flat_elems);
+    tdbg_lane_tree_fold(e->backend, e->flat_elems, e->info.n_lanes, e->flat_pool);
     *folded = e->flat_pool[0];
     begin_fold(e, none, e->flat_pool[0]);
-    if (e->info.world_size > 1)
+    if (e->has_others)
         TDBG_TRY(tdbg_engine_start_reductions(e, step, 0, err));
 out:
     return st;
@@ -230,7 +231,7 @@ enum tdbg_status tdbg_engine_run_lanes(struct tdbg_engine *e, int64_t step, int6
     memcpy(spare, e->flat_pool, (size_t)n_spare * sizeof spare[0]);
     for (int32_t lane = 0; lane < e->info.n_lanes; lane++) {
         float *sums = spare[--n_spare];
-        if (e->info.world_size > 1 && lane == e->info.n_lanes - 1) {
+        if (e->has_others && lane == e->info.n_lanes - 1) {
             begin_fold(e, level, sums);
             *folded = e->fold.result;
             return run_lane(e, step, n, lane, sums, err);
@@ -256,12 +257,13 @@ out:
     return st;
 }
 
-static enum tdbg_status evaluate(struct tdbg_engine *e, int64_t step, struct tdbg_err *err)
+static enum tdbg_status evaluate(struct tdbg_engine *e, int64_t step, int64_t *wait_ns,
+                                 struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     if (e->info.rank == 0)
         TDBG_TRY(tdbg_engine_evaluate(e, err));
-    TDBG_TRY(tdbg_engine_share_evaluation(e, step, err));
+    TDBG_TRY(tdbg_engine_share_evaluation(e, step, wait_ns, err));
     TDBG_TRY(
         tdbg_engine_show(e, step, e->table.eval_loss, &e->scalar[SCALAR_EVAL_LOSS], 1, -1, err));
     if (e->table.eval_accuracy >= 0)
@@ -301,7 +303,7 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     TDBG_TRY(tdbg_engine_update(e, step, (double)done.lr, err));
     done.evaluated = tdbg_engine_evaluates(e, step);
     if (done.evaluated)
-        TDBG_TRY(evaluate(e, step, err));
+        TDBG_TRY(evaluate(e, step, &done.wait_ns, err));
     done.duration_ns = e->source.ops->clock_ns(e->source.self) - done.start_ns;
     for (int i = 0; i < e->n_taps; i++)
         TDBG_TRY(e->taps[i].ops->end_step(e->taps[i].self, &done, err));

@@ -149,24 +149,24 @@ static int32_t preset_digest_every(enum preset preset, enum tdbg_stage stage, in
 }
 
 /* What a rank that is replayed alone gets from the others: rank 0's file has it for all. */
-static bool is_for_solo_replay(const struct tdbg_cfg_node *root, enum tdbg_stage stage,
+static bool is_for_solo_replay(const struct tdbg_cfg_node *root, const struct tdbg_site *site,
                                const struct tdbg_recorder_cut *cut)
 {
     return cut->world_size > 1 && cut->rank == 0 && tdbg_cfg_bool(root, "record.solo_replay") &&
-           (stage == TDBG_STAGE_REDUCE_OUT || stage == TDBG_STAGE_EVAL);
+           (strcmp(site->op, "all_reduce") == 0 || site->stage == TDBG_STAGE_EVAL);
 }
 
 /* Values in standard: with one lane the gradient; with several the contributions of the lanes, from
  * which everything after them follows. */
 static int32_t preset_value_every(enum preset preset, const struct tdbg_cfg_node *root,
-                                  enum tdbg_stage stage, const struct tdbg_recorder_cut *cut)
+                                  const struct tdbg_site *site, const struct tdbg_recorder_cut *cut)
 {
     if (preset == FULL)
         return 1;
     if (preset == LIGHT)
         return 0;
-    return stage == (cut->lanes == 1 ? TDBG_STAGE_GRAD : TDBG_STAGE_REDUCE_IN) ||
-           is_for_solo_replay(root, stage, cut);
+    return site->stage == (cut->lanes == 1 ? TDBG_STAGE_GRAD : TDBG_STAGE_REDUCE_IN) ||
+           is_for_solo_replay(root, site, cut);
 }
 
 static bool is_main_chain(const struct tdbg_site *site)
@@ -180,7 +180,7 @@ static struct tdbg_site_plan plan_site(const struct tdbg_cfg_node *root, enum pr
 {
     struct tdbg_site_plan plan = {
         .digest_every = preset_digest_every(preset, site->stage, cut->keyframe),
-        .value_every = preset_value_every(preset, root, site->stage, cut),
+        .value_every = preset_value_every(preset, root, site, cut),
         .store = TDBG_STORE_NONE,
     };
     if (site->stage == TDBG_STAGE_SAMPLES || site->stage == TDBG_STAGE_STATE) {

@@ -51,7 +51,7 @@ static const struct tdbg_source_ops fork_ops = {.describe = describe,
 
 struct tdbg_source tdbg_fork_source(struct tdbg_fork *fork)
 {
-    return (struct tdbg_source){&fork_ops, fork, 0, 1};
+    return (struct tdbg_source){&fork_ops, fork, 0, 1, false};
 }
 
 enum { WHY_BYTES = 400 };
@@ -134,7 +134,7 @@ static enum tdbg_status reach_first_step(struct tdbg_fork *f, struct tdbg_sessio
                                                 .digests_only = true};
     if (options.from == f->first)
         return tdbg_session_seek(session, f->first, err);
-    TDBG_TRY(tdbg_verify_session(f->parent, session, &options, &report, err));
+    TDBG_TRY(tdbg_verify_session(session, &options, &report, err));
     TDBG_FAIL_IF(report.differ > 0, DAMAGED,
                  "%s: executed again, step %lld is not what was recorded, so the state before step "
                  "%lld cannot be computed\nhint: fork from the keyframe before step %lld, or look "

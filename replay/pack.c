@@ -123,7 +123,7 @@ static enum tdbg_status execute(struct pack *p, struct tdbg_session *session, st
     struct tdbg_verify_report report;
     const struct tdbg_verify_options options = {
         .from = p->keyframe, .to = p->from - 1, .digests_only = true};
-    TDBG_TRY(tdbg_verify_session(p->trace, session, &options, &report, err));
+    TDBG_TRY(tdbg_verify_session(session, &options, &report, err));
     TDBG_FAIL_IF(
         report.differ > 0, DAMAGED,
         "%s: executed again, step %lld is not what was recorded (first difference: %s %s), "

@@ -1,6 +1,7 @@
 /* Re-execution from a trace. See session.h. */
 #include "replay/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,11 +9,20 @@
 #include "recorder/record_options.h"
 #include "replay/advance.h"
 #include "replay/keyframe.h"
+#include "replay/source_group.h"
+#include "replay/source_rank.h"
 #include "replay/source_recorded.h"
 #include "replay/state_cache.h"
 
 struct tdbg_session {
-    struct tdbg_trace *trace;
+    struct tdbg_trace *trace;      /* of a group that of the lowest rank */
+    struct tdbg_rank_group *group; /* NULL: only that */
+    struct tdbg_trace **files;     /* (n_files) that recorded what is executed */
+    int32_t n_files;
+    struct tdbg_session_place *places; /* of site i: first_place[i] .. first_place[i + 1] - 1 */
+    int32_t *first_place;              /* (n_sites + 1) */
+    struct tdbg_source_rank *others;   /* NULL: there are no other ranks, or all are executed */
+    struct tdbg_source_group *all;     /* NULL: it is not a session of a group */
     struct tdbg_config *config;
     struct tdbg_backend *backend;
     struct tdbg_engine *engine;
@@ -32,8 +42,11 @@ static enum tdbg_status read_config(struct tdbg_session *s, struct tdbg_err *err
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0};
     const char *path = tdbg_trace_path(s->trace);
-    st = tdbg_config_parse(tdbg_trace_info(s->trace)->config, "/run/config", NULL, 0, &s->config,
-                           &fault);
+    const struct tdbg_run_info *info = tdbg_trace_info(s->trace);
+    char lanes[40]; /* 0 stands for the number of ranks */
+    const char *const sets[] = {lanes};
+    snprintf(lanes, sizeof lanes, "engine.lanes=%d", (int)info->lanes);
+    st = tdbg_config_parse(info->config, "/run/config", sets, s->group ? 1 : 0, &s->config, &fault);
     if (st == TDBG_OK) {
         tdbg_engine_check_options(s->config, &tdbg_recorder_options, 1);
         tdbg_recorder_check_options(s->config);
@@ -52,6 +65,58 @@ static bool same_site(const struct tdbg_site *a, const struct tdbg_site *b)
            memcmp(a->dims, b->dims, (size_t)a->ndim * sizeof a->dims[0]) == 0;
 }
 
+static enum tdbg_status make_places(struct tdbg_session *s, size_t most, struct tdbg_err *err)
+{
+    s->places = calloc(most + 1, sizeof *s->places);
+    s->first_place = calloc((size_t)s->n_sites + 2, sizeof *s->first_place);
+    return s->places && s->first_place
+               ? TDBG_OK
+               : TDBG_RAISE(err, NO_MEMORY, "no memory for a replay session");
+}
+
+/* Finds the file's sites among the engine's; both lists have the same order. Counts into
+ * first_place[i + 2], or fills places in. */
+static enum tdbg_status match_file(struct tdbg_session *s, int32_t file, bool fill,
+                                   struct tdbg_err *err)
+{
+    int32_t n, at = 0;
+    const struct tdbg_site *recorded = tdbg_trace_sites(s->files[file], &n);
+    for (int32_t i = 0; i < s->n_sites && at < n; i++) {
+        if (!same_site(&recorded[at], &s->sites[i]))
+            continue;
+        if (fill)
+            s->places[s->first_place[i + 1]++] = (struct tdbg_session_place){file, at};
+        else
+            s->first_place[i + 2]++;
+        at++;
+    }
+    if (at < n)
+        return TDBG_RAISE(err, DAMAGED, "site %d of %s is %s, which its config does not make there",
+                          (int)at, tdbg_trace_path(s->files[file]), recorded[at].name);
+    return TDBG_OK;
+}
+
+static enum tdbg_status match_sites(struct tdbg_session *s, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    size_t most = 0;
+    s->sites = tdbg_engine_sites(s->engine, &s->n_sites);
+    for (int32_t f = 0; f < s->n_files; f++) {
+        int32_t n;
+        tdbg_trace_sites(s->files[f], &n);
+        most += (size_t)n;
+    }
+    TDBG_TRY(make_places(s, most, err));
+    for (int32_t f = 0; f < s->n_files; f++)
+        TDBG_TRY(match_file(s, f, false, err));
+    for (int32_t i = 0; i < s->n_sites; i++)
+        s->first_place[i + 2] += s->first_place[i + 1];
+    for (int32_t f = 0; f < s->n_files; f++) /* leaves first_place[i + 1] where site i ends */
+        TDBG_TRY(match_file(s, f, true, err));
+out:
+    return st;
+}
+
 static enum tdbg_status check_sites(struct tdbg_session *s, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -64,6 +129,11 @@ static enum tdbg_status check_sites(struct tdbg_session *s, struct tdbg_err *err
         TDBG_FAIL_IF(!same_site(&recorded[i], &s->sites[i]), DAMAGED,
                      "site %d of %s is %s, but its config makes %s", (int)i,
                      tdbg_trace_path(s->trace), recorded[i].name, s->sites[i].name);
+    TDBG_TRY(make_places(s, (size_t)n_trace, err));
+    for (int32_t i = 0; i < n_trace; i++) {
+        s->places[i].site = i;
+        s->first_place[i + 1] = i + 1;
+    }
 out:
     return st;
 }
@@ -72,7 +142,10 @@ static enum tdbg_status check_items(struct tdbg_session *s, struct tdbg_err *err
 {
     enum tdbg_status st = TDBG_OK;
     int64_t largest = 0;
-    TDBG_TRY(tdbg_keyframe_check(s->trace, s->engine, &largest, err));
+    if (s->group)
+        TDBG_TRY(tdbg_keyframe_check_group(s->group, s->engine, &largest, err));
+    else
+        TDBG_TRY(tdbg_keyframe_check(s->trace, s->engine, &largest, err));
     s->item_buffer = malloc((size_t)largest * sizeof(float));
     TDBG_FAIL_IF(!s->item_buffer, NO_MEMORY, "no memory for a keyframe");
 out:
@@ -97,6 +170,23 @@ static bool same_kind(const struct tdbg_samples_spec *a, const struct tdbg_sampl
            memcmp(a->y_dims, b->y_dims, (size_t)a->y_ndim * sizeof *a->y_dims) == 0;
 }
 
+static enum tdbg_status create_source(struct tdbg_session *s, struct tdbg_source *out,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (s->group) {
+        TDBG_TRY(tdbg_source_group_create(s->group, &s->all, err));
+        *out = tdbg_source_group_table(s->all);
+    } else if (tdbg_trace_info(s->trace)->world_size > 1) {
+        TDBG_TRY(tdbg_source_rank_create(s->trace, s->backend, &s->others, err));
+        *out = tdbg_source_rank_table(s->others);
+    } else {
+        *out = tdbg_source_recorded_table(s->trace);
+    }
+out:
+    return st;
+}
+
 static enum tdbg_status create_engine(struct tdbg_session *s, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -111,8 +201,9 @@ static enum tdbg_status create_engine(struct tdbg_session *s, struct tdbg_err *e
     TDBG_FAIL_IF(tdbg_cfg_int(tdbg_config_root(s->config), "data.batch") != info->batch, DAMAGED,
                  "%s was recorded with a batch of %lld, but its config says otherwise", path,
                  (long long)info->batch);
-    TDBG_TRY(tdbg_engine_create(s->config, s->backend, tdbg_source_recorded_table(s->trace),
-                                &s->engine, err));
+    struct tdbg_source source;
+    TDBG_TRY(create_source(s, &source, err));
+    TDBG_TRY(tdbg_engine_create(s->config, s->backend, source, &s->engine, err));
     if (tdbg_config_result(s->config, &fault) != TDBG_OK)
         st = TDBG_RAISE(err, DAMAGED, "the config in %s does not fit its samples: %s", path,
                         fault.message);
@@ -133,15 +224,32 @@ bool tdbg_session_is_possible(const struct tdbg_trace *trace)
     return tdbg_trace_info(trace)->numerics_version != TDBG_NUMERICS_FOREIGN;
 }
 
-enum tdbg_status tdbg_session_create(struct tdbg_trace *trace,
-                                     const struct tdbg_session_options *options,
-                                     struct tdbg_session **out, struct tdbg_err *err)
+static enum tdbg_status list_files(struct tdbg_session *s, struct tdbg_err *err)
+{
+    const size_t room = s->group ? (size_t)s->group->n_there : 1;
+    s->files = calloc(room, sizeof *s->files);
+    if (!s->files)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for a replay session");
+    for (int32_t r = 0; s->group && r < s->group->world_size; r++) {
+        if (s->group->files[r].trace)
+            s->files[s->n_files++] = s->group->files[r].trace;
+    }
+    if (!s->group)
+        s->files[s->n_files++] = s->trace;
+    return TDBG_OK;
+}
+
+static enum tdbg_status create(struct tdbg_trace *trace, struct tdbg_rank_group *group,
+                               const struct tdbg_session_options *options,
+                               struct tdbg_session **out, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     int32_t version = tdbg_trace_info(trace)->numerics_version;
     struct tdbg_session *s = calloc(1, sizeof *s);
     TDBG_FAIL_IF(!s, NO_MEMORY, "no memory for a replay session");
     s->trace = trace;
+    s->group = group;
+    TDBG_TRY(list_files(s, err));
     s->at = -1;
     s->computed_step = -2; /* not even before step 0 */
     TDBG_FAIL_IF(!tdbg_session_is_possible(trace), CANNOT_JUDGE,
@@ -153,7 +261,7 @@ enum tdbg_status tdbg_session_create(struct tdbg_trace *trace,
     TDBG_TRY(read_config(s, err));
     TDBG_TRY(tdbg_backend_cpu_create(options->isa, options->threads, &s->backend, err));
     TDBG_TRY(create_engine(s, err));
-    TDBG_TRY(check_sites(s, err));
+    TDBG_TRY(s->group ? match_sites(s, err) : check_sites(s, err));
     TDBG_TRY(check_items(s, err));
     TDBG_TRY(create_cache(s, options->cached_states, err));
     TDBG_TRY(tdbg_advance_create(trace, s->engine, &s->advance, err));
@@ -164,6 +272,20 @@ out:
     return st;
 }
 
+enum tdbg_status tdbg_session_create(struct tdbg_trace *trace,
+                                     const struct tdbg_session_options *options,
+                                     struct tdbg_session **out, struct tdbg_err *err)
+{
+    return create(trace, NULL, options, out, err);
+}
+
+enum tdbg_status tdbg_session_create_group(struct tdbg_rank_group *group,
+                                           const struct tdbg_session_options *options,
+                                           struct tdbg_session **out, struct tdbg_err *err)
+{
+    return create(group->files[group->first].trace, group, options, out, err);
+}
+
 void tdbg_session_destroy(struct tdbg_session *s)
 {
     if (!s)
@@ -171,15 +293,57 @@ void tdbg_session_destroy(struct tdbg_session *s)
     tdbg_advance_destroy(s->advance);
     tdbg_state_cache_destroy(s->cache);
     tdbg_engine_destroy(s->engine);
+    tdbg_source_rank_destroy(s->others);
+    tdbg_source_group_destroy(s->all);
     tdbg_backend_cpu_destroy(s->backend);
     tdbg_config_destroy(s->config);
     free(s->item_buffer);
+    free(s->files);
+    free(s->places);
+    free(s->first_place);
     free(s);
 }
 
 struct tdbg_engine *tdbg_session_engine(struct tdbg_session *session)
 {
     return session->engine;
+}
+
+int32_t tdbg_session_n_files(const struct tdbg_session *session)
+{
+    return session->n_files;
+}
+
+struct tdbg_trace *tdbg_session_file(const struct tdbg_session *session, int32_t file)
+{
+    TDBG_ASSERT(file >= 0 && file < session->n_files);
+    return session->files[file];
+}
+
+const struct tdbg_session_place *tdbg_session_places(const struct tdbg_session *session,
+                                                     int32_t site, int32_t *n)
+{
+    *n = session->first_place[site + 1] - session->first_place[site];
+    return session->places + session->first_place[site];
+}
+
+void tdbg_session_steps(const struct tdbg_session *session, int64_t *first, int64_t *n)
+{
+    if (session->group) {
+        tdbg_rank_group_steps(session->group, first, n);
+        return;
+    }
+    *first = tdbg_trace_first_step(session->trace);
+    *n = tdbg_trace_n_steps(session->trace);
+}
+
+const char *tdbg_session_lacks_evaluation(const struct tdbg_session *session)
+{
+    if (session->others)
+        return tdbg_source_rank_lacks_evaluation(session->others);
+    return session->group && session->group->first > 0
+               ? "rank 0, whose file has its samples, is not there"
+               : NULL;
 }
 
 int64_t tdbg_session_position(const struct tdbg_session *session)
@@ -200,7 +364,9 @@ int64_t tdbg_session_steps_updated(const struct tdbg_session *session)
 static enum tdbg_status load_keyframe(struct tdbg_session *s, int64_t step, struct tdbg_err *err)
 {
     s->at = -1;
-    enum tdbg_status st = tdbg_keyframe_load(s->trace, s->engine, step, s->item_buffer, err);
+    enum tdbg_status st =
+        s->group ? tdbg_keyframe_load_group(s->group, s->engine, step, s->item_buffer, err)
+                 : tdbg_keyframe_load(s->trace, s->engine, step, s->item_buffer, err);
     if (st == TDBG_OK)
         s->at = step;
     return st;
@@ -222,13 +388,24 @@ out:
     return st;
 }
 
+/* The last keyframe at or before a step in any of the files, or -1. */
+static int64_t keyframe_before(const struct tdbg_session *s, int64_t step)
+{
+    int64_t last = -1;
+    for (int32_t f = 0; f < s->n_files; f++) {
+        const int64_t at = tdbg_trace_keyframe_before(s->files[f], step);
+        last = at > last ? at : last;
+    }
+    return last;
+}
+
 /* A keyframe that cannot be read costs steps, not the replay: the one before it serves as well. */
 static enum tdbg_status load_readable(struct tdbg_session *s, int64_t keyframe,
                                       struct tdbg_err *err)
 {
     enum tdbg_status st = load_keyframe(s, keyframe, err);
-    while (st == TDBG_DAMAGED && keyframe > 0) {
-        keyframe = tdbg_trace_keyframe_before(s->trace, keyframe - 1);
+    while ((st == TDBG_DAMAGED || st == TDBG_NOT_FOUND) && keyframe > 0) {
+        keyframe = keyframe_before(s, keyframe - 1);
         if (keyframe < 0)
             break;
         tdbg_err_clear(err);
@@ -281,7 +458,7 @@ out:
 enum tdbg_status tdbg_session_seek(struct tdbg_session *s, int64_t step, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    int64_t keyframe = tdbg_trace_keyframe_before(s->trace, step);
+    int64_t keyframe = keyframe_before(s, step);
     if (s->at == step)
         return TDBG_OK;
     TDBG_FAIL_IF(keyframe < 0, DAMAGED, "%s has no keyframe at or before step %lld",
@@ -375,6 +552,9 @@ enum tdbg_status tdbg_session_compute(struct tdbg_session *s, int64_t step, int3
     TDBG_TRY(st);
     TDBG_FAIL_IF(!grab.done, NOT_FOUND, "%s has no value at step %lld", s->sites[site].name,
                  (long long)step);
+    const char *lacks = tdbg_session_lacks_evaluation(s);
+    TDBG_FAIL_IF(lacks && s->sites[site].stage == TDBG_STAGE_EVAL, CANNOT_JUDGE,
+                 "%s cannot be computed: %s", s->sites[site].name, lacks);
     if (n_elems)
         *n_elems = grab.elems;
 out:
@@ -385,7 +565,39 @@ struct tdbg_recompute {
     struct tdbg_trace *trace;
     struct tdbg_session_options options;
     struct tdbg_session *session; /* NULL until a value is asked for */
+    /* All ranks together, where one cannot be executed alone; NULL until then. */
+    struct tdbg_rank_group *group;
+    struct tdbg_session *all;
 };
+
+/* The session's number of a site of the trace of rank `rank`, or -1. */
+static int32_t find_place(const struct tdbg_session *s, int32_t rank, int32_t site)
+{
+    for (int32_t i = 0; i < s->n_sites; i++) {
+        for (int32_t k = s->first_place[i]; k < s->first_place[i + 1]; k++) {
+            if (s->places[k].site == site &&
+                tdbg_trace_info(s->files[s->places[k].file])->rank == rank)
+                return i;
+        }
+    }
+    return -1;
+}
+
+static enum tdbg_status recompute_all(struct tdbg_recompute *r, int64_t step, int32_t site,
+                                      void *data, int64_t *n_elems, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (!r->group)
+        TDBG_TRY(tdbg_rank_group_open(tdbg_trace_path(r->trace), &r->group, err));
+    TDBG_TRY(tdbg_rank_group_refuse_foreign(r->group, err));
+    if (!r->all)
+        TDBG_TRY(tdbg_session_create_group(r->group, &r->options, &r->all, err));
+    const int32_t id = find_place(r->all, tdbg_trace_info(r->trace)->rank, site);
+    TDBG_FAIL_IF(id < 0, NOT_FOUND, "not a site of this run");
+    TDBG_TRY(tdbg_session_compute(r->all, step, id, data, n_elems, err));
+out:
+    return st;
+}
 
 static enum tdbg_status recompute(void *context, struct tdbg_trace *trace, int64_t step,
                                   int32_t site, void *data, int64_t *n_elems, struct tdbg_err *err)
@@ -398,9 +610,15 @@ static enum tdbg_status recompute(void *context, struct tdbg_trace *trace, int64
         "%s is not stored at step %lld, and %s was recorded by another program: no graph to "
         "execute",
         tdbg_trace_sites(trace, &n)[site].name, (long long)step, tdbg_trace_path(trace));
+    if (r->all)
+        return recompute_all(r, step, site, data, n_elems, err);
     if (!r->session)
         TDBG_TRY(tdbg_session_create(trace, &r->options, &r->session, err));
-    TDBG_TRY(tdbg_session_compute(r->session, step, site, data, n_elems, err));
+    st = tdbg_session_compute(r->session, step, site, data, n_elems, err);
+    if (st == TDBG_CANNOT_JUDGE && tdbg_trace_info(trace)->world_size > 1) {
+        tdbg_err_clear(err);
+        st = recompute_all(r, step, site, data, n_elems, err);
+    }
 out:
     return st;
 }
@@ -425,5 +643,7 @@ void tdbg_recompute_destroy(struct tdbg_recompute *r)
         return;
     tdbg_trace_set_recompute(r->trace, NULL, NULL);
     tdbg_session_destroy(r->session);
+    tdbg_session_destroy(r->all);
+    tdbg_rank_group_close(r->group);
     free(r);
 }

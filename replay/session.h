@@ -1,10 +1,12 @@
 /* A session re-executes the steps of a trace: an engine built from the trace's own config, fed by
- * the recorded source. Its site ids are those of the trace. */
+ * the recorded source. Its site ids are those of the trace. Of a trace of one rank of several it
+ * executes that rank alone, with what the others contributed from the files of the run
+ * (source_rank.h); a session of a group executes all lanes of all ranks. */
 #ifndef TDBG_REPLAY_SESSION_H
 #define TDBG_REPLAY_SESSION_H
 
 #include "engine/engine.h"
-#include "trace/reader.h"
+#include "trace/rank_group.h"
 
 struct tdbg_session;
 
@@ -27,6 +29,30 @@ enum tdbg_status tdbg_session_create(struct tdbg_trace *trace,
                                      const struct tdbg_session_options *options,
                                      struct tdbg_session **out, struct tdbg_err *err);
 void tdbg_session_destroy(struct tdbg_session *session); /* NULL is fine */
+
+/* All ranks in one engine, with the bits that they had as ranks. The session's sites are those of
+ * the whole run; group is borrowed. The same errors. */
+enum tdbg_status tdbg_session_create_group(struct tdbg_rank_group *group,
+                                           const struct tdbg_session_options *options,
+                                           struct tdbg_session **out, struct tdbg_err *err);
+
+/* The files that recorded what the session executes: one, or of a group those that are there. */
+int32_t tdbg_session_n_files(const struct tdbg_session *session);
+struct tdbg_trace *tdbg_session_file(const struct tdbg_session *session, int32_t file);
+
+/* Where a site of the session was recorded: *n places, lower ranks first; none for the lanes of a
+ * rank whose file is not there. */
+struct tdbg_session_place {
+    int32_t file, site; /* numbers of the file above, and of the site in it */
+};
+const struct tdbg_session_place *tdbg_session_places(const struct tdbg_session *session,
+                                                     int32_t site, int32_t *n);
+
+/* Steps that can be asked for: *first .. *first + *n - 1. */
+void tdbg_session_steps(const struct tdbg_session *session, int64_t *first, int64_t *n);
+
+/* Why evaluations cannot be executed (they are rank 0's), or NULL. May become known in a step. */
+const char *tdbg_session_lacks_evaluation(const struct tdbg_session *session);
 
 struct tdbg_engine *tdbg_session_engine(struct tdbg_session *session);
 

@@ -71,5 +71,6 @@ static const struct tdbg_source_ops recorded_ops = {
 struct tdbg_source tdbg_source_recorded_table(struct tdbg_trace *trace)
 {
     const struct tdbg_run_info *info = tdbg_trace_info(trace);
-    return (struct tdbg_source){&recorded_ops, trace, info->rank, info->world_size};
+    return (struct tdbg_source){
+        .ops = &recorded_ops, .self = trace, .rank = info->rank, .world_size = info->world_size};
 }

@@ -134,11 +134,6 @@ const char *tdbg_trace_path(const struct tdbg_trace *trace)
     return trace->path;
 }
 
-const char *tdbg_trace_rank_path(struct tdbg_trace *trace, int32_t rank)
-{
-    return tdbg_segment_path(trace->arena, trace->path, "rank", rank);
-}
-
 const struct tdbg_run_info *tdbg_trace_info(const struct tdbg_trace *trace)
 {
     return &trace->info;

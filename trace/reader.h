@@ -21,6 +21,7 @@ const struct tdbg_run_info *tdbg_trace_info(const struct tdbg_trace *trace);
 const struct tdbg_site *tdbg_trace_sites(const struct tdbg_trace *trace, int32_t *n_sites);
 const struct tdbg_site_plan *tdbg_trace_plans(const struct tdbg_trace *trace); /* (n_sites) */
 const struct tdbg_samples_spec *tdbg_trace_samples(const struct tdbg_trace *trace, int set);
+bool tdbg_trace_same_samples(const struct tdbg_trace *a, const struct tdbg_trace *b); /* kinds */
 const struct tdbg_keyframe_item *tdbg_trace_keyframe_items(const struct tdbg_trace *trace,
                                                            int32_t *n_items);
 
@@ -28,7 +29,8 @@ const struct tdbg_keyframe_item *tdbg_trace_keyframe_items(const struct tdbg_tra
  * /recovery); a file of schema 1.0 has none, which is fine. TDBG_DAMAGED. */
 enum tdbg_status tdbg_trace_check_skeleton(struct tdbg_trace *trace, struct tdbg_err *err);
 
-/* Path of the file of another rank of the same run, whether or not it is there. */
+/* Path of the file of another rank of the same run, whether or not it is there: by its name, or by
+ * the link in rank 0's file where that leads to a file beside it. */
 const char *tdbg_trace_rank_path(struct tdbg_trace *trace, int32_t rank);
 
 /* Was the file closed by its writer? false: the recording was cut off (or still runs). */

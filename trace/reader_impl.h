@@ -97,6 +97,10 @@ struct tdbg_trace {
 enum tdbg_status tdbg_reader_open_one(const char *path, struct tdbg_trace **out,
                                       struct tdbg_err *err);
 
+/* The file that an external link in a group names, where it is beside this one; else NULL. */
+const char *tdbg_reader_link_path(const struct tdbg_trace *trace, const char *group,
+                                  const char *link);
+
 /* The file that /segments/next names, beside this one; NULL: none, or it was never made. */
 const char *tdbg_reader_next_path(const struct tdbg_trace *trace);
 

@@ -15,14 +15,13 @@
 
 enum { MOST_SEGMENTS = 1 << 16, MOST_NAME_BYTES = 255 };
 
-const char *tdbg_reader_next_path(const struct tdbg_trace *t)
+const char *tdbg_reader_link_path(const struct tdbg_trace *t, const char *group, const char *link)
 {
-    static const char link[] = "segments/next";
     char value[4 * MOST_NAME_BYTES];
     const char *file = NULL, *object = NULL;
     H5L_info_t info;
-    if (H5Lexists(t->file, "segments", H5P_DEFAULT) <= 0 ||
-        H5Lget_info(t->file, "segments", &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD ||
+    if (H5Lexists(t->file, group, H5P_DEFAULT) <= 0 ||
+        H5Lget_info(t->file, group, &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD ||
         H5Lexists(t->file, link, H5P_DEFAULT) <= 0 ||
         H5Lget_info(t->file, link, &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_EXTERNAL ||
         info.u.val_size > sizeof value ||
@@ -36,6 +35,11 @@ const char *tdbg_reader_next_path(const struct tdbg_trace *t)
     return access(path, F_OK) == 0 ? path : NULL;
 }
 
+const char *tdbg_reader_next_path(const struct tdbg_trace *t)
+{
+    return tdbg_reader_link_path(t, "segments", "segments/next");
+}
+
 static bool same_samples(const struct tdbg_samples_spec *a, const struct tdbg_samples_spec *b)
 {
     return a->total == b->total && a->classes == b->classes && a->vocab == b->vocab &&
@@ -43,6 +47,15 @@ static bool same_samples(const struct tdbg_samples_spec *a, const struct tdbg_sa
            a->y_ndim == b->y_ndim &&
            memcmp(a->x_dims, b->x_dims, (size_t)a->x_ndim * sizeof *a->x_dims) == 0 &&
            memcmp(a->y_dims, b->y_dims, (size_t)a->y_ndim * sizeof *a->y_dims) == 0;
+}
+
+bool tdbg_trace_same_samples(const struct tdbg_trace *a, const struct tdbg_trace *b)
+{
+    for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
+        if (!same_samples(&a->samples[set], &b->samples[set]))
+            return false;
+    }
+    return true;
 }
 
 /* Does the file go on where the trace ends? */
@@ -58,9 +71,7 @@ static enum tdbg_status check_follows(const struct tdbg_trace *t, const struct t
     TDBG_FAIL_IF(next->n_sites != t->n_sites || next->n_items != t->n_items ||
                      next->info.batch != t->info.batch,
                  DAMAGED, "it lists other sites");
-    for (int set = 0; set < TDBG_SAMPLES_SETS; set++)
-        TDBG_FAIL_IF(!same_samples(&t->samples[set], &next->samples[set]), DAMAGED,
-                     "its samples are of another shape");
+    TDBG_FAIL_IF(!tdbg_trace_same_samples(t, next), DAMAGED, "its samples are of another shape");
     for (int32_t i = 0; i < t->n_sites; i++)
         TDBG_FAIL_IF(strcmp(next->sites[i].name, t->sites[i].name) != 0 ||
                          tdbg_site_elems(&next->sites[i]) != tdbg_site_elems(&t->sites[i]) ||

@@ -63,6 +63,8 @@ static void print_heading(const struct tdbg_tui_data *data, const struct tdbg_tu
 {
     const struct tdbg_run_info *info = data->info;
     fprintf(out, "trace         %s%s\n", data->path, data->closed ? "" : " (cut off)");
+    if (info->world_size > 1)
+        fprintf(out, "rank          %d of %d\n", (int)info->rank, (int)info->world_size);
     fprintf(out, "config        %s\n", info->config_path);
     fprintf(out,
             "steps         %" PRId64 "..%" PRId64 " of %" PRId64 ", batch %" PRId64

@@ -6,6 +6,7 @@ not fit together, that are killed or stopped.
 
 Exit code 77 (skipped) where mpirun or MPI is missing.
 """
+import json
 import os
 import random
 import re
@@ -188,6 +189,27 @@ def a_stopped_rank_is_named(folder):
 
 
 @case
+def a_rank_that_cannot_record_is_named(folder):
+    """Where recording has to stop on one rank: with on_error = "stop" all stop, else it goes on."""
+    config = small_config(folder)
+    writer = f"{folder}/writer"
+    with open(writer, "w") as f:
+        f.write(f"#!/bin/sh\nulimit -f 6000\nexec {e2e.BUILD}/trace/tdbg-writer\n")
+    os.chmod(writer, 0o755)
+    for on_error, n in (("stop", 20000), ("continue", 1000)):
+        words = ["record", config, "-o", f"{folder}/{on_error}.h5", "-q", "--steps", n, "--set",
+                 f"record.on_error={on_error}", "--set", "record.preset=full"]
+        limited = ["env", f"TDBG_WRITER={writer}", e2e.TDBG, *words]
+        done = run(*MPIRUN[1:], "-n", 1, e2e.TDBG, *words, ":", "-n", 1, *limited,
+                   program=MPIRUN[0], code=None)
+        check(done.returncode == 4, f"exit code {done.returncode}: {done.stderr}")
+        check(done.stderr.count("error: rank 1: ") == 1, done.stderr)
+        steps = info(f"{folder}/{on_error}.h5")["steps"]
+        check(steps == n if on_error == "continue" else 0 < steps < n, f"{on_error}: {steps}")
+        check("sound" in run("fsck", f"{folder}/{on_error}.rank1.h5").stdout, "rank 1's trace")
+
+
+@case
 def ctrl_c_stops_all_after_the_same_step(folder):
     """SIGTERM to one rank closes all traces, with the same steps."""
     config = small_config(folder)
@@ -197,6 +219,60 @@ def ctrl_c_stops_all_after_the_same_step(folder):
     check(process.wait() != 0, "exit code 0")
     steps = [info(name)["steps"] for name in names]
     check(len(set(steps)) == 1 and all(info(name)["closed"] for name in names), steps)
+
+
+def two_hosts(folder):
+    """Two network namespaces that see each other over one line, each with a host name of its own.
+    Returns their names, or ends with 77 where that is not allowed here."""
+    a, b = f"tdbg{os.getpid()}a", f"tdbg{os.getpid()}b"
+    steps = (f"ip netns add {a}", f"ip netns add {b}",
+             f"ip link add veth0 netns {a} type veth peer name veth0 netns {b}",
+             f"ip -n {a} addr add 10.77.7.1/24 dev veth0",
+             f"ip -n {b} addr add 10.77.7.2/24 dev veth0",
+             *(f"ip -n {host} link set {link} up" for host in (a, b) for link in ("lo", "veth0")))
+    for step in steps:
+        try:
+            done = subprocess.run(step.split(), capture_output=True, text=True)
+        except FileNotFoundError:
+            sys.exit(77)
+        if done.returncode != 0:
+            remove_hosts(a, b)
+            print(f"{step}: {done.stderr}")
+            sys.exit(77)
+    agent = f"{folder}/agent"
+    with open(agent, "w") as f:
+        f.write(f'#!/bin/sh\nshift\nexec ip netns exec {b} unshare -u sh -c "hostname {b}; $*"\n')
+    os.chmod(agent, 0o755)
+    return a, b, agent
+
+
+def remove_hosts(*names):
+    for name in names:
+        subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+@case
+def two_hosts_equal_one(folder):
+    """2 + 2 ranks that only the network joins: the bits of 4 on one machine."""
+    config = small_config(folder)
+    a, b, agent = two_hosts(folder)
+    net = "10.77.7.0/24"
+    try:
+        words = [*MPIRUN, "--mca", "plm_rsh_agent", agent, "--mca", "oob_tcp_if_include", net,
+                 "--mca", "btl_tcp_if_include", net, "--host", "10.77.7.1:2,10.77.7.2:2", "-n", "4",
+                 e2e.TDBG, "record", config, "-o", f"{folder}/two.h5", "-q"]
+        run("netns", "exec", a, "unshare", "-u", "sh", "-c", f'hostname {a}; exec "$@"', "sh",
+            *words, program="ip")
+    finally:
+        remove_hosts(a, b)
+    mpirun(4, config, "-o", f"{folder}/one.h5", "-q")
+    same_digests(digests(f"{folder}/one.h5"), digests(f"{folder}/two.h5"))
+    names = [f"{folder}/two.h5"] + [f"{folder}/two.rank{r}.h5" for r in (1, 2, 3)]
+    hosts = []
+    for name in names:
+        where = info(name)["environment"]
+        hosts.append((json.loads(where) if isinstance(where, str) else where)["host"])
+    check(hosts == [a, a, b, b], hosts)
 
 
 if __name__ == "__main__":

@@ -55,8 +55,9 @@ def any_number_of_ranks_gives_the_same_bits(folder):
     config = small_config(folder, batch=23)
     cuts = ((2, (2,)), (3, (3,)), (4, (4,)), (7, (7,)), (8, (2, 4, 8)))
     for lanes, counts in cuts:
-        for extra in ([], ["--set", NORMS], ["--set", "engine.accumulate=2", "--set",
-                                            "engine.comm.bucket_mib=0.001"]):
+        synchronised = NORMS.replace('op="batch_norm";', 'op="batch_norm"; sync=true;')
+        for extra in ([], ["--set", NORMS], ["--set", synchronised, "--set", "engine.accumulate=2"],
+                      ["--set", "engine.accumulate=2", "--set", "engine.comm.bucket_mib=0.001"]):
             one = f"{folder}/one.h5"
             record(config, one, "--force", "--set", f"engine.lanes={lanes}", *extra)
             expected = digests(one)
@@ -123,6 +124,24 @@ def lanes_that_cannot_be_shared_out(folder):
         out = run("record", config, "-o", f"{folder}/a.h5", *ranks(n), "--set",
                   f"engine.lanes={lanes}", code=2).stderr
         check(f"{lanes} lanes cannot be shared out among {n} ranks" in out, out)
+
+
+@case
+def ranks_go_on(folder):
+    """--resume of a run of several ranks: each from its own trace, with its running statistics."""
+    config, whole, part = small_config(folder, steps=13), f"{folder}/whole.h5", f"{folder}/part.h5"
+    sets = [*ranks(2), "--set", NORMS]
+    record(config, whole, *sets)
+    record(config, part, *sets)
+    for k in (5, 10):
+        more = f"{folder}/more{k}.h5"
+        run("record", "--resume", part, "--at-step", k, "-o", more, "-q")
+        rest = {key: values[k:] for key, values in digests(whole).items()}
+        same_digests(rest, digests(more))
+        check(info(more)["chain"] == info(whole)["chain"], "the chain goes on")
+    os.remove(f"{folder}/part.rank1.h5")
+    out = run("record", "--resume", part, "-o", f"{folder}/b.h5", code=3).stderr
+    check("part.rank1.h5" in out, out)
 
 
 def fault(**keys):

@@ -223,8 +223,8 @@ static void open_engine(struct bench *b, const char *const *sets, int n_sets, in
     assert_int_equal(tdbg_config_result(b->config, &err), TDBG_OK);
     assert_int_equal(tdbg_backend_cpu_create("auto", threads, &b->backend, &err), TDBG_OK);
     assert_int_equal(tdbg_engine_create(b->config, b->backend,
-                                        (struct tdbg_source){&source_ops, NULL, 0, 1}, &b->engine,
-                                        &err),
+                                        (struct tdbg_source){.ops = &source_ops, .world_size = 1},
+                                        &b->engine, &err),
                      TDBG_OK);
     assert_non_null(b->engine);
     assert_int_equal(tdbg_engine_init_state(b->engine, &err), TDBG_OK);

@@ -166,8 +166,9 @@ static float run_step(struct data *d, const char *model, const char *loss, struc
     tdbg_engine_check_options(config, NULL, 0);
     assert_int_equal(tdbg_backend_cpu_create("auto", 1, &backend, &err), TDBG_OK);
     if (tdbg_config_result(config, &err) == TDBG_OK)
-        tdbg_engine_create(config, backend, (struct tdbg_source){&source_ops, d, 0, 1}, &engine,
-                           &err);
+        tdbg_engine_create(config, backend,
+                           (struct tdbg_source){.ops = &source_ops, .self = d, .world_size = 1},
+                           &engine, &err);
     if (tdbg_config_result(config, &err) != TDBG_OK || err.message)
         fail_msg("%s", err.message);
     struct tdbg_step_info info;

@@ -167,8 +167,9 @@ static enum tdbg_status run_step(struct data *d, const char *model, const char *
     tdbg_engine_check_options(config, NULL, 0);
     assert_int_equal(tdbg_backend_cpu_create("auto", 1, &backend, &fault), TDBG_OK);
     if (tdbg_config_result(config, &fault) == TDBG_OK)
-        tdbg_engine_create(config, backend, (struct tdbg_source){&source_ops, d, 0, 1}, &engine,
-                           &fault);
+        tdbg_engine_create(config, backend,
+                           (struct tdbg_source){.ops = &source_ops, .self = d, .world_size = 1},
+                           &engine, &fault);
     if (!engine && tdbg_config_result(config, &fault) != TDBG_OK)
         fail_msg("%s", fault.message);
     assert_int_equal(tdbg_engine_init_state(engine, &fault), TDBG_OK);
