@@ -8,8 +8,8 @@
 #include <sys/random.h>
 
 #include "base/version.h"
+#include "recorder/go_on.h"
 #include "recorder/record_options.h"
-#include "trace/chain.h"
 #include "trace/stream.h"
 
 struct tdbg_recorder {
@@ -429,67 +429,6 @@ static struct tdbg_keyframe_item *list_items(const struct tdbg_engine *engine, i
     return out;
 }
 
-/* The next site of a list from *i on that has digests and belongs to a chain, or NULL. */
-static const struct tdbg_site *next_in_chain(const struct tdbg_site *sites,
-                                             const struct tdbg_site_plan *plans, int32_t n,
-                                             int chain, int32_t *i)
-{
-    while (*i < n && (plans[*i].digest_every == 0 || !tdbg_chain_covers(chain, &sites[*i])))
-        ++*i;
-    return *i < n ? &sites[*i] : NULL;
-}
-
-static bool same_cadence(const struct tdbg_recorder *r, const struct tdbg_recorder_parent *parent,
-                         int chain)
-{
-    for (int32_t i = 0, k = 0;; i++, k++) {
-        const struct tdbg_site *a = next_in_chain(r->sites, r->plans, r->n_sites, chain, &i);
-        const struct tdbg_site *b =
-            next_in_chain(parent->sites, parent->plans, parent->n_sites, chain, &k);
-        if (!a || !b)
-            return a == b;
-        if (r->plans[i].digest_every != parent->plans[k].digest_every || a->lane != b->lane ||
-            a->micro != b->micro || strcmp(a->name, b->name) != 0)
-            return false;
-    }
-}
-
-/* Chains before the first step: the parent's where they go on. */
-static enum tdbg_status begin_chains(const struct tdbg_recorder *r,
-                                     const struct tdbg_recorder_parent *parent, uint64_t *chain,
-                                     struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    for (int c = 0; c < TDBG_CHAIN_COUNT; c++) {
-        chain[c] = parent->chain[c];
-        if (!same_cadence(r, parent, c))
-            TDBG_TRY(tdbg_chain_begin(c, r->sites, r->plans, r->n_sites, &chain[c], err));
-    }
-out:
-    return st;
-}
-
-/* A run that goes on between two keyframes begins with one of its own. */
-static enum tdbg_status put_first_keyframe(struct tdbg_recorder *r,
-                                           const struct tdbg_engine *engine, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    int32_t n;
-    int64_t most = 1;
-    const struct tdbg_engine_item *items = tdbg_engine_items(engine, &n);
-    for (int32_t i = 0; i < n; i++)
-        most = items[i].elems > most ? items[i].elems : most;
-    float *value = malloc((size_t)most * sizeof *value);
-    TDBG_FAIL_IF(!value, NO_MEMORY, "no memory for a keyframe");
-    for (int32_t i = 0; i < n; i++) {
-        TDBG_TRY(tdbg_engine_get_item(engine, i, value, err));
-        TDBG_TRY(tdbg_stream_put_keyframe(r->stream, i, value, err));
-    }
-out:
-    free(value);
-    return st;
-}
-
 enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, bool force,
                                     struct tdbg_config *config, const struct tdbg_engine *engine,
                                     const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
@@ -518,7 +457,7 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     spec.info.dataset = run->dataset;
     if (run->parent) {
         memcpy(spec.info.parent_uuid, run->parent->uuid, sizeof spec.info.parent_uuid);
-        TDBG_TRY(begin_chains(r, run->parent, chain, err));
+        TDBG_TRY(tdbg_recorder_begin_chains(&spec, run->parent, chain, err));
         spec.chain_before = chain;
     }
     describe_samples(&r->shapes[TDBG_SET_TRAIN], &spec.samples[TDBG_SAMPLES_TRAIN]);
@@ -527,7 +466,7 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     r->batch = spec.info.batch;
     TDBG_TRY(tdbg_stream_open(r->stream, path, force, &spec, err));
     if (run->parent && run->parent->first_step % r->keyframe_every != 0)
-        TDBG_TRY(put_first_keyframe(r, engine, err));
+        TDBG_TRY(tdbg_recorder_put_keyframe(r->stream, engine, err));
     r->open = true;
     *tap = (struct tdbg_tap){&tap_ops, r};
 out:

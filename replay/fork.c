@@ -177,29 +177,51 @@ static bool is_in(const int64_t *ids, int64_t n, int64_t id)
     return false;
 }
 
-/* The steps, of those that the trace has, whose batch has a sample. Those in the fork are described
- * in `out`; *elsewhere is one that is not in the fork, or -1. */
-static enum tdbg_status find_sample(struct tdbg_fork *f, int64_t id, int64_t *batch, FILE *out,
-                                    int64_t *n_found, int64_t *elsewhere, struct tdbg_err *err)
+/* Has the batch of a step this sample? batch: room for one. */
+static enum tdbg_status has_sample(struct tdbg_fork *f, int64_t step, int64_t id, int64_t *batch,
+                                   bool *has, struct tdbg_err *err)
+{
+    int64_t n = 0;
+    const enum tdbg_status st = tdbg_trace_read_batch_ids(f->parent, step, batch, &n, err);
+    *has = st == TDBG_OK && is_in(batch, n, id);
+    return st;
+}
+
+/* The recorded steps of the fork that have a sample; out gets their numbers. */
+static enum tdbg_status find_in_fork(struct tdbg_fork *f, int64_t id, int64_t *batch, FILE *out,
+                                     int64_t *n_found, struct tdbg_err *err)
 {
     enum { MAX_NAMED = 8 };
     enum tdbg_status st = TDBG_OK;
+    const int64_t last = f->last < f->parent_last ? f->last : f->parent_last;
     *n_found = 0;
-    *elsewhere = -1;
-    for (int64_t step = tdbg_trace_first_step(f->parent); step <= f->parent_last; step++) {
-        int64_t n;
-        TDBG_TRY(tdbg_trace_read_batch_ids(f->parent, step, batch, &n, err));
-        if (!is_in(batch, n, id))
-            continue;
-        if (step < f->first || step > f->last) {
-            *elsewhere = step;
-            continue;
-        }
-        if (++*n_found <= MAX_NAMED)
+    for (int64_t step = f->first; step <= last; step++) {
+        bool has;
+        TDBG_TRY(has_sample(f, step, id, batch, &has, err));
+        if (has && ++*n_found <= MAX_NAMED)
             fprintf(out, "%s%lld", *n_found > 1 ? ", " : "", (long long)step);
     }
     if (*n_found > MAX_NAMED)
         fprintf(out, ", ... (%lld steps)", (long long)*n_found);
+out:
+    return st;
+}
+
+/* Says where a sample is that no step of the fork has: TDBG_USAGE. */
+static enum tdbg_status refuse_sample(struct tdbg_fork *f, int64_t id, int64_t *batch,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    for (int64_t step = tdbg_trace_first_step(f->parent); step <= f->parent_last; step++) {
+        bool has;
+        TDBG_TRY(has_sample(f, step, id, batch, &has, err));
+        TDBG_FAIL_IF(has, USAGE,
+                     "'--drop-sample %lld': steps %lld to %lld do not have this sample, but step "
+                     "%lld does",
+                     (long long)id, (long long)f->first, (long long)f->last, (long long)step);
+    }
+    st = TDBG_RAISE(err, USAGE, "'--drop-sample %lld': no step of %s has this sample",
+                    (long long)id, tdbg_trace_path(f->parent));
 out:
     return st;
 }
@@ -212,22 +234,15 @@ static enum tdbg_status judge_drops(struct tdbg_fork *f, const struct tdbg_fork_
     int64_t *batch = malloc((size_t)tdbg_trace_info(f->parent)->batch * sizeof *batch);
     TDBG_FAIL_IF(!batch, NO_MEMORY, "no memory for a batch's ids");
     for (int i = 0; i < options->n_drop; i++) {
-        int64_t n, elsewhere;
-        const long long id = (long long)options->drop[i];
-        fprintf(out, "sample %lld: weight 0 in steps ", id);
-        TDBG_TRY(find_sample(f, options->drop[i], batch, out, &n, &elsewhere, err));
-        fputs(f->last > f->parent_last
-                  ? n > 0 ? " and where it comes later\n" : "after the recorded ones\n"
-                  : "\n",
-              out);
-        if (n > 0 || f->last > f->parent_last)
-            continue;
-        TDBG_FAIL_IF(elsewhere >= 0, USAGE,
-                     "'--drop-sample %lld': steps %lld to %lld do not have this sample, but step "
-                     "%lld does",
-                     id, (long long)f->first, (long long)f->last, (long long)elsewhere);
-        TDBG_FAIL_IF(true, USAGE, "'--drop-sample %lld': no step of %s has this sample", id,
-                     tdbg_trace_path(f->parent));
+        int64_t n;
+        const bool goes_on = f->last > f->parent_last;
+        fprintf(out, "sample %lld: weight 0 in steps ", (long long)options->drop[i]);
+        TDBG_TRY(find_in_fork(f, options->drop[i], batch, out, &n, err));
+        if (goes_on)
+            fputs(n > 0 ? " and where it comes later" : "after the recorded ones", out);
+        fputc('\n', out);
+        if (n == 0 && !goes_on)
+            TDBG_TRY(refuse_sample(f, options->drop[i], batch, err));
     }
 out:
     free(batch);
