@@ -214,6 +214,10 @@ def dropping_moves_no_other_bit(folder):
     import h5py
     n_dropped, ids = 0, batches(a)[11]
     with h5py.File(a) as f, h5py.File(f"{folder}/c.h5") as g:
+        chains = f["steps"].attrs["chains"]
+        for k, name in enumerate((chains if isinstance(chains, str) else chains.decode()).split(",")):
+            goes_on = f["steps"][9]["chain"][k] == g["steps"][0]["chain"][k]
+            check(goes_on == (name != "input"), f"chain {name} goes on: {goes_on}")
         for lane, micro in ((lane, micro) for lane in range(3) for micro in range(2)):
             lo, hi = lane * 10 // 3, (lane + 1) * 10 // 3
             lo, hi = lo + micro * (hi - lo) // 2, lo + (micro + 1) * (hi - lo) // 2
