@@ -52,7 +52,7 @@ static bool is_described_group(const struct check *c, const char *path)
 /* A hint for an unknown key: a sibling, a key of another group, or the list of siblings. */
 static const char *unknown_hint(const struct check *c, const char *word, const char *group_path)
 {
-    enum { MOST_LISTED_BYTES = 120 };
+    enum { MOST_LISTED_BYTES = 160 };
     struct tdbg_arena *arena = c->config->arena;
     struct tdbg_strbuf known = {0};
     const char *hint = NULL, *dot = *group_path ? "." : "";

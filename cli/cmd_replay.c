@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/replay_fork.h"
 #include "replay/verify.h"
 #include "tui/tui.h"
 
@@ -251,18 +252,56 @@ out:
     return st;
 }
 
+/* Which options go with which of the three things that the command does. */
+static enum tdbg_status check_options(const struct replay *r, const struct cli_fork *f,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_FAIL_IF(f->output && r->verify, USAGE,
+                 "--verify and -o are two commands: verify the fork when it is there");
+    TDBG_FAIL_IF(!f->output && (f->sets.n > 0 || f->drops.n > 0 || f->force), USAGE,
+                 "--set, --drop-sample and --force belong to a fork, which wants a name\nhint: -o "
+                 "FORK");
+    TDBG_FAIL_IF(!r->verify && r->as_json, USAGE, "--json belongs to --verify");
+    TDBG_FAIL_IF(!r->verify && !f->output && (r->from >= 0 || r->to >= 0), USAGE,
+                 "--from and --to belong to --verify or to a fork (-o FORK)");
+out:
+    return st;
+}
+
+static enum tdbg_status fork_trace(const struct replay *r, struct cli_fork *f, int *exit_code,
+                                   struct tdbg_err *err)
+{
+    f->path = r->path;
+    f->from = r->from;
+    f->to = r->to;
+    f->quiet = r->quiet;
+    f->execution = r->execution;
+    return cli_fork_record(f, exit_code, err);
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
     struct replay r = {.from = -1, .to = -1, .rank = -1};
+    struct cli_fork f = {.output = NULL};
     bool helped;
     int n_words, exit_code = 0;
     const struct cli_option options[] = {
         {"--verify", 0, CLI_FLAG, NULL, &r.verify, 0, 0,
          "Re-execute and compare every recorded site, bit for bit."},
-        {"--from", 0, CLI_INT, "A", &r.from, 0, INT64_MAX, "With --verify: the first step."},
-        {"--to", 0, CLI_INT, "B", &r.to, 0, INT64_MAX, "With --verify: the last step."},
+        {"--from", 0, CLI_INT, "A", &r.from, 0, INT64_MAX,
+         "With --verify or -o: the first step (-o: any; default: that of the last keyframe)."},
+        {"--to", 0, CLI_INT, "B", &r.to, 0, INT64_MAX,
+         "With --verify or -o: the last step (default: the last one recorded)."},
+        {"--output", 'o', CLI_STRING, "FORK", &f.output, 0, 0,
+         "What-if: compute the steps again with the changes below, into a trace of their own."},
+        {"--set", 0, CLI_LIST, "KEY=VALUE", &f.sets, 0, 0,
+         "With -o: change a key of the config; may be given several times."},
+        {"--drop-sample", 0, CLI_LIST, "ID", &f.drops, 0, 0,
+         "With -o: give a sample the weight 0 in the loss; may be given several times."},
+        {"--force", 0, CLI_FLAG, NULL, &f.force, 0, 0, "With -o: overwrite an existing trace."},
         {"--rank", 0, CLI_INT, "R", &r.rank, 0, INT32_MAX,
          "Of several ranks this one: executed alone, with what the others contributed from the "
          "trace (default: with --verify all of them, else the rank of the file)."},
@@ -277,9 +316,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
                             &r.path, 1, &n_words, &helped, err));
     if (helped)
         return 0;
-    TDBG_FAIL_IF(!r.verify && (r.from >= 0 || r.to >= 0 || r.as_json), USAGE,
-                 "--from, --to and --json belong to --verify");
-    if (r.verify)
+    TDBG_TRY(check_options(&r, &f, err));
+    if (f.output)
+        TDBG_TRY(fork_trace(&r, &f, &exit_code, err));
+    else if (r.verify)
         TDBG_TRY(verify(&r, &exit_code, err));
     else
         TDBG_TRY(open_terminal(&r, err));
@@ -293,10 +333,14 @@ out:
 
 const struct cli_command cli_replay = {
     .name = "replay",
-    .summary = "Move through a trace in the terminal; --verify re-executes it bit for bit.",
-    .usage = "TRACE [--rank R] [--verify [--from A] [--to B]]",
+    .summary =
+        "Move through a trace in the terminal; --verify re-executes it bit for bit; -o forks it.",
+    .usage = "TRACE [--rank R] [--verify [--from A] [--to B]]\n"
+             "       tdbg replay TRACE [--from A] [--to B] [--set KEY=VALUE]... -o FORK",
     .examples = "  tdbg replay a.h5\n  tdbg replay a.h5 --verify\n"
                 "  tdbg replay a.h5 --verify --from 100 --to 120\n"
-                "  tdbg replay ranks.h5 --verify --rank 3\n",
+                "  tdbg replay ranks.h5 --verify --rank 3\n"
+                "  tdbg replay a.h5 --from 120 --set optimizer.lr=0.001 -o fork.h5\n"
+                "  tdbg replay a.h5 --from 120 --to 140 --drop-sample 5123 -o without.h5\n",
     .run = run,
 };

@@ -42,6 +42,11 @@ out:
     return st;
 }
 
+static int64_t end_step(const struct cli_rank *r)
+{
+    return r->run->end_step > 0 ? r->run->end_step : tdbg_engine_info(r->engine)->total_steps;
+}
+
 /* Sets the state to that of the trace, and checks that the rest of the run can follow it. */
 static enum tdbg_status go_on(struct cli_rank *r, struct tdbg_err *err)
 {
@@ -49,6 +54,9 @@ static enum tdbg_status go_on(struct cli_rank *r, struct tdbg_err *err)
     const int64_t total = tdbg_engine_info(r->engine)->total_steps;
     const int64_t first = r->run->first_step;
     r->parent = r->run->parent;
+    r->steps_done = first;
+    if (r->run->fork)
+        return tdbg_fork_set_state(r->run->fork, r->engine, err);
     TDBG_FAIL_IF(first >= total, USAGE,
                  "the run has %" PRId64 " steps, and the keyframe is that before step %" PRId64
                  "\nhint: --steps N makes the run longer, --at-step K begins earlier",
@@ -58,7 +66,6 @@ static enum tdbg_status go_on(struct cli_rank *r, struct tdbg_err *err)
         TDBG_TRY(tdbg_trace_open(tdbg_trace_rank_path(r->run->parent, r->rank), &r->parent, err));
     }
     TDBG_TRY(tdbg_resume_state(r->parent, r->engine, first, err));
-    r->steps_done = first;
 out:
     return st;
 }
@@ -67,7 +74,8 @@ enum tdbg_status cli_rank_build(struct cli_rank *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct cli_recording *run = r->run;
-    struct tdbg_source source = tdbg_source_live_table(r->live);
+    struct tdbg_source source =
+        run->fork ? tdbg_fork_source(run->fork) : tdbg_source_live_table(r->live);
     TDBG_TRY(tdbg_backend_cpu_create(run->isa, run->threads, &r->backend, err));
     if (r->comm) {
         const char *algorithm =
@@ -127,10 +135,29 @@ static enum tdbg_status describe_parent(const struct cli_rank *r, const char *da
     TDBG_TRY(tdbg_trace_read_chain_before(r->parent, r->run->first_step, chain, err));
     *out = (struct tdbg_recorder_parent){.uuid = tdbg_trace_info(r->parent)->uuid,
                                          .chain = chain,
+                                         .first_step = r->run->first_step,
                                          .plans = tdbg_trace_plans(r->parent)};
     out->sites = tdbg_trace_sites(r->parent, &out->n_sites);
 out:
     return st;
+}
+
+/* The data set as JSON, for the trace; free() it. A fork has its parent's. */
+static char *describe_data(const struct cli_rank *r)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    struct tdbg_json json;
+    FILE *out;
+    if (r->run->fork)
+        return strdup(tdbg_trace_info(r->parent)->dataset);
+    out = open_memstream(&text, &bytes);
+    if (!out)
+        return NULL;
+    tdbg_json_init(&json, out, false);
+    tdbg_source_live_print_json(r->live, &json);
+    fclose(out);
+    return text;
 }
 
 enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
@@ -138,19 +165,12 @@ enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
     enum tdbg_status st = TDBG_OK;
     char *environment =
         cli_environment_json(r->backend->isa, r->backend->threads, r->run->local_rank);
-    char *dataset = NULL;
-    size_t dataset_bytes = 0;
-    FILE *out = open_memstream(&dataset, &dataset_bytes);
-    struct tdbg_json json;
+    char *dataset = describe_data(r);
     struct tdbg_tap taps[3];
     int n_taps = 0;
     struct tdbg_recorder_parent parent;
     uint64_t chain[TDBG_CHAIN_COUNT];
-    TDBG_FAIL_IF(!environment || !out, NO_MEMORY, "no memory to describe the run");
-    tdbg_json_init(&json, out, false);
-    tdbg_source_live_print_json(r->live, &json);
-    fclose(out);
-    TDBG_FAIL_IF(!dataset, NO_MEMORY, "no memory to describe the run");
+    TDBG_FAIL_IF(!environment || !dataset, NO_MEMORY, "no memory to describe the run");
     const struct tdbg_recorder_run run = {.uuid = r->run->uuid,
                                           .config_path = r->run->config_path,
                                           .environment = environment,
@@ -223,7 +243,7 @@ out:
 enum tdbg_status cli_rank_train(struct cli_rank *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const int64_t total = tdbg_engine_info(r->engine)->total_steps;
+    const int64_t total = end_step(r);
     const bool quiet = r->run->quiet || r->rank > 0;
     struct tdbg_progress progress;
     tdbg_progress_start(&progress, stderr, quiet ? TDBG_PROGRESS_QUIET : TDBG_PROGRESS_AUTO, 0,

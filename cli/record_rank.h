@@ -11,15 +11,17 @@
 #include "engine/source_ranks.h"
 #include "recorder/fault.h"
 #include "recorder/recorder.h"
+#include "replay/fork.h"
 #include "trace/reader.h"
 
 /* What all ranks share. */
 struct cli_recording {
     const char *config_path, *isa;
     struct tdbg_config *config;
-    struct tdbg_trace *parent; /* the trace to go on from, of rank 0; NULL: none */
-    const char *path;          /* of rank 0's trace */
-    int64_t first_step;
+    struct tdbg_trace *parent;    /* the trace to go on from, of rank 0; NULL: none */
+    const char *path;             /* of rank 0's trace */
+    int64_t first_step, end_step; /* end_step 0: that of the config */
+    struct tdbg_fork *fork;       /* what-if: samples and first state; NULL: none */
     bool force, quiet;
 
     int32_t world_size, threads; /* threads: of each rank */

@@ -88,7 +88,8 @@ static enum tdbg_status build(struct cli_ranks *r, struct tdbg_err *err)
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_cfg_node *root = tdbg_config_root(r->run.config);
     struct tdbg_source_live **live = &r->rank[0].live;
-    TDBG_TRY(tdbg_source_live_create(r->run.config, tdbg_array_file_read, live, err));
+    if (!r->run.fork)
+        TDBG_TRY(tdbg_source_live_create(r->run.config, tdbg_array_file_read, live, err));
     TDBG_TRY(tdbg_config_result(r->run.config, err));
     if (r->n > 1)
         TDBG_TRY(tdbg_comm_threads_create(r->n, tdbg_cfg_float(root, "engine.comm.timeout_s"),

@@ -161,7 +161,7 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
         goto out;
     read_config(e);
     TDBG_FAIL_IF(e->info.steps_per_epoch < 1, DATA, "the training set does not fill one batch");
-    if (!check_lanes(e) || !check_part_count(e))
+    if (!check_lanes(e) || !check_part_count(e) || !tdbg_engine_read_dropped(e))
         goto out;
     resolve_optimizer(e);
     if (tdbg_config_n_diagnostics(config) > 0)
@@ -171,7 +171,8 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
                                       .lanes = e->info.lanes,
                                       .first_lane = e->info.first_lane,
                                       .n_lanes = e->info.n_lanes,
-                                      .accumulate = e->info.accumulate};
+                                      .accumulate = e->info.accumulate,
+                                      .weighs = e->n_dropped > 0};
     e->table = tdbg_site_table_build(e->graph, &e->optimizer, e->state_items, e->info.n_items, &cut,
                                      e->low_precision ? TDBG_DTYPE_BF16 : TDBG_DTYPE_F32, &e->clip,
                                      e->settings);
@@ -199,6 +200,7 @@ void tdbg_engine_destroy(struct tdbg_engine *e)
     free(e->host_y);
     free(e->host_target);
     free(e->host_length);
+    free(e->host_weight);
     tdbg_graph_destroy(e->graph);
     free(e);
 }

@@ -70,6 +70,29 @@ enum tdbg_status tdbg_engine_set_item(struct tdbg_engine *engine, int32_t i, con
 enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *engine, int64_t step,
                                       struct tdbg_step_info *info, struct tdbg_err *err);
 
+/* The gradients of a step, for tdbg_engine_run_update: read() puts the value of a site into host,
+ * which is `buffer`, with room for the largest parameter. */
+struct tdbg_stored_step {
+    const int64_t *ids; /* (n_samples) of the step's batch */
+    int64_t n_samples;
+    bool by_lane; /* sites of stage reduce_in, of all lanes; else of stage grad */
+    void *buffer;
+    enum tdbg_status (*read)(void *context, int64_t step, int32_t site, void *host,
+                             struct tdbg_err *err);
+    void *context;
+};
+
+/* Is the state after a step a function of the state before it and the gradients? Not where there
+ * are running statistics, which forward changes, or other ranks. */
+bool tdbg_engine_can_update(const struct tdbg_engine *engine);
+
+/* A step from its gradients on: the state goes from before `step` to after it, as run_step would
+ * bring it, without forward and backward. Taps see the sites from there to stage param, but neither
+ * begin_step nor end_step. */
+enum tdbg_status tdbg_engine_run_update(struct tdbg_engine *engine, int64_t step,
+                                        const struct tdbg_stored_step *stored,
+                                        struct tdbg_err *err);
+
 /* Version of the strict numerics (docs/numerics.md) that this engine computes with. */
 int32_t tdbg_engine_numerics_version(void);
 

@@ -48,6 +48,9 @@ static const struct tdbg_option root_options[] = {
      "The network as a list of ops, each reading the one before: { op = \"linear\"; out = 10; }."},
     {"freeze", TDBG_OPT_GLOBS, "", 0, 0, NULL, "[]", 0,
      "Names of parameters that stay as they are: [ \"embed.*\" ]."},
+    {"drop_samples", TDBG_OPT_INTS, "ids", 0, 9007199254740992.0, NULL, NULL, 0,
+     "Training samples whose loss has weight 0: they stay in their batches, so that no other bit "
+     "moves, but count neither in the loss nor in its divisor."},
     {"init_from", TDBG_OPT_GROUP, "", 0, 0, NULL, NULL, 0,
      "Weights to begin with instead of those of the seed: { path = \"model.safetensors\"; }."},
     {"loss", TDBG_OPT_GROUP, "", 0, 0, NULL, "{ kind = \"cross_entropy\"; }", 0,

@@ -93,6 +93,7 @@ struct tdbg_engine {
     unsigned char *raw_x;  /* (batch, sample) in the source's dtype */
     int64_t *raw_id;       /* (batch) */
     int32_t *length;       /* (batch): tokens before the padding, where samples are padded */
+    float *weight;         /* (batch): of each sample in the loss; NULL: all are 1 */
     unsigned char *raw_y;  /* (batch, targets) in the source's dtype */
     unsigned char *target; /* (batch, targets): i32 class indices or f32 values, 4 bytes each */
     float *raw_f32;        /* (part_rows, sample): u8 samples as numbers, for transforms */
@@ -123,6 +124,12 @@ struct tdbg_engine {
     int64_t *host_id;
     unsigned char *host_y, *host_target;
     int32_t *host_length;
+    float *host_weight;
+    int64_t *dropped; /* (n_dropped): ids of samples whose weight is 0, ascending */
+    int32_t n_dropped;
+    int64_t n_counted; /* samples of the step's batch whose weight is not 0 */
+
+    const struct tdbg_stored_step *stored; /* the gradients are known (run_update); else NULL */
 
     void **blocks; /* every device block, to free them */
     int n_blocks, blocks_room;
@@ -147,6 +154,22 @@ static inline const void *tdbg_engine_targets(const struct tdbg_engine *e, int64
  * checks them. *n_counted, unless NULL: targets that the loss does not ignore. */
 enum tdbg_status tdbg_engine_upload_batch(struct tdbg_engine *engine, int64_t n, int64_t *n_counted,
                                           struct tdbg_err *err);
+
+/* The samples that the config drops (sample_weight.c): reads them, with a diagnostic where there is
+ * no such sample; false then. */
+bool tdbg_engine_read_dropped(struct tdbg_engine *engine);
+
+/* Weights of the n samples in host_id, and how many of them count (n_counted). */
+enum tdbg_status tdbg_engine_weigh_samples(struct tdbg_engine *engine, int64_t n,
+                                           struct tdbg_err *err);
+
+/* Shows a part's weights; rows (rows of the part, elems) are multiplied by them, a row of weight 0
+ * becomes +0 whatever it holds. Both do nothing where no sample is dropped. */
+struct tdbg_pass;
+enum tdbg_status tdbg_engine_show_weights(struct tdbg_engine *engine, const struct tdbg_pass *pass,
+                                          struct tdbg_err *err);
+void tdbg_engine_apply_weights(struct tdbg_engine *engine, const struct tdbg_pass *pass,
+                               float *rows, int64_t elems);
 
 /* Takes all memory of an engine whose graph and numbers are known. */
 enum tdbg_status tdbg_engine_take_memory(struct tdbg_engine *engine, struct tdbg_err *err);
@@ -180,6 +203,20 @@ enum tdbg_status tdbg_engine_start_reductions(struct tdbg_engine *engine, int64_
  * that it took. */
 enum tdbg_status tdbg_engine_reduce(struct tdbg_engine *engine, int64_t step, float *sums,
                                     float **reduced, int64_t *wait_ns, struct tdbg_err *err);
+
+/* Gradients of all lanes of this rank, folded: *folded (flat_elems). n: samples of the step. */
+enum tdbg_status tdbg_engine_run_lanes(struct tdbg_engine *engine, int64_t step, int64_t n,
+                                       float **folded, struct tdbg_err *err);
+
+/* One lane's gradients (flat_elems) from engine->stored. */
+enum tdbg_status tdbg_engine_load_lane(struct tdbg_engine *engine, int64_t step, int32_t lane,
+                                       float *sums, struct tdbg_err *err);
+
+/* The sums of all lanes divided, into engine->grad; and clipping and the optimizer from there. */
+enum tdbg_status tdbg_engine_divide(struct tdbg_engine *engine, int64_t step, const float *sums,
+                                    float *loss, struct tdbg_err *err);
+enum tdbg_status tdbg_engine_update(struct tdbg_engine *engine, int64_t step, double lr,
+                                    struct tdbg_err *err);
 
 /* After a step that failed: waits for the reductions that were started. */
 void tdbg_engine_drain_reductions(struct tdbg_engine *engine, int64_t step);

@@ -26,7 +26,8 @@ enum tdbg_status tdbg_engine_evaluate(struct tdbg_engine *e, struct tdbg_err *er
         TDBG_TRY(be->to_host(be->context, &sum, &e->scalar[SCALAR_EVAL_LOSS], sizeof sum, err));
         loss += (double)sum;
         if (varies) {
-            tdbg_loss_divisor_share(&g->loss, be, n, e->target, &e->scalar[SCALAR_EVAL_LOSS],
+            tdbg_loss_weigh_targets(&g->loss, be, n, e->target, e->loss_workspace);
+            tdbg_loss_divisor_share(&g->loss, be, n, &e->scalar[SCALAR_EVAL_LOSS],
                                     e->loss_workspace);
             TDBG_TRY(be->to_host(be->context, &sum, &e->scalar[SCALAR_EVAL_LOSS], sizeof sum, err));
             divisor += (double)sum;

@@ -198,13 +198,18 @@ float tdbg_loss_fixed_divisor(const struct tdbg_loss *loss, int64_t samples)
     return loss->mean ? (float)(samples * loss->targets) : 1.0f;
 }
 
+void tdbg_loss_weigh_targets(const struct tdbg_loss *loss, const struct tdbg_backend *backend,
+                             int64_t rows, const void *targets, float *weights)
+{
+    backend->target_weights(backend->context, rows * loss->targets, targets, loss->ignore_index,
+                            loss->device_weights, weights);
+}
+
 void tdbg_loss_divisor_share(const struct tdbg_loss *loss, const struct tdbg_backend *backend,
-                             int64_t rows, const void *targets, float *share, float *workspace)
+                             int64_t rows, float *share, float *weights)
 {
     const int64_t n = rows * loss->targets;
-    backend->target_weights(backend->context, n, targets, loss->ignore_index, loss->device_weights,
-                            workspace);
-    backend->reduce_sum(backend->context, n, workspace, share, workspace + n);
+    backend->reduce_sum(backend->context, n, weights, share, weights + n);
 }
 
 int64_t tdbg_loss_count_correct(const struct tdbg_loss *loss, const struct tdbg_backend *backend,

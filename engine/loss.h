@@ -83,10 +83,15 @@ void tdbg_loss_backward(const struct tdbg_loss *loss, const struct tdbg_backend 
 bool tdbg_loss_divisor_varies(const struct tdbg_loss *loss);
 float tdbg_loss_fixed_divisor(const struct tdbg_loss *loss, int64_t samples);
 
-/* share (1), on the device: the strict sum over the part's (rows, targets), 1 or the class's
- * weight each, +0 for ignored ones. */
+/* What each of the part's targets counts: weights (rows, targets), on the device: 1 or the class's
+ * weight, +0 for ignored ones. */
+void tdbg_loss_weigh_targets(const struct tdbg_loss *loss, const struct tdbg_backend *backend,
+                             int64_t rows, const void *targets, float *weights);
+
+/* share (1), on the device: their strict sum over the part. weights: the loss's workspace, with
+ * those of the part's targets in front. */
 void tdbg_loss_divisor_share(const struct tdbg_loss *loss, const struct tdbg_backend *backend,
-                             int64_t rows, const void *targets, float *share, float *workspace);
+                             int64_t rows, float *share, float *weights);
 
 /* Right answers among the targets of the rows; 0 without an accuracy. */
 int64_t tdbg_loss_count_correct(const struct tdbg_loss *loss, const struct tdbg_backend *backend,

@@ -86,6 +86,11 @@ static enum tdbg_status take_batch(struct tdbg_engine *e, struct tdbg_err *err)
         e->host_length = calloc((size_t)n, sizeof *e->host_length);
         TDBG_FAIL_IF(!e->host_length, NO_MEMORY, "no memory for lengths");
     }
+    if (e->n_dropped > 0) {
+        TDBG_TRY(take(e, &e->weight, n, sizeof *e->weight, "weights of samples", err));
+        e->host_weight = calloc((size_t)n, sizeof *e->host_weight);
+        TDBG_FAIL_IF(!e->host_weight, NO_MEMORY, "no memory for weights of samples");
+    }
     e->host_x = malloc((size_t)n * sample_bytes);
     e->host_id = malloc((size_t)n * sizeof(int64_t));
     e->host_y = malloc((size_t)n * y_bytes);

@@ -179,6 +179,7 @@ static enum tdbg_status run_loss(struct tdbg_engine *e, const struct tdbg_pass *
     const struct tdbg_slot *slot = pass->slot;
     tdbg_loss_forward(&g->loss, e->backend, rows, slot->act[g->n_nodes - 1],
                       tdbg_engine_targets(e, pass->lo), slot->loss_sample, e->loss_workspace);
+    tdbg_engine_apply_weights(e, pass, slot->loss_sample, 1);
     return show(e, pass, e->table.loss_sample, slot->loss_sample, rows, -1, err);
 }
 
@@ -186,8 +187,10 @@ enum tdbg_status tdbg_engine_forward(struct tdbg_engine *e, const struct tdbg_pa
                                      struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    for (int32_t p = 0; p < n; p++)
+    for (int32_t p = 0; p < n; p++) {
         TDBG_TRY(run_transforms(e, &pass[p], err));
+        TDBG_TRY(tdbg_engine_show_weights(e, &pass[p], err));
+    }
     for (int32_t i = 0; i < e->graph->n_nodes; i++) {
         TDBG_TRY(tdbg_engine_run_folds(e, pass, n, i, false, err));
         for (int32_t p = 0; p < n; p++)
@@ -290,6 +293,7 @@ static void run_loss_back(struct tdbg_engine *e, const struct tdbg_pass *pass)
         slot->grad_from[i] = GRAD_NONE;
     tdbg_loss_backward(&g->loss, e->backend, rows, slot->act[last],
                        tdbg_engine_targets(e, pass->lo), slot->dact[last]);
+    tdbg_engine_apply_weights(e, pass, slot->dact[last], g->nodes[last].elems);
     round_values(e, slot->dact[last], rows * g->nodes[last].elems);
     slot->grad_from[last] = GRAD_OWN;
 }

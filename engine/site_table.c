@@ -11,6 +11,7 @@ struct layout {
     int32_t first_lane, n_lanes, accumulate;
     int64_t rows; /* of the largest part */
     enum tdbg_dtype activations;
+    bool weighs;
 };
 
 enum where { OF_STEP, OF_LANE, OF_PART };
@@ -101,6 +102,12 @@ static void put_input(struct layout *l, const struct tdbg_graph *g, struct tdbg_
                            .stage = TDBG_STAGE_INPUT,
                            .dtype = TDBG_DTYPE_I32};
     t->length = g->pad >= 0 ? put(l, OF_PART, batched(l, s, &scalar)) : -1;
+    s = (struct tdbg_site){.name = "input/weight",
+                           .op = "weight",
+                           .unit = "",
+                           .stage = TDBG_STAGE_INPUT,
+                           .dtype = TDBG_DTYPE_F32};
+    t->weight = l->weighs ? put(l, OF_PART, batched(l, s, &scalar)) : -1;
 }
 
 /* What node i's forward or backward sums over all lanes: the parts' shares, and what comes out for
@@ -341,6 +348,7 @@ tdbg_site_table_build(struct tdbg_graph *g, const struct tdbg_optimizer *optimiz
                        .first_lane = cut->first_lane,
                        .n_lanes = cut->n_lanes,
                        .accumulate = cut->accumulate,
+                       .weighs = cut->weighs,
                        .rows = tdbg_site_part_rows(cut->batch, cut->lanes, cut->accumulate),
                        .activations = activations};
     for (int pass = 0; pass < 2; pass++) {

@@ -19,6 +19,7 @@
 struct tdbg_site_cut {
     int64_t batch;
     int32_t lanes, first_lane, n_lanes, accumulate;
+    bool weighs; /* samples have weights in the loss */
 };
 
 struct tdbg_site_table {
@@ -30,6 +31,7 @@ struct tdbg_site_table {
     int32_t *state;                           /* (n_items): before the step */
     int32_t *input;                           /* (max(1, n_transforms)), per part */
     int32_t length;                           /* per part, where samples are padded */
+    int32_t weight;                           /* per part, where samples are dropped */
     int32_t *fwd;                             /* (n_nodes), per part */
     int32_t (*fold_in)[TDBG_MAX_NODE_FOLDS];  /* (n_nodes), per part */
     int32_t (*fold_out)[TDBG_MAX_NODE_FOLDS]; /* (n_nodes), per micro-batch */

@@ -1,5 +1,6 @@
-/* One training step: samples, forward, backward, fold, reduce, divide, update, and the tap's view
- * of each. The order of everything summed is that of docs/numerics.md. See engine_state.h. */
+/* One training step: samples, forward, backward, fold, reduce, and the tap's view of each; update.c
+ * divides and updates. The order of everything summed is that of docs/numerics.md. See
+ * engine_state.h. */
 #include "engine/engine_state.h"
 #include "engine/lane_tree.h"
 
@@ -104,14 +105,18 @@ static enum tdbg_status sum_losses(struct tdbg_engine *e, const struct tdbg_pass
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
+    const struct tdbg_loss *loss = &e->graph->loss;
     const int64_t rows = pass->hi - pass->lo;
     be->reduce_sum(be->context, rows, pass->slot->loss_sample, into + e->loss_offset,
                    e->sum_scratch);
     TDBG_TRY(tdbg_engine_show(e, pass->step, e->table.loss_sum + pass->part, into + e->loss_offset,
                               1, -1, err));
-    if (tdbg_loss_divisor_varies(&e->graph->loss))
-        tdbg_loss_divisor_share(&e->graph->loss, be, rows, tdbg_engine_targets(e, pass->lo),
-                                into + e->loss_offset + 1, e->loss_workspace);
+    if (tdbg_loss_divisor_varies(loss)) {
+        tdbg_loss_weigh_targets(loss, be, rows, tdbg_engine_targets(e, pass->lo),
+                                e->loss_workspace);
+        tdbg_engine_apply_weights(e, pass, e->loss_workspace, loss->targets);
+        tdbg_loss_divisor_share(loss, be, rows, into + e->loss_offset + 1, e->loss_workspace);
+    }
 out:
     return st;
 }
@@ -163,6 +168,8 @@ static enum tdbg_status run_lane(struct tdbg_engine *e, int64_t step, int64_t n,
 {
     enum tdbg_status st = TDBG_OK;
     const bool is_last = e->has_others && lane == e->info.n_lanes - 1;
+    if (e->stored)
+        return tdbg_engine_load_lane(e, step, lane, sums, err);
     for (int32_t micro = 0; micro < e->info.accumulate; micro++) {
         const bool reduces =
             is_last && e->overlaps && !e->has_folds && micro == e->info.accumulate - 1;
@@ -211,8 +218,8 @@ out:
  *
  *     lane 0 1 2 3 4:   [0] -> [01] -> [01][2] -> [0123] -> [0123][4] -> end: [0123]+[4]
  */
-static enum tdbg_status run_lanes(struct tdbg_engine *e, int64_t step, int64_t n, float **folded,
-                                  struct tdbg_err *err)
+enum tdbg_status tdbg_engine_run_lanes(struct tdbg_engine *e, int64_t step, int64_t n,
+                                       float **folded, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
@@ -246,72 +253,6 @@ static enum tdbg_status run_lanes(struct tdbg_engine *e, int64_t step, int64_t n
         sum = level[l] ? level[l] : sum;
     }
     *folded = sum;
-out:
-    return st;
-}
-
-static enum tdbg_status divide(struct tdbg_engine *e, int64_t step, int64_t n, const float *sums,
-                               float *loss, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const struct tdbg_backend *be = e->backend;
-    float divisor = tdbg_loss_fixed_divisor(&e->graph->loss, n);
-    if (tdbg_loss_divisor_varies(&e->graph->loss))
-        TDBG_TRY(
-            be->to_host(be->context, &divisor, sums + e->loss_offset + 1, sizeof divisor, err));
-    const float ranks = e->sums_ranks ? (float)e->info.world_size : 1.0f;
-    be->vector_divide(be->context, e->loss_offset, sums, divisor / ranks, e->grad);
-    be->vector_divide(be->context, e->flat_elems - e->loss_offset, sums + e->loss_offset, divisor,
-                      e->grad + e->loss_offset);
-    be->copy(be->context, &e->scalar[SCALAR_LOSS], e->grad + e->loss_offset, sizeof(float));
-    TDBG_TRY(tdbg_engine_show(e, step, e->table.loss, &e->scalar[SCALAR_LOSS], 1, -1, err));
-    TDBG_TRY(be->to_host(be->context, loss, &e->scalar[SCALAR_LOSS], sizeof *loss, err));
-    for (int32_t p = e->graph->n_params - 1; p >= 0; p--) {
-        const struct tdbg_param *param = &e->graph->params[p];
-        TDBG_TRY(tdbg_engine_show(e, step, e->table.grad[p], e->grad + param->offset, param->elems,
-                                  -1, err));
-    }
-out:
-    return st;
-}
-
-/* Frozen parameters are not clipped and do not count in the norm. */
-static enum tdbg_status clip(struct tdbg_engine *e, int64_t step, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    if (!tdbg_clip_is_on(&e->clip))
-        return TDBG_OK;
-    const struct tdbg_clip_memory memory = {e->clip_squares, e->clip_norm, e->clip_scratch};
-    tdbg_clip_measure(&e->clip, e->backend, e->n_clipped, e->clip_elems, e->clip_grad, &memory);
-    if (e->table.clip_norm >= 0)
-        TDBG_TRY(tdbg_engine_show(e, step, e->table.clip_norm, e->clip_norm, 1, -1, err));
-    tdbg_clip_scale_all(&e->clip, e->backend, e->n_clipped, e->clip_elems, e->clip_grad, &memory);
-    for (int32_t i = 0; i < e->n_clipped; i++)
-        TDBG_TRY(tdbg_engine_show(e, step, e->table.clip[e->clip_param[i]], e->clip_grad[i],
-                                  e->clip_elems[i], -1, err));
-out:
-    return st;
-}
-
-static enum tdbg_status update(struct tdbg_engine *e, int64_t step, double lr, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    for (int32_t p = 0; p < e->graph->n_params; p++) {
-        const struct tdbg_param *param = &e->graph->params[p];
-        float *state[TDBG_MAX_OPTIM_STATES] = {0};
-        for (int s = 0; s < e->optimizer.n_states; s++)
-            state[s] = e->optim[s] + param->offset;
-        tdbg_optimizer_apply(&e->optimizer, &e->settings[p], e->backend, step, lr, param->elems,
-                             e->grad + param->offset, e->param + param->offset, state);
-    }
-    for (int pass = 0; pass < 2; pass++) { /* optimizer state, then parameters: dataflow order */
-        for (int32_t i = 0; i < e->info.n_items; i++) {
-            if ((e->state_items[i].state >= 0) != (pass == 0))
-                continue;
-            TDBG_TRY(tdbg_engine_show(e, step, e->table.after[i], tdbg_engine_item_data(e, i),
-                                      e->items[i].elems, -1, err));
-        }
-    }
 out:
     return st;
 }
@@ -353,13 +294,13 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
                                         e->host_id, e->host_x, e->host_y, err));
     TDBG_ASSERT(done.samples > 0 && done.samples <= e->info.batch);
     TDBG_TRY(tdbg_engine_upload_batch(e, done.samples, NULL, err));
+    TDBG_TRY(tdbg_engine_weigh_samples(e, done.samples, err));
     TDBG_TRY(show_samples(e, step, done.samples, err));
     TDBG_TRY(show_start(e, step, done.lr, err));
-    TDBG_TRY(run_lanes(e, step, done.samples, &sums, err));
+    TDBG_TRY(tdbg_engine_run_lanes(e, step, done.samples, &sums, err));
     TDBG_TRY(tdbg_engine_reduce(e, step, sums, &reduced, &done.wait_ns, err));
-    TDBG_TRY(divide(e, step, done.samples, reduced, &done.loss, err));
-    TDBG_TRY(clip(e, step, err));
-    TDBG_TRY(update(e, step, (double)done.lr, err));
+    TDBG_TRY(tdbg_engine_divide(e, step, reduced, &done.loss, err));
+    TDBG_TRY(tdbg_engine_update(e, step, (double)done.lr, err));
     done.evaluated = tdbg_engine_evaluates(e, step);
     if (done.evaluated)
         TDBG_TRY(evaluate(e, step, &done.wait_ns, err));

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "base/version.h"
+#include "recorder/go_on.h"
 #include "recorder/record_options.h"
 #include "trace/stream.h"
 
@@ -428,18 +429,6 @@ static struct tdbg_keyframe_item *list_items(const struct tdbg_engine *engine, i
     return out;
 }
 
-static bool same_cadence(const struct tdbg_recorder *r, const struct tdbg_recorder_parent *parent)
-{
-    if (r->n_sites != parent->n_sites)
-        return false;
-    for (int32_t i = 0; i < r->n_sites; i++) {
-        if (r->plans[i].digest_every != parent->plans[i].digest_every ||
-            strcmp(r->sites[i].name, parent->sites[i].name) != 0)
-            return false;
-    }
-    return true;
-}
-
 enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, bool force,
                                     struct tdbg_config *config, const struct tdbg_engine *engine,
                                     const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
@@ -449,6 +438,7 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     struct tdbg_trace_spec spec = {0};
     struct tdbg_keyframe_item *items = NULL;
     char *config_text = NULL, *graph_text = NULL;
+    uint64_t chain[TDBG_CHAIN_COUNT];
     r->sites = tdbg_engine_sites(engine, &r->n_sites);
     r->plans = calloc((size_t)r->n_sites, sizeof *r->plans);
     TDBG_FAIL_IF(!r->plans, NO_MEMORY, "no memory for the recorder's plan");
@@ -467,13 +457,16 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     spec.info.dataset = run->dataset;
     if (run->parent) {
         memcpy(spec.info.parent_uuid, run->parent->uuid, sizeof spec.info.parent_uuid);
-        spec.chain_before = same_cadence(r, run->parent) ? run->parent->chain : NULL;
+        TDBG_TRY(tdbg_recorder_begin_chains(&spec, run->parent, chain, err));
+        spec.chain_before = chain;
     }
     describe_samples(&r->shapes[TDBG_SET_TRAIN], &spec.samples[TDBG_SAMPLES_TRAIN]);
     describe_samples(&r->shapes[TDBG_SET_EVAL], &spec.samples[TDBG_SAMPLES_EVAL]);
     spec.info.keyframe_every = r->keyframe_every;
     r->batch = spec.info.batch;
     TDBG_TRY(tdbg_stream_open(r->stream, path, force, &spec, err));
+    if (run->parent && run->parent->first_step % r->keyframe_every != 0)
+        TDBG_TRY(tdbg_recorder_put_keyframe(r->stream, engine, err));
     r->open = true;
     *tap = (struct tdbg_tap){&tap_ops, r};
 out:

@@ -23,11 +23,13 @@ bool tdbg_recorder_has_process(const struct tdbg_recorder *recorder);
  * gives is remembered for the trace. */
 struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder, struct tdbg_source source);
 
-/* The run that this one goes on from. Its hash chains go on too, where the same sites are recorded
- * at the same steps: then the chains of the whole are those of a run that was never interrupted. */
+/* The run that this one goes on from. Its hash chains go on too, each where the same sites are
+ * recorded at the same steps: then the chain of the whole is that of a run that was never
+ * interrupted. */
 struct tdbg_recorder_parent {
     const uint8_t *uuid;   /* (TDBG_UUID_BYTES) */
     const uint64_t *chain; /* (TDBG_CHAIN_COUNT): before the first step that is recorded now */
+    int64_t first_step;    /* that one: gets a keyframe, whatever their distance */
     const struct tdbg_site *sites;
     const struct tdbg_site_plan *plans;
     int32_t n_sites;

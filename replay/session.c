@@ -7,10 +7,12 @@
 
 #include "engine/engine_options.h"
 #include "recorder/record_options.h"
+#include "replay/advance.h"
 #include "replay/keyframe.h"
 #include "replay/source_group.h"
 #include "replay/source_rank.h"
 #include "replay/source_recorded.h"
+#include "replay/state_cache.h"
 
 struct tdbg_session {
     struct tdbg_trace *trace;      /* of a group that of the lowest rank */
@@ -27,9 +29,11 @@ struct tdbg_session {
     const struct tdbg_site *sites;
     int32_t n_sites;
     int64_t at; /* the state is that before this step; -1: it is nothing */
-    int64_t executed;
-    int64_t computed_step; /* that tdbg_session_compute was last asked for, or -2 */
-    void *item_buffer;     /* one keyframe item */
+    int64_t executed, updated;
+    int64_t computed_step;          /* that tdbg_session_compute was last asked for, or -2 */
+    void *item_buffer;              /* one keyframe item */
+    struct tdbg_state_cache *cache; /* NULL: none is wanted */
+    struct tdbg_advance *advance;   /* NULL: steps have to be executed */
 };
 
 /* The config is data from a file: a fault in it is damage, not the user's mistake. */
@@ -208,6 +212,13 @@ out:
     return st;
 }
 
+static enum tdbg_status create_cache(struct tdbg_session *s, int n_states, struct tdbg_err *err)
+{
+    enum { DEFAULT_STATES = 4 };
+    const int n = n_states == 0 ? DEFAULT_STATES : n_states;
+    return n < 0 ? TDBG_OK : tdbg_state_cache_create(s->engine, n, &s->cache, err);
+}
+
 bool tdbg_session_is_possible(const struct tdbg_trace *trace)
 {
     return tdbg_trace_info(trace)->numerics_version != TDBG_NUMERICS_FOREIGN;
@@ -252,6 +263,8 @@ static enum tdbg_status create(struct tdbg_trace *trace, struct tdbg_rank_group 
     TDBG_TRY(create_engine(s, err));
     TDBG_TRY(s->group ? match_sites(s, err) : check_sites(s, err));
     TDBG_TRY(check_items(s, err));
+    TDBG_TRY(create_cache(s, options->cached_states, err));
+    TDBG_TRY(tdbg_advance_create(trace, s->engine, &s->advance, err));
     *out = s;
     return TDBG_OK;
 out:
@@ -277,6 +290,8 @@ void tdbg_session_destroy(struct tdbg_session *s)
 {
     if (!s)
         return;
+    tdbg_advance_destroy(s->advance);
+    tdbg_state_cache_destroy(s->cache);
     tdbg_engine_destroy(s->engine);
     tdbg_source_rank_destroy(s->others);
     tdbg_source_group_destroy(s->all);
@@ -341,6 +356,11 @@ int64_t tdbg_session_steps_executed(const struct tdbg_session *session)
     return session->executed;
 }
 
+int64_t tdbg_session_steps_updated(const struct tdbg_session *session)
+{
+    return session->updated;
+}
+
 static enum tdbg_status load_keyframe(struct tdbg_session *s, int64_t step, struct tdbg_err *err)
 {
     s->at = -1;
@@ -394,6 +414,47 @@ static enum tdbg_status load_readable(struct tdbg_session *s, int64_t keyframe,
     return st;
 }
 
+/* The nearest state at or before a step: the one that is there, a cached one, or the keyframe. */
+static enum tdbg_status load_nearest(struct tdbg_session *s, int64_t keyframe, int64_t step,
+                                     struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t cached = s->cache ? tdbg_state_cache_find(s->cache, keyframe, step) : -1;
+    if (s->at <= step && s->at >= keyframe && s->at >= cached)
+        return TDBG_OK;
+    if (cached < keyframe)
+        return load_readable(s, keyframe, err);
+    s->at = -1;
+    TDBG_TRY(tdbg_state_cache_load(s->cache, cached, err));
+    s->at = cached;
+out:
+    return st;
+}
+
+/* One step on, by the optimizer alone where that can be. Afterwards s->at is -1 where what the
+ * trace stores is not what it recorded: then the steps have to be executed. */
+static enum tdbg_status go_on(struct tdbg_session *s, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    enum tdbg_advance_result result = TDBG_ADVANCE_NOT_STORED;
+    const int64_t step = s->at;
+    if (s->advance) {
+        s->at = -1;
+        TDBG_TRY(tdbg_advance_step(s->advance, step, &result, err));
+        s->at = step;
+    }
+    if (result == TDBG_ADVANCE_NOT_STORED)
+        return tdbg_session_run_step(s, NULL, 0, NULL, err);
+    s->at = result == TDBG_ADVANCE_DONE ? step + 1 : -1;
+    s->updated += result == TDBG_ADVANCE_DONE;
+    if (result == TDBG_ADVANCE_DIFFERS) {
+        tdbg_advance_destroy(s->advance);
+        s->advance = NULL;
+    }
+out:
+    return st;
+}
+
 enum tdbg_status tdbg_session_seek(struct tdbg_session *s, int64_t step, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -402,10 +463,20 @@ enum tdbg_status tdbg_session_seek(struct tdbg_session *s, int64_t step, struct 
         return TDBG_OK;
     TDBG_FAIL_IF(keyframe < 0, DAMAGED, "%s has no keyframe at or before step %lld",
                  tdbg_trace_path(s->trace), (long long)step);
-    if (s->at < keyframe || s->at > step)
-        TDBG_TRY(load_readable(s, keyframe, err));
-    while (s->at < step)
-        TDBG_TRY(tdbg_session_run_step(s, NULL, 0, NULL, err));
+    do {
+        TDBG_TRY(load_nearest(s, keyframe, step, err));
+        if (s->cache)
+            tdbg_state_cache_plan(s->cache, s->at < keyframe ? s->at : keyframe, step);
+        while (s->at >= 0 && s->at < step) {
+            if (s->cache)
+                tdbg_state_cache_pass(s->cache, s->at);
+            TDBG_TRY(go_on(s, err));
+        }
+        if (s->cache && s->at < 0)
+            tdbg_state_cache_clear(s->cache); /* made by the optimizer alone */
+    } while (s->at < 0);
+    if (s->cache)
+        tdbg_state_cache_pass(s->cache, step);
 out:
     return st;
 }

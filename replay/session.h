@@ -14,6 +14,9 @@ struct tdbg_session;
 struct tdbg_session_options {
     const char *isa; /* "auto" or a name of kernels/cpu.h */
     int threads;     /* 0: all */
+    /* States that are kept for going backward, each as large as a keyframe: up to
+     * TDBG_MAX_CACHED_STATES (replay/state_cache.h); 0: 4, -1: none. */
+    int cached_states;
 };
 
 /* false: another program computed what is in this trace, and there is no graph to execute. */
@@ -53,9 +56,10 @@ const char *tdbg_session_lacks_evaluation(const struct tdbg_session *session);
 
 struct tdbg_engine *tdbg_session_engine(struct tdbg_session *session);
 
-/* Brings the state to that before `step` (a recorded step): from where it is when that is nearer,
- * else from the last keyframe at or before it that can be read. Runs with the session's taps
- * switched off. */
+/* Brings the state to that before `step` (a recorded step): from the nearest state before it, which
+ * is where the session stands, a cached one (replay/state_cache.h) or the last keyframe that can be
+ * read. Steps whose gradients are stored are gone by the optimizer alone (replay/advance.h), the
+ * others executed. Runs with the session's taps switched off. */
 enum tdbg_status tdbg_session_seek(struct tdbg_session *session, int64_t step,
                                    struct tdbg_err *err);
 
@@ -67,8 +71,10 @@ enum tdbg_status tdbg_session_run_step(struct tdbg_session *session, const struc
 /* Step that the session stands before, or -1. */
 int64_t tdbg_session_position(const struct tdbg_session *session);
 
-/* Steps executed so far, for reports of cost. */
+/* Steps gone so far, for reports of cost: executed, forward and backward; and by the optimizer
+ * alone. */
 int64_t tdbg_session_steps_executed(const struct tdbg_session *session);
+int64_t tdbg_session_steps_updated(const struct tdbg_session *session);
 
 /* Computes the value of a site at a step: data has room for the site's largest shape; *n_elems (may
  * be NULL) is how many are valid. TDBG_NOT_FOUND where the step does not have it. */

@@ -294,8 +294,10 @@ static void check_torch_case(const struct torch_case *c, const struct tdbg_backe
     tdbg_loss_backward(&loss, be, rows, x, t, d);
     be->reduce_sum(be->context, rows, each, &sum, scratch);
     divisor = tdbg_loss_fixed_divisor(&loss, rows);
-    if (tdbg_loss_divisor_varies(&loss))
-        tdbg_loss_divisor_share(&loss, be, rows, t, &divisor, work);
+    if (tdbg_loss_divisor_varies(&loss)) {
+        tdbg_loss_weigh_targets(&loss, be, rows, t, work);
+        tdbg_loss_divisor_share(&loss, be, rows, &divisor, work);
+    }
     double square = 0;
     for (int i = 0; i < ROWS * COLS; i++) {
         const double g = (double)(d[i] / divisor);
