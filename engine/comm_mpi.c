@@ -1,8 +1,9 @@
 /* Ranks that are processes, over MPI. The only file that knows it. See comm.h.
  *
- * Messages are matched by rank and order; there is one more tag, for a rank that gives up. While a
- * rank waits it looks for that now and then. MPI has no deadlines: what is not complete in time is
- * left behind, and the process has to end without MPI_Finalize. */
+ * Messages are matched by rank and order; there are more tags, for a rank that gives up and for one
+ * that asks who else is waiting. While a rank waits it looks for these now and then. MPI has no
+ * deadlines: what is not complete in time is left behind, and the process has to end without
+ * MPI_Finalize. */
 #include "engine/comm.h"
 
 #include <mpi.h>
@@ -18,6 +19,8 @@
 enum {
     TAG_DATA,
     TAG_GIVE_UP,
+    TAG_QUESTION, /* are you waiting, too? */
+    TAG_ANSWER,
     /* before others may run: where there is a processor for each rank, and where there is not */
     LOOKS_BEFORE_YIELD = 10000,
     LOOKS_BEFORE_YIELD_CROWDED = 200,
@@ -25,6 +28,7 @@ enum {
     SLEEP_NS = 20000,
     LOOKS_PER_PROBE = 64,
     FAREWELL_MS = 100,
+    ANSWER_MS = 1000, /* for a rank that waits to say so */
     MESSAGE_BYTES = 400,
     PIECE_BYTES = 1 << 30, /* MPI counts in int */
 };
@@ -41,6 +45,7 @@ struct mpi_comm {
     MPI_Request *requests; /* (requests_room) */
     int *indices;          /* (requests_room) */
     int32_t *peer;         /* (requests_room): of each request */
+    bool *answered;        /* (world_size): is known to wait, too */
     int32_t requests_room;
     int looks_before_yield;
     struct farewell farewell;
@@ -179,15 +184,77 @@ static void wait_a_moment(const struct mpi_comm *m, int looks)
         sched_yield();
 }
 
+/* One byte that nobody waits for. */
+static void send_note(struct mpi_comm *m, int32_t to, int tag)
+{
+    static const char note;
+    MPI_Request request;
+    if (MPI_Isend(&note, 1, MPI_BYTE, to, tag, m->world, &request) == MPI_SUCCESS)
+        MPI_Request_free(&request);
+}
+
+static bool receive_note(struct mpi_comm *m, int tag, int32_t *from)
+{
+    char note;
+    int there = 0;
+    MPI_Status status;
+    if (MPI_Iprobe(MPI_ANY_SOURCE, tag, m->world, &there, &status) != MPI_SUCCESS || !there)
+        return false;
+    *from = status.MPI_SOURCE;
+    return MPI_Recv(&note, 1, MPI_BYTE, *from, tag, m->world, MPI_STATUS_IGNORE) == MPI_SUCCESS;
+}
+
+static void look_for_messages(struct mpi_comm *m)
+{
+    int32_t from;
+    look_for_farewell(m);
+    while (receive_note(m, TAG_QUESTION, &from))
+        send_note(m, from, TAG_ANSWER);
+}
+
+/* The first rank that is waited for and not known to wait itself; -1: there is none. */
+static int32_t find_silent(const struct mpi_comm *m, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        if (m->requests[i] != MPI_REQUEST_NULL && !m->answered[m->peer[i]])
+            return m->peer[i];
+    }
+    return -1;
+}
+
+/* Who is late often keeps others waiting, who then are late as well: they are asked. Returns the
+ * rank that does not answer. */
+static int32_t ask_who_waits(struct mpi_comm *m, int32_t count)
+{
+    const struct timespec moment = {0, 1000000};
+    int32_t from, silent;
+    for (int32_t i = 0; i < count; i++) {
+        if (m->requests[i] != MPI_REQUEST_NULL && !m->answered[m->peer[i]]) {
+            m->answered[m->peer[i]] = true; /* asked once */
+            send_note(m, m->peer[i], TAG_QUESTION);
+        }
+    }
+    memset(m->answered, 0, (size_t)m->base.world_size * sizeof *m->answered);
+    for (int i = 0; i < ANSWER_MS && !m->base.has_failed; i++) {
+        look_for_messages(m);
+        while (receive_note(m, TAG_ANSWER, &from))
+            m->answered[from] = true;
+        nanosleep(&moment, NULL);
+    }
+    silent = find_silent(m, count);
+    memset(m->answered, 0, (size_t)m->base.world_size * sizeof *m->answered);
+    return silent >= 0 ? silent : find_silent(m, count);
+}
+
 static void tell_timeout(struct mpi_comm *m, int32_t count)
 {
     char text[MESSAGE_BYTES];
-    int32_t i = 0;
-    while (i < count - 1 && m->requests[i] == MPI_REQUEST_NULL)
-        i++;
+    const int32_t late = ask_who_waits(m, count);
+    if (m->base.has_failed)
+        return;
     snprintf(text, sizeof text, "rank %d has not answered for %g s (engine.comm.timeout_s)",
-             (int)m->peer[i], m->base.timeout_s);
-    fail(m, m->peer[i], false, text);
+             (int)late, m->base.timeout_s);
+    fail(m, late, false, text);
     send_farewell(m);
 }
 
@@ -207,8 +274,9 @@ static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_
         if (done > 0)
             looks = 0;
         if (looks % LOOKS_PER_PROBE == LOOKS_PER_PROBE - 1) {
-            look_for_farewell(m);
-            if ((double)(tdbg_clock_ns() - start_ns) > m->base.timeout_s * 1e9)
+            look_for_messages(m);
+            if (!m->base.has_failed &&
+                (double)(tdbg_clock_ns() - start_ns) > m->base.timeout_s * 1e9)
                 tell_timeout(m, count);
         }
         wait_a_moment(m, looks);
@@ -268,6 +336,7 @@ static void destroy(struct tdbg_comm *comm)
     free(m->requests);
     free(m->indices);
     free(m->peer);
+    free(m->answered);
     if (!comm->has_failed) { /* else sends from it may be under way */
         free(m->farewells);
         free(m);
@@ -316,7 +385,8 @@ enum tdbg_status tdbg_comm_mpi_create(double timeout_s, struct tdbg_comm **out,
     TDBG_FAIL_IF(world_size > TDBG_MAX_RANKS, UNSUPPORTED, "%d ranks; at most %d are possible",
                  world_size, (int)TDBG_MAX_RANKS);
     m->farewells = malloc((size_t)world_size * sizeof(MPI_Request));
-    TDBG_FAIL_IF(!m->farewells, NO_MEMORY, "no memory for MPI");
+    m->answered = calloc((size_t)world_size, sizeof *m->answered);
+    TDBG_FAIL_IF(!m->farewells || !m->answered, NO_MEMORY, "no memory for MPI");
     m->looks_before_yield = count_neighbours() > sysconf(_SC_NPROCESSORS_ONLN)
                                 ? LOOKS_BEFORE_YIELD_CROWDED
                                 : LOOKS_BEFORE_YIELD;
