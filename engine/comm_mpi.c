@@ -29,6 +29,7 @@ enum {
     LOOKS_PER_PROBE = 64,
     FAREWELL_MS = 100,
     ANSWER_MS = 1000, /* for a rank that waits to say so */
+    LINGER_S = 2,     /* mpirun ends all ranks when the first ends: the one that says why */
     MESSAGE_BYTES = 400,
     PIECE_BYTES = 1 << 30, /* MPI counts in int */
 };
@@ -258,11 +259,21 @@ static void tell_timeout(struct mpi_comm *m, int32_t count)
     send_farewell(m);
 }
 
+/* Nanoseconds since *last, which becomes now. Of a long time in which this process was stopped only
+ * a little counts: it is not the others who were late. */
+static int64_t time_since(int64_t *last, double timeout_s)
+{
+    const int64_t now = tdbg_clock_ns(), passed = now - *last;
+    const int64_t most = (int64_t)(timeout_s * 0.25e9);
+    *last = now;
+    return passed < most ? passed : most;
+}
+
 /* Until all of `count` requests are complete, or the run has failed. */
 static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const int64_t start_ns = tdbg_clock_ns();
+    int64_t waited_ns = 0, now_ns = tdbg_clock_ns();
     int done = 0, n_done = 0;
     for (int looks = 0; !m->base.has_failed && n_done < count; looks++) {
         const int code = MPI_Testsome(count, m->requests, &done, m->indices, MPI_STATUSES_IGNORE);
@@ -275,8 +286,8 @@ static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_
             looks = 0;
         if (looks % LOOKS_PER_PROBE == LOOKS_PER_PROBE - 1) {
             look_for_messages(m);
-            if (!m->base.has_failed &&
-                (double)(tdbg_clock_ns() - start_ns) > m->base.timeout_s * 1e9)
+            waited_ns += time_since(&now_ns, m->base.timeout_s);
+            if (!m->base.has_failed && (double)waited_ns > m->base.timeout_s * 1e9)
                 tell_timeout(m, count);
         }
         wait_a_moment(m, looks);
@@ -327,6 +338,10 @@ out:
 static void destroy(struct tdbg_comm *comm)
 {
     struct mpi_comm *m = mpi_of(comm);
+    const struct timespec linger = {LINGER_S, 0};
+    const bool tells = comm->is_told ? comm->failed_rank == comm->rank : tdbg_comm_is_speaker(comm);
+    if (comm->has_failed && !tells)
+        nanosleep(&linger, NULL); /* a signal cuts it short */
     if (!comm->has_failed) {
         alarm((unsigned)comm->timeout_s + 1);
         MPI_Comm_free(&m->world);
