@@ -28,8 +28,9 @@ enum {
     SLEEP_NS = 20000,
     LOOKS_PER_PROBE = 64,
     FAREWELL_MS = 100,
-    ANSWER_MS = 1000, /* for a rank that waits to say so */
-    LINGER_S = 2,     /* mpirun ends all ranks when the first ends: the one that says why */
+    MOST_TIMEOUTS = 3, /* while all others say that they wait as well */
+    ANSWER_MS = 1000,  /* for a rank that waits to say so */
+    LINGER_S = 2,      /* mpirun ends all ranks when the first ends: the one that says why */
     MESSAGE_BYTES = 400,
     PIECE_BYTES = 1 << 30, /* MPI counts in int */
 };
@@ -224,7 +225,7 @@ static int32_t find_silent(const struct mpi_comm *m, int32_t count)
 }
 
 /* Who is late often keeps others waiting, who then are late as well: they are asked. Returns the
- * rank that does not answer. */
+ * rank that does not answer; -1: all wait, and one of them will find out for whom. */
 static int32_t ask_who_waits(struct mpi_comm *m, int32_t count)
 {
     const struct timespec moment = {0, 1000000};
@@ -244,14 +245,15 @@ static int32_t ask_who_waits(struct mpi_comm *m, int32_t count)
     }
     silent = find_silent(m, count);
     memset(m->answered, 0, (size_t)m->base.world_size * sizeof *m->answered);
-    return silent >= 0 ? silent : find_silent(m, count);
+    return silent;
 }
 
-static void tell_timeout(struct mpi_comm *m, int32_t count)
+/* asks: else somebody has to be named. */
+static void tell_timeout(struct mpi_comm *m, int32_t count, bool asks)
 {
     char text[MESSAGE_BYTES];
-    const int32_t late = ask_who_waits(m, count);
-    if (m->base.has_failed)
+    const int32_t late = asks ? ask_who_waits(m, count) : find_silent(m, count);
+    if (m->base.has_failed || late < 0)
         return;
     snprintf(text, sizeof text, "rank %d has not answered for %g s (engine.comm.timeout_s)",
              (int)late, m->base.timeout_s);
@@ -273,6 +275,7 @@ static int64_t time_since(int64_t *last, double timeout_s)
 static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    const double limit_ns = m->base.timeout_s * 1e9;
     int64_t waited_ns = 0, now_ns = tdbg_clock_ns();
     int done = 0, n_done = 0;
     for (int looks = 0; !m->base.has_failed && n_done < count; looks++) {
@@ -287,8 +290,8 @@ static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_
         if (looks % LOOKS_PER_PROBE == LOOKS_PER_PROBE - 1) {
             look_for_messages(m);
             waited_ns += time_since(&now_ns, m->base.timeout_s);
-            if (!m->base.has_failed && (double)waited_ns > m->base.timeout_s * 1e9)
-                tell_timeout(m, count);
+            if (!m->base.has_failed && (double)waited_ns > limit_ns)
+                tell_timeout(m, count, (double)waited_ns < MOST_TIMEOUTS * limit_ns);
         }
         wait_a_moment(m, looks);
     }
