@@ -183,22 +183,6 @@ def read_info(trace):
     return json.loads(done.stdout), ""
 
 
-class Damaged(Failure):
-    """The program says that the file is damaged, and what helps."""
-
-
-def recover(trace, j):
-    """What `tdbg recover` gets back opens: what it says; else None."""
-    done = tdbg("recover", trace)
-    if done.returncode < 0 or done.returncode >= 100:
-        raise Failure(f"recover ended with {done.returncode}: {done.stderr}")
-    if done.returncode != 0:
-        return None
-    info, j.why = read_info(trace)
-    j.recovered = info is not None
-    return info
-
-
 def judge(trace, announced):
     """Opens the trace, with the help of `tdbg recover` where that is needed, and verifies it. Raises
     Failure where less than what was announced is there."""
@@ -206,19 +190,17 @@ def judge(trace, announced):
     info, j.why = read_info(trace) if os.path.exists(trace) else (None, "no file")
     j.opened = info is not None
     if info is None and os.path.exists(trace) and has_command("recover"):
-        info = recover(trace, j)
+        done = tdbg("recover", trace)
+        if done.returncode < 0 or done.returncode >= 100:
+            raise Failure(f"recover ended with {done.returncode}: {done.stderr}")
+        if done.returncode == 0:
+            info, j.why = read_info(trace)
+            j.recovered = info is not None
     if info is None:
         if announced >= 0:
             raise Failure(f"step {announced} was announced, but nothing opens: {j.why}")
         return j
-    try:
-        verify(trace, info, j)
-    except Damaged as damage:  # metadata torn by the kill, which the program names
-        info = None if j.recovered else recover(trace, j)
-        if info is None:
-            raise damage
-        j.opened = False
-        verify(trace, info, j)
+    verify(trace, info, j)
     if j.first + j.steps - 1 < announced:
         raise Failure(f"step {announced} was announced, but only {j.steps} steps are there")
     return j
@@ -236,9 +218,8 @@ def verify(trace, info, j):
         done = tdbg("replay", trace, "--verify", "-q", "--threads", 1, "--from", a, "--to", b)
         wanted = f"verified {b - a + 1} of {b - a + 1} steps"
         if done.returncode != 0 or not done.stdout.startswith(wanted):
-            kind = Damaged if done.returncode == 3 and "tdbg recover" in done.stderr else Failure
-            raise kind(f"steps {a} to {b} do not verify (code {done.returncode}): "
-                       f"{done.stdout}{done.stderr}")
+            raise Failure(f"steps {a} to {b} do not verify (code {done.returncode}): "
+                          f"{done.stdout}{done.stderr}")
     j.first, j.steps = first, n
 
 
