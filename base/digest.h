@@ -16,11 +16,12 @@
 
 #include <stdint.h>
 
+#include "base/host_device.h"
 #include "base/site.h"
 
 /* Contribution of word w at word index i. Constants: the odd multipliers of splitmix64
  * (Steele, Lea, Flood 2014) and of Moremur (Evensen 2019). */
-static inline uint64_t tdbg_digest_mix(uint64_t i, uint32_t w)
+TDBG_HOST_DEVICE static inline uint64_t tdbg_digest_mix(uint64_t i, uint32_t w)
 {
     uint64_t x = (i << 32 | i >> 32) ^ w;
     x *= UINT64_C(0xbf58476d1ce4e5b9);
@@ -31,7 +32,7 @@ static inline uint64_t tdbg_digest_mix(uint64_t i, uint32_t w)
 }
 
 /* What is added once, after the sum over n_words words. */
-static inline uint64_t tdbg_digest_length(uint64_t n_words)
+TDBG_HOST_DEVICE static inline uint64_t tdbg_digest_length(uint64_t n_words)
 {
     return tdbg_digest_mix(~UINT64_C(0), (uint32_t)(n_words ^ n_words >> 32));
 }

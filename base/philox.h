@@ -6,13 +6,15 @@
 
 #include <stdint.h>
 
+#include "base/host_device.h"
+
 struct tdbg_philox_block {
     uint32_t word[4];
 };
 
 /* One block of four words. */
-static inline struct tdbg_philox_block tdbg_philox(uint64_t key, uint64_t counter_lo,
-                                                   uint64_t counter_hi)
+TDBG_HOST_DEVICE static inline struct tdbg_philox_block
+tdbg_philox(uint64_t key, uint64_t counter_lo, uint64_t counter_hi)
 {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     uint32_t c0 = (uint32_t)counter_lo, c1 = (uint32_t)(counter_lo >> 32);
@@ -27,7 +29,8 @@ static inline struct tdbg_philox_block tdbg_philox(uint64_t key, uint64_t counte
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    return (struct tdbg_philox_block){{c0, c1, c2, c3}};
+    struct tdbg_philox_block block = {{c0, c1, c2, c3}};
+    return block;
 }
 
 /* Uses of random numbers; part of the key, so that two uses never share a stream. */
@@ -47,7 +50,7 @@ uint64_t tdbg_philox_key(uint64_t seed, enum tdbg_random_use use, uint64_t strea
 uint64_t tdbg_philox_hash_name(const char *name);
 
 /* [0, 1) with 24 bits from one word. */
-static inline float tdbg_philox_uniform(uint32_t word)
+TDBG_HOST_DEVICE static inline float tdbg_philox_uniform(uint32_t word)
 {
     return (float)(word >> 8) * 0x1p-24f;
 }

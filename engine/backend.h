@@ -32,7 +32,7 @@
 
 struct tdbg_backend {
     void *context;
-    const char *name; /* "cpu" */
+    const char *name; /* "cpu", "cuda" */
     const char *isa;  /* instruction set in use, for the trace's environment */
     int threads;
 
@@ -209,6 +209,12 @@ struct tdbg_backend {
     void (*adamw)(void *context, int64_t n, const struct tdbg_adamw *adamw, const float *grad,
                   float *param, float *exp_avg, float *exp_avg_sq);
 };
+
+/* The backend of NVIDIA GPU number `device`; the same bits. TDBG_DEVICE where this build, or this
+ * machine, has none. */
+enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
+                                          struct tdbg_err *err);
+void tdbg_backend_cuda_destroy(struct tdbg_backend *backend); /* NULL is fine */
 
 /* The CPU backend: isa "auto" or a name of kernels/cpu.h, threads 0 = all. Destroy with
  * tdbg_backend_cpu_destroy(). */

@@ -14,4 +14,8 @@ void tdbg_relu_forward(const struct tdbg_cpu *cpu, int64_t n, const float *x, fl
 void tdbg_relu_backward(const struct tdbg_cpu *cpu, int64_t n, const float *y, const float *dy,
                         float *dx);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_relu_forward(void *gpu, int64_t n, const float *x, float *y);
+void tdbg_cuda_relu_backward(void *gpu, int64_t n, const float *y, const float *dy, float *dx);
+
 #endif

@@ -8,11 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __CUDACC__
-#define TDBG_HOST_DEVICE __host__ __device__
-#else
-#define TDBG_HOST_DEVICE
-#endif
+#include "base/host_device.h"
 
 /* One rounding each, never contracted: cc has -ffp-contract=off, nvcc the intrinsics. */
 #if defined(__CUDA_ARCH__)

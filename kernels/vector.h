@@ -21,4 +21,8 @@ void tdbg_vector_transpose(const struct tdbg_cpu *cpu, int64_t n, int64_t rows, 
 void tdbg_vector_divide(const struct tdbg_cpu *cpu, int64_t n, const float *src, float divisor,
                         float *dst);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_vector_add(void *gpu, int64_t n, float *dst, const float *src);
+void tdbg_cuda_vector_sum(void *gpu, int64_t n, const float *x, const float *x2, float *y);
+
 #endif

@@ -103,20 +103,67 @@ void op_setup_free(struct op_setup *s)
     tdbg_config_destroy(s->config);
 }
 
-/* A run at work: a place for what each node gives and gets. */
+/* A run at work: a place for what each node gives and gets. All but `s` is on the device. */
 struct work {
     const struct op_setup *s;
     const struct tdbg_backend *backend;
-    struct op_result *r;
+    struct op_result r;
+    float *x, *dy, *all_param;
+    int32_t *index;
     float **act, **dact, **saved;
     float *spare, *spare_param; /* what a node gives, before it is added */
     const float *param[TDBG_MAX_NODE_PARAMS];
     float *grad[TDBG_MAX_NODE_PARAMS], *buffer[TDBG_MAX_NODE_BUFFERS];
 };
 
+/* A block on the device: a copy of `from`, or rubbish that whoever gives a result overwrites. */
+static void *place(const struct work *w, const void *from, int64_t elems, size_t width)
+{
+    const size_t bytes = (size_t)elems * width;
+    struct tdbg_err err = {0};
+    void *host = take(elems, width), *p = w->backend->alloc(w->backend->context, bytes);
+    assert_non_null(p);
+    if (from)
+        memcpy(host, from, bytes);
+    if (w->backend->to_device(w->backend->context, p, host, bytes, &err) != TDBG_OK)
+        fail_msg("%s", err.message);
+    free(host);
+    return p;
+}
+
+static float *place_floats(const struct work *w, const float *from, int64_t n)
+{
+    return place(w, from, n, sizeof(float));
+}
+
+static float *place_zeros(const struct work *w, int64_t n)
+{
+    float *p = place_floats(w, NULL, n);
+    w->backend->fill_zero(w->backend->context, p, (size_t)n * sizeof(float));
+    return p;
+}
+
+static void drop(const struct work *w, void *p)
+{
+    if (p)
+        w->backend->free(w->backend->context, p);
+}
+
+/* n floats of the device, which is freed, on the host. */
+static float *bring(const struct work *w, float *device, int64_t n)
+{
+    struct tdbg_err err = {0};
+    float *host = take(n, sizeof(float));
+    if (w->backend->to_host(w->backend->context, host, device, (size_t)n * sizeof(float), &err) !=
+        TDBG_OK)
+        fail_msg("%s", err.message);
+    drop(w, device);
+    return host;
+}
+
 static float *act_of(const struct work *w, int32_t at)
 {
-    return at == TDBG_NODE_INPUT_X ? w->s->x : w->act[at];
+    return at == TDBG_NODE_INPUT_X ? w->x : w->act[at];
 }
 
 static struct tdbg_op_run describe(struct work *w, int32_t i)
@@ -125,15 +172,15 @@ static struct tdbg_op_run describe(struct work *w, int32_t i)
     const struct tdbg_graph *g = s->graph;
     const struct tdbg_node *node = &g->nodes[i];
     for (int32_t k = 0; k < node->n_params; k++)
-        w->param[k] = s->param + g->params[node->param[k]].offset;
+        w->param[k] = w->all_param + g->params[node->param[k]].offset;
     for (int32_t k = 0; k < node->n_buffers; k++)
-        w->buffer[k] = w->r->buffer + g->buffers[node->buffer[k]].offset;
+        w->buffer[k] = w->r.buffer + g->buffers[node->buffer[k]].offset;
     return (struct tdbg_op_run){.backend = w->backend,
                                 .node = node,
                                 .rows = s->c->rows,
                                 .x = node->op->takes_index ? NULL : act_of(w, node->input[0]),
                                 .x2 = node->n_inputs > 1 ? act_of(w, node->input[1]) : NULL,
-                                .index = node->op->takes_index ? s->index : NULL,
+                                .index = node->op->takes_index ? w->index : NULL,
                                 .y = w->act[i],
                                 .param = w->param,
                                 .grad = w->grad,
@@ -149,7 +196,7 @@ static void *take_workspace(const struct work *w, const struct tdbg_node *node)
 {
     size_t bytes =
         node->op->workspace_bytes ? node->op->workspace_bytes(w->backend, node, w->s->c->rows) : 0;
-    return take((int64_t)bytes, 1);
+    return place(w, NULL, (int64_t)bytes, 1);
 }
 
 static void run_forward(struct work *w)
@@ -158,18 +205,19 @@ static void run_forward(struct work *w)
     for (int32_t i = 0; i < w->s->n_nodes; i++) {
         const struct tdbg_node *node = &g->nodes[i];
         const int64_t n = w->s->c->rows * node->elems;
-        w->act[i] = take(n, sizeof(float));
+        w->act[i] = place_floats(w, NULL, n);
         w->saved[i] = node->op->saved_elems
-                          ? take(node->op->saved_elems(node, w->s->c->rows), sizeof(float))
+                          ? place_floats(w, NULL, node->op->saved_elems(node, w->s->c->rows))
                           : NULL;
         if (node->op->is_view) {
-            memcpy(w->act[i], act_of(w, node->input[0]), (size_t)n * sizeof(float));
+            w->backend->copy(w->backend->context, w->act[i], act_of(w, node->input[0]),
+                             (size_t)n * sizeof(float));
             continue;
         }
         struct tdbg_op_run run = describe(w, i);
         run.workspace = take_workspace(w, node);
         node->op->forward(&run);
-        free(run.workspace);
+        drop(w, run.workspace);
     }
 }
 
@@ -178,7 +226,7 @@ static void add_gradient(struct work *w, int32_t i, int k, const float *given)
 {
     const struct tdbg_node *node = &w->s->graph->nodes[i];
     const int32_t from = node->input[k];
-    float *to = from == TDBG_NODE_INPUT_X ? w->r->dx : w->dact[from];
+    float *to = from == TDBG_NODE_INPUT_X ? w->r.dx : w->dact[from];
     w->backend->vector_add(w->backend->context, w->s->c->rows * node->in_elems[k], to, given);
 }
 
@@ -191,10 +239,10 @@ static void run_node_back(struct work *w, int32_t i)
         return;
     }
     struct tdbg_op_run run = describe(w, i);
-    float *dx = take(w->s->c->rows * node->in_elems[0], sizeof(float));
-    float *dx2 = take(w->s->c->rows * node->in_elems[1], sizeof(float));
+    float *dx = place_floats(w, NULL, w->s->c->rows * node->in_elems[0]);
+    float *dx2 = place_floats(w, NULL, w->s->c->rows * node->in_elems[1]);
     for (int32_t k = 0; k < node->n_params; k++)
-        w->grad[k] = take(g->params[node->param[k]].elems, sizeof(float));
+        w->grad[k] = place_floats(w, NULL, g->params[node->param[k]].elems);
     run.workspace = take_workspace(w, node);
     tdbg_op_hide_unread(&run);
     run.dy = w->dact[i];
@@ -207,52 +255,56 @@ static void run_node_back(struct work *w, int32_t i)
         add_gradient(w, i, 1, dx2);
     for (int32_t k = 0; k < node->n_params; k++) {
         const struct tdbg_param *p = &g->params[node->param[k]];
-        w->backend->vector_add(w->backend->context, p->elems, w->r->grad + p->offset, w->grad[k]);
-        free(w->grad[k]);
+        w->backend->vector_add(w->backend->context, p->elems, w->r.grad + p->offset, w->grad[k]);
+        drop(w, w->grad[k]);
     }
-    free(run.workspace);
-    free(dx);
-    free(dx2);
-}
-
-static float *zeros(int64_t n)
-{
-    float *p = take(n, sizeof(float));
-    memset(p, 0, (size_t)n * sizeof(float));
-    return p;
+    drop(w, run.workspace);
+    drop(w, dx);
+    drop(w, dx2);
 }
 
 struct op_result op_run(const struct op_setup *s, const struct tdbg_backend *backend)
 {
     const struct tdbg_graph *g = s->graph;
     const size_t pointers = (size_t)s->n_nodes * sizeof(float *);
-    struct op_result r = {.y = take(s->y_elems, sizeof(float)),
-                          .dx = zeros(s->x_elems),
-                          .grad = zeros(g->flat_elems),
-                          .buffer = zeros(g->buffer_elems)};
     struct work w = {.s = s,
                      .backend = backend,
-                     .r = &r,
                      .act = malloc(pointers),
                      .dact = malloc(pointers),
                      .saved = malloc(pointers)};
-    memcpy(r.buffer, s->buffer, (size_t)g->buffer_elems * sizeof(float));
+    w.x = place_floats(&w, s->x, s->x_elems);
+    w.dy = place_floats(&w, s->dy, s->y_elems);
+    w.all_param = place_floats(&w, s->param, g->flat_elems);
+    w.index = s->index ? place(&w, s->index, s->x_elems, sizeof *s->index) : NULL;
+    w.r = (struct op_result){.dx = place_zeros(&w, s->x_elems),
+                             .grad = place_zeros(&w, g->flat_elems),
+                             .buffer = place_floats(&w, s->buffer, g->buffer_elems)};
     run_forward(&w);
-    memcpy(r.y, w.act[s->n_nodes - 1], (size_t)s->y_elems * sizeof(float));
+    w.r.y = place_floats(&w, NULL, s->y_elems);
+    backend->copy(backend->context, w.r.y, w.act[s->n_nodes - 1],
+                  (size_t)s->y_elems * sizeof(float));
     for (int32_t i = 0; i < s->n_nodes; i++)
-        w.dact[i] = zeros(s->c->rows * g->nodes[i].elems);
-    memcpy(w.dact[s->n_nodes - 1], s->dy, (size_t)s->y_elems * sizeof(float));
+        w.dact[i] = place_zeros(&w, s->c->rows * g->nodes[i].elems);
+    backend->copy(backend->context, w.dact[s->n_nodes - 1], w.dy,
+                  (size_t)s->y_elems * sizeof(float));
     for (int32_t i = s->n_nodes - 1; i >= 0 && !s->c->evaluates; i--)
         run_node_back(&w, i);
     for (int32_t i = 0; i < s->n_nodes; i++) {
-        free(w.act[i]);
-        free(w.dact[i]);
-        free(w.saved[i]);
+        drop(&w, w.act[i]);
+        drop(&w, w.dact[i]);
+        drop(&w, w.saved[i]);
     }
+    drop(&w, w.x);
+    drop(&w, w.dy);
+    drop(&w, w.all_param);
+    drop(&w, w.index);
     free(w.act);
     free(w.dact);
     free(w.saved);
-    return r;
+    return (struct op_result){.y = bring(&w, w.r.y, s->y_elems),
+                              .dx = bring(&w, w.r.dx, s->x_elems),
+                              .grad = bring(&w, w.r.grad, g->flat_elems),
+                              .buffer = bring(&w, w.r.buffer, g->buffer_elems)};
 }
 
 void op_result_free(struct op_result *r)

@@ -1,0 +1,107 @@
+/* The backend of an NVIDIA GPU: memory, copies, and the table of launchers (kernels/gpu.h). All
+ * work goes to one stream in the order of calls; what CUDA reports is told by the next call that
+ * returns a status. */
+#include "engine/backend.h"
+
+#include <stdlib.h>
+
+#include "kernels/gpu.h"
+#include "kernels/relu.h"
+#include "kernels/vector.h"
+
+struct backend_cuda {
+    struct tdbg_backend table; /* first, so that one pointer frees both */
+    struct tdbg_gpu gpu;
+};
+
+static void *cuda_alloc(void *context, size_t bytes)
+{
+    struct tdbg_gpu *gpu = context;
+    void *data = NULL;
+    if (cudaMalloc(&data, bytes ? bytes : 1) != cudaSuccess)
+        return NULL;
+    tdbg_gpu_note(gpu, cudaMemsetAsync(data, 0, bytes, gpu->stream), "cudaMemsetAsync");
+    return data;
+}
+
+static void cuda_free(void *context, void *data)
+{
+    tdbg_gpu_note(context, cudaFree(data), "cudaFree");
+}
+
+static enum tdbg_status cuda_to_host(void *context, void *host, const void *device, size_t bytes,
+                                     struct tdbg_err *err)
+{
+    tdbg_gpu_fetch(context, host, device, bytes);
+    return tdbg_gpu_report(context, err);
+}
+
+static enum tdbg_status cuda_to_device(void *context, void *device, const void *host, size_t bytes,
+                                       struct tdbg_err *err)
+{
+    struct tdbg_gpu *gpu = context;
+    tdbg_gpu_note(gpu, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, gpu->stream),
+                  "a copy to the GPU");
+    tdbg_gpu_note(gpu, cudaStreamSynchronize(gpu->stream), "cudaStreamSynchronize");
+    return tdbg_gpu_report(gpu, err);
+}
+
+static void cuda_copy(void *context, void *to, const void *from, size_t bytes)
+{
+    struct tdbg_gpu *gpu = context;
+    tdbg_gpu_note(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->stream),
+                  "a copy on the GPU");
+}
+
+static void cuda_fill_zero(void *context, void *data, size_t bytes)
+{
+    struct tdbg_gpu *gpu = context;
+    tdbg_gpu_note(gpu, cudaMemsetAsync(data, 0, bytes, gpu->stream), "cudaMemsetAsync");
+}
+
+static void set_kernels(struct tdbg_backend *table)
+{
+#define SET(entry) table->entry = tdbg_cuda_##entry
+    SET(relu_forward);
+    SET(relu_backward);
+    SET(vector_add);
+    SET(vector_sum);
+#undef SET
+}
+
+enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
+                                          struct tdbg_err *err)
+{
+    struct backend_cuda *b = calloc(1, sizeof *b);
+    if (!b)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for the CUDA backend");
+    const enum tdbg_status st = tdbg_gpu_open(device, &b->gpu, err);
+    if (st != TDBG_OK) {
+        tdbg_gpu_close(&b->gpu);
+        free(b);
+        return st;
+    }
+    b->table.context = &b->gpu;
+    b->table.name = "cuda";
+    b->table.isa = b->gpu.name;
+    b->table.threads = 1;
+    b->table.alloc = cuda_alloc;
+    b->table.free = cuda_free;
+    b->table.to_host = cuda_to_host;
+    b->table.to_queue = cuda_to_host;
+    b->table.to_device = cuda_to_device;
+    b->table.copy = cuda_copy;
+    b->table.fill_zero = cuda_fill_zero;
+    set_kernels(&b->table);
+    *out = &b->table;
+    return TDBG_OK;
+}
+
+void tdbg_backend_cuda_destroy(struct tdbg_backend *backend)
+{
+    struct backend_cuda *b = (struct backend_cuda *)backend;
+    if (!b)
+        return;
+    tdbg_gpu_close(&b->gpu);
+    free(b);
+}

@@ -1,0 +1,115 @@
+/* A GPU as kernels/ sees it, and the one place where kernels meet the compiler.
+ *
+ * Every .cu file of kernels/ is compiled twice: by nvcc for the device, and by g++ alone against
+ * tests/gpu/emulation/, where blocks and threads are fibers of one process. So kernels use the
+ * built-in names of CUDA (threadIdx, __syncthreads(), __shfl_xor_sync(), ...) but only those that
+ * tests/gpu/emulation/gpu_emulation.h has; they are launched by TDBG_LAUNCH alone, take shared
+ * memory by TDBG_SHARED alone, and hold no inline assembly.
+ *
+ * A .cu file begins with this header, then its contract header inside of extern "C". What it
+ * exports are launchers, extern "C", named as the entry of the backend table that they are:
+ *
+ *     extern "C" void tdbg_cuda_relu_forward(void *gpu, int64_t n, const float *x, float *y)
+ *
+ * with a struct tdbg_gpu behind `gpu`. Launchers only put work on gpu->stream and never wait,
+ * unless they return a number that was computed on the device. */
+#ifndef TDBG_KERNELS_GPU_H
+#define TDBG_KERNELS_GPU_H
+
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct tdbg_gpu_table; /* what a table of the host became on the device */
+
+struct tdbg_gpu {
+    cudaStream_t stream;
+    int multiprocessors;
+    char name[256];       /* as the driver calls it */
+    int capability;       /* 90: compute capability 9.0 */
+    cudaError_t error;    /* the first that any call or launch gave, until it is reported */
+    const char *error_at; /* the call or kernel */
+    void *scratch;
+    size_t scratch_bytes;
+    struct tdbg_gpu_table *tables;
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Takes the device with that number. TDBG_DEVICE where there is none, or none that works, with what
+ * the driver says. */
+enum tdbg_status tdbg_gpu_open(int device, struct tdbg_gpu *gpu, struct tdbg_err *err);
+void tdbg_gpu_close(struct tdbg_gpu *gpu); /* {0} is fine */
+
+/* Remembers a failure; what follows goes on, and tdbg_gpu_report() tells. */
+void tdbg_gpu_note(struct tdbg_gpu *gpu, cudaError_t error, const char *what);
+
+/* TDBG_DEVICE if anything failed since the last report. */
+enum tdbg_status tdbg_gpu_report(struct tdbg_gpu *gpu, struct tdbg_err *err);
+
+/* Device memory for the launches of one call, not shared with other calls: what comes next on the
+ * stream may overwrite it. NULL when there is none, and noted. */
+void *tdbg_gpu_scratch(struct tdbg_gpu *gpu, size_t bytes);
+
+/* A copy on the device of a table that the host keeps unchanged for as long as the GPU is open.
+ * NULL when there is no memory, and noted. */
+const void *tdbg_gpu_table(struct tdbg_gpu *gpu, const void *host, size_t bytes);
+
+/* Copies a few results to the host and waits for them. */
+void tdbg_gpu_fetch(struct tdbg_gpu *gpu, void *host, const void *device, size_t bytes);
+
+#ifdef __cplusplus
+}
+
+#ifdef __CUDACC__
+
+/* TDBG_LAUNCH(gpu, kernel, grid, block, arguments...): nothing for an empty grid. A template's
+ * instance stands in parentheses: (kernel<1, 2>). */
+#define TDBG_LAUNCH(gpu, kernel, grid, block, ...)                                                 \
+    TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, 0, __VA_ARGS__)
+
+/* The same with `bytes` of dynamic shared memory. */
+#define TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, bytes, ...)                                  \
+    do {                                                                                           \
+        const dim3 tdbg_grid(grid), tdbg_block(block);                                             \
+        if ((bytes) > 48 * 1024)                                                                   \
+            tdbg_gpu_note((gpu),                                                                   \
+                          cudaFuncSetAttribute((const void *)(kernel),                             \
+                                               cudaFuncAttributeMaxDynamicSharedMemorySize,        \
+                                               (int)(bytes)),                                      \
+                          #kernel);                                                                \
+        if (tdbg_grid.x > 0 && tdbg_grid.y > 0 && tdbg_grid.z > 0) {                               \
+            (kernel)<<<tdbg_grid, tdbg_block, (bytes), (gpu)->stream>>>(__VA_ARGS__);              \
+            tdbg_gpu_note((gpu), cudaGetLastError(), #kernel);                                     \
+        }                                                                                          \
+    } while (0)
+
+/* `name` is a struct of that type in the block's shared memory. A kernel may have several, but only
+ * one dynamic one. */
+#define TDBG_SHARED(type, name) __shared__ type name
+#define TDBG_SHARED_DYNAMIC(type, name)                                                            \
+    extern __shared__ __align__(16) unsigned char tdbg_dynamic_shared[];                           \
+    type &name = *(type *)tdbg_dynamic_shared
+
+#else
+#include "gpu_emulation.h"
+#endif
+
+enum { TDBG_GPU_WARP = 32 };
+#define TDBG_GPU_ALL_LANES 0xffffffffu
+
+/* Blocks of `per_block` that cover n, as a grid's x; never beyond what a grid may have. Kernels
+ * step by gridDim.x where n may be larger. */
+static inline unsigned tdbg_gpu_blocks(int64_t n, int64_t per_block)
+{
+    const int64_t blocks = (n + per_block - 1) / per_block, most = 0x7fffffff;
+    return (unsigned)(blocks < most ? blocks : most);
+}
+
+#endif
+#endif

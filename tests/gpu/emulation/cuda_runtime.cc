@@ -1,0 +1,242 @@
+/* The CUDA runtime on the CPU. See cuda_runtime_api.h. Streams run at once, in the order of calls.
+ */
+#include "cuda_runtime_api.h"
+
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <map>
+
+#include "device_memory.h"
+
+struct tdbg_emulated_stream {
+    int unused;
+};
+
+namespace
+{
+
+const size_t REGION_BYTES = (size_t)64 << 30, GRAIN = 4096;
+const int POISON = 0xa5;
+
+char *region;
+size_t high_water, limit_bytes, used_bytes;
+struct taken_block {
+    size_t bytes, rounded;
+};
+std::map<size_t, taken_block> taken; /* by offset */
+
+/* Says what happened where host code touches device memory, which a GPU's host would not survive
+ * either. */
+void on_fault(int signal, siginfo_t *info, void *)
+{
+    const char *at = (const char *)info->si_addr;
+    if (region && at >= region && at < region + REGION_BYTES) {
+        static const char text[] = "emulated GPU: host code reads or writes device memory\n";
+        if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+            _exit(1);
+    }
+    struct sigaction plain = {};
+    plain.sa_handler = SIG_DFL;
+    sigaction(signal, &plain, NULL);
+}
+
+bool start()
+{
+    if (region)
+        return true;
+    void *p =
+        mmap(NULL, REGION_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    region = (char *)p;
+    const char *limit = getenv("TDBG_EMULATED_GPU_BYTES");
+    limit_bytes = limit ? strtoull(limit, NULL, 0) : REGION_BYTES;
+    struct sigaction action = {};
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGSEGV, &action, NULL);
+    return true;
+}
+
+} // namespace
+
+void tdbg_emulated_memory_open(bool open)
+{
+    if (high_water > 0 && mprotect(region, high_water, open ? PROT_READ | PROT_WRITE : PROT_NONE))
+        abort();
+}
+
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    const char *count = getenv("TDBG_EMULATED_GPUS");
+    *n = count ? atoi(count) : 1;
+    return *n > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+
+cudaError_t cudaSetDevice(int)
+{
+    return start() ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int)
+{
+    memset(prop, 0, sizeof *prop);
+    strcpy(prop->name, "emulated GPU");
+    prop->major = 9;
+    prop->multiProcessorCount = 3;
+    prop->totalGlobalMem = limit_bytes;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    return cudaSuccess;
+}
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorNoDevice:
+        return "no CUDA-capable device is detected";
+    case cudaErrorInsufficientDriver:
+        return "CUDA driver version is insufficient for CUDA runtime version";
+    default:
+        return "invalid argument";
+    }
+}
+
+cudaError_t cudaMalloc(void **device, size_t bytes)
+{
+    *device = NULL;
+    if (!start())
+        return cudaErrorMemoryAllocation;
+    const size_t rounded = (bytes + GRAIN - 1) / GRAIN * GRAIN + GRAIN; /* and a page behind it */
+    size_t at = 0;
+    for (const auto &block : taken) {
+        if (block.first - at >= rounded)
+            break;
+        at = block.first + block.second.rounded;
+    }
+    if (bytes > limit_bytes - used_bytes || at + rounded > REGION_BYTES)
+        return cudaErrorMemoryAllocation;
+    taken[at] = {bytes, rounded};
+    used_bytes += rounded;
+    high_water = at + rounded > high_water ? at + rounded : high_water;
+    *device = region + at;
+    return cudaMemsetAsync(*device, POISON, rounded, NULL);
+}
+
+/* What is behind a block has to be as it was given out. */
+static void check_behind(const unsigned char *device, taken_block block)
+{
+    tdbg_emulated_memory_open(true);
+    for (size_t i = block.bytes; i < block.rounded; i++) {
+        if (device[i] != POISON) {
+            fprintf(stderr, "emulated GPU: byte %zu behind a block of %zu was written\n",
+                    i - block.bytes, block.bytes);
+            abort();
+        }
+    }
+    tdbg_emulated_memory_open(false);
+}
+
+cudaError_t cudaFree(void *device)
+{
+    if (!device)
+        return cudaSuccess;
+    const auto block = taken.find((size_t)((char *)device - region));
+    if (block == taken.end())
+        return cudaErrorInvalidValue;
+    check_behind((const unsigned char *)device, block->second);
+    used_bytes -= block->second.rounded;
+    taken.erase(block);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
+{
+    *available = limit_bytes - used_bytes;
+    *total = limit_bytes;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **host, size_t bytes)
+{
+    *host = malloc(bytes ? bytes : 1);
+    return *host ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaFreeHost(void *host)
+{
+    free(host);
+    return cudaSuccess;
+}
+
+static bool on_device(const void *p)
+{
+    return region && (const char *)p >= region && (const char *)p < region + high_water;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t)
+{
+    const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+    const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+    if (bytes == 0)
+        return cudaSuccess;
+    if (on_device(to) != to_device || on_device(from) != from_device)
+        return cudaErrorInvalidValue;
+    tdbg_emulated_memory_open(true);
+    memmove(to, from, bytes);
+    tdbg_emulated_memory_open(false);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *device, int value, size_t bytes, cudaStream_t)
+{
+    if (bytes > 0 && !on_device(device))
+        return cudaErrorInvalidValue;
+    tdbg_emulated_memory_open(true);
+    memset(device, value, bytes);
+    tdbg_emulated_memory_open(false);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t *stream)
+{
+    *stream = new tdbg_emulated_stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t)
+{
+    return cudaSuccess;
+}

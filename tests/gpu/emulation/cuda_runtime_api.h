@@ -1,0 +1,64 @@
+/* The part of the CUDA runtime that tdbg calls, on the CPU: device memory is a region of the
+ * process that only kernels and copies can touch, so that host code which reads it dies at once.
+ * Names, arguments and results are CUDA's. See gpu_emulation.h. */
+#ifndef TDBG_TESTS_GPU_EMULATION_CUDA_RUNTIME_API_H
+#define TDBG_TESTS_GPU_EMULATION_CUDA_RUNTIME_API_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+} cudaError_t;
+
+enum cudaMemcpyKind {
+    cudaMemcpyHostToHost,
+    cudaMemcpyHostToDevice,
+    cudaMemcpyDeviceToHost,
+    cudaMemcpyDeviceToDevice,
+};
+
+typedef struct tdbg_emulated_stream *cudaStream_t;
+typedef struct tdbg_emulated_event *cudaEvent_t;
+
+struct cudaDeviceProp {
+    char name[256];
+    size_t totalGlobalMem;
+    int major, minor;
+    int multiProcessorCount;
+};
+
+cudaError_t cudaGetDeviceCount(int *n);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device);
+cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaRuntimeGetVersion(int *version);
+cudaError_t cudaGetLastError(void);
+const char *cudaGetErrorString(cudaError_t error);
+
+/* Memory is poisoned when it is given out. A limit on all of it can be set by the variable
+ * TDBG_EMULATED_GPU_BYTES. */
+cudaError_t cudaMalloc(void **device, size_t bytes);
+cudaError_t cudaFree(void *device);
+cudaError_t cudaMemGetInfo(size_t *available, size_t *total);
+cudaError_t cudaMallocHost(void **host, size_t bytes);
+cudaError_t cudaFreeHost(void *host);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void *device, int value, size_t bytes, cudaStream_t stream);
+
+cudaError_t cudaStreamCreate(cudaStream_t *stream);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
