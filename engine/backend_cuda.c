@@ -62,8 +62,32 @@ static void cuda_fill_zero(void *context, void *data, size_t bytes)
 static void set_kernels(struct tdbg_backend *table)
 {
 #define SET(entry) table->entry = tdbg_cuda_##entry
+    SET(activation_backward);
+    SET(activation_forward);
+    SET(batch_norm_apply);
+    SET(batch_norm_backward);
+    SET(batch_norm_blocks);
+    SET(batch_norm_dx);
+    SET(batch_norm_evaluate);
+    SET(batch_norm_finish);
+    SET(batch_norm_forward);
+    SET(batch_norm_spread);
+    SET(batch_norm_sum);
+    SET(batch_norm_sums);
+    SET(batch_norm_track);
+    SET(count_correct);
+    SET(cross_entropy_backward);
+    SET(cross_entropy_forward);
+    SET(cross_entropy_weighted_backward);
+    SET(cross_entropy_weighted_forward);
+    SET(pointwise_count_correct);
+    SET(pointwise_loss_backward);
+    SET(pointwise_loss_forward);
     SET(relu_forward);
     SET(relu_backward);
+    SET(row_norm_backward);
+    SET(row_norm_forward);
+    SET(target_weights);
     SET(vector_add);
     SET(vector_sum);
 #undef SET
