@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "kernels/fused_digest.h"
 #include "kernels/gpu.h"
 #include "kernels/relu.h"
 #include "kernels/vector.h"
@@ -80,6 +81,7 @@ static void set_kernels(struct tdbg_backend *table)
     SET(cross_entropy_forward);
     SET(cross_entropy_weighted_backward);
     SET(cross_entropy_weighted_forward);
+    SET(digest);
     SET(pointwise_count_correct);
     SET(pointwise_loss_backward);
     SET(pointwise_loss_forward);
