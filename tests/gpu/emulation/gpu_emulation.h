@@ -66,8 +66,8 @@ extern const struct tdbg_emulated_thread *tdbg_emulated_now;
 #define blockDim  (tdbg_emulated_now->block_size)
 #define gridDim   (tdbg_emulated_now->grid_size)
 
-void tdbg_emulated_launch(const char *kernel, dim3 grid, dim3 block, size_t dynamic_bytes,
-                          const std::function<void()> &thread);
+void tdbg_emulated_launch(const struct tdbg_emulated_stream *stream, const char *kernel, dim3 grid,
+                          dim3 block, size_t dynamic_bytes, const std::function<void()> &thread);
 void *tdbg_emulated_shared(const void *key, size_t bytes);
 void *tdbg_emulated_dynamic(size_t bytes);
 void tdbg_emulated_block_barrier(const char *file, int line);
@@ -79,8 +79,7 @@ int tdbg_emulated_lane(void);
     TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, 0, __VA_ARGS__)
 #define TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, bytes, ...)                                  \
     do {                                                                                           \
-        (void)(gpu);                                                                               \
-        tdbg_emulated_launch(#kernel, dim3(grid), dim3(block), (bytes),                            \
+        tdbg_emulated_launch((gpu)->stream, #kernel, dim3(grid), dim3(block), (bytes),             \
                              [=]() { (kernel)(__VA_ARGS__); });                                    \
     } while (0)
 #define TDBG_SHARED(type, name)                                                                    \
