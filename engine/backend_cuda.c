@@ -40,9 +40,9 @@ static enum tdbg_status cuda_to_device(void *context, void *device, const void *
                                        struct tdbg_err *err)
 {
     struct tdbg_gpu *gpu = context;
+    /* Pageable memory is read before the call returns, so the caller may change it at once. */
     tdbg_gpu_note(gpu, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, gpu->stream),
                   "a copy to the GPU");
-    tdbg_gpu_note(gpu, cudaStreamSynchronize(gpu->stream), "cudaStreamSynchronize");
     return tdbg_gpu_report(gpu, err);
 }
 
