@@ -40,6 +40,7 @@ struct tdbg_backend {
     const char *name; /* "cpu", "cuda" */
     const char *isa;  /* instruction set in use, or the GPU's name; for people */
     int threads;
+    int blas_version; /* of the library that multiplies, where it is not ours; 0: it is */
     bool on_host; /* its memory is the host's: every pointer may be read and written */
 
     void (*destroy)(struct tdbg_backend *backend);
@@ -64,6 +65,15 @@ struct tdbg_backend {
     enum tdbg_status (*digest)(void *context, const void *data, enum tdbg_dtype dtype,
                                int64_t elems, uint64_t *digest, struct tdbg_stats *stats,
                                struct tdbg_err *err);
+
+    /* The same without waiting: the result for data as it is at this place in the order of calls,
+     * kept under `slot` (>= 0, no two at a time alike) until digests_take, which waits for it. NULL
+     * on devices that are never waited for. */
+    enum tdbg_status (*digest_later)(void *context, const void *data, enum tdbg_dtype dtype,
+                                     int64_t elems, int32_t slot, struct tdbg_err *err);
+    /* digests, stats (n_slots): of slots 0 .. n_slots - 1, those that were asked for. */
+    enum tdbg_status (*digests_take)(void *context, int32_t n_slots, uint64_t *digests,
+                                     struct tdbg_stats *stats, struct tdbg_err *err);
 
     /* Kernels: arguments and numerics as in the headers of kernels/. */
     size_t (*gemm_workspace_bytes)(void *context, const struct tdbg_gemm *gemm);
@@ -247,6 +257,10 @@ enum tdbg_status tdbg_backend_cuda_count(int *n, struct tdbg_err *err);
 enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
                                           struct tdbg_err *err);
 void tdbg_backend_cuda_destroy(struct tdbg_backend *backend); /* NULL is fine */
+
+/* engine.math = "fast": products by cuBLAS in TF32, whose bits nothing else repeats. TDBG_DEVICE
+ * where there is no such library. */
+enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct tdbg_err *err);
 
 /* The CPU backend: isa "auto" or a name of kernels/cpu.h, threads 0 = all. Destroy with
  * tdbg_backend_cpu_destroy(). */

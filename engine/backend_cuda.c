@@ -46,9 +46,9 @@ static enum tdbg_status cuda_to_device(void *context, void *device, const void *
 {
     struct tdbg_gpu *gpu = context;
     tdbg_gpu_use(gpu);
+    /* Pageable memory is read before the call returns, so the caller may change it at once. */
     tdbg_gpu_note(gpu, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, gpu->stream),
                   "a copy to the GPU");
-    tdbg_gpu_note(gpu, cudaStreamSynchronize(gpu->stream), "cudaStreamSynchronize");
     return tdbg_gpu_report(gpu, err);
 }
 

@@ -227,7 +227,7 @@ enum tdbg_status tdbg_engine_load_lane(struct tdbg_engine *engine, int64_t step,
 
 /* The sums of all lanes divided, into engine->grad; and clipping and the optimizer from there. */
 enum tdbg_status tdbg_engine_divide(struct tdbg_engine *engine, int64_t step, const float *sums,
-                                    float *loss, struct tdbg_err *err);
+                                    struct tdbg_err *err);
 enum tdbg_status tdbg_engine_update(struct tdbg_engine *engine, int64_t step, double lr,
                                     struct tdbg_err *err);
 

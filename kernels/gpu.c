@@ -110,6 +110,8 @@ void tdbg_gpu_close(struct tdbg_gpu *gpu)
         cudaFree(table->device);
         free(table);
     }
+    if (gpu->close_blas)
+        gpu->close_blas(gpu->blas);
     if (gpu->scratch)
         cudaFree(gpu->scratch);
     if (gpu->stream)

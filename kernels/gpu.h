@@ -37,6 +37,8 @@ struct tdbg_gpu {
     void *scratch;
     size_t scratch_bytes;
     struct tdbg_gpu_table *tables;
+    struct tdbg_blas *blas; /* engine.math = "fast"; or NULL: see blas.h */
+    void (*close_blas)(struct tdbg_blas *blas);
 };
 
 #ifdef __cplusplus
