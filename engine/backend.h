@@ -41,7 +41,7 @@ struct tdbg_backend {
     const char *isa;  /* instruction set in use, or the GPU's name; for people */
     int threads;
     int blas_version; /* of the library that multiplies, where it is not ours; 0: it is */
-    bool on_host; /* its memory is the host's: every pointer may be read and written */
+    bool on_host;     /* its memory is the host's: every pointer may be read and written */
 
     void (*destroy)(struct tdbg_backend *backend);
     /* Members of a JSON object, for the trace's environment. */

@@ -30,8 +30,9 @@ MAY_INCLUDE = {
 GUARDED = [
     (r"(hdf5|H5\w+)\.h$", r"^trace/", "trace/"),
     (r"(ncurses|curses|term)\w*\.h$|^ncursesw/", r"^tui/", "tui/"),
-    (r"^(cuda|cublas|cooperative_groups|nv)\w*\.h$", r"^kernels/(gpu\.h|blas\.c|\w+\.cuh?)$|"
-     r"^engine/backend_cuda\w*\.c$|^bench/gpu/", "kernels/gpu.h, blas.c, *.cu and engine/backend_cuda*.c"),
+    (r"^(cuda|cublas|cooperative_groups|nv)\w*\.h$",
+     r"^kernels/(gpu\.h|blas\.c|\w+\.cuh?)$|^engine/backend_cuda\w*\.c$|^bench/gpu/",
+     "kernels/gpu.h, blas.c, *.cu and engine/backend_cuda*.c"),
     (r"^(mpi|nccl)\.h$", r"^engine/\w*comm\w*\.", "engine's comm files"),
     (r"^libconfig\.h$", r"^base/config\w*\.c$", "base/config*.c"),
     (r"^(zstd|xxhash)\.h$", r"^trace/", "trace/"),

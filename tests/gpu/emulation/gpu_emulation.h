@@ -88,7 +88,7 @@ int tdbg_emulated_lane(void);
 #define TDBG_SHARED_DYNAMIC(type, name) type &name = *(type *)tdbg_emulated_dynamic(sizeof(type))
 
 #define __syncthreads()                 tdbg_emulated_block_barrier(__FILE__, __LINE__)
-#define __syncwarp(...)                 tdbg_emulated_warp_barrier(__FILE__, __LINE__, ##__VA_ARGS__)
+#define __syncwarp(...)                 tdbg_emulated_warp_barrier(__FILE__, __LINE__ __VA_OPT__(, ) __VA_ARGS__)
 #define __shfl_sync(mask, value, lane)                                                             \
     tdbg_emulated_shuffle((mask), (value), (int)(lane), __FILE__, __LINE__)
 #define __shfl_xor_sync(mask, value, lanes)                                                        \
@@ -123,7 +123,7 @@ static inline unsigned tdbg_emulated_ballot(unsigned mask, bool condition, const
     const uint64_t *all = tdbg_emulated_exchange(mask, condition, file, line);
     unsigned bits = 0;
     for (unsigned lane = 0; lane < 32; lane++)
-        bits |= mask >> lane & (unsigned)all[lane] ? 1u << lane : 0;
+        bits |= mask >> lane & (unsigned)all[lane] & 1 ? 1u << lane : 0;
     return bits;
 }
 
