@@ -260,7 +260,9 @@ char *cli_environment_json(const struct tdbg_backend *device, const struct tdbg_
     tdbg_json_string(&json, "cpu", cpu);
     tdbg_json_string(&json, "compiler", __VERSION__);
     tdbg_json_string(&json, "device", device->name);
-    tdbg_json_string(&json, "math", "strict");
+    tdbg_json_string(&json, "math", device->blas_version > 0 ? "fast" : "strict");
+    if (device->blas_version > 0)
+        tdbg_json_int(&json, "cublas", device->blas_version);
     device->describe(device->context, &json);
     if (host && host != device)
         host->describe(host->context, &json);

@@ -74,8 +74,10 @@ static enum tdbg_status open_device(struct cli_rank *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct cli_recording *run = r->run;
+    const struct tdbg_cfg_node *root = tdbg_config_root(run->config);
     const struct tdbg_backend_choice choice = {
-        .device = tdbg_cfg_string(tdbg_config_root(run->config), "engine.device"),
+        .device = tdbg_cfg_string(root, "engine.device"),
+        .fast = strcmp(tdbg_cfg_string(root, "engine.math"), "fast") == 0,
         .isa = run->isa,
         .threads = run->threads,
         .number = run->local_rank >= 0 ? run->local_rank : r->rank};

@@ -9,9 +9,9 @@ static enum tdbg_status open_cpu(const struct tdbg_backend_choice *choice,
     return tdbg_backend_cpu_create(choice->isa, choice->threads, out, err);
 }
 
-enum tdbg_status tdbg_backend_open(const struct tdbg_backend_choice *choice,
-                                   struct tdbg_backend **out, struct tdbg_err *passed_over,
-                                   struct tdbg_err *err)
+static enum tdbg_status open_strict(const struct tdbg_backend_choice *choice,
+                                    struct tdbg_backend **out, struct tdbg_err *passed_over,
+                                    struct tdbg_err *err)
 {
     struct tdbg_err fault = {0};
     const bool is_auto = strcmp(choice->device, "auto") == 0;
@@ -35,6 +35,21 @@ enum tdbg_status tdbg_backend_open(const struct tdbg_backend_choice *choice,
                      "%s\nhint: engine.device = \"cpu\" gives the same bits", fault.message);
     }
     tdbg_err_clear(&fault);
+    return st;
+}
+
+enum tdbg_status tdbg_backend_open(const struct tdbg_backend_choice *choice,
+                                   struct tdbg_backend **out, struct tdbg_err *passed_over,
+                                   struct tdbg_err *err)
+{
+    struct tdbg_backend *backend = NULL;
+    enum tdbg_status st = open_strict(choice, &backend, passed_over, err);
+    if (st == TDBG_OK && choice->fast)
+        st = tdbg_backend_cuda_make_fast(backend, err);
+    if (st == TDBG_OK)
+        *out = backend;
+    else
+        tdbg_backend_destroy(backend);
     return st;
 }
 

@@ -232,12 +232,13 @@ struct tdbg_backend {
                   float *param, float *exp_avg, float *exp_avg_sq);
 };
 
-/* How a run computes; changes no bit. */
+/* How a run computes; changes no bit but where it says so. */
 struct tdbg_backend_choice {
     const char *device; /* "cpu"; "cuda"; "auto": cuda where there is a GPU that works */
     const char *isa;    /* of the CPU: "auto" or a name of kernels/cpu.h */
     int threads;        /* of the CPU; 0: all */
     int32_t number;     /* of the rank on its machine: ranks share GPUs evenly */
+    bool fast;          /* engine.math = "fast": this one does change bits, and needs a GPU */
 };
 
 /* Opens the device of a choice. passed_over (may be NULL): why "auto" left out a GPU that seems to

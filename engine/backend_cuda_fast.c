@@ -7,6 +7,10 @@
 
 enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct tdbg_err *err)
 {
+    if (table->on_host)
+        return TDBG_RAISE(err, DEVICE,
+                          "engine.math = \"fast\" needs a GPU, and this run computes on the CPU\n"
+                          "hint: engine.math = \"strict\" runs everywhere");
     struct tdbg_gpu *gpu = table->context;
     const enum tdbg_status st = tdbg_blas_open(gpu, err);
     if (st != TDBG_OK)

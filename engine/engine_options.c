@@ -67,8 +67,9 @@ static const struct tdbg_option root_options[] = {
     {"engine.device", TDBG_OPT_ENUM, "", 0, 0, "auto|cpu|cuda", "\"auto\"", 0,
      "Where to compute: cuda is an NVIDIA GPU, which the ranks of a machine share evenly; auto: "
      "that where there is one that works, else the CPU. Never changes a bit."},
-    {"engine.math", TDBG_OPT_ENUM, "", 0, 0, "strict", "\"strict\"", 0,
-     "strict: the same bits on every processor, at any number of threads."},
+    {"engine.math", TDBG_OPT_ENUM, "", 0, 0, "strict|fast", "\"strict\"", 0,
+     "strict: the same bits on every processor and GPU, at any number of threads. fast: on a GPU "
+     "cuBLAS multiplies, in TF32; its bits repeat on the same GPU and libraries alone."},
     {"engine.precision", TDBG_OPT_ENUM, "", 0, 0, "f32|bf16", "\"f32\"", 0,
      "Type of activations and their gradients; bf16 rounds what each op gives, sums and the state "
      "stay f32."},

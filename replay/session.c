@@ -171,6 +171,12 @@ static bool same_kind(const struct tdbg_samples_spec *a, const struct tdbg_sampl
            memcmp(a->y_dims, b->y_dims, (size_t)a->y_ndim * sizeof *a->y_dims) == 0;
 }
 
+static bool is_fast(const struct tdbg_config *config)
+{
+    const struct tdbg_cfg_node *math = tdbg_cfg_find(tdbg_config_root(config), "engine.math");
+    return math && math->type == TDBG_CFG_STRING && strcmp(math->s, "fast") == 0;
+}
+
 static enum tdbg_status open_device(struct tdbg_session *s,
                                     const struct tdbg_session_options *options,
                                     struct tdbg_err *err)
@@ -178,7 +184,14 @@ static enum tdbg_status open_device(struct tdbg_session *s,
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend_choice choice = {.device = options->device ? options->device : "cpu",
                                                .isa = options->isa,
-                                               .threads = options->threads};
+                                               .threads = options->threads,
+                                               .fast = is_fast(s->config)};
+    TDBG_FAIL_IF(choice.fast && strcmp(choice.device, "cpu") == 0, CANNOT_JUDGE,
+                 "%s was recorded with engine.math = \"fast\": cuBLAS multiplied, whose bits a CPU "
+                 "does not repeat\n"
+                 "hint: --device cuda executes it again on a GPU, with the same bits if GPU and "
+                 "libraries are the same",
+                 tdbg_trace_path(s->trace));
     TDBG_TRY(tdbg_backend_open(&choice, &s->backend, NULL, err));
     if (s->backend->on_host)
         s->adder = s->backend;
