@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernels/bf16.h"
+#include "kernels/gemm.h"
 #include "kernels/gpu.h"
+#include "kernels/reduce.h"
 #include "kernels/relu.h"
 #include "kernels/vector.h"
 
@@ -101,9 +104,19 @@ static bool cuda_room(void *context, int64_t *available, int64_t *total)
 static void set_kernels(struct tdbg_backend *table)
 {
 #define SET(entry) table->entry = tdbg_cuda_##entry
+    SET(bf16_round);
+    SET(bf16_pack);
+    SET(bf16_unpack);
+    SET(gemm_workspace_bytes);
+    SET(gemm);
+    SET(reduce_rows);
+    SET(reduce_sum);
     SET(relu_forward);
     SET(relu_backward);
+    SET(sum_rows);
+    SET(transpose);
     SET(vector_add);
+    SET(vector_divide);
     SET(vector_sum);
 #undef SET
 }
