@@ -10,7 +10,11 @@
 #include "kernels/gemm.h"
 #include "kernels/gpu.h"
 #include "kernels/reduce.h"
+#include "kernels/conv2d.h"
+#include "kernels/pool2d.h"
 #include "kernels/relu.h"
+#include "kernels/transform.h"
+#include "kernels/transform_image.h"
 #include "kernels/vector.h"
 
 struct backend_cuda {
@@ -118,6 +122,24 @@ static void set_kernels(struct tdbg_backend *table)
     SET(vector_add);
     SET(vector_divide);
     SET(vector_sum);
+    SET(conv2d_workspace_bytes);
+    SET(conv2d_forward);
+    SET(conv2d_backward_input);
+    SET(conv2d_backward_weight);
+    SET(conv2d_backward_bias);
+    SET(max_pool2d_forward);
+    SET(max_pool2d_backward);
+    SET(avg_pool2d_forward);
+    SET(avg_pool2d_backward);
+    SET(global_avg_pool_forward);
+    SET(global_avg_pool_backward);
+    SET(u8_to_f32);
+    SET(scale);
+    SET(normalize);
+    SET(resize);
+    SET(channels);
+    SET(crop);
+    SET(flip);
 #undef SET
 }
 
