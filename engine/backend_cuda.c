@@ -3,6 +3,7 @@
  * returns a status. */
 #include "engine/backend.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "kernels/clip.h"
@@ -20,14 +21,18 @@ static void *cuda_alloc(void *context, size_t bytes)
 {
     struct tdbg_gpu *gpu = context;
     void *data = NULL;
-    if (cudaMalloc(&data, bytes ? bytes : 1) != cudaSuccess)
+    tdbg_gpu_use(gpu);
+    if (cudaMalloc(&data, bytes ? bytes : 1) != cudaSuccess) {
+        cudaGetLastError(); /* or the next launch tells it */
         return NULL;
+    }
     tdbg_gpu_note(gpu, cudaMemsetAsync(data, 0, bytes, gpu->stream), "cudaMemsetAsync");
     return data;
 }
 
 static void cuda_free(void *context, void *data)
 {
+    tdbg_gpu_use(context);
     tdbg_gpu_note(context, cudaFree(data), "cudaFree");
 }
 
@@ -42,9 +47,10 @@ static enum tdbg_status cuda_to_device(void *context, void *device, const void *
                                        struct tdbg_err *err)
 {
     struct tdbg_gpu *gpu = context;
+    tdbg_gpu_use(gpu);
+    /* Pageable memory is read before the call returns, so the caller may change it at once. */
     tdbg_gpu_note(gpu, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, gpu->stream),
                   "a copy to the GPU");
-    tdbg_gpu_note(gpu, cudaStreamSynchronize(gpu->stream), "cudaStreamSynchronize");
     return tdbg_gpu_report(gpu, err);
 }
 
@@ -59,6 +65,39 @@ static void cuda_fill_zero(void *context, void *data, size_t bytes)
 {
     struct tdbg_gpu *gpu = context;
     tdbg_gpu_note(gpu, cudaMemsetAsync(data, 0, bytes, gpu->stream), "cudaMemsetAsync");
+}
+
+static void put_version(struct tdbg_json *json, const char *key, int version)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%d.%d", version / 1000, version % 1000 / 10);
+    tdbg_json_string(json, key, text);
+}
+
+static void cuda_describe(void *context, struct tdbg_json *json)
+{
+    const struct tdbg_gpu *gpu = context;
+    char text[24];
+    snprintf(text, sizeof text, "%d.%d", gpu->capability / 10, gpu->capability % 10);
+    tdbg_json_object_begin(json, "gpu");
+    tdbg_json_string(json, "name", gpu->name);
+    tdbg_json_int(json, "number", gpu->device);
+    tdbg_json_string(json, "compute_capability", text);
+    tdbg_json_int(json, "multiprocessors", gpu->multiprocessors);
+    put_version(json, "cuda_driver", gpu->driver);
+    put_version(json, "cuda_runtime", gpu->runtime);
+    tdbg_json_object_end(json);
+}
+
+static bool cuda_room(void *context, int64_t *available, int64_t *total)
+{
+    size_t left, all;
+    tdbg_gpu_use(context);
+    if (cudaMemGetInfo(&left, &all) != cudaSuccess)
+        return false;
+    *available = (int64_t)left;
+    *total = (int64_t)all;
+    return true;
 }
 
 static void set_kernels(struct tdbg_backend *table)
@@ -98,6 +137,11 @@ static void set_kernels(struct tdbg_backend *table)
 #undef SET
 }
 
+enum tdbg_status tdbg_backend_cuda_count(int *n, struct tdbg_err *err)
+{
+    return tdbg_gpu_count(n, err);
+}
+
 enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
                                           struct tdbg_err *err)
 {
@@ -114,6 +158,9 @@ enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
     b->table.name = "cuda";
     b->table.isa = b->gpu.name;
     b->table.threads = 1;
+    b->table.destroy = tdbg_backend_cuda_destroy;
+    b->table.describe = cuda_describe;
+    b->table.room = cuda_room;
     b->table.alloc = cuda_alloc;
     b->table.free = cuda_free;
     b->table.to_host = cuda_to_host;
