@@ -8,6 +8,7 @@
 
 #include "gpu_compare.h"
 #include "gpu_open.h"
+#include "gpu_values.h"
 #include "kernels/reduce.h"
 
 static struct tdbg_backend *backends[2]; /* CPU, GPU */

@@ -8,6 +8,7 @@
 
 #include "gpu_compare.h"
 #include "gpu_open.h"
+#include "gpu_values.h"
 
 static struct tdbg_backend *backends[2]; /* CPU, GPU */
 
@@ -196,6 +197,33 @@ static void test_attention_softmax(void **state)
         check_rows(1500, true, GPU_TINY);
         check_rows(4200, true, GPU_RARE);
     }
+}
+
+/* Sums that vanish to -0 show their sign where a gradient is -0: 32 lanes of -0, and then a tile
+ * that is not whole, which attention fills up with +0. */
+static void test_vanishing_sums(void **state)
+{
+    enum { TOKENS = 40, N = TOKENS * TOKENS };
+    float p[N], dp[N], *dscores[2], *dx[2];
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        p[i] = 0x1p-6f;
+        dp[i] = i % TOKENS == 35 ? -0.0f : -0x1p-149f;
+    }
+    for (int b = 0; b < 2; b++) {
+        const struct tdbg_backend *be = backends[b];
+        const struct tdbg_attention a = {
+            .rows = 1, .tokens = TOKENS, .heads = 1, .kv_heads = 1, .dim = 1};
+        float *y = gpu_place(be, p, sizeof p), *dy = gpu_place(be, dp, sizeof dp);
+        dscores[b] = place_rubbish(be, N);
+        dx[b] = place_rubbish(be, N);
+        be->attention_softmax_backward(be->context, &a, y, dy, dscores[b]);
+        be->softmax_backward(be->context, TOKENS, TOKENS, y, dy, dx[b]);
+        be->free(be->context, y);
+        be->free(be->context, dy);
+    }
+    expect_same("dscores", "attention", dscores, N);
+    expect_same("dx", "softmax", dx, N);
 }
 
 /* ---- softmax ---- */
@@ -392,12 +420,13 @@ static void test_dropout(void **state)
 int main(int argc, char **argv)
 {
     enum {
-        PLAIN = 5,
+        PLAIN = 6,
         ATTENTIONS = sizeof attention_cases / sizeof *attention_cases,
         EMBEDDINGS = sizeof embedding_cases / sizeof *embedding_cases,
     };
     struct CMUnitTest tests[PLAIN + ATTENTIONS + EMBEDDINGS] = {
         {.name = "attention_softmax", .test_func = test_attention_softmax},
+        {.name = "vanishing_sums", .test_func = test_vanishing_sums},
         {.name = "softmax", .test_func = test_softmax},
         {.name = "position_add", .test_func = test_position_add},
         {.name = "position_rotate", .test_func = test_position_rotate},
