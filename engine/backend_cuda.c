@@ -7,12 +7,14 @@
 #include <stdlib.h>
 
 #include "kernels/bf16.h"
+#include "kernels/clip.h"
+#include "kernels/conv2d.h"
 #include "kernels/gemm.h"
 #include "kernels/gpu.h"
-#include "kernels/reduce.h"
-#include "kernels/conv2d.h"
 #include "kernels/pool2d.h"
+#include "kernels/reduce.h"
 #include "kernels/relu.h"
+#include "kernels/softmax.h"
 #include "kernels/transform.h"
 #include "kernels/transform_image.h"
 #include "kernels/vector.h"
@@ -140,6 +142,33 @@ static void set_kernels(struct tdbg_backend *table)
     SET(channels);
     SET(crop);
     SET(flip);
+    SET(attention_workspace_bytes);
+    SET(attention_scores);
+    SET(attention_scores_backward);
+    SET(attention_softmax_forward);
+    SET(attention_softmax_backward);
+    SET(attention_context);
+    SET(attention_context_backward);
+    SET(softmax_forward);
+    SET(softmax_backward);
+    SET(embedding_workspace_bytes);
+    SET(embedding_forward);
+    SET(embedding_backward);
+    SET(position_add);
+    SET(position_add_fixed);
+    SET(position_rotate);
+    SET(dropout_apply);
+    SET(clip_square_sum);
+    SET(clip_norm);
+    SET(clip_scale);
+    SET(clip_value);
+    SET(sgd);
+    SET(adam);
+    SET(adamw);
+    SET(adadelta);
+    SET(adagrad);
+    SET(rmsprop);
+    SET(lion);
 #undef SET
 }
 
