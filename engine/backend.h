@@ -103,9 +103,11 @@ struct tdbg_backend {
                                     float *y);
     void (*global_avg_pool_backward)(void *context, int64_t planes, int64_t elems, const float *dy,
                                      float *dx);
-    /* Tables of positions (rotary->cos and sin too) are the host's, and stay. */
+    /* The table is a parameter, or with _fixed, as rotary->cos and sin, the host's; those stay. */
     void (*position_add)(void *context, int64_t rows, int64_t n, const float *x, const float *table,
                          float *y);
+    void (*position_add_fixed)(void *context, int64_t rows, int64_t n, const float *x,
+                               const float *table, float *y);
     void (*position_rotate)(void *context, const struct tdbg_rotary *rotary, bool inverse,
                             const float *x, float *y);
     size_t (*embedding_workspace_bytes)(void *context, const struct tdbg_embedding *embedding);

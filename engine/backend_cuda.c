@@ -6,8 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernels/bf16.h"
+#include "kernels/clip.h"
+#include "kernels/conv2d.h"
+#include "kernels/gemm.h"
 #include "kernels/gpu.h"
+#include "kernels/pool2d.h"
+#include "kernels/reduce.h"
 #include "kernels/relu.h"
+#include "kernels/softmax.h"
+#include "kernels/transform.h"
+#include "kernels/transform_image.h"
 #include "kernels/vector.h"
 
 struct backend_cuda {
@@ -101,10 +110,89 @@ static bool cuda_room(void *context, int64_t *available, int64_t *total)
 static void set_kernels(struct tdbg_backend *table)
 {
 #define SET(entry) table->entry = tdbg_cuda_##entry
+    SET(bf16_round);
+    SET(bf16_pack);
+    SET(bf16_unpack);
+    SET(gemm_workspace_bytes);
+    SET(gemm);
+    SET(reduce_rows);
+    SET(reduce_sum);
     SET(relu_forward);
     SET(relu_backward);
+    SET(sum_rows);
+    SET(transpose);
+    SET(activation_backward);
+    SET(activation_forward);
+    SET(batch_norm_apply);
+    SET(batch_norm_backward);
+    SET(batch_norm_blocks);
+    SET(batch_norm_dx);
+    SET(batch_norm_evaluate);
+    SET(batch_norm_finish);
+    SET(batch_norm_forward);
+    SET(batch_norm_spread);
+    SET(batch_norm_sum);
+    SET(batch_norm_sums);
+    SET(batch_norm_track);
+    SET(count_correct);
+    SET(cross_entropy_backward);
+    SET(cross_entropy_forward);
+    SET(cross_entropy_weighted_backward);
+    SET(cross_entropy_weighted_forward);
+    SET(pointwise_count_correct);
+    SET(pointwise_loss_backward);
+    SET(pointwise_loss_forward);
+    SET(row_norm_backward);
+    SET(row_norm_forward);
+    SET(target_weights);
     SET(vector_add);
+    SET(vector_divide);
     SET(vector_sum);
+    SET(conv2d_workspace_bytes);
+    SET(conv2d_forward);
+    SET(conv2d_backward_input);
+    SET(conv2d_backward_weight);
+    SET(conv2d_backward_bias);
+    SET(max_pool2d_forward);
+    SET(max_pool2d_backward);
+    SET(avg_pool2d_forward);
+    SET(avg_pool2d_backward);
+    SET(global_avg_pool_forward);
+    SET(global_avg_pool_backward);
+    SET(u8_to_f32);
+    SET(scale);
+    SET(normalize);
+    SET(resize);
+    SET(channels);
+    SET(crop);
+    SET(flip);
+    SET(attention_workspace_bytes);
+    SET(attention_scores);
+    SET(attention_scores_backward);
+    SET(attention_softmax_forward);
+    SET(attention_softmax_backward);
+    SET(attention_context);
+    SET(attention_context_backward);
+    SET(softmax_forward);
+    SET(softmax_backward);
+    SET(embedding_workspace_bytes);
+    SET(embedding_forward);
+    SET(embedding_backward);
+    SET(position_add);
+    SET(position_add_fixed);
+    SET(position_rotate);
+    SET(dropout_apply);
+    SET(clip_square_sum);
+    SET(clip_norm);
+    SET(clip_scale);
+    SET(clip_value);
+    SET(sgd);
+    SET(adam);
+    SET(adamw);
+    SET(adadelta);
+    SET(adagrad);
+    SET(rmsprop);
+    SET(lion);
 #undef SET
 }
 

@@ -202,6 +202,16 @@ static void check_behind(const unsigned char *device, taken_block block)
     tdbg_emulated_memory_open(false);
 }
 
+/* Pages behind the last block that is taken; opening and closing the region costs as much as there
+ * are. */
+static void give_back_end(void)
+{
+    const size_t end = taken.empty() ? 0 : taken.rbegin()->first + taken.rbegin()->second.rounded;
+    if (end < high_water)
+        madvise(region + end, high_water - end, MADV_DONTNEED);
+    high_water = end;
+}
+
 cudaError_t cudaFree(void *device)
 {
     const guard only(tdbg_emulated_lock());
@@ -213,6 +223,7 @@ cudaError_t cudaFree(void *device)
     check_behind((const unsigned char *)device, block->second);
     used_bytes -= block->second.rounded;
     taken.erase(block);
+    give_back_end();
     return cudaSuccess;
 }
 

@@ -127,6 +127,11 @@ static inline unsigned tdbg_emulated_ballot(unsigned mask, bool condition, const
     return bits;
 }
 
+static inline int __popc(unsigned x)
+{
+    return __builtin_popcount(x);
+}
+
 /* Integers only: an atomic sum of floats has no order. */
 template <typename T> static inline T atomicAdd(T *at, T value)
 {
