@@ -65,8 +65,9 @@ static double time_of_blocks(int multiprocessors, const struct tile_kind *kind, 
 {
     const int64_t each = ceil_div(blocks, multiprocessors);
     const double at_once = (double)(each < kind->resident ? each : kind->resident);
-    const double warps = at_once * kind->threads / TDBG_GPU_WARP, enough = 8;
-    const double speed = kind->speed * 128 * (warps < enough ? warps / enough : 1);
+    const double warps = at_once * kind->threads / TDBG_GPU_WARP;
+    const double full = (double)kind->resident * kind->threads / TDBG_GPU_WARP;
+    const double speed = kind->speed * 128 * warps / (warps + 2) * (full + 2) / full;
     return (double)each * (double)kind->m * (double)kind->n * (double)k / speed +
            block_cycles * ceil((double)each / kind->resident);
 }
@@ -188,9 +189,9 @@ static void run_tiles(struct tdbg_gpu *gpu, const struct tdbg_gemm *g, const str
     p.wide_c = is_wide(g->c, g->ldc) && (!p.split || g->m * g->n % 4 == 0);
     const bool wide = operand_is_wide(g->a, g->lda, !g->trans_a, g->m) &&
                       operand_is_wide(g->b, g->ldb, g->trans_b, g->n);
-    const tile_kernel kernel = kind->kernel[!g->trans_a][g->trans_b][wide];
+    const tile_kernel gemm_tile = kind->kernel[!g->trans_a][g->trans_b][wide];
     const int64_t blocks = (int64_t)p.tiles_m * p.tiles_n * (p.split ? slices : 1);
-    TDBG_LAUNCH_DYNAMIC(gpu, kernel, (unsigned)blocks, (unsigned)kind->threads,
+    TDBG_LAUNCH_DYNAMIC(gpu, gemm_tile, (unsigned)blocks, (unsigned)kind->threads,
                         !p.split && g->k > TDBG_K_SLICE ? (size_t)kind->total_bytes : 0, p);
 }
 
