@@ -13,11 +13,13 @@
 #include "base/json_machine.h"
 #include "base/version.h"
 #include "cli/commands.h"
+#include "engine/backend.h"
 #include "trace/new_file.h"
 
 struct tdbg_session_options cli_session_options(const struct cli_execution *execution)
 {
-    return (struct tdbg_session_options){.isa = execution->isa ? execution->isa : "auto",
+    return (struct tdbg_session_options){.device = execution->device,
+                                         .isa = execution->isa ? execution->isa : "auto",
                                          .threads = (int)execution->threads};
 }
 
@@ -242,7 +244,8 @@ static void read_cpu_name(char *buf, size_t buf_bytes)
         fclose(f);
 }
 
-char *cli_environment_json(const char *isa, int threads, int local_rank)
+char *cli_environment_json(const struct tdbg_backend *device, const struct tdbg_backend *host,
+                           int local_rank)
 {
     char *text = NULL, cpu[128];
     size_t bytes = 0;
@@ -256,10 +259,13 @@ char *cli_environment_json(const char *isa, int threads, int local_rank)
     tdbg_json_machine(&json);
     tdbg_json_string(&json, "cpu", cpu);
     tdbg_json_string(&json, "compiler", __VERSION__);
-    tdbg_json_string(&json, "device", "cpu");
-    tdbg_json_string(&json, "math", "strict");
-    tdbg_json_string(&json, "isa", isa);
-    tdbg_json_int(&json, "threads", threads);
+    tdbg_json_string(&json, "device", device->name);
+    tdbg_json_string(&json, "math", device->blas_version > 0 ? "fast" : "strict");
+    if (device->blas_version > 0)
+        tdbg_json_int(&json, "cublas", device->blas_version);
+    device->describe(device->context, &json);
+    if (host && host != device)
+        host->describe(host->context, &json);
     if (local_rank >= 0)
         tdbg_json_int(&json, "local_rank", local_rank);
     tdbg_json_object_end(&json);

@@ -39,4 +39,10 @@ void tdbg_activation_forward(const struct tdbg_cpu *cpu, enum tdbg_activation ki
 void tdbg_activation_backward(const struct tdbg_cpu *cpu, enum tdbg_activation kind, int64_t n,
                               const float *at, const float *dy, float *dx);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_activation_forward(void *gpu, enum tdbg_activation kind, int64_t n, const float *x,
+                                  float *y);
+void tdbg_cuda_activation_backward(void *gpu, enum tdbg_activation kind, int64_t n, const float *at,
+                                   const float *dy, float *dx);
+
 #endif

@@ -116,4 +116,36 @@ void tdbg_batch_norm_backward(const struct tdbg_cpu *cpu, const struct tdbg_batc
                               const float *dy, float *dx, float *dweight, float *dbias,
                               void *workspace);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_batch_norm_blocks(void *gpu, const struct tdbg_batch_norm *norm, const float *x,
+                                 float *parts);
+void tdbg_cuda_batch_norm_sum(void *gpu, const struct tdbg_batch_norm *norm, const float *parts,
+                              float *sum);
+void tdbg_cuda_batch_norm_spread(void *gpu, const struct tdbg_batch_norm *norm, const float *parts,
+                                 const float *sum, int64_t count, float *spread);
+void tdbg_cuda_batch_norm_finish(void *gpu, const struct tdbg_batch_norm *norm, const float *sum,
+                                 const float *spread, int64_t count, float *stats);
+void tdbg_cuda_batch_norm_track(void *gpu, const struct tdbg_batch_norm *norm, const float *stats,
+                                const float *spread, int64_t count, float momentum,
+                                float *running_mean, float *running_var);
+void tdbg_cuda_batch_norm_apply(void *gpu, const struct tdbg_batch_norm *norm, const float *x,
+                                const float *stats, const float *weight, const float *bias,
+                                float *y);
+void tdbg_cuda_batch_norm_sums(void *gpu, const struct tdbg_batch_norm *norm, const float *x,
+                               const float *stats, const float *dy, float *parts, float *sums);
+void tdbg_cuda_batch_norm_dx(void *gpu, const struct tdbg_batch_norm *norm, const float *x,
+                             const float *stats, const float *weight, const float *dy,
+                             const float *sums, int64_t count, float *dx);
+void tdbg_cuda_batch_norm_forward(void *gpu, const struct tdbg_batch_norm *norm, const float *x,
+                                  const float *weight, const float *bias, float momentum,
+                                  float *running_mean, float *running_var, float *y, float *stats,
+                                  void *workspace);
+void tdbg_cuda_batch_norm_evaluate(void *gpu, const struct tdbg_batch_norm *norm, const float *x,
+                                   const float *weight, const float *bias,
+                                   const float *running_mean, const float *running_var, float *y,
+                                   float *stats);
+void tdbg_cuda_batch_norm_backward(void *gpu, const struct tdbg_batch_norm *norm, const float *x,
+                                   const float *weight, const float *stats, const float *dy,
+                                   float *dx, float *dweight, float *dbias, void *workspace);
+
 #endif

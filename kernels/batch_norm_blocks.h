@@ -3,6 +3,7 @@
 #ifndef TDBG_KERNELS_BATCH_NORM_BLOCKS_H
 #define TDBG_KERNELS_BATCH_NORM_BLOCKS_H
 
+#include "base/host_device.h"
 #include "kernels/batch_norm.h"
 #include "kernels/numerics.h"
 
@@ -17,16 +18,21 @@ enum {
         16, /* channels of a unit with more elements than lanes, of several samples */
 };
 
-static inline int64_t tdbg_bn_ceil(int64_t n, int64_t by)
+TDBG_HOST_DEVICE static inline int64_t tdbg_bn_ceil(int64_t n, int64_t by)
 {
     return (n + by - 1) / by;
+}
+
+TDBG_HOST_DEVICE static inline int64_t tdbg_bn_least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 /* Samples of a block */
 static inline int64_t tdbg_bn_block_samples(const struct tdbg_batch_norm *norm)
 {
     int64_t fit = norm->inner > 0 ? TDBG_SUM_BLOCK / norm->inner : 1;
-    return fit < 1 ? 1 : fit > TDBG_K_SLICE ? TDBG_K_SLICE : fit;
+    return fit < 1 ? 1 : tdbg_bn_least(fit, TDBG_K_SLICE);
 }
 
 /* Blocks that one sample is cut into; more than 1 only where a block has one sample. */
@@ -61,18 +67,15 @@ struct tdbg_bn_unit {
     int64_t offset; /* of the first element of x */
 };
 
-static inline int64_t tdbg_bn_least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static inline struct tdbg_bn_unit tdbg_bn_unit(const struct tdbg_batch_norm *norm, int64_t columns,
                                                int64_t u)
 {
     const int64_t wide = tdbg_bn_unit_channels(norm, columns),
                   samples = tdbg_bn_block_samples(norm);
     const int64_t tiles = tdbg_bn_ceil(norm->channels, wide), pieces = tdbg_bn_pieces(norm);
-    struct tdbg_bn_unit unit = {.block = u / tiles, .channel = u % tiles * wide};
+    struct tdbg_bn_unit unit;
+    unit.block = u / tiles;
+    unit.channel = u % tiles * wide;
     const int64_t sample = unit.block / pieces * samples;
     const int64_t pixel = unit.block % pieces * TDBG_SUM_BLOCK;
     unit.samples = tdbg_bn_least(samples, norm->samples - sample);
@@ -105,7 +108,10 @@ static inline struct tdbg_bn_unit tdbg_bn_strip(const struct tdbg_batch_norm *no
 {
     const int64_t wide = tdbg_bn_strip_channels(norm), samples = tdbg_bn_strip_samples(norm);
     const int64_t tiles = tdbg_bn_ceil(norm->channels, wide), sample = u / tiles * samples;
-    struct tdbg_bn_unit strip = {.channel = u % tiles * wide, .pixels = norm->inner};
+    struct tdbg_bn_unit strip;
+    strip.block = 0;
+    strip.channel = u % tiles * wide;
+    strip.pixels = norm->inner;
     strip.samples = tdbg_bn_least(samples, norm->samples - sample);
     strip.channels = tdbg_bn_least(wide, norm->channels - strip.channel);
     strip.offset = (sample * norm->channels + strip.channel) * norm->inner;

@@ -55,4 +55,22 @@ int64_t tdbg_cross_entropy_count_correct(const struct tdbg_cpu *cpu, int64_t row
                                          const float *logits, const int32_t *targets,
                                          int32_t ignore_index);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_cross_entropy_forward(void *gpu, int64_t rows, int64_t classes, const float *logits,
+                                     const int32_t *targets, int32_t ignore_index, float *loss);
+void tdbg_cuda_cross_entropy_backward(void *gpu, int64_t rows, int64_t classes, const float *logits,
+                                      const int32_t *targets, int32_t ignore_index, float *dlogits);
+void tdbg_cuda_cross_entropy_weighted_forward(void *gpu, const struct tdbg_cross_entropy *how,
+                                              int64_t rows, int64_t classes, const float *logits,
+                                              const int32_t *targets, int32_t ignore_index,
+                                              float *loss);
+void tdbg_cuda_cross_entropy_weighted_backward(void *gpu, const struct tdbg_cross_entropy *how,
+                                               int64_t rows, int64_t classes, const float *logits,
+                                               const int32_t *targets, int32_t ignore_index,
+                                               float *dlogits);
+void tdbg_cuda_target_weights(void *gpu, int64_t n, const int32_t *targets, int32_t ignore_index,
+                              const float *weights, float *weight);
+int64_t tdbg_cuda_count_correct(void *gpu, int64_t rows, int64_t classes, const float *logits,
+                                const int32_t *targets, int32_t ignore_index);
+
 #endif

@@ -17,7 +17,7 @@
 
 static_assert((int)TDBG_SUM_LANES == (int)TDBG_GPU_WARP, "a virtual lane is a lane of a warp");
 
-/* Warps of a block that tdbg_gpu_sum_block() can have at most. */
+/* Warps of a block that tdbg_gpu_sum_block() can have at most; a power of two. */
 enum { TDBG_GPU_MAX_WARPS = 32 };
 
 static __device__ __forceinline__ int tdbg_gpu_lane(void)

@@ -41,4 +41,13 @@ int64_t tdbg_pointwise_loss_count_correct(const struct tdbg_cpu *cpu, int64_t n,
 void tdbg_pointwise_loss_sum_rows(const struct tdbg_cpu *cpu, int64_t rows, int64_t cols,
                                   const float *x, float *out);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_pointwise_loss_forward(void *gpu, enum tdbg_pointwise_loss kind, float beta,
+                                      int64_t rows, int64_t cols, const float *x,
+                                      const float *target, float *loss);
+void tdbg_cuda_pointwise_loss_backward(void *gpu, enum tdbg_pointwise_loss kind, float beta,
+                                       int64_t n, const float *x, const float *target, float *dx);
+int64_t tdbg_cuda_pointwise_count_correct(void *gpu, int64_t n, const float *x,
+                                          const float *target);
+
 #endif

@@ -65,4 +65,11 @@ void tdbg_row_norm_backward(const struct tdbg_cpu *cpu, const struct tdbg_row_no
                             const float *dy, float *dx, float *dweight, float *dbias,
                             void *workspace);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_row_norm_forward(void *gpu, const struct tdbg_row_norm *norm, const float *x,
+                                const float *weight, const float *bias, float *y, float *stats);
+void tdbg_cuda_row_norm_backward(void *gpu, const struct tdbg_row_norm *norm, const float *x,
+                                 const float *weight, const float *stats, const float *dy,
+                                 float *dx, float *dweight, float *dbias, void *workspace);
+
 #endif

@@ -16,6 +16,7 @@
 #define TDBG_STRICT_ADD(a, b)    __fadd_rn((a), (b))
 #define TDBG_STRICT_MUL(a, b)    __fmul_rn((a), (b))
 #define TDBG_STRICT_DIV(a, b)    __fdiv_rn((a), (b))
+#define TDBG_STRICT_SQRT(a)      __fsqrt_rn(a)
 #else
 #ifdef __CUDACC__ /* host code: fmaf() is exact, and callable from functions for both sides */
 #define TDBG_STRICT_FMA(a, b, c) fmaf((a), (b), (c))
@@ -26,6 +27,7 @@
 #define TDBG_STRICT_ADD(a, b) ((a) + (b))
 #define TDBG_STRICT_MUL(a, b) ((a) * (b))
 #define TDBG_STRICT_DIV(a, b) ((a) / (b))
+#define TDBG_STRICT_SQRT(a)   __builtin_sqrtf(a)
 #endif
 
 TDBG_HOST_DEVICE static inline uint32_t tdbg_strict_bits(float x)

@@ -94,7 +94,7 @@ static void check_product(int64_t m, int64_t n, int64_t k, int trans, const stru
         tdbg_cuda_gemm_run(gpu->context, &g, *cut);
     else
         gpu->gemm(gpu->context, &g, NULL);
-    gpu_bring(gpu, got, c.on_gpu, c_bytes);
+    gpu_fetch(gpu, got, c.on_gpu, c_bytes);
 
     g.a = a.host + a.offset;
     g.b = b.host + b.offset;

@@ -57,7 +57,7 @@ static void check(const struct call *call, const void *x)
     void *gpu_x = gpu_place(gpu, x, call->x_bytes), *gpu_y = gpu_place(gpu, got, call->y_bytes);
     void *gpu_scratch = gpu_place(gpu, scratch, call->scratch_bytes);
     call->run(gpu, call, gpu_x, gpu_y, gpu_scratch);
-    gpu_bring(gpu, got, gpu_y, call->y_bytes);
+    gpu_fetch(gpu, got, gpu_y, call->y_bytes);
     if (call->y_bytes % sizeof(float) == 0)
         gpu_check_same(call->name, want, got, (int64_t)(call->y_bytes / sizeof(float)));
     if (memcmp(want, got, call->y_bytes) != 0)
