@@ -14,7 +14,7 @@ extern "C" {
 #include "kernels/gemm.h"
 #include "kernels/gemm_cuda.h"
 }
-#include "kernels/gemm_tile.h"
+#include "kernels/gpu_gemm.h"
 
 static const char help[] =
     "usage: bench-gpu-gemm [all] [SHAPE]\n"
@@ -161,7 +161,7 @@ static void run_peer(struct bench *b, const struct contender *, const struct tdb
 template <class S>
 static void run_trial(struct bench *b, const struct contender *, const struct tdbg_gemm *g)
 {
-    struct tdbg_gemm_tiles p = {};
+    struct tdbg_gpu_gemm p = {};
     p.m = g->m;
     p.n = g->n;
     p.k = g->k;
@@ -174,11 +174,11 @@ static void run_trial(struct bench *b, const struct contender *, const struct td
     p.wide_c = g->ldc % 4 == 0;
     p.tiles_m = (unsigned)((g->m + S::M - 1) / S::M);
     p.tiles_n = (unsigned)((g->n + S::N - 1) / S::N);
-    void (*kernel)(struct tdbg_gemm_tiles) = tdbg_gemm_tile<S, true, false, true>;
+    void (*kernel)(struct tdbg_gpu_gemm) = tdbg_gpu_gemm_tile<S, true, false, true>;
     if (g->trans_b)
-        kernel = tdbg_gemm_tile<S, true, true, true>;
+        kernel = tdbg_gpu_gemm_tile<S, true, true, true>;
     else if (g->trans_a)
-        kernel = tdbg_gemm_tile<S, false, false, true>;
+        kernel = tdbg_gpu_gemm_tile<S, false, false, true>;
     TDBG_LAUNCH_DYNAMIC(&b->gpu, kernel, p.tiles_m * p.tiles_n, S::THREADS,
                         g->k > TDBG_K_SLICE ? S::TOTAL_BYTES : 0, p);
 }
@@ -187,10 +187,10 @@ static const struct {
     const char *name;
     void (*run)(struct bench *b, const struct contender *, const struct tdbg_gemm *g);
 } trials[] = {
-    {"256x128, 16x8 a thread", run_trial<tdbg_gemm_shape<16, 8, 4, 2, 8, 1>>},
-    {"128x256, 8x16 a thread", run_trial<tdbg_gemm_shape<8, 16, 4, 2, 8, 1>>},
-    {"128x128, 16 deep", run_trial<tdbg_gemm_shape<8, 8, 4, 2, 16, 2>>},
-    {"128x128, 16 deep, alone", run_trial<tdbg_gemm_shape<8, 8, 4, 2, 16, 1>>},
+    {"256x128, 16x8 a thread", run_trial<tdbg_gpu_gemm_shape<16, 8, 4, 2, 8, 1>>},
+    {"128x256, 8x16 a thread", run_trial<tdbg_gpu_gemm_shape<8, 16, 4, 2, 8, 1>>},
+    {"128x128, 16 deep", run_trial<tdbg_gpu_gemm_shape<8, 8, 4, 2, 16, 2>>},
+    {"128x128, 16 deep, alone", run_trial<tdbg_gpu_gemm_shape<8, 8, 4, 2, 16, 1>>},
 };
 
 static struct contender *add(struct contender *all, int *n, const char *name)
@@ -393,7 +393,8 @@ static void print_shape(struct bench *b, const struct shape *s, struct contender
                         struct summary *summary)
 {
     const struct tdbg_gemm g = next_product(b, s);
-    const struct tdbg_gemm_cut cut = tdbg_cuda_gemm_choose(b->gpu.multiprocessors, &g);
+    const struct tdbg_gemm_cut cut =
+        tdbg_cuda_gemm_choose(b->gpu.multiprocessors, b->gpu.capability, &g);
     const double own = tflops(s, &all[0]);
     const double peer = b->peer.handle ? tflops(s, &all[1]) : 0;
     printf("%-16s %6lld %6lld %6lld  %-8s %4lld  %6.2f", s->what, (long long)s->m, (long long)s->n,
