@@ -21,16 +21,31 @@ static struct tdbg_conv_gpu_axis axis_of(const struct tdbg_conv_axis *a)
                                        .size = (int32_t)a->size};
 }
 
-/* Rows of a tile: 32, 64 or 128, so that few are empty. */
-static int32_t tile_rows_of(int64_t rows)
+/* Rows of a tile, 32, 64 or 128: those with which the busiest multiprocessor is done first. Large
+ * tiles fetch less per product, small ones leave fewer rows empty and share out better. many: there
+ * are tiles enough for that not to matter. */
+static int32_t tile_rows_of(int64_t rows, int64_t col_tiles, int multiprocessors, bool many)
 {
-    const int64_t left = rows % 128;
-    if (rows > 128 && left > 0 && left <= 64)
-        return 64;
-    return rows > 64 ? 128 : rows > 32 ? 64 : 32;
+    static const struct {
+        int32_t rows;
+        double speed; /* share of a loop's instructions that are products */
+    } tiles[] = {{128, 0.82}, {64, 0.78}, {32, 0.70}};
+    int32_t best = 0;
+    double least = 0;
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+        const int64_t n = tdbg_conv_ceil_div(rows, tiles[i].rows) * col_tiles;
+        const int64_t turns = many ? n : tdbg_conv_ceil_div(n, multiprocessors);
+        const double cost = (double)(turns * tiles[i].rows) / tiles[i].speed;
+        if (best == 0 || cost < least) {
+            best = tiles[i].rows;
+            least = cost;
+        }
+    }
+    return best;
 }
 
-static void plan_product(struct tdbg_conv_gpu_product *p, const struct tdbg_conv_view *v)
+static void plan_product(struct tdbg_conv_gpu_product *p, const struct tdbg_conv_view *v,
+                         int multiprocessors)
 {
     p->h = axis_of(&v->h);
     p->w = axis_of(&v->w);
@@ -41,7 +56,8 @@ static void plan_product(struct tdbg_conv_gpu_product *p, const struct tdbg_conv
     p->image_channel = v->image_channel_stride;
     p->image_group = v->channels * p->image_channel;
     if (p->rows > TDBG_CONV_GPU_DIRECT) {
-        p->rows_at_once = tile_rows_of(p->rows);
+        const int64_t col_tiles = tdbg_conv_ceil_div(p->cols, TDBG_CONV_GPU_COLS);
+        p->rows_at_once = tile_rows_of(p->rows, p->groups * col_tiles, multiprocessors, false);
     } else {
         p->rows_at_once = 1;
         while (p->rows_at_once < p->rows)
@@ -51,12 +67,13 @@ static void plan_product(struct tdbg_conv_gpu_product *p, const struct tdbg_conv
     p->padded_k = tdbg_conv_ceil_div(p->k, TDBG_CONV_GPU_STEP) * TDBG_CONV_GPU_STEP;
 }
 
-struct tdbg_conv_gpu_product tdbg_conv_gpu_forward_product(const struct tdbg_conv2d *c)
+struct tdbg_conv_gpu_product tdbg_conv_gpu_forward_product(const struct tdbg_conv2d *c,
+                                                           int multiprocessors)
 {
     const struct tdbg_conv_view view = tdbg_conv_view_of_x(c);
     const int64_t taps = c->kernel[0] * c->kernel[1];
     struct tdbg_conv_gpu_product p = {.groups = c->groups, .rows = c->out / c->groups};
-    plan_product(&p, &view);
+    plan_product(&p, &view, multiprocessors);
     p.weight_group = p.rows * p.k;
     p.weight_row = p.k;
     p.weight_channel = taps;
@@ -70,13 +87,13 @@ struct tdbg_conv_gpu_product tdbg_conv_gpu_forward_product(const struct tdbg_con
 }
 
 struct tdbg_conv_gpu_product tdbg_conv_gpu_class_product(const struct tdbg_conv2d *c, int64_t ih,
-                                                         int64_t iw)
+                                                         int64_t iw, int multiprocessors)
 {
     struct tdbg_conv_taps taps;
     const struct tdbg_conv_view view = tdbg_conv_view_of_class(c, ih, iw, &taps);
     const int64_t area = c->kernel[0] * c->kernel[1];
     struct tdbg_conv_gpu_product p = {.groups = c->groups, .rows = c->in / c->groups};
-    plan_product(&p, &view);
+    plan_product(&p, &view, multiprocessors);
     p.weight_row = area;
     p.weight_channel = p.rows * area;
     p.weight_group = view.channels * p.weight_channel;
@@ -98,7 +115,7 @@ size_t tdbg_conv_gpu_packed_bytes(const struct tdbg_conv_gpu_product *p)
 
 size_t tdbg_conv_gpu_product_bytes(const struct tdbg_conv_gpu_product *p)
 {
-    return tdbg_conv_gpu_packed_bytes(p) + (size_t)p->padded_k * sizeof(struct tdbg_conv_gpu_term);
+    return tdbg_conv_gpu_packed_bytes(p) + (size_t)p->padded_k * TDBG_CONV_GPU_TERM_BYTES;
 }
 
 struct tdbg_conv_gpu_weight tdbg_conv_gpu_weight_plan(const struct tdbg_conv2d *c,
@@ -120,7 +137,7 @@ struct tdbg_conv_gpu_weight tdbg_conv_gpu_weight_plan(const struct tdbg_conv2d *
     p.slices_per_block = p.slices;
     int64_t tiles = 0;
     if (p.rows > SMALL_ROWS) {
-        p.tile_rows = tile_rows_of(p.rows);
+        p.tile_rows = tile_rows_of(p.rows, 1, multiprocessors, true);
         p.tile_cols = p.cols > 64 ? 128 : 64;
         p.row_tiles = tdbg_conv_ceil_div(p.rows, p.tile_rows);
         p.col_tiles = tdbg_conv_ceil_div(p.cols, p.tile_cols);
@@ -145,13 +162,13 @@ size_t tdbg_conv_gpu_weight_bytes(const struct tdbg_conv_gpu_weight *p)
 
 size_t tdbg_conv_gpu_workspace_bytes(const struct tdbg_conv2d *c, int multiprocessors)
 {
-    struct tdbg_conv_gpu_product p = tdbg_conv_gpu_forward_product(c);
+    struct tdbg_conv_gpu_product p = tdbg_conv_gpu_forward_product(c, multiprocessors);
     const struct tdbg_conv_gpu_weight weight = tdbg_conv_gpu_weight_plan(c, multiprocessors);
     size_t most = tdbg_conv_gpu_product_bytes(&p), bytes = tdbg_conv_gpu_weight_bytes(&weight);
     most = bytes > most ? bytes : most;
     for (int64_t ih = 0; ih < c->stride[0] && ih < c->height; ih++) {
         for (int64_t iw = 0; iw < c->stride[1] && iw < c->width; iw++) {
-            p = tdbg_conv_gpu_class_product(c, ih, iw);
+            p = tdbg_conv_gpu_class_product(c, ih, iw, multiprocessors);
             bytes = tdbg_conv_gpu_product_bytes(&p);
             most = bytes > most ? bytes : most;
         }

@@ -21,13 +21,6 @@ struct tdbg_conv_gpu_axis {
     int32_t size; /* of the image */
 };
 
-/* A term of the sums: where its element lies beside that of term 0 of channel 0, in floats and in
- * lines and columns. */
-struct tdbg_conv_gpu_term {
-    int64_t offset;
-    int32_t h, w;
-};
-
 struct tdbg_conv_gpu_product {
     struct tdbg_conv_gpu_axis h, w;
     int64_t groups, rows, k;                          /* rows: of a group */
@@ -49,14 +42,17 @@ struct tdbg_conv_gpu_product {
 };
 
 enum {
-    TDBG_CONV_GPU_DIRECT = 16, /* rows that a thread can have */
-    TDBG_CONV_GPU_STEP = 8,    /* terms that are in shared memory at once; divides TDBG_K_SLICE */
+    TDBG_CONV_GPU_DIRECT = 16,     /* rows that a thread can have */
+    TDBG_CONV_GPU_TERM_BYTES = 16, /* what a kernel looks up per term: conv2d_tile.h */
+    TDBG_CONV_GPU_COLS = 128,      /* columns of a tile of those */
+    TDBG_CONV_GPU_STEP = 8, /* terms that are in shared memory at once; divides TDBG_K_SLICE */
 };
 
 /* Samples may be 0. Those of dx: elements [ih::stride, iw::stride]. */
-struct tdbg_conv_gpu_product tdbg_conv_gpu_forward_product(const struct tdbg_conv2d *conv);
+struct tdbg_conv_gpu_product tdbg_conv_gpu_forward_product(const struct tdbg_conv2d *conv,
+                                                           int multiprocessors);
 struct tdbg_conv_gpu_product tdbg_conv_gpu_class_product(const struct tdbg_conv2d *conv, int64_t ih,
-                                                         int64_t iw);
+                                                         int64_t iw, int multiprocessors);
 
 /* Bytes of the packed weights, a multiple of 64; the terms (padded_k) come behind them. */
 size_t tdbg_conv_gpu_packed_bytes(const struct tdbg_conv_gpu_product *product);
