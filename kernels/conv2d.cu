@@ -293,16 +293,15 @@ static void run(struct tdbg_gpu *gpu, const product &p, const float *x, const fl
 
 extern "C" size_t tdbg_cuda_conv2d_workspace_bytes(void *gpu, const struct tdbg_conv2d *conv)
 {
-    return tdbg_conv_gpu_workspace_bytes(conv, ((struct tdbg_gpu *)gpu)->multiprocessors);
+    return tdbg_conv_gpu_workspace_bytes(conv, (struct tdbg_gpu *)gpu);
 }
 
 extern "C" void tdbg_cuda_conv2d_forward(void *gpu, const struct tdbg_conv2d *conv, const float *x,
                                          const float *weight, const float *bias, float *y,
                                          void *workspace)
 {
-    run((struct tdbg_gpu *)gpu,
-        tdbg_conv_gpu_forward_product(conv, ((struct tdbg_gpu *)gpu)->multiprocessors), x, weight,
-        bias, y, workspace);
+    struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
+    run(g, tdbg_conv_gpu_forward_product(conv, g), x, weight, bias, y, workspace);
 }
 
 extern "C" void tdbg_cuda_conv2d_backward_input(void *gpu, const struct tdbg_conv2d *conv,
@@ -312,6 +311,5 @@ extern "C" void tdbg_cuda_conv2d_backward_input(void *gpu, const struct tdbg_con
     struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
     for (int64_t ih = 0; ih < conv->stride[0] && ih < conv->height; ih++)
         for (int64_t iw = 0; iw < conv->stride[1] && iw < conv->width; iw++)
-            run(g, tdbg_conv_gpu_class_product(conv, ih, iw, g->multiprocessors), dy, weight, NULL,
-                dx, workspace);
+            run(g, tdbg_conv_gpu_class_product(conv, ih, iw, g), dy, weight, NULL, dx, workspace);
 }

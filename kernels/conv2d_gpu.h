@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "kernels/conv2d.h"
+#include "kernels/gpu.h"
 
 struct tdbg_conv_gpu_axis {
     int32_t outs, step;
@@ -50,11 +51,12 @@ enum {
 
 /* Samples may be 0. Those of dx: elements [ih::stride, iw::stride]. */
 struct tdbg_conv_gpu_product tdbg_conv_gpu_forward_product(const struct tdbg_conv2d *conv,
-                                                           int multiprocessors);
+                                                           const struct tdbg_gpu *gpu);
 struct tdbg_conv_gpu_product tdbg_conv_gpu_class_product(const struct tdbg_conv2d *conv, int64_t ih,
-                                                         int64_t iw, int multiprocessors);
+                                                         int64_t iw, const struct tdbg_gpu *gpu);
 
-/* Bytes of the packed weights, a multiple of 64; the terms (padded_k) come behind them. */
+/* Bytes of the packed weights, a multiple of 64; the terms (padded_k) come behind them. Never more
+ * for fewer samples. */
 size_t tdbg_conv_gpu_packed_bytes(const struct tdbg_conv_gpu_product *product);
 size_t tdbg_conv_gpu_product_bytes(const struct tdbg_conv_gpu_product *product);
 
@@ -74,10 +76,10 @@ struct tdbg_conv_gpu_weight {
 };
 
 struct tdbg_conv_gpu_weight tdbg_conv_gpu_weight_plan(const struct tdbg_conv2d *conv,
-                                                      int multiprocessors);
+                                                      const struct tdbg_gpu *gpu);
 size_t tdbg_conv_gpu_weight_bytes(const struct tdbg_conv_gpu_weight *plan);
 
 /* Of all passes. */
-size_t tdbg_conv_gpu_workspace_bytes(const struct tdbg_conv2d *conv, int multiprocessors);
+size_t tdbg_conv_gpu_workspace_bytes(const struct tdbg_conv2d *conv, const struct tdbg_gpu *gpu);
 
 #endif

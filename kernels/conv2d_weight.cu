@@ -373,7 +373,7 @@ extern "C" void tdbg_cuda_conv2d_backward_weight(void *gpu, const struct tdbg_co
                                                  void *workspace)
 {
     struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
-    const plan p = tdbg_conv_gpu_weight_plan(conv, g->multiprocessors);
+    const plan p = tdbg_conv_gpu_weight_plan(conv, g);
     const struct operands o = {x, dy, dweight, p.slices_at_once > 0 ? (float *)workspace : NULL};
     if (!o.scratch) {
         run_slices(g, p, o, 0, p.slices);
@@ -392,7 +392,7 @@ extern "C" void tdbg_cuda_conv2d_backward_bias(void *gpu, const struct tdbg_conv
                                                const float *dy, float *dbias)
 {
     struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
-    const plan whole = tdbg_conv_gpu_weight_plan(conv, g->multiprocessors);
+    const plan whole = tdbg_conv_gpu_weight_plan(conv, g);
     plan p = {};
     p.scratch_slice = conv->out;
     const size_t bytes = (size_t)(whole.slices * conv->out) * sizeof(float);
