@@ -12,4 +12,9 @@
 void tdbg_digest_compute(const struct tdbg_cpu *cpu, const void *data, enum tdbg_dtype dtype,
                          int64_t n_elems, uint64_t *digest, struct tdbg_stats *stats);
 
+/* The same on a GPU: see gpu.h. It waits for the result. */
+enum tdbg_status tdbg_cuda_digest(void *gpu, const void *data, enum tdbg_dtype dtype,
+                                  int64_t n_elems, uint64_t *digest, struct tdbg_stats *stats,
+                                  struct tdbg_err *err);
+
 #endif

@@ -21,7 +21,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
 #include "base/status.h"
+#ifdef __cplusplus
+}
+#endif
 
 struct tdbg_gpu_table; /* what a table of the host became on the device */
 
