@@ -39,7 +39,7 @@ static herr_t add_item(struct visit *v, const char *path, haddr_t addr)
         v->room = room;
     }
     uint32_t number =
-        strcmp(path, "recovery/skeleton") == 0 ? TDBG_TRAILER_SKELETON : (uint32_t)addr;
+        strcmp(path, TDBG_SKELETON_PATH) == 0 ? TDBG_TRAILER_SKELETON : (uint32_t)addr;
     v->items[v->n_items++] = (struct tdbg_dataset_entry){tdbg_arena_strdup(v->arena, path), number};
     return 0;
 }
