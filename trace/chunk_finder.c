@@ -88,7 +88,9 @@ static enum tdbg_status scan(struct tdbg_chunk_finder *f, bool *is_new, struct t
     if (st != TDBG_OK) {
         tdbg_chunk_list_free(&f->list);
         TDBG_H5_CONTEXT(err, "cannot look for chunks in %s", f->path);
-        goto out;
+        if (st != TDBG_DAMAGED)
+            goto out;
+        f->list.n_damaged = 1; /* one try is enough: nothing is found, and something is lost */
     }
     f->scanned_bytes = bytes;
     *is_new = true;

@@ -198,12 +198,12 @@ out:
 
 enum tdbg_status tdbg_chunked_open(hid_t loc, const char *path, hid_t type, int ndim,
                                    struct tdbg_chunk_cache *cache, struct tdbg_chunked *out,
-                                   struct tdbg_err *err)
+                                   bool *torn, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     hid_t space = -1, real = -1;
     struct tdbg_chunked c = {.dataset = -1, .path = path, .ndim = ndim, .cache = cache};
-    TDBG_TRY(tdbg_h5_open_object(loc, path, H5I_DATASET, &c.dataset, err));
+    TDBG_TRY(tdbg_h5_open_maybe_torn(loc, path, H5I_DATASET, &c.dataset, torn, err));
     space = H5Dget_space(c.dataset);
     real = H5Dget_type(c.dataset);
     TDBG_H5_FAIL_IF(space < 0 || real < 0, DAMAGED, "%s cannot be read", path);

@@ -105,10 +105,11 @@ enum tdbg_status tdbg_chunked_number(hid_t dataset, const char *path, uint32_t *
                                      struct tdbg_err *err);
 
 /* Opens and validates: hard links only, chunked in the way drawn above, shuffle + filter 32015, no
- * more than what fits into 64-bit counts. type < 0: any type whose size is known. */
+ * more than what fits into 64-bit counts. type < 0: any type whose size is known. *torn as in
+ * tdbg_h5_open_maybe_torn(). */
 enum tdbg_status tdbg_chunked_open(hid_t loc, const char *path, hid_t type, int ndim,
                                    struct tdbg_chunk_cache *cache, struct tdbg_chunked *out,
-                                   struct tdbg_err *err);
+                                   bool *torn, struct tdbg_err *err);
 void tdbg_chunked_close(struct tdbg_chunked *c);
 
 /* Is everything of it still within 64-bit counts, after dims[0] was set by hand? */

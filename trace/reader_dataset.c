@@ -4,42 +4,44 @@
 #include "trace/hdf5_util.h"
 #include "trace/reader_impl.h"
 
-/* Is there a hard link to an object that cannot be read? To be asked first: once it has failed,
- * HDF5 1.10 may open an object of several blocks without those that it could not read. */
-static bool is_torn(hid_t file, const char *path)
+/* The header of a dataset was found torn, as *err says. Where there is no good skeleton that is the
+ * better message, and while a trace is written what is torn may be whole in a moment. */
+static enum tdbg_status fall_back(struct tdbg_trace *t, const char *path, hid_t *skeleton,
+                                  struct tdbg_err *err)
 {
-    H5L_info_t link;
-    if (H5Lexists(file, path, H5P_DEFAULT) <= 0 ||
-        H5Lget_info(file, path, &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD)
-        return false;
-    const unsigned held = tdbg_h5_hold_plugins();
-    const hid_t object = H5Oopen(file, path, H5P_DEFAULT);
-    tdbg_h5_release_plugins(held);
-    if (object >= 0)
-        H5Oclose(object);
-    return object < 0;
+    if (tdbg_chunk_finder_has_writer(&t->finder) ||
+        tdbg_chunk_finder_skeleton(&t->finder, skeleton, NULL) != TDBG_OK)
+        return TDBG_DAMAGED;
+    tdbg_chunk_finder_note(&t->finder, path, true);
+    if (!tdbg_chunk_finder_noted(&t->finder, path))
+        return TDBG_DAMAGED; /* without a note it would be opened again */
+    if (err)
+        tdbg_err_clear(err);
+    return TDBG_OK;
 }
 
-/* Where there is no good skeleton the file itself gives the better message, and while it is written
- * what is torn may be whole in a moment. */
-enum tdbg_status tdbg_reader_source(struct tdbg_trace *t, const char *path, hid_t *out,
-                                    struct tdbg_err *err)
+/* From where a dataset is to be opened, by what is known of it. */
+static enum tdbg_status source(struct tdbg_trace *t, const char *path, hid_t *out,
+                               struct tdbg_err *err)
 {
     const struct tdbg_torn *torn = tdbg_chunk_finder_noted(&t->finder, path);
-    hid_t skeleton;
     *out = t->file;
-    if (torn && torn->header)
-        return tdbg_chunk_finder_skeleton(&t->finder, out, err);
-    if (!is_torn(t->file, path))
-        return TDBG_OK;
-    const enum tdbg_status st = TDBG_H5_RAISE(err, DAMAGED, "%s cannot be opened", path);
-    if (tdbg_chunk_finder_has_writer(&t->finder) ||
-        tdbg_chunk_finder_skeleton(&t->finder, &skeleton, NULL) != TDBG_OK)
+    return torn && torn->header ? tdbg_chunk_finder_skeleton(&t->finder, out, err) : TDBG_OK;
+}
+
+enum tdbg_status tdbg_reader_open_object(struct tdbg_trace *t, const char *path, hid_t *out,
+                                         struct tdbg_err *err)
+{
+    hid_t from;
+    bool torn;
+    enum tdbg_status st = source(t, path, &from, err);
+    if (st != TDBG_OK)
         return st;
-    tdbg_err_clear(err);
-    tdbg_chunk_finder_note(&t->finder, path, true);
-    *out = skeleton;
-    return TDBG_OK;
+    st = tdbg_h5_open_maybe_torn(from, path, H5I_DATASET, out, &torn, err);
+    if (st == TDBG_OK || !torn || from != t->file)
+        return st;
+    st = fall_back(t, path, &from, err);
+    return st == TDBG_OK ? tdbg_h5_open_object(from, path, H5I_DATASET, out, err) : st;
 }
 
 /* A row that has no chunk, because it holds zeros or was left out, is none that the chunks reach.
@@ -69,11 +71,17 @@ enum tdbg_status tdbg_reader_open_dataset(struct tdbg_trace *t, const char *path
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_chunked c = {.dataset = -1};
-    hid_t source;
-    TDBG_TRY(tdbg_reader_source(t, path, &source, err));
-    TDBG_TRY(tdbg_chunked_open(source, path, type, ndim, cache, &c, err));
+    hid_t from;
+    bool torn;
+    TDBG_TRY(source(t, path, &from, err));
+    st = tdbg_chunked_open(from, path, type, ndim, cache, &c, &torn, err);
+    if (st != TDBG_OK && torn && from == t->file) {
+        TDBG_TRY(fall_back(t, path, &from, err));
+        st = tdbg_chunked_open(from, path, type, ndim, cache, &c, &torn, err);
+    }
+    TDBG_TRY(st);
     c.finder = &t->finder;
-    c.by_trailers = source != t->file;
+    c.by_trailers = from != t->file;
     if (c.by_trailers)
         TDBG_TRY(set_rows(t, &c, err));
     *out = c;

@@ -145,10 +145,10 @@ enum tdbg_status tdbg_reader_read_digest(struct tdbg_trace *trace, int64_t step,
                                          uint64_t *digest, struct tdbg_err *err);
 void tdbg_reader_free_stores(struct tdbg_trace *trace);
 
-/* reader_dataset.c: from where a dataset is to be opened: the file itself or, where its header is
- * torn, the skeleton (borrowed). TDBG_DAMAGED where there is none. */
-enum tdbg_status tdbg_reader_source(struct tdbg_trace *trace, const char *path, hid_t *out,
-                                    struct tdbg_err *err);
+/* reader_dataset.c: opens a dataset from the file or, where its header is torn, from the skeleton.
+ * The caller closes *out with H5Oclose. */
+enum tdbg_status tdbg_reader_open_object(struct tdbg_trace *trace, const char *path, hid_t *out,
+                                         struct tdbg_err *err);
 
 /* Opens a dataset as tdbg_chunked_open() does, whatever of it is torn. One that is opened from the
  * skeleton has the rows that its chunks reach, or that it has to have by now. */
