@@ -141,6 +141,8 @@ static void set_kernels(struct tdbg_backend *table)
     SET(cross_entropy_weighted_backward);
     SET(cross_entropy_weighted_forward);
     SET(digest);
+    SET(digest_later);
+    SET(digests_take);
     SET(pointwise_count_correct);
     SET(pointwise_loss_backward);
     SET(pointwise_loss_forward);
