@@ -2,8 +2,10 @@
  * runs so many steps for each, and answers with the seconds that they took and the last loss. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "engine/backend.h"
 #include "engine/engine.h"
 #include "engine/engine_options.h"
 #include "engine/source_live.h"
@@ -36,7 +38,13 @@ int main(int argc, char **argv)
     check(tdbg_config_result(config, &err), "config", &err);
     check(tdbg_source_live_create(config, NULL, &live, &err), "data", &err);
     check(tdbg_config_result(config, &err), "data", &err);
-    check(tdbg_backend_cpu_create("auto", atoi(argv[2]), &backend, &err), "backend", &err);
+    const struct tdbg_cfg_node *root = tdbg_config_root(config);
+    const struct tdbg_backend_choice choice = {
+        .device = tdbg_cfg_string(root, "engine.device"),
+        .isa = "auto",
+        .threads = atoi(argv[2]),
+        .fast = strcmp(tdbg_cfg_string(root, "engine.math"), "fast") == 0};
+    check(tdbg_backend_open(&choice, &backend, NULL, &err), "backend", &err);
     check(tdbg_engine_create(config, backend, tdbg_source_live_table(live), &engine, &err),
           "engine", &err);
     check(tdbg_config_result(config, &err), "engine", &err);
@@ -49,7 +57,7 @@ int main(int argc, char **argv)
         fflush(stdout);
     }
     tdbg_engine_destroy(engine);
-    tdbg_backend_cpu_destroy(backend);
+    tdbg_backend_destroy(backend);
     tdbg_source_live_destroy(live);
     tdbg_config_destroy(config);
     return 0;

@@ -19,7 +19,7 @@ struct record {
     const char *output; /* NULL: record.path of the config */
     const char *resume; /* a trace to go on from instead of a config; or NULL */
     int64_t steps, threads, announce_fd, at_step;
-    const char *isa;
+    const char *isa, *device;
     struct cli_list sets;
     bool force, quiet, print_config;
 
@@ -30,12 +30,13 @@ struct record {
     struct cli_ranks ranks;
 };
 
-/* --steps and --threads are short for --set; what stands later on the command line wins. */
+/* --steps, --threads and --device are short for --set; what stands later on the command line wins.
+ */
 static enum tdbg_status load_config(struct record *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const char *sets[CLI_MAX_LIST + 2];
-    char steps[48], threads[48];
+    const char *sets[CLI_MAX_LIST + 3];
+    char steps[48], threads[48], device[80];
     int n = r->sets.n;
     memcpy(sets, r->sets.item, (size_t)n * sizeof sets[0]);
     if (r->steps >= 0) {
@@ -45,6 +46,10 @@ static enum tdbg_status load_config(struct record *r, struct tdbg_err *err)
     if (r->threads >= 0) {
         snprintf(threads, sizeof threads, "engine.threads=%" PRId64, r->threads);
         sets[n++] = threads;
+    }
+    if (r->device) {
+        snprintf(device, sizeof device, "engine.device=%s", r->device);
+        sets[n++] = device;
     }
     if (r->resume) {
         TDBG_TRY(tdbg_trace_open(r->resume, &r->parent, err));
@@ -72,25 +77,36 @@ static enum tdbg_status choose_path(struct record *r, struct tdbg_err *err)
     return cli_check_output(r->path, r->force, err);
 }
 
+static const char *device_text(const struct tdbg_backend *backend, char *buf, size_t buf_bytes)
+{
+    if (backend->on_host)
+        snprintf(buf, buf_bytes, "%s %s, %d thread%s", backend->name, backend->isa,
+                 backend->threads, backend->threads == 1 ? "" : "s");
+    else
+        snprintf(buf, buf_bytes, "%s %s", backend->name, backend->isa);
+    return buf;
+}
+
 static void announce(const struct record *r)
 {
     const struct cli_rank *first = &r->ranks.rank[0];
     const struct tdbg_engine_info *info = tdbg_engine_info(first->engine);
     const int64_t n_steps = info->total_steps - r->first_step;
     int32_t n_sites;
-    char size[32], ranks[40] = "";
+    char size[32], device[160], ranks[40] = "";
     tdbg_engine_sites(first->engine, &n_sites);
     if (info->world_size > 1)
         snprintf(ranks, sizeof ranks, ", %d ranks", (int)info->world_size);
     fprintf(stderr,
             "tdbg: recording %s into %s: %" PRId64 " steps of %" PRId64 " samples, %" PRId64
-            " parameters, %d sites, at most %s; cpu %s, %d thread%s%s\n",
+            " parameters, %d sites, at most %s; %s%s\n",
             r->config_path, r->path, n_steps, info->batch, info->param_elems, (int)n_sites,
             tdbg_convert_bytes_text(tdbg_recorder_estimate_bytes(first->recorder, n_steps) *
                                         info->world_size,
                                     size, sizeof size),
-            first->backend->isa, first->backend->threads, first->backend->threads == 1 ? "" : "s",
-            ranks);
+            device_text(first->backend, device, sizeof device), ranks);
+    if (first->passed_over.status != TDBG_OK)
+        fprintf(stderr, "tdbg: warning: the CPU computes: %s\n", first->passed_over.message);
     if (r->ranks.run.inject)
         fprintf(stderr, "tdbg: warning: %d fault%s of the config's `inject` will be planted\n",
                 r->ranks.run.inject->n_child, r->ranks.run.inject->n_child == 1 ? "" : "s");
@@ -213,6 +229,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
          "With --resume: go on from the keyframe before step K."},
         {"--set", 0, CLI_LIST, "KEY=VALUE", &r.sets, 0, 0,
          "Set a key of the config; may be given several times."},
+        {"--device", 0, CLI_STRING, "NAME", &r.device, 0, 0,
+         "Where to compute: auto, cpu or cuda; never changes a bit."},
         {"--threads", 0, CLI_INT, "N", &r.threads, 0, 4096,
          "CPU threads (0 = all); never changes a bit."},
         {"--isa", 0, CLI_STRING, "SET", &r.isa, 0, 0,

@@ -6,17 +6,28 @@
 #include "replay/session.h"
 #include "trace/reader.h"
 
+struct tdbg_backend;
+
 extern const struct cli_command cli_record, cli_info, cli_show, cli_replay, cli_diff, cli_pack,
     cli_export, cli_recover, cli_fsck, cli_bisect;
 
 /* The options of a command that re-executes. */
 struct cli_execution {
-    const char *isa; /* "auto" */
-    int64_t threads; /* 0: all */
+    const char *device; /* NULL: "cpu" */
+    const char *isa;    /* "auto" */
+    int64_t threads;    /* 0: all */
 };
 #define CLI_EXECUTION_OPTIONS(execution)                                                           \
-    {"--threads",          0, CLI_INT, "N",                                                        \
-     &(execution).threads, 0, 4096,    "CPU threads (0 = all); never changes a bit."},             \
+    {"--device",                                                                                   \
+     0,                                                                                            \
+     CLI_STRING,                                                                                   \
+     "NAME",                                                                                       \
+     &(execution).device,                                                                          \
+     0,                                                                                            \
+     0,                                                                                            \
+     "Where to execute: cpu (default), cuda or auto; never changes a bit."},                       \
+        {"--threads",          0, CLI_INT, "N",                                                    \
+         &(execution).threads, 0, 4096,    "CPU threads (0 = all); never changes a bit."},         \
     {                                                                                              \
         "--isa", 0, CLI_STRING, "SET", &(execution).isa, 0, 0,                                     \
             "Instruction set: auto, avx512, avx2 or portable; never changes a bit."                \
@@ -78,8 +89,10 @@ enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err 
 /* A warning on stderr when the recording was cut off. */
 void cli_warn_unclosed(const struct tdbg_trace *trace);
 
-/* Environment of this process as JSON text, for the trace; free() it. local_rank: -1, none. */
-char *cli_environment_json(const char *isa, int threads, int local_rank);
+/* Environment of this process as JSON text, for the trace; free() it. device computes, host (NULL
+ * or the same) adds what ranks contribute. local_rank: -1, none. */
+char *cli_environment_json(const struct tdbg_backend *device, const struct tdbg_backend *host,
+                           int local_rank);
 
 /* UUID as text. */
 enum { CLI_UUID_TEXT_BYTES = 37 };

@@ -70,17 +70,37 @@ out:
     return st;
 }
 
+static enum tdbg_status open_device(struct cli_rank *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct cli_recording *run = r->run;
+    const struct tdbg_cfg_node *root = tdbg_config_root(run->config);
+    const struct tdbg_backend_choice choice = {
+        .device = tdbg_cfg_string(root, "engine.device"),
+        .fast = strcmp(tdbg_cfg_string(root, "engine.math"), "fast") == 0,
+        .isa = run->isa,
+        .threads = run->threads,
+        .number = run->local_rank >= 0 ? run->local_rank : r->rank};
+    TDBG_TRY(tdbg_backend_open(&choice, &r->backend, &r->passed_over, err));
+    if (r->backend->on_host)
+        r->adder = r->backend;
+    else if (r->comm)
+        TDBG_TRY(tdbg_backend_cpu_create(run->isa, run->threads, &r->adder, err));
+out:
+    return st;
+}
+
 enum tdbg_status cli_rank_build(struct cli_rank *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct cli_recording *run = r->run;
     struct tdbg_source source =
         run->fork ? tdbg_fork_source(run->fork) : tdbg_source_live_table(r->live);
-    TDBG_TRY(tdbg_backend_cpu_create(run->isa, run->threads, &r->backend, err));
+    TDBG_TRY(open_device(r, err));
     if (r->comm) {
         const char *algorithm =
             tdbg_cfg_string(tdbg_config_root(run->config), "engine.comm.algorithm");
-        TDBG_TRY(tdbg_source_ranks_create(source, r->comm, r->backend,
+        TDBG_TRY(tdbg_source_ranks_create(source, r->comm, r->adder,
                                           strcmp(algorithm, "native") == 0, &r->others, err));
         source = tdbg_source_ranks_table(r->others);
     }
@@ -163,8 +183,7 @@ static char *describe_data(const struct cli_rank *r)
 enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    char *environment =
-        cli_environment_json(r->backend->isa, r->backend->threads, r->run->local_rank);
+    char *environment = cli_environment_json(r->backend, r->adder, r->run->local_rank);
     char *dataset = describe_data(r);
     struct tdbg_tap taps[3];
     int n_taps = 0;
@@ -300,7 +319,10 @@ void cli_rank_release(struct cli_rank *r)
     tdbg_faults_destroy(r->faults);
     tdbg_recorder_destroy(r->recorder);
     tdbg_source_ranks_destroy(r->others);
-    tdbg_backend_cpu_destroy(r->backend);
+    if (r->adder != r->backend)
+        tdbg_backend_destroy(r->adder);
+    tdbg_backend_destroy(r->backend);
+    tdbg_err_clear(&r->passed_over);
     tdbg_source_live_destroy(r->live);
     if (r->rank > 0)
         tdbg_trace_close(r->parent);

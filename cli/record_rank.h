@@ -38,7 +38,9 @@ struct cli_rank {
     struct tdbg_comm *comm;        /* NULL: it is the only one */
     struct tdbg_source_live *live; /* borrowed from run or owned */
     struct tdbg_source_ranks *others;
-    struct tdbg_backend *backend;
+    struct tdbg_backend *backend; /* computes */
+    struct tdbg_backend *adder;   /* in the host's memory: adds; NULL: there is nothing to add */
+    struct tdbg_err passed_over;  /* why a GPU is not used that seems to be there */
     struct tdbg_recorder *recorder;
     struct tdbg_faults *faults; /* NULL: none */
     struct tdbg_engine *engine;

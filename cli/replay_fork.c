@@ -29,14 +29,20 @@ static enum tdbg_status create(const struct cli_fork *f, struct tdbg_trace *pare
 {
     enum tdbg_status st = TDBG_OK;
     int64_t ids[CLI_MAX_LIST];
-    const char *sets[CLI_MAX_LIST + 1];
-    char threads[48];
+    const char *sets[CLI_MAX_LIST + 2];
+    char threads[48], device[80];
+    struct cli_execution way = f->execution; /* to the first state: before processes are started */
     int n = f->sets.n;
     memcpy(sets, f->sets.item, (size_t)n * sizeof sets[0]);
     if (f->execution.threads > 0) {
         snprintf(threads, sizeof threads, "engine.threads=%" PRId64, f->execution.threads);
         sets[n++] = threads;
     }
+    if (f->execution.device) {
+        snprintf(device, sizeof device, "engine.device=%s", f->execution.device);
+        sets[n++] = device;
+    }
+    way.device = NULL;
     TDBG_TRY(parse_ids(&f->drops, ids, err));
     const struct tdbg_fork_options options = {.from = f->from,
                                               .to = f->to,
@@ -44,7 +50,7 @@ static enum tdbg_status create(const struct cli_fork *f, struct tdbg_trace *pare
                                               .n_sets = n,
                                               .drop = ids,
                                               .n_drop = f->drops.n,
-                                              .session = cli_session_options(&f->execution)};
+                                              .session = cli_session_options(&way)};
     TDBG_TRY(tdbg_fork_create(parent, &options, out, err));
 out:
     return st;

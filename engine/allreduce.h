@@ -8,7 +8,7 @@
 /* Memory for sums of up to `most` elements; grows when more are asked for. */
 struct tdbg_allreduce {
     struct tdbg_comm *comm;
-    const struct tdbg_backend *backend; /* adds */
+    const struct tdbg_backend *backend; /* adds, in the host's memory */
     float *others;                      /* (world_size - 1, most_chunk) */
     int64_t most_chunk;
     struct tdbg_comm_transfer *list; /* (2 * world_size) */

@@ -1,5 +1,9 @@
 /* A device as a table of functions over an opaque context: memory, and one entry per op kernel.
- * The CPU's is backend_cpu*.c. No other header of the engine knows a device. */
+ * The CPU's is backend_cpu*.c, a GPU's backend_cuda.c. No other header of the engine knows a
+ * device.
+ *
+ * One thread at a time uses a backend. Another may go on with it; its first call is then one of
+ * alloc, to_host, to_queue and to_device. */
 #ifndef TDBG_ENGINE_BACKEND_H
 #define TDBG_ENGINE_BACKEND_H
 
@@ -8,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/digest.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "kernels/activation.h"
 #include "kernels/adadelta.h"
@@ -33,8 +38,16 @@
 struct tdbg_backend {
     void *context;
     const char *name; /* "cpu", "cuda" */
-    const char *isa;  /* instruction set in use, for the trace's environment */
+    const char *isa;  /* instruction set in use, or the GPU's name; for people */
     int threads;
+    int blas_version; /* of the library that multiplies, where it is not ours; 0: it is */
+    bool on_host;     /* its memory is the host's: every pointer may be read and written */
+
+    void (*destroy)(struct tdbg_backend *backend);
+    /* Members of a JSON object, for the trace's environment. */
+    void (*describe)(void *context, struct tdbg_json *json);
+    /* Bytes of the device's memory that nobody has, and all of them; false: not known. */
+    bool (*room)(void *context, int64_t *available, int64_t *total);
 
     /* Memory: 64-byte aligned, zeroed; NULL when there is none. */
     void *(*alloc)(void *context, size_t bytes);
@@ -52,6 +65,15 @@ struct tdbg_backend {
     enum tdbg_status (*digest)(void *context, const void *data, enum tdbg_dtype dtype,
                                int64_t elems, uint64_t *digest, struct tdbg_stats *stats,
                                struct tdbg_err *err);
+
+    /* The same without waiting: the result for data as it is at this place in the order of calls,
+     * kept under `slot` (>= 0, no two at a time alike) until digests_take, which waits for it. NULL
+     * on devices that are never waited for. */
+    enum tdbg_status (*digest_later)(void *context, const void *data, enum tdbg_dtype dtype,
+                                     int64_t elems, int32_t slot, struct tdbg_err *err);
+    /* digests, stats (n_slots): of slots 0 .. n_slots - 1, those that were asked for. */
+    enum tdbg_status (*digests_take)(void *context, int32_t n_slots, uint64_t *digests,
+                                     struct tdbg_stats *stats, struct tdbg_err *err);
 
     /* Kernels: arguments and numerics as in the headers of kernels/. */
     size_t (*gemm_workspace_bytes)(void *context, const struct tdbg_gemm *gemm);
@@ -81,9 +103,11 @@ struct tdbg_backend {
                                     float *y);
     void (*global_avg_pool_backward)(void *context, int64_t planes, int64_t elems, const float *dy,
                                      float *dx);
-    /* Tables of positions (rotary->cos and sin too) are the host's, and stay. */
+    /* The table is a parameter, or with _fixed, as rotary->cos and sin, the host's; those stay. */
     void (*position_add)(void *context, int64_t rows, int64_t n, const float *x, const float *table,
                          float *y);
+    void (*position_add_fixed)(void *context, int64_t rows, int64_t n, const float *x,
+                               const float *table, float *y);
     void (*position_rotate)(void *context, const struct tdbg_rotary *rotary, bool inverse,
                             const float *x, float *y);
     size_t (*embedding_workspace_bytes)(void *context, const struct tdbg_embedding *embedding);
@@ -210,11 +234,36 @@ struct tdbg_backend {
                   float *param, float *exp_avg, float *exp_avg_sq);
 };
 
+/* How a run computes; changes no bit but where it says so. */
+struct tdbg_backend_choice {
+    const char *device; /* "cpu"; "cuda"; "auto": cuda where there is a GPU that works */
+    const char *isa;    /* of the CPU: "auto" or a name of kernels/cpu.h */
+    int threads;        /* of the CPU; 0: all */
+    int32_t number;     /* of the rank on its machine: ranks share GPUs evenly */
+    bool fast;          /* engine.math = "fast": this one does change bits, and needs a GPU */
+};
+
+/* Opens the device of a choice. passed_over (may be NULL): why "auto" left out a GPU that seems to
+ * be there, else untouched. TDBG_DEVICE where "cuda" is not to be had, TDBG_USAGE for another name.
+ * Processes are started before this. Destroy with tdbg_backend_destroy(). */
+enum tdbg_status tdbg_backend_open(const struct tdbg_backend_choice *choice,
+                                   struct tdbg_backend **out, struct tdbg_err *passed_over,
+                                   struct tdbg_err *err);
+void tdbg_backend_destroy(struct tdbg_backend *backend); /* NULL is fine */
+
+/* NVIDIA GPUs that this build can ask for; 0 where there is none or no driver. TDBG_DEVICE where
+ * the driver does not work. */
+enum tdbg_status tdbg_backend_cuda_count(int *n, struct tdbg_err *err);
+
 /* The backend of NVIDIA GPU number `device`; the same bits. TDBG_DEVICE where this build, or this
  * machine, has none. */
 enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
                                           struct tdbg_err *err);
 void tdbg_backend_cuda_destroy(struct tdbg_backend *backend); /* NULL is fine */
+
+/* engine.math = "fast": products by cuBLAS in TF32, whose bits nothing else repeats. TDBG_DEVICE
+ * where there is no such library. */
+enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct tdbg_err *err);
 
 /* The CPU backend: isa "auto" or a name of kernels/cpu.h, threads 0 = all. Destroy with
  * tdbg_backend_cpu_destroy(). */

@@ -80,8 +80,27 @@ static enum tdbg_status cpu_digest(void *context, const void *data, enum tdbg_dt
     return TDBG_OK;
 }
 
+static void cpu_describe(void *context, struct tdbg_json *json)
+{
+    const struct tdbg_backend *table = &((const struct tdbg_backend_cpu *)context)->table;
+    tdbg_json_string(json, "isa", table->isa);
+    tdbg_json_int(json, "threads", table->threads);
+}
+
+static bool cpu_room(void *context, int64_t *available, int64_t *total)
+{
+    (void)context;
+    (void)available;
+    (void)total;
+    return false; /* the system may give memory that it does not have */
+}
+
 static const struct tdbg_backend memory_table = {
     .name = "cpu",
+    .on_host = true,
+    .destroy = tdbg_backend_cpu_destroy,
+    .describe = cpu_describe,
+    .room = cpu_room,
     .alloc = cpu_alloc,
     .free = cpu_free,
     .to_host = cpu_transfer,

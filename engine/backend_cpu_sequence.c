@@ -84,6 +84,7 @@ void tdbg_backend_cpu_set_sequence(struct tdbg_backend *table)
     table->embedding_forward = cpu_embedding_forward;
     table->embedding_backward = cpu_embedding_backward;
     table->position_add = cpu_position_add;
+    table->position_add_fixed = cpu_position_add;
     table->position_rotate = cpu_position_rotate;
     table->attention_workspace_bytes = cpu_attention_workspace_bytes;
     table->attention_scores = cpu_attention_scores;

@@ -3,11 +3,21 @@
  * returns a status. */
 #include "engine/backend.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "kernels/bf16.h"
+#include "kernels/clip.h"
+#include "kernels/conv2d.h"
 #include "kernels/fused_digest.h"
+#include "kernels/gemm.h"
 #include "kernels/gpu.h"
+#include "kernels/pool2d.h"
+#include "kernels/reduce.h"
 #include "kernels/relu.h"
+#include "kernels/softmax.h"
+#include "kernels/transform.h"
+#include "kernels/transform_image.h"
 #include "kernels/vector.h"
 
 struct backend_cuda {
@@ -19,14 +29,18 @@ static void *cuda_alloc(void *context, size_t bytes)
 {
     struct tdbg_gpu *gpu = context;
     void *data = NULL;
-    if (cudaMalloc(&data, bytes ? bytes : 1) != cudaSuccess)
+    tdbg_gpu_use(gpu);
+    if (cudaMalloc(&data, bytes ? bytes : 1) != cudaSuccess) {
+        cudaGetLastError(); /* or the next launch tells it */
         return NULL;
+    }
     tdbg_gpu_note(gpu, cudaMemsetAsync(data, 0, bytes, gpu->stream), "cudaMemsetAsync");
     return data;
 }
 
 static void cuda_free(void *context, void *data)
 {
+    tdbg_gpu_use(context);
     tdbg_gpu_note(context, cudaFree(data), "cudaFree");
 }
 
@@ -41,9 +55,10 @@ static enum tdbg_status cuda_to_device(void *context, void *device, const void *
                                        struct tdbg_err *err)
 {
     struct tdbg_gpu *gpu = context;
+    tdbg_gpu_use(gpu);
+    /* Pageable memory is read before the call returns, so the caller may change it at once. */
     tdbg_gpu_note(gpu, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, gpu->stream),
                   "a copy to the GPU");
-    tdbg_gpu_note(gpu, cudaStreamSynchronize(gpu->stream), "cudaStreamSynchronize");
     return tdbg_gpu_report(gpu, err);
 }
 
@@ -60,9 +75,53 @@ static void cuda_fill_zero(void *context, void *data, size_t bytes)
     tdbg_gpu_note(gpu, cudaMemsetAsync(data, 0, bytes, gpu->stream), "cudaMemsetAsync");
 }
 
+static void put_version(struct tdbg_json *json, const char *key, int version)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%d.%d", version / 1000, version % 1000 / 10);
+    tdbg_json_string(json, key, text);
+}
+
+static void cuda_describe(void *context, struct tdbg_json *json)
+{
+    const struct tdbg_gpu *gpu = context;
+    char text[24];
+    snprintf(text, sizeof text, "%d.%d", gpu->capability / 10, gpu->capability % 10);
+    tdbg_json_object_begin(json, "gpu");
+    tdbg_json_string(json, "name", gpu->name);
+    tdbg_json_int(json, "number", gpu->device);
+    tdbg_json_string(json, "compute_capability", text);
+    tdbg_json_int(json, "multiprocessors", gpu->multiprocessors);
+    put_version(json, "cuda_driver", gpu->driver);
+    put_version(json, "cuda_runtime", gpu->runtime);
+    tdbg_json_object_end(json);
+}
+
+static bool cuda_room(void *context, int64_t *available, int64_t *total)
+{
+    size_t left, all;
+    tdbg_gpu_use(context);
+    if (cudaMemGetInfo(&left, &all) != cudaSuccess)
+        return false;
+    *available = (int64_t)left;
+    *total = (int64_t)all;
+    return true;
+}
+
 static void set_kernels(struct tdbg_backend *table)
 {
 #define SET(entry) table->entry = tdbg_cuda_##entry
+    SET(bf16_round);
+    SET(bf16_pack);
+    SET(bf16_unpack);
+    SET(gemm_workspace_bytes);
+    SET(gemm);
+    SET(reduce_rows);
+    SET(reduce_sum);
+    SET(relu_forward);
+    SET(relu_backward);
+    SET(sum_rows);
+    SET(transpose);
     SET(activation_backward);
     SET(activation_forward);
     SET(batch_norm_apply);
@@ -82,17 +141,68 @@ static void set_kernels(struct tdbg_backend *table)
     SET(cross_entropy_weighted_backward);
     SET(cross_entropy_weighted_forward);
     SET(digest);
+    SET(digest_later);
+    SET(digests_take);
     SET(pointwise_count_correct);
     SET(pointwise_loss_backward);
     SET(pointwise_loss_forward);
-    SET(relu_forward);
-    SET(relu_backward);
     SET(row_norm_backward);
     SET(row_norm_forward);
     SET(target_weights);
     SET(vector_add);
+    SET(vector_divide);
     SET(vector_sum);
+    SET(conv2d_workspace_bytes);
+    SET(conv2d_forward);
+    SET(conv2d_backward_input);
+    SET(conv2d_backward_weight);
+    SET(conv2d_backward_bias);
+    SET(max_pool2d_forward);
+    SET(max_pool2d_backward);
+    SET(avg_pool2d_forward);
+    SET(avg_pool2d_backward);
+    SET(global_avg_pool_forward);
+    SET(global_avg_pool_backward);
+    SET(u8_to_f32);
+    SET(scale);
+    SET(normalize);
+    SET(resize);
+    SET(channels);
+    SET(crop);
+    SET(flip);
+    SET(attention_workspace_bytes);
+    SET(attention_scores);
+    SET(attention_scores_backward);
+    SET(attention_softmax_forward);
+    SET(attention_softmax_backward);
+    SET(attention_context);
+    SET(attention_context_backward);
+    SET(softmax_forward);
+    SET(softmax_backward);
+    SET(embedding_workspace_bytes);
+    SET(embedding_forward);
+    SET(embedding_backward);
+    SET(position_add);
+    SET(position_add_fixed);
+    SET(position_rotate);
+    SET(dropout_apply);
+    SET(clip_square_sum);
+    SET(clip_norm);
+    SET(clip_scale);
+    SET(clip_value);
+    SET(sgd);
+    SET(adam);
+    SET(adamw);
+    SET(adadelta);
+    SET(adagrad);
+    SET(rmsprop);
+    SET(lion);
 #undef SET
+}
+
+enum tdbg_status tdbg_backend_cuda_count(int *n, struct tdbg_err *err)
+{
+    return tdbg_gpu_count(n, err);
 }
 
 enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
@@ -111,6 +221,9 @@ enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
     b->table.name = "cuda";
     b->table.isa = b->gpu.name;
     b->table.threads = 1;
+    b->table.destroy = tdbg_backend_cuda_destroy;
+    b->table.describe = cuda_describe;
+    b->table.room = cuda_room;
     b->table.alloc = cuda_alloc;
     b->table.free = cuda_free;
     b->table.to_host = cuda_to_host;

@@ -201,6 +201,8 @@ void tdbg_engine_destroy(struct tdbg_engine *e)
     free(e->host_target);
     free(e->host_length);
     free(e->host_weight);
+    free(e->host_sums);
+    free(e->host_reduced);
     tdbg_graph_destroy(e->graph);
     free(e);
 }

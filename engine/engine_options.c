@@ -64,9 +64,12 @@ static const struct tdbg_option root_options[] = {
      "Evaluate on the test set after every so many steps and after the last; 0: never."},
     {"eval.batches", TDBG_OPT_INT, "batches", 0, MAX_STEPS, NULL, "0", 0,
      "Evaluate on so many batches of data.batch samples; 0: the whole test set."},
-    {"engine.device", TDBG_OPT_ENUM, "", 0, 0, "auto|cpu", "\"auto\"", 0, "Where to compute."},
-    {"engine.math", TDBG_OPT_ENUM, "", 0, 0, "strict", "\"strict\"", 0,
-     "strict: the same bits on every processor, at any number of threads."},
+    {"engine.device", TDBG_OPT_ENUM, "", 0, 0, "auto|cpu|cuda", "\"auto\"", 0,
+     "Where to compute: cuda is an NVIDIA GPU, which the ranks of a machine share evenly; auto: "
+     "that where there is one that works, else the CPU. Never changes a bit."},
+    {"engine.math", TDBG_OPT_ENUM, "", 0, 0, "strict|fast", "\"strict\"", 0,
+     "strict: the same bits on every processor and GPU, at any number of threads. fast: on a GPU "
+     "cuBLAS multiplies, in TF32; its bits repeat on the same GPU and libraries alone."},
     {"engine.precision", TDBG_OPT_ENUM, "", 0, 0, "f32|bf16", "\"f32\"", 0,
      "Type of activations and their gradients; bf16 rounds what each op gives, sums and the state "
      "stay f32."},
@@ -80,9 +83,8 @@ static const struct tdbg_option root_options[] = {
     {"engine.ranks_in_process", TDBG_OPT_INT, "ranks", 1, 4096, NULL, "1", 0,
      "Ranks that are threads of one process; the same bits as with as many processes."},
     {"engine.comm.backend", TDBG_OPT_ENUM, "", 0, 0, "auto|mpi|nccl", "\"auto\"", 0,
-     "What carries numbers between processes; auto: MPI where mpirun or srun has started them. "
-     "nccl "
-     "is for ranks on GPUs, which there are none of yet."},
+     "What carries numbers between processes; auto: MPI where mpirun or srun has started them, for "
+     "ranks on GPUs too. nccl is not in this version."},
     {"engine.comm.op", TDBG_OPT_ENUM, "", 0, 0, "mean|sum", "\"mean\"", 0,
      "What the gradients of several ranks become: mean is that of the global batch; sum forgets to "
      "divide by the number of ranks, so that they are so many times as large."},
@@ -150,8 +152,8 @@ static void check_comm(struct tdbg_config *config)
         return;
     if (strcmp(backend->s, "nccl") == 0)
         tdbg_config_report(config, backend, "accepted are \"auto\" and \"mpi\"",
-                           "engine.comm.backend = \"nccl\" is for ranks on GPUs, which this tdbg "
-                           "does not have");
+                           "engine.comm.backend = \"nccl\" is not in this version: MPI carries "
+                           "the numbers of ranks on GPUs, too");
     if (strcmp(algorithm->s, "native") == 0 && ranks->i > 1)
         tdbg_config_report(config, algorithm, "start the ranks with mpirun instead",
                            "engine.comm.algorithm = \"native\" is the MPI library's, but "

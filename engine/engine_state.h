@@ -125,11 +125,18 @@ struct tdbg_engine {
     unsigned char *host_y, *host_target;
     int32_t *host_length;
     float *host_weight;
+    /* (flat_elems and what a fold or an evaluation has): what goes to other ranks and comes back,
+     * where the backend's memory is not the host's; else NULL */
+    float *host_sums, *host_reduced;
     int64_t *dropped; /* (n_dropped): ids of samples whose weight is 0, ascending */
     int32_t n_dropped;
     int64_t n_counted; /* samples of the step's batch whose weight is not 0 */
 
     const struct tdbg_stored_step *stored; /* the gradients are known (run_update); else NULL */
+
+    /* While memory is taken: bytes so far, and what there was none for, which is an error. */
+    int64_t taken_bytes, lacking_bytes;
+    const char *lacking; /* NULL: nothing */
 
     void **blocks; /* every device block, to free them */
     int n_blocks, blocks_room;
@@ -198,6 +205,12 @@ void tdbg_engine_print_reductions(const struct tdbg_engine *engine, struct tdbg_
 enum tdbg_status tdbg_engine_start_reductions(struct tdbg_engine *engine, int64_t step,
                                               int32_t node, struct tdbg_err *err);
 
+/* data (elems of `what`): the fold over this rank's lanes, then that over all lanes of all ranks;
+ * spare (elems) is used up. */
+enum tdbg_status tdbg_engine_sum_ranks(struct tdbg_engine *engine, int64_t step,
+                                       const struct tdbg_reduction *what, float *data, float *spare,
+                                       struct tdbg_err *err);
+
 /* What the other ranks contribute to `sums` (flat_elems), this rank's lanes folded; shows it as
  * reduce_out. *reduced is where the sum of all ranks' lanes is then; *wait_ns grows by the time
  * that it took. */
@@ -214,7 +227,7 @@ enum tdbg_status tdbg_engine_load_lane(struct tdbg_engine *engine, int64_t step,
 
 /* The sums of all lanes divided, into engine->grad; and clipping and the optimizer from there. */
 enum tdbg_status tdbg_engine_divide(struct tdbg_engine *engine, int64_t step, const float *sums,
-                                    float *loss, struct tdbg_err *err);
+                                    struct tdbg_err *err);
 enum tdbg_status tdbg_engine_update(struct tdbg_engine *engine, int64_t step, double lr,
                                     struct tdbg_err *err);
 

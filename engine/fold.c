@@ -32,14 +32,10 @@ static enum tdbg_status add_ranks(struct tdbg_engine *e, int64_t step, int32_t s
                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const struct tdbg_source *s = &e->source;
     const struct tdbg_reduction_part part = {&e->table.sites[site], 0, elems};
     const struct tdbg_reduction what = {.n_parts = 1, .parts = &part, .elems = elems};
-    if (e->has_others) {
-        TDBG_TRY(s->ops->reduce_begin(s->self, step, &what, data, spare, err));
-        TDBG_TRY(s->ops->reduce_end(s->self, step, &what, data, spare, err));
-        e->backend->copy(e->backend->context, data, spare, (size_t)elems * sizeof(float));
-    }
+    if (e->has_others)
+        TDBG_TRY(tdbg_engine_sum_ranks(e, step, &what, data, spare, err));
     TDBG_TRY(
         tdbg_engine_show(e, step, site, data, elems, e->info.lanes == 1 ? part_site : -1, err));
 out:

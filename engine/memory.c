@@ -1,15 +1,30 @@
 /* All memory of an engine, taken once when it is created. See engine_state.h. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/convert.h"
 #include "engine/engine_state.h"
 #include "engine/tensor_plan.h"
 
-/* A zeroed block on the device that destroy frees; says what it is for when there is no memory. */
+/* Stands for every block after the first that there was no memory for. Nobody reads or writes it:
+ * what follows is only counted, so that the message can say how much all of it is. */
+static max_align_t no_block;
+
+static void free_blocks(struct tdbg_engine *e)
+{
+    for (int i = 0; i < e->n_blocks; i++)
+        e->backend->free(e->backend->context, e->blocks[i]);
+    e->n_blocks = 0;
+}
+
+/* A zeroed block on the device that destroy frees, or, when memory has run out, no_block. */
 static enum tdbg_status take(struct tdbg_engine *e, void *out, int64_t elems, size_t width,
                              const char *what, struct tdbg_err *err)
 {
     size_t bytes = (size_t)elems * width;
+    void *p = &no_block;
+    e->taken_bytes += (int64_t)bytes;
     if (e->n_blocks == e->blocks_room) {
         int room = e->blocks_room ? e->blocks_room * 2 : 64;
         void **blocks = realloc(e->blocks, (size_t)room * sizeof *blocks);
@@ -18,11 +33,16 @@ static enum tdbg_status take(struct tdbg_engine *e, void *out, int64_t elems, si
         e->blocks = blocks;
         e->blocks_room = room;
     }
-    void *p = e->backend->alloc(e->backend->context, bytes ? bytes : 1);
-    if (!p)
-        return TDBG_RAISE(err, NO_MEMORY, "no memory for %s: %.1f MiB on %s", what,
-                          (double)bytes / 1048576, e->backend->name);
-    e->blocks[e->n_blocks++] = p;
+    if (!e->lacking) {
+        p = e->backend->alloc(e->backend->context, bytes ? bytes : 1);
+        if (p)
+            e->blocks[e->n_blocks++] = p;
+    }
+    if (!p) {
+        e->lacking = what;
+        e->lacking_bytes = (int64_t)bytes;
+        p = &no_block;
+    }
     memcpy(out, &p, sizeof p);
     return TDBG_OK;
 }
@@ -247,7 +267,8 @@ static enum tdbg_status take_loss(struct tdbg_engine *e, struct tdbg_err *err)
     TDBG_TRY(take(e, &e->loss_workspace, tdbg_loss_workspace_elems(loss, e->part_rows),
                   sizeof(float), "losses", err));
     TDBG_TRY(take(e, &weights, tdbg_loss_n_weights(loss), sizeof *weights, "class weights", err));
-    TDBG_TRY(tdbg_loss_place_weights(loss, e->backend, weights, err));
+    if (!e->lacking)
+        TDBG_TRY(tdbg_loss_place_weights(loss, e->backend, weights, err));
 out:
     return st;
 }
@@ -267,7 +288,7 @@ static enum tdbg_status take_clip(struct tdbg_engine *e, struct tdbg_err *err)
         if (e->settings[p].frozen)
             continue;
         e->clip_elems[e->n_clipped] = g->params[p].elems;
-        e->clip_grad[e->n_clipped] = e->grad + g->params[p].offset;
+        e->clip_grad[e->n_clipped] = e->lacking ? NULL : e->grad + g->params[p].offset;
         e->clip_param[e->n_clipped++] = p;
         most = scratch > most ? scratch : most;
     }
@@ -276,6 +297,21 @@ static enum tdbg_status take_clip(struct tdbg_engine *e, struct tdbg_err *err)
     TDBG_TRY(take(e, &e->clip_scratch, most, sizeof(float), "clipping", err));
 out:
     return st;
+}
+
+/* Between the device and the other ranks. */
+static enum tdbg_status take_travel(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    const int64_t fold = most_fold_elems(e->graph);
+    const int64_t once = fold > e->eval_reduction.elems ? fold : e->eval_reduction.elems;
+    const size_t n = (size_t)(e->flat_elems + once);
+    if (!e->has_others || e->backend->on_host)
+        return TDBG_OK;
+    e->host_sums = calloc(n, sizeof *e->host_sums);
+    e->host_reduced = calloc(n, sizeof *e->host_reduced);
+    return e->host_sums && e->host_reduced
+               ? TDBG_OK
+               : TDBG_RAISE(err, NO_MEMORY, "no memory for the gradients of other ranks");
 }
 
 static enum tdbg_status take_workspace(struct tdbg_engine *e, struct tdbg_err *err)
@@ -294,6 +330,28 @@ static enum tdbg_status take_workspace(struct tdbg_engine *e, struct tdbg_err *e
     return take(e, &e->workspace, (int64_t)most, 1, "workspace", err);
 }
 
+/* What ran out, what all of it needs, and what there is once the engine has let go of its part. */
+static enum tdbg_status tell_lack(struct tdbg_engine *e, struct tdbg_err *err)
+{
+    static const char hint[] = "hint: a smaller data.batch needs less; so does engine.accumulate, "
+                               "which runs a batch in parts";
+    char block[32], all[32], left[32], total[32];
+    int64_t available, installed;
+    free_blocks(e);
+    tdbg_convert_bytes_text(e->lacking_bytes, block, sizeof block);
+    tdbg_convert_bytes_text(e->taken_bytes, all, sizeof all);
+    if (!e->backend->room(e->backend->context, &available, &installed))
+        return TDBG_RAISE(err, NO_MEMORY,
+                          "no memory on %s for %s (%s): the run needs %s in all\n%s",
+                          e->backend->name, e->lacking, block, all, hint);
+    return TDBG_RAISE(err, NO_MEMORY,
+                      "no memory on %s (%s) for %s (%s): the run needs %s in all, and %s of %s are "
+                      "free\n%s",
+                      e->backend->name, e->backend->isa, e->lacking, block, all,
+                      tdbg_convert_bytes_text(available, left, sizeof left),
+                      tdbg_convert_bytes_text(installed, total, sizeof total), hint);
+}
+
 enum tdbg_status tdbg_engine_take_memory(struct tdbg_engine *e, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -303,7 +361,10 @@ enum tdbg_status tdbg_engine_take_memory(struct tdbg_engine *e, struct tdbg_err 
     TDBG_TRY(take_activations(e, err));
     TDBG_TRY(take_loss(e, err));
     TDBG_TRY(take_clip(e, err));
+    TDBG_TRY(take_travel(e, err));
     TDBG_TRY(take_workspace(e, err));
+    if (e->lacking)
+        TDBG_TRY(tell_lack(e, err));
 out:
     return st;
 }

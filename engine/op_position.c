@@ -55,9 +55,12 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
 
 static void forward(const struct tdbg_op_run *run)
 {
+    const struct tdbg_backend *be = run->backend;
     const struct settings *s = run->node->settings;
-    run->backend->position_add(run->backend->context, run->rows, run->node->elems, run->x,
-                               s->learned ? run->param[0] : s->table, run->y);
+    if (s->learned)
+        be->position_add(be->context, run->rows, run->node->elems, run->x, run->param[0], run->y);
+    else
+        be->position_add_fixed(be->context, run->rows, run->node->elems, run->x, s->table, run->y);
 }
 
 static void backward(const struct tdbg_op_run *run)

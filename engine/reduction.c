@@ -131,17 +131,71 @@ static void fold_range(struct tdbg_engine *e, int64_t at, int64_t n)
     }
 }
 
+/* Numbers of this rank on their way to the source and back. It works in the host's memory: what is
+ * elsewhere goes through a copy, here and in this thread, as nobody else may use the backend. */
+struct travel {
+    const float *in; /* on the device */
+    float *out;
+    float *host_in, *host_out; /* the same on the host */
+};
+
+/* at: where in the host's copies. */
+static struct travel travel_of(const struct tdbg_engine *e, float *in, float *out, int64_t at)
+{
+    if (e->backend->on_host)
+        return (struct travel){in, out, in, out};
+    return (struct travel){in, out, e->host_sums + at, e->host_reduced + at};
+}
+
+static enum tdbg_status give(struct tdbg_engine *e, int64_t step, const struct tdbg_reduction *what,
+                             const struct travel *t, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_source *s = &e->source;
+    if (t->host_in != t->in)
+        TDBG_TRY(e->backend->to_host(e->backend->context, t->host_in, t->in,
+                                     (size_t)what->elems * sizeof *t->in, err));
+    TDBG_TRY(s->ops->reduce_begin(s->self, step, what, t->host_in, t->host_out, err));
+out:
+    return st;
+}
+
+static enum tdbg_status take(struct tdbg_engine *e, int64_t step, const struct tdbg_reduction *what,
+                             const struct travel *t, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_source *s = &e->source;
+    TDBG_TRY(s->ops->reduce_end(s->self, step, what, t->host_in, t->host_out, err));
+    if (t->host_out != t->out)
+        TDBG_TRY(e->backend->to_device(e->backend->context, t->out, t->host_out,
+                                       (size_t)what->elems * sizeof *t->out, err));
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_engine_sum_ranks(struct tdbg_engine *e, int64_t step,
+                                       const struct tdbg_reduction *what, float *data, float *spare,
+                                       struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct travel t = travel_of(e, data, spare, e->flat_elems);
+    TDBG_TRY(give(e, step, what, &t, err));
+    TDBG_TRY(take(e, step, what, &t, err));
+    e->backend->copy(e->backend->context, data, spare, (size_t)what->elems * sizeof *data);
+out:
+    return st;
+}
+
 enum tdbg_status tdbg_engine_start_reductions(struct tdbg_engine *e, int64_t step, int32_t node,
                                               struct tdbg_err *err)
 {
-    const struct tdbg_source *s = &e->source;
     struct tdbg_lane_fold *f = &e->fold;
     while (f->n_started < e->n_reductions && e->reduction_node[f->n_started] >= node) {
         const int32_t i = f->n_started;
         const int64_t at = e->reduction_offset[i];
         fold_range(e, at, e->reductions[i].elems);
-        const enum tdbg_status st = s->ops->reduce_begin(s->self, step, &e->reductions[i],
-                                                         f->result + at, e->reduced + at, err);
+        const struct travel t = travel_of(e, f->result + at, e->reduced + at, at);
+        const enum tdbg_status st = give(e, step, &e->reductions[i], &t, err);
         if (st != TDBG_OK)
             return st;
         f->n_started++;
@@ -151,12 +205,11 @@ enum tdbg_status tdbg_engine_start_reductions(struct tdbg_engine *e, int64_t ste
 
 static enum tdbg_status end_reduction(struct tdbg_engine *e, int64_t step, struct tdbg_err *err)
 {
-    const struct tdbg_source *s = &e->source;
     struct tdbg_lane_fold *f = &e->fold;
     const int32_t i = f->n_ended++;
     const int64_t at = e->reduction_offset[i];
-    return s->ops->reduce_end(s->self, step, &e->reductions[i], f->result + at, e->reduced + at,
-                              err);
+    const struct travel t = travel_of(e, f->result + at, e->reduced + at, at);
+    return take(e, step, &e->reductions[i], &t, err);
 }
 
 void tdbg_engine_drain_reductions(struct tdbg_engine *e, int64_t step)
@@ -194,9 +247,7 @@ enum tdbg_status tdbg_engine_share_evaluation(struct tdbg_engine *e, int64_t ste
     const int64_t start_ns = s->ops->clock_ns(s->self);
     if (e->info.rank > 0)
         e->backend->fill_zero(e->backend->context, in, 2 * sizeof *in);
-    TDBG_TRY(s->ops->reduce_begin(s->self, step, &e->eval_reduction, in, out, err));
-    TDBG_TRY(s->ops->reduce_end(s->self, step, &e->eval_reduction, in, out, err));
-    e->backend->copy(e->backend->context, in, out, 2 * sizeof *in);
+    TDBG_TRY(tdbg_engine_sum_ranks(e, step, &e->eval_reduction, in, out, err));
     *wait_ns += s->ops->clock_ns(s->self) - start_ns;
 out:
     return st;

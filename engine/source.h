@@ -70,7 +70,8 @@ struct tdbg_source_ops {
 
     /* What the other ranks contribute: `in` (elems) holds the fold over this rank's lanes, and when
      * reduce_end has returned, out (elems) the fold over all lanes, in the order of the aligned
-     * lane tree. Between the two calls, which come in the same order, both belong to the source.
+     * lane tree; both in the host's memory. Between the two calls, which come in the same order,
+     * both belong to the source.
      * NULL where nobody else contributes. */
     enum tdbg_status (*reduce_begin)(void *self, int64_t step, const struct tdbg_reduction *what,
                                      const float *in, float *out, struct tdbg_err *err);

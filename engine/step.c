@@ -299,8 +299,11 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     TDBG_TRY(show_start(e, step, done.lr, err));
     TDBG_TRY(tdbg_engine_run_lanes(e, step, done.samples, &sums, err));
     TDBG_TRY(tdbg_engine_reduce(e, step, sums, &reduced, &done.wait_ns, err));
-    TDBG_TRY(tdbg_engine_divide(e, step, reduced, &done.loss, err));
+    TDBG_TRY(tdbg_engine_divide(e, step, reduced, err));
     TDBG_TRY(tdbg_engine_update(e, step, (double)done.lr, err));
+    /* behind all else, because it waits for the device */
+    TDBG_TRY(e->backend->to_host(e->backend->context, &done.loss, &e->scalar[SCALAR_LOSS],
+                                 sizeof done.loss, err));
     done.evaluated = tdbg_engine_evaluates(e, step);
     if (done.evaluated)
         TDBG_TRY(evaluate(e, step, &done.wait_ns, err));

@@ -10,6 +10,25 @@ enum tdbg_status tdbg_handle_digest(const struct tdbg_handle *handle, uint64_t *
                                    handle->elems, digest, stats, err);
 }
 
+bool tdbg_handle_can_digest_later(const struct tdbg_handle *handle)
+{
+    return handle->backend->digest_later != NULL;
+}
+
+enum tdbg_status tdbg_handle_digest_later(const struct tdbg_handle *handle, int32_t slot,
+                                          struct tdbg_err *err)
+{
+    return handle->backend->digest_later(handle->backend->context, handle->data, handle->dtype,
+                                         handle->elems, slot, err);
+}
+
+enum tdbg_status tdbg_backend_take_digests(const struct tdbg_backend *backend, int32_t n_slots,
+                                           uint64_t *digests, struct tdbg_stats *stats,
+                                           struct tdbg_err *err)
+{
+    return backend->digests_take(backend->context, n_slots, digests, stats, err);
+}
+
 enum tdbg_status tdbg_handle_copy_part(const struct tdbg_handle *handle, int64_t first, int64_t n,
                                        void *host, struct tdbg_err *err)
 {

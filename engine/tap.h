@@ -37,6 +37,16 @@ struct tdbg_handle {
 enum tdbg_status tdbg_handle_digest(const struct tdbg_handle *handle, uint64_t *digest,
                                     struct tdbg_stats *stats, struct tdbg_err *err);
 
+/* Is a digest now worth waiting for (the CPU: yes)? If not, ask for it under a number of your own,
+ * from 0, and take all that were asked for in this step when it has ended. Only one tap of an
+ * engine may do so. */
+bool tdbg_handle_can_digest_later(const struct tdbg_handle *handle);
+enum tdbg_status tdbg_handle_digest_later(const struct tdbg_handle *handle, int32_t slot,
+                                          struct tdbg_err *err);
+enum tdbg_status tdbg_backend_take_digests(const struct tdbg_backend *backend, int32_t n_slots,
+                                           uint64_t *digests, struct tdbg_stats *stats,
+                                           struct tdbg_err *err);
+
 /* Copies all valid elements to host memory. On the CPU this is complete on return; on other devices
  * when the tap's end_step is called. */
 enum tdbg_status tdbg_handle_copy(const struct tdbg_handle *handle, void *host,

@@ -5,7 +5,7 @@
 #include "engine/engine_state.h"
 
 enum tdbg_status tdbg_engine_divide(struct tdbg_engine *e, int64_t step, const float *sums,
-                                    float *loss, struct tdbg_err *err)
+                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_backend *be = e->backend;
@@ -21,7 +21,6 @@ enum tdbg_status tdbg_engine_divide(struct tdbg_engine *e, int64_t step, const f
                       e->grad + e->loss_offset);
     be->copy(be->context, &e->scalar[SCALAR_LOSS], e->grad + e->loss_offset, sizeof(float));
     TDBG_TRY(tdbg_engine_show(e, step, e->table.loss, &e->scalar[SCALAR_LOSS], 1, -1, err));
-    TDBG_TRY(be->to_host(be->context, loss, &e->scalar[SCALAR_LOSS], sizeof *loss, err));
     for (int32_t p = e->graph->n_params - 1; p >= 0; p--) {
         const struct tdbg_param *param = &e->graph->params[p];
         TDBG_TRY(tdbg_engine_show(e, step, e->table.grad[p], e->grad + param->offset, param->elems,
@@ -125,12 +124,12 @@ out:
 static enum tdbg_status fold_gradients(struct tdbg_engine *e, int64_t step, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    float *sums = NULL, loss;
+    float *sums = NULL;
     const struct tdbg_stored_step *stored = e->stored;
     memcpy(e->host_id, stored->ids, (size_t)stored->n_samples * sizeof *e->host_id);
     TDBG_TRY(tdbg_engine_weigh_samples(e, stored->n_samples, err));
     TDBG_TRY(tdbg_engine_run_lanes(e, step, stored->n_samples, &sums, err));
-    TDBG_TRY(tdbg_engine_divide(e, step, sums, &loss, err));
+    TDBG_TRY(tdbg_engine_divide(e, step, sums, err));
 out:
     return st;
 }

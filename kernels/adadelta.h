@@ -22,4 +22,8 @@ struct tdbg_adadelta {
 void tdbg_adadelta_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_adadelta *adadelta,
                         const float *grad, float *param, float *square_avg, float *acc_delta);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_adadelta(void *gpu, int64_t n, const struct tdbg_adadelta *adadelta,
+                        const float *grad, float *param, float *square_avg, float *acc_delta);
+
 #endif

@@ -19,4 +19,8 @@ struct tdbg_adagrad {
 void tdbg_adagrad_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_adagrad *adagrad,
                        const float *grad, float *param, float *sum);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_adagrad(void *gpu, int64_t n, const struct tdbg_adagrad *adagrad, const float *grad,
+                       float *param, float *sum);
+
 #endif

@@ -24,4 +24,8 @@ struct tdbg_adam {
 void tdbg_adam_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_adam *adam,
                     const float *grad, float *param, float *exp_avg, float *exp_avg_sq);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_adam(void *gpu, int64_t n, const struct tdbg_adam *adam, const float *grad,
+                    float *param, float *exp_avg, float *exp_avg_sq);
+
 #endif

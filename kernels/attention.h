@@ -72,4 +72,22 @@ void tdbg_attention_context_backward(const struct tdbg_cpu *cpu,
                                      const float *qkv, const float *dcontext, float *dprobs,
                                      float *dqkv, void *workspace);
 
+/* The same on a GPU: see gpu.h. */
+size_t tdbg_cuda_attention_workspace_bytes(void *gpu, const struct tdbg_attention *attention);
+void tdbg_cuda_attention_scores(void *gpu, const struct tdbg_attention *attention, const float *qkv,
+                                float *scores, void *workspace);
+void tdbg_cuda_attention_scores_backward(void *gpu, const struct tdbg_attention *attention,
+                                         const float *qkv, const float *dscores, float *dqkv,
+                                         void *workspace);
+void tdbg_cuda_attention_softmax_forward(void *gpu, const struct tdbg_attention *attention,
+                                         const float *scores, float *probs);
+void tdbg_cuda_attention_softmax_backward(void *gpu, const struct tdbg_attention *attention,
+                                          const float *probs, const float *dprobs, float *dscores);
+void tdbg_cuda_attention_context(void *gpu, const struct tdbg_attention *attention,
+                                 const float *probs, const float *qkv, float *out, void *workspace);
+void tdbg_cuda_attention_context_backward(void *gpu, const struct tdbg_attention *attention,
+                                          const float *probs, const float *qkv,
+                                          const float *dcontext, float *dprobs, float *dqkv,
+                                          void *workspace);
+
 #endif

@@ -24,4 +24,9 @@ void tdbg_bf16_round(const struct tdbg_cpu *cpu, int64_t n, const float *x, floa
 void tdbg_bf16_pack(const struct tdbg_cpu *cpu, int64_t n, const float *x, uint16_t *y);
 void tdbg_bf16_unpack(const struct tdbg_cpu *cpu, int64_t n, const uint16_t *x, float *y);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_bf16_round(void *gpu, int64_t n, const float *x, float *y);
+void tdbg_cuda_bf16_pack(void *gpu, int64_t n, const float *x, uint16_t *y);
+void tdbg_cuda_bf16_unpack(void *gpu, int64_t n, const uint16_t *x, float *y);
+
 #endif

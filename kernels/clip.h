@@ -24,4 +24,10 @@ void tdbg_clip_scale(const struct tdbg_cpu *cpu, int64_t n, const float *factor,
 /* x (n) limited to [-limit, limit], in place. NaN stays (canonical). */
 void tdbg_clip_value(const struct tdbg_cpu *cpu, int64_t n, float limit, float *x);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_clip_square_sum(void *gpu, int64_t n, const float *x, float *out, float *scratch);
+void tdbg_cuda_clip_norm(void *gpu, int64_t n, const float *squares, float limit, float *out);
+void tdbg_cuda_clip_scale(void *gpu, int64_t n, const float *factor, float *x);
+void tdbg_cuda_clip_value(void *gpu, int64_t n, float limit, float *x);
+
 #endif

@@ -52,4 +52,15 @@ void tdbg_conv2d_backward_weight(const struct tdbg_cpu *cpu, const struct tdbg_c
 void tdbg_conv2d_backward_bias(const struct tdbg_cpu *cpu, const struct tdbg_conv2d *conv,
                                const float *dy, float *dbias);
 
+/* The same on a GPU: see gpu.h. */
+size_t tdbg_cuda_conv2d_workspace_bytes(void *gpu, const struct tdbg_conv2d *conv);
+void tdbg_cuda_conv2d_forward(void *gpu, const struct tdbg_conv2d *conv, const float *x,
+                              const float *weight, const float *bias, float *y, void *workspace);
+void tdbg_cuda_conv2d_backward_input(void *gpu, const struct tdbg_conv2d *conv, const float *dy,
+                                     const float *weight, float *dx, void *workspace);
+void tdbg_cuda_conv2d_backward_weight(void *gpu, const struct tdbg_conv2d *conv, const float *x,
+                                      const float *dy, float *dweight, void *workspace);
+void tdbg_cuda_conv2d_backward_bias(void *gpu, const struct tdbg_conv2d *conv, const float *dy,
+                                    float *dbias);
+
 #endif

@@ -29,4 +29,8 @@ struct tdbg_dropout tdbg_dropout_make(double p, uint64_t seed, const char *name,
 void tdbg_dropout_apply(const struct tdbg_cpu *cpu, const struct tdbg_dropout *dropout,
                         int64_t rows, int64_t elems, const float *x, float *y);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_dropout_apply(void *gpu, const struct tdbg_dropout *dropout, int64_t rows,
+                             int64_t elems, const float *x, float *y);
+
 #endif

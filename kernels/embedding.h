@@ -29,4 +29,11 @@ void tdbg_embedding_backward(const struct tdbg_cpu *cpu, const struct tdbg_embed
                              const float *dy, float *dtable, void *workspace);
 size_t tdbg_embedding_workspace_bytes(const struct tdbg_embedding *embedding);
 
+/* The same on a GPU: see gpu.h. */
+size_t tdbg_cuda_embedding_workspace_bytes(void *gpu, const struct tdbg_embedding *embedding);
+void tdbg_cuda_embedding_forward(void *gpu, const struct tdbg_embedding *embedding,
+                                 const float *table, float *y);
+void tdbg_cuda_embedding_backward(void *gpu, const struct tdbg_embedding *embedding,
+                                  const float *dy, float *dtable, void *workspace);
+
 #endif

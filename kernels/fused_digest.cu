@@ -11,6 +11,7 @@
  *
  * A second kernel adds the blocks' results in order. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "kernels/gpu.h"
 #include "kernels/strict_math.h"
@@ -394,4 +395,85 @@ extern "C" enum tdbg_status tdbg_cuda_digest(void *context, const void *data, en
     }
     tdbg_digest_part_finish(&sum, dtype, n_elems, digest, stats);
     return tdbg_gpu_report(gpu, err);
+}
+
+/* Room for `slots` slots; those that are asked for stay. */
+static bool grow_owed(struct tdbg_gpu *gpu, int32_t slots)
+{
+    const size_t width = sizeof(struct tdbg_digest_part);
+    struct tdbg_gpu_owed *owed = gpu->owed, grown = {0, NULL, NULL, NULL};
+    if (!owed) {
+        owed = gpu->owed = (struct tdbg_gpu_owed *)calloc(1, sizeof *owed);
+        if (!owed)
+            return false;
+    }
+    grown.room = 2 * slots + 256;
+    grown.of = (struct tdbg_gpu_owed_shape *)calloc((size_t)grown.room, sizeof *grown.of);
+    if (!grown.of || cudaMalloc(&grown.on_device, (size_t)grown.room * width) != cudaSuccess ||
+        cudaMallocHost(&grown.on_host, (size_t)grown.room * width) != cudaSuccess) {
+        cudaFree(grown.on_device);
+        free(grown.of);
+        return false;
+    }
+    if (owed->room > 0) {
+        memcpy(grown.of, owed->of, (size_t)owed->room * sizeof *grown.of);
+        tdbg_gpu_note(gpu,
+                      cudaMemcpyAsync(grown.on_device, owed->on_device, (size_t)owed->room * width,
+                                      cudaMemcpyDeviceToDevice, gpu->stream),
+                      "a copy on the GPU");
+    }
+    tdbg_gpu_note(gpu, cudaFree(owed->on_device), "cudaFree"); /* waits for the copy */
+    tdbg_gpu_note(gpu, cudaFreeHost(owed->on_host), "cudaFreeHost");
+    free(owed->of);
+    *owed = grown;
+    return true;
+}
+
+extern "C" enum tdbg_status tdbg_cuda_digest_later(void *context, const void *data,
+                                                   enum tdbg_dtype dtype, int64_t n_elems,
+                                                   int32_t slot, struct tdbg_err *err)
+{
+    struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
+    const int64_t blocks = (n_elems + BLOCK - 1) / BLOCK;
+    if ((!gpu->owed || slot >= gpu->owed->room) && !grow_owed(gpu, slot + 1))
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for the digests of a step");
+    struct tdbg_gpu_owed_shape *of = &gpu->owed->of[slot];
+    of->dtype = dtype;
+    of->n_elems = n_elems;
+    of->is_asked = true;
+    if (blocks > 0) {
+        struct tdbg_digest_part *total = (struct tdbg_digest_part *)gpu->owed->on_device + slot;
+        struct tdbg_digest_part *parts = NULL;
+        if (blocks > 1) {
+            parts =
+                (struct tdbg_digest_part *)tdbg_gpu_scratch(gpu, (size_t)blocks * sizeof *parts);
+            if (!parts)
+                return tdbg_gpu_report(gpu, err);
+        }
+        put_digest(gpu, data, dtype, n_elems, TDBG_PART_DIGEST | TDBG_PART_STATS, parts, total);
+    }
+    return tdbg_gpu_report(gpu, err);
+}
+
+extern "C" enum tdbg_status tdbg_cuda_digests_take(void *context, int32_t n_slots,
+                                                   uint64_t *digests, struct tdbg_stats *stats,
+                                                   struct tdbg_err *err)
+{
+    struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
+    const struct tdbg_gpu_owed *owed = gpu->owed;
+    const int32_t n = !owed ? 0 : n_slots < owed->room ? n_slots : owed->room;
+    const struct tdbg_digest_part none = no_part();
+    if (n > 0)
+        tdbg_gpu_fetch(gpu, owed->on_host, owed->on_device,
+                       (size_t)n * sizeof(struct tdbg_digest_part));
+    const enum tdbg_status st = tdbg_gpu_report(gpu, err);
+    for (int32_t i = 0; i < n; i++) {
+        struct tdbg_gpu_owed_shape *of = &owed->of[i];
+        const struct tdbg_digest_part *part = (const struct tdbg_digest_part *)owed->on_host + i;
+        if (st == TDBG_OK && of->is_asked)
+            tdbg_digest_part_finish(of->n_elems > 0 ? part : &none, (enum tdbg_dtype)of->dtype,
+                                    of->n_elems, &digests[i], &stats[i]);
+        of->is_asked = false;
+    }
+    return st;
 }

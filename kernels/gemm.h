@@ -37,4 +37,8 @@ void tdbg_gemm_run(const struct tdbg_cpu *cpu, const struct tdbg_gemm *gemm, voi
 /* The definition above as three loops over fmaf(): what every other form is compared with. */
 void tdbg_gemm_reference(const struct tdbg_gemm *gemm);
 
+/* The same on a GPU: see gpu.h. The workspace is not used, scratch memory of the GPU is. */
+size_t tdbg_cuda_gemm_workspace_bytes(void *gpu, const struct tdbg_gemm *gemm);
+void tdbg_cuda_gemm(void *gpu, const struct tdbg_gemm *gemm, void *workspace);
+
 #endif

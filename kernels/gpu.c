@@ -11,7 +11,10 @@ struct tdbg_gpu_table {
     void *device;
 };
 
-enum { LEAST_CAPABILITY = 75 }; /* Turing: what CUDA 13 still builds for */
+/* The oldest GPUs that there is code for; the build says it for real ones. */
+#ifndef TDBG_GPU_LEAST_CAPABILITY
+#define TDBG_GPU_LEAST_CAPABILITY 75
+#endif
 
 void tdbg_gpu_note(struct tdbg_gpu *gpu, cudaError_t error, const char *what)
 {
@@ -31,54 +34,90 @@ enum tdbg_status tdbg_gpu_report(struct tdbg_gpu *gpu, struct tdbg_err *err)
                       cudaGetErrorString(error));
 }
 
-/* What a person can do where cudaGetDeviceCount says this. */
-static const char *hint_of(cudaError_t error)
+static enum tdbg_status refuse_driver(cudaError_t error, int driver, struct tdbg_err *err)
 {
+    int needed = 0;
+    cudaRuntimeGetVersion(&needed);
     if (error == cudaErrorInsufficientDriver)
-        return "the driver is older than the CUDA of this tdbg, or is not there";
-    if (error == cudaErrorNoDevice)
-        return "no NVIDIA GPU is visible to this process";
-    return "the driver does not work";
+        return TDBG_RAISE(err, DEVICE,
+                          "no GPU can be used: the NVIDIA driver is for CUDA %d.%d, and this tdbg "
+                          "was built with CUDA %d.%d",
+                          driver / 1000, driver % 1000 / 10, needed / 1000, needed % 1000 / 10);
+    return TDBG_RAISE(err, DEVICE, "no GPU can be used: the NVIDIA driver says: %s",
+                      cudaGetErrorString(error));
+}
+
+enum tdbg_status tdbg_gpu_count(int *n, struct tdbg_err *err)
+{
+    int driver = 0;
+    const cudaError_t error = cudaGetDeviceCount(n);
+    if (error == cudaSuccess)
+        return TDBG_OK;
+    *n = 0;
+    cudaGetLastError(); /* or the next launch tells it */
+    if (error == cudaErrorNoDevice || cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+        return TDBG_OK;
+    return refuse_driver(error, driver, err);
 }
 
 enum tdbg_status tdbg_gpu_open(int device, struct tdbg_gpu *gpu, struct tdbg_err *err)
 {
+    enum tdbg_status st = TDBG_OK;
+    const int least = TDBG_GPU_LEAST_CAPABILITY;
     struct cudaDeviceProp prop;
     int n = 0;
     memset(gpu, 0, sizeof *gpu);
-    cudaError_t error = cudaGetDeviceCount(&n);
-    if (error != cudaSuccess || n == 0)
-        return TDBG_RAISE(err, DEVICE, "no GPU can be used: %s (%s)",
-                          hint_of(error == cudaSuccess ? cudaErrorNoDevice : error),
-                          cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error));
+    st = tdbg_gpu_count(&n, err);
+    if (st != TDBG_OK)
+        return st;
+    if (n == 0)
+        return TDBG_RAISE(err, DEVICE,
+                          "no GPU can be used: no NVIDIA GPU is visible to this process");
     if (device < 0 || device >= n)
         return TDBG_RAISE(err, DEVICE, "there is no GPU %d: this machine has %d, from 0", device,
                           n);
-    tdbg_gpu_note(gpu, cudaSetDevice(device), "cudaSetDevice");
+    gpu->device = device;
+    tdbg_gpu_use(gpu);
+    tdbg_gpu_note(gpu, cudaDriverGetVersion(&gpu->driver), "cudaDriverGetVersion");
+    tdbg_gpu_note(gpu, cudaRuntimeGetVersion(&gpu->runtime), "cudaRuntimeGetVersion");
     tdbg_gpu_note(gpu, cudaGetDeviceProperties(&prop, device), "cudaGetDeviceProperties");
     if (gpu->error == cudaSuccess) {
         gpu->capability = prop.major * 10 + prop.minor;
         gpu->multiprocessors = prop.multiProcessorCount;
         memcpy(gpu->name, prop.name, sizeof prop.name);
-        if (gpu->capability < LEAST_CAPABILITY)
+        if (gpu->capability < least)
             return TDBG_RAISE(err, DEVICE,
-                              "GPU %d (%s) is too old: compute capability %d.%d, and this tdbg "
-                              "needs %d.%d",
-                              device, gpu->name, prop.major, prop.minor, LEAST_CAPABILITY / 10,
-                              LEAST_CAPABILITY % 10);
+                              "GPU %d (%s) is too old: compute capability %d.%d, and this tdbg is "
+                              "built for %d.%d and newer (gpu_arch)",
+                              device, gpu->name, prop.major, prop.minor, least / 10, least % 10);
         tdbg_gpu_note(gpu, cudaStreamCreate(&gpu->stream), "cudaStreamCreate");
     }
     return tdbg_gpu_report(gpu, err);
 }
 
+void tdbg_gpu_use(struct tdbg_gpu *gpu)
+{
+    tdbg_gpu_note(gpu, cudaSetDevice(gpu->device), "cudaSetDevice");
+}
+
 void tdbg_gpu_close(struct tdbg_gpu *gpu)
 {
+    if (gpu->stream)
+        cudaSetDevice(gpu->device);
     while (gpu->tables) {
         struct tdbg_gpu_table *table = gpu->tables;
         gpu->tables = table->next;
         cudaFree(table->device);
         free(table);
     }
+    if (gpu->owed) {
+        cudaFree(gpu->owed->on_device);
+        cudaFreeHost(gpu->owed->on_host);
+        free(gpu->owed->of);
+        free(gpu->owed);
+    }
+    if (gpu->close_blas)
+        gpu->close_blas(gpu->blas);
     if (gpu->scratch)
         cudaFree(gpu->scratch);
     if (gpu->stream)
@@ -97,8 +136,10 @@ void *tdbg_gpu_scratch(struct tdbg_gpu *gpu, size_t bytes)
     gpu->scratch_bytes = 0;
     const cudaError_t error = cudaMalloc(&gpu->scratch, bytes);
     tdbg_gpu_note(gpu, error, "cudaMalloc of scratch memory");
-    if (error != cudaSuccess)
+    if (error != cudaSuccess) {
+        cudaGetLastError(); /* or the next launch tells it, too */
         return NULL;
+    }
     gpu->scratch_bytes = bytes;
     return gpu->scratch;
 }
@@ -128,6 +169,7 @@ const void *tdbg_gpu_table(struct tdbg_gpu *gpu, const void *host, size_t bytes)
 
 void tdbg_gpu_fetch(struct tdbg_gpu *gpu, void *host, const void *device, size_t bytes)
 {
+    tdbg_gpu_use(gpu);
     tdbg_gpu_note(gpu, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, gpu->stream),
                   "a copy to the host");
     tdbg_gpu_note(gpu, cudaStreamSynchronize(gpu->stream), "cudaStreamSynchronize");

@@ -31,26 +31,51 @@ extern "C" {
 
 struct tdbg_gpu_table; /* what a table of the host became on the device */
 
+/* Digests that are computed and not taken yet, by slot. */
+struct tdbg_gpu_owed {
+    int32_t room;
+    void *on_device;                /* (room) struct tdbg_digest_part */
+    void *on_host;                  /* (room), where they come to */
+    struct tdbg_gpu_owed_shape *of; /* (room) */
+};
+struct tdbg_gpu_owed_shape {
+    int32_t dtype;
+    bool is_asked;
+    int64_t n_elems;
+};
+
 struct tdbg_gpu {
     cudaStream_t stream;
+    int device; /* its number */
     int multiprocessors;
     char name[256];       /* as the driver calls it */
     int capability;       /* 90: compute capability 9.0 */
+    int driver, runtime;  /* CUDA versions, 13000: 13.0 */
     cudaError_t error;    /* the first that any call or launch gave, until it is reported */
     const char *error_at; /* the call or kernel */
     void *scratch;
     size_t scratch_bytes;
     struct tdbg_gpu_table *tables;
+    struct tdbg_gpu_owed *owed; /* digests that were not waited for: fused_digest.cu */
+    struct tdbg_blas *blas;     /* engine.math = "fast"; or NULL: see blas.h */
+    void (*close_blas)(struct tdbg_blas *blas);
 };
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+/* GPUs that this process may use; 0 where there are none, or no driver. TDBG_DEVICE where there is
+ * a driver that does not work. */
+enum tdbg_status tdbg_gpu_count(int *n, struct tdbg_err *err);
+
 /* Takes the device with that number. TDBG_DEVICE where there is none, or none that works, with what
  * the driver says. */
 enum tdbg_status tdbg_gpu_open(int device, struct tdbg_gpu *gpu, struct tdbg_err *err);
 void tdbg_gpu_close(struct tdbg_gpu *gpu); /* {0} is fine */
+
+/* Makes the calling thread one that uses this GPU. */
+void tdbg_gpu_use(struct tdbg_gpu *gpu);
 
 /* Remembers a failure; what follows goes on, and tdbg_gpu_report() tells. */
 void tdbg_gpu_note(struct tdbg_gpu *gpu, cudaError_t error, const char *what);

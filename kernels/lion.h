@@ -20,4 +20,8 @@ struct tdbg_lion {
 void tdbg_lion_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_lion *lion,
                     const float *grad, float *param, float *exp_avg);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_lion(void *gpu, int64_t n, const struct tdbg_lion *lion, const float *grad,
+                    float *param, float *exp_avg);
+
 #endif

@@ -49,4 +49,18 @@ void tdbg_global_avg_pool_forward(const struct tdbg_cpu *cpu, int64_t planes, in
 void tdbg_global_avg_pool_backward(const struct tdbg_cpu *cpu, int64_t planes, int64_t elems,
                                    const float *dy, float *dx);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_max_pool2d_forward(void *gpu, const struct tdbg_pool2d *pool, const float *x,
+                                  float *y, int32_t *index);
+void tdbg_cuda_max_pool2d_backward(void *gpu, const struct tdbg_pool2d *pool, const int32_t *index,
+                                   const float *dy, float *dx);
+void tdbg_cuda_avg_pool2d_forward(void *gpu, const struct tdbg_pool2d *pool, const float *x,
+                                  float *y);
+void tdbg_cuda_avg_pool2d_backward(void *gpu, const struct tdbg_pool2d *pool, const float *dy,
+                                   float *dx);
+void tdbg_cuda_global_avg_pool_forward(void *gpu, int64_t planes, int64_t elems, const float *x,
+                                       float *y);
+void tdbg_cuda_global_avg_pool_backward(void *gpu, int64_t planes, int64_t elems, const float *dy,
+                                        float *dx);
+
 #endif

@@ -38,4 +38,12 @@ struct tdbg_rotary {
 void tdbg_position_rotate(const struct tdbg_cpu *cpu, const struct tdbg_rotary *rotary,
                           bool inverse, const float *x, float *y);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_position_add(void *gpu, int64_t rows, int64_t n, const float *x, const float *table,
+                            float *y);
+void tdbg_cuda_position_add_fixed(void *gpu, int64_t rows, int64_t n, const float *x,
+                                  const float *table, float *y);
+void tdbg_cuda_position_rotate(void *gpu, const struct tdbg_rotary *rotary, bool inverse,
+                               const float *x, float *y);
+
 #endif

@@ -18,4 +18,11 @@ int64_t tdbg_reduce_scratch_elems(int64_t n);
 void tdbg_reduce_rows(const struct tdbg_cpu *cpu, int64_t rows, int64_t cols, const float *x,
                       float *out);
 
+/* The same on a GPU: see gpu.h. All pointers are the device's, `out` of the sum (1) too; the
+ * scratch memory of the sum over rows is the GPU's. */
+void tdbg_cuda_reduce_sum(void *gpu, int64_t n, const float *x, float *out, float *scratch);
+void tdbg_cuda_reduce_rows(void *gpu, int64_t rows, int64_t cols, const float *x, float *out);
+/* tdbg_pointwise_loss_sum_rows() of pointwise_loss.h */
+void tdbg_cuda_sum_rows(void *gpu, int64_t rows, int64_t cols, const float *x, float *out);
+
 #endif

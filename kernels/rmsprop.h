@@ -32,4 +32,8 @@ struct tdbg_rmsprop_state {
 void tdbg_rmsprop_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_rmsprop *rmsprop,
                        const float *grad, float *param, const struct tdbg_rmsprop_state *state);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_rmsprop(void *gpu, int64_t n, const struct tdbg_rmsprop *rmsprop, const float *grad,
+                       float *param, const struct tdbg_rmsprop_state *state);
+
 #endif

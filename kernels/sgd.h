@@ -22,4 +22,8 @@ struct tdbg_sgd {
 void tdbg_sgd_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_sgd *sgd,
                    const float *grad, float *param, float *momentum_buffer);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_sgd(void *gpu, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
+                   float *param, float *momentum_buffer);
+
 #endif

@@ -17,4 +17,9 @@ void tdbg_softmax_forward(const struct tdbg_cpu *cpu, int64_t rows, int64_t cols
 void tdbg_softmax_backward(const struct tdbg_cpu *cpu, int64_t rows, int64_t cols, const float *y,
                            const float *dy, float *dx);
 
+/* The same on a GPU: see gpu.h. */
+void tdbg_cuda_softmax_forward(void *gpu, int64_t rows, int64_t cols, const float *x, float *y);
+void tdbg_cuda_softmax_backward(void *gpu, int64_t rows, int64_t cols, const float *y,
+                                const float *dy, float *dx);
+
 #endif

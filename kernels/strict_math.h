@@ -15,6 +15,7 @@
 #define TDBG_STRICT_FMA(a, b, c) __fmaf_rn((a), (b), (c))
 #define TDBG_STRICT_ADD(a, b)    __fadd_rn((a), (b))
 #define TDBG_STRICT_MUL(a, b)    __fmul_rn((a), (b))
+#define TDBG_STRICT_DIV(a, b)    __fdiv_rn((a), (b))
 #define TDBG_STRICT_SQRT(a)      __fsqrt_rn(a)
 #else
 #ifdef __CUDACC__ /* host code: fmaf() is exact, and callable from functions for both sides */
@@ -25,6 +26,7 @@
 #endif
 #define TDBG_STRICT_ADD(a, b) ((a) + (b))
 #define TDBG_STRICT_MUL(a, b) ((a) * (b))
+#define TDBG_STRICT_DIV(a, b) ((a) / (b))
 #define TDBG_STRICT_SQRT(a)   __builtin_sqrtf(a)
 #endif
 

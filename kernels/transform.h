@@ -18,4 +18,10 @@ void tdbg_transform_normalize(const struct tdbg_cpu *cpu, int64_t outer, int64_t
                               int64_t inner, const float *x, const float *mean, const float *std,
                               float *y);
 
+/* The same on a GPU: see gpu.h. mean and std are the host's. */
+void tdbg_cuda_u8_to_f32(void *gpu, int64_t n, const uint8_t *x, float *y);
+void tdbg_cuda_scale(void *gpu, int64_t n, const float *x, float by, float *y);
+void tdbg_cuda_normalize(void *gpu, int64_t outer, int64_t channels, int64_t inner, const float *x,
+                         const float *mean, const float *std, float *y);
+
 #endif

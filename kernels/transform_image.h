@@ -63,4 +63,10 @@ struct tdbg_flip {
 void tdbg_transform_flip(const struct tdbg_cpu *cpu, const struct tdbg_flip *flip, const float *x,
                          float *y);
 
+/* The same on a GPU: see gpu.h. The ids of samples are the device's. */
+void tdbg_cuda_resize(void *gpu, const struct tdbg_resize *resize, const float *x, float *y);
+void tdbg_cuda_channels(void *gpu, const struct tdbg_channels *channels, const float *x, float *y);
+void tdbg_cuda_crop(void *gpu, const struct tdbg_crop *crop, const float *x, float *y);
+void tdbg_cuda_flip(void *gpu, const struct tdbg_flip *flip, const float *x, float *y);
+
 #endif

@@ -25,3 +25,56 @@ extern "C" void tdbg_cuda_vector_add(void *gpu, int64_t n, float *dst, const flo
 {
     tdbg_cuda_vector_sum(gpu, n, dst, src, dst);
 }
+
+static __global__ void vector_divide(int64_t n, const float *src, float divisor, float *dst)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step)
+        dst[i] = tdbg_strict_canonical(TDBG_STRICT_DIV(src[i], divisor));
+}
+
+extern "C" void tdbg_cuda_vector_divide(void *gpu, int64_t n, const float *src, float divisor,
+                                        float *dst)
+{
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, vector_divide, tdbg_gpu_blocks(n, THREADS), THREADS, n, src,
+                divisor, dst);
+}
+
+/* A block turns a square: rows are read and written by whole warps. */
+enum { SIDE = TDBG_GPU_WARP, DOWN = THREADS / SIDE };
+
+struct turned_square {
+    float x[SIDE][SIDE + 1]; /* one more, so that a column lies in all banks */
+};
+
+static __global__ void transpose(int64_t squares, int64_t rows, int64_t cols, const float *x,
+                                 float *y)
+{
+    TDBG_SHARED(struct turned_square, square);
+    const int across = (int)(threadIdx.x % SIDE), down = (int)(threadIdx.x / SIDE);
+    const int64_t squares_n = (cols + SIDE - 1) / SIDE, squares_m = (rows + SIDE - 1) / SIDE;
+    for (int64_t s = blockIdx.x; s < squares; s += gridDim.x) {
+        const int64_t matrix = s / (squares_m * squares_n), at = s - matrix * squares_m * squares_n;
+        const int64_t row = at / squares_n * SIDE, col = at % squares_n * SIDE;
+        const float *from = x + matrix * rows * cols;
+        float *to = y + matrix * rows * cols;
+        for (int i = down; i < SIDE; i += DOWN) {
+            if (row + i < rows && col + across < cols)
+                square.x[i][across] = from[(row + i) * cols + col + across];
+        }
+        __syncthreads();
+        for (int i = down; i < SIDE; i += DOWN) {
+            if (col + i < cols && row + across < rows)
+                to[(col + i) * rows + row + across] = square.x[across][i];
+        }
+        __syncthreads(); /* the square is free again */
+    }
+}
+
+extern "C" void tdbg_cuda_transpose(void *gpu, int64_t n, int64_t rows, int64_t cols,
+                                    const float *x, float *y)
+{
+    const int64_t squares = n * ((rows + SIDE - 1) / SIDE) * ((cols + SIDE - 1) / SIDE);
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, transpose, tdbg_gpu_blocks(squares, 1), THREADS, squares,
+                rows, cols, x, y);
+}

@@ -24,5 +24,8 @@ void tdbg_vector_divide(const struct tdbg_cpu *cpu, int64_t n, const float *src,
 /* The same on a GPU: see gpu.h. */
 void tdbg_cuda_vector_add(void *gpu, int64_t n, float *dst, const float *src);
 void tdbg_cuda_vector_sum(void *gpu, int64_t n, const float *x, const float *x2, float *y);
+void tdbg_cuda_transpose(void *gpu, int64_t n, int64_t rows, int64_t cols, const float *x,
+                         float *y);
+void tdbg_cuda_vector_divide(void *gpu, int64_t n, const float *src, float divisor, float *dst);
 
 #endif

@@ -12,6 +12,10 @@
 #include "recorder/record_options.h"
 #include "trace/stream.h"
 
+struct owed_digest {
+    int32_t site, same_as;
+};
+
 struct tdbg_recorder {
     struct tdbg_source inner;
     struct tdbg_data_shape shapes[TDBG_SET_COUNT];
@@ -30,7 +34,12 @@ struct tdbg_recorder {
     int64_t batch;
     uint64_t *digests;        /* (n_sites): of the current step */
     struct tdbg_stats *stats; /* (n_sites) */
-    int64_t start_ns;         /* clock at the first step */
+    /* Sites of this step whose digest the device still owes, and for each the site that it shares
+     * it with, or -1. */
+    struct owed_digest *owed; /* (n_sites) */
+    int32_t n_owed;
+    const struct tdbg_backend *owing;
+    int64_t start_ns; /* clock at the first step */
     bool started;
     int64_t eval_samples_seen; /* evaluation samples first .. seen - 1 are in the file */
 };
@@ -160,9 +169,9 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
 
 static enum tdbg_status begin_step(void *self, int64_t step, struct tdbg_err *err)
 {
-    (void)self;
     (void)step;
     (void)err;
+    ((struct tdbg_recorder *)self)->n_owed = 0; /* of a step that was left */
     return TDBG_OK;
 }
 
@@ -187,6 +196,34 @@ out:
 
 enum { WORTH_COPYING_BYTES = 64 << 10 }; /* smaller ones cost as much as a message does */
 
+/* Leaves digest and statistics to the device, which is not waited for. */
+static enum tdbg_status owe_digest(struct tdbg_recorder *r, int32_t site, int32_t same_as,
+                                   const struct tdbg_handle *handle, struct tdbg_err *err)
+{
+    r->owed[r->n_owed++] = (struct owed_digest){site, same_as};
+    r->owing = handle->backend;
+    return same_as < 0 ? tdbg_handle_digest_later(handle, site, err) : TDBG_OK;
+}
+
+/* What the device owes, when the step has ended. */
+static enum tdbg_status take_owed(struct tdbg_recorder *r, struct tdbg_err *err)
+{
+    if (r->n_owed == 0)
+        return TDBG_OK;
+    const enum tdbg_status st =
+        tdbg_backend_take_digests(r->owing, r->n_sites, r->digests, r->stats, err);
+    for (int32_t i = 0; st == TDBG_OK && i < r->n_owed; i++) {
+        const struct owed_digest *owed = &r->owed[i];
+        if (owed->same_as >= 0) {
+            r->digests[owed->site] = r->digests[owed->same_as];
+            r->stats[owed->site] = r->stats[owed->same_as];
+        }
+        tdbg_stream_put_digest(r->stream, owed->site, r->digests[owed->site],
+                               &r->stats[owed->site]);
+    }
+    return st;
+}
+
 /* Digest and statistics of a tensor. The writer computes them where it gets the values anyway, and
  * of other large tensors when it has time: to copy one costs the training less than to read it with
  * so much arithmetic. */
@@ -197,6 +234,8 @@ static enum tdbg_status take_digest(struct tdbg_recorder *r, int32_t site, bool 
                          r->plans[handle->same_as].digest_every == r->plans[site].digest_every;
     const bool is_large =
         handle->elems * (int64_t)tdbg_dtype_bytes(handle->dtype) >= WORTH_COPYING_BYTES;
+    if (tdbg_handle_can_digest_later(handle))
+        return owe_digest(r, site, is_same ? handle->same_as : -1, handle, err);
     if (is_same && tdbg_stream_share_digest(r->stream, site, handle->same_as))
         return TDBG_OK;
     if (is_same) {
@@ -253,6 +292,8 @@ static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
     struct tdbg_recorder *r = self;
     if (!r->open)
         return TDBG_OK;
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(take_owed(r, err));
     if (!r->started)
         r->start_ns = info->start_ns;
     r->started = true;
@@ -266,7 +307,6 @@ static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
                                 .duration_ns = info->duration_ns,
                                 .wait_ns = info->wait_ns,
                                 .evaluated = info->evaluated};
-    enum tdbg_status st = TDBG_OK;
     const bool finding = !isfinite(info->loss) && !r->told_loss;
     if (finding)
         TDBG_TRY(put_finding(r, info, err));
@@ -323,7 +363,8 @@ static enum tdbg_status make_buffers(struct tdbg_recorder *r, struct tdbg_err *e
     }
     r->digests = calloc(n, sizeof *r->digests);
     r->stats = calloc(n, sizeof *r->stats);
-    if (!r->digests || !r->stats)
+    r->owed = calloc(n, sizeof *r->owed);
+    if (!r->digests || !r->stats || !r->owed)
         return TDBG_RAISE(err, NO_MEMORY, "no memory for the recorder's buffers");
     return TDBG_OK;
 }
@@ -539,5 +580,6 @@ void tdbg_recorder_destroy(struct tdbg_recorder *recorder)
     free(recorder->plans);
     free(recorder->digests);
     free(recorder->stats);
+    free(recorder->owed);
     free(recorder);
 }

@@ -25,6 +25,7 @@ struct tdbg_session {
     struct tdbg_source_group *all;     /* NULL: it is not a session of a group */
     struct tdbg_config *config;
     struct tdbg_backend *backend;
+    struct tdbg_backend *adder; /* in the host's memory: adds what ranks contributed */
     struct tdbg_engine *engine;
     const struct tdbg_site *sites;
     int32_t n_sites;
@@ -170,6 +171,36 @@ static bool same_kind(const struct tdbg_samples_spec *a, const struct tdbg_sampl
            memcmp(a->y_dims, b->y_dims, (size_t)a->y_ndim * sizeof *a->y_dims) == 0;
 }
 
+static bool is_fast(const struct tdbg_config *config)
+{
+    const struct tdbg_cfg_node *math = tdbg_cfg_find(tdbg_config_root(config), "engine.math");
+    return math && math->type == TDBG_CFG_STRING && strcmp(math->s, "fast") == 0;
+}
+
+static enum tdbg_status open_device(struct tdbg_session *s,
+                                    const struct tdbg_session_options *options,
+                                    struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_backend_choice choice = {.device = options->device ? options->device : "cpu",
+                                               .isa = options->isa,
+                                               .threads = options->threads,
+                                               .fast = is_fast(s->config)};
+    TDBG_FAIL_IF(choice.fast && strcmp(choice.device, "cpu") == 0, CANNOT_JUDGE,
+                 "%s was recorded with engine.math = \"fast\": cuBLAS multiplied, whose bits a CPU "
+                 "does not repeat\n"
+                 "hint: --device cuda executes it again on a GPU, with the same bits if GPU and "
+                 "libraries are the same",
+                 tdbg_trace_path(s->trace));
+    TDBG_TRY(tdbg_backend_open(&choice, &s->backend, NULL, err));
+    if (s->backend->on_host)
+        s->adder = s->backend;
+    else if (!s->group && tdbg_trace_info(s->trace)->world_size > 1)
+        TDBG_TRY(tdbg_backend_cpu_create(options->isa, options->threads, &s->adder, err));
+out:
+    return st;
+}
+
 static enum tdbg_status create_source(struct tdbg_session *s, struct tdbg_source *out,
                                       struct tdbg_err *err)
 {
@@ -178,7 +209,7 @@ static enum tdbg_status create_source(struct tdbg_session *s, struct tdbg_source
         TDBG_TRY(tdbg_source_group_create(s->group, &s->all, err));
         *out = tdbg_source_group_table(s->all);
     } else if (tdbg_trace_info(s->trace)->world_size > 1) {
-        TDBG_TRY(tdbg_source_rank_create(s->trace, s->backend, &s->others, err));
+        TDBG_TRY(tdbg_source_rank_create(s->trace, s->adder, &s->others, err));
         *out = tdbg_source_rank_table(s->others);
     } else {
         *out = tdbg_source_recorded_table(s->trace);
@@ -259,7 +290,7 @@ static enum tdbg_status create(struct tdbg_trace *trace, struct tdbg_rank_group 
                  "cannot re-execute it",
                  tdbg_trace_path(trace), (int)version, (int)tdbg_engine_numerics_version());
     TDBG_TRY(read_config(s, err));
-    TDBG_TRY(tdbg_backend_cpu_create(options->isa, options->threads, &s->backend, err));
+    TDBG_TRY(open_device(s, options, err));
     TDBG_TRY(create_engine(s, err));
     TDBG_TRY(s->group ? match_sites(s, err) : check_sites(s, err));
     TDBG_TRY(check_items(s, err));
@@ -295,7 +326,9 @@ void tdbg_session_destroy(struct tdbg_session *s)
     tdbg_engine_destroy(s->engine);
     tdbg_source_rank_destroy(s->others);
     tdbg_source_group_destroy(s->all);
-    tdbg_backend_cpu_destroy(s->backend);
+    if (s->adder != s->backend)
+        tdbg_backend_destroy(s->adder);
+    tdbg_backend_destroy(s->backend);
     tdbg_config_destroy(s->config);
     free(s->item_buffer);
     free(s->files);

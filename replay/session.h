@@ -12,8 +12,9 @@ struct tdbg_session;
 
 /* How to execute; changes no bit. */
 struct tdbg_session_options {
-    const char *isa; /* "auto" or a name of kernels/cpu.h */
-    int threads;     /* 0: all */
+    const char *device; /* NULL: "cpu"; else as in struct tdbg_backend_choice */
+    const char *isa;    /* "auto" or a name of kernels/cpu.h */
+    int threads;        /* 0: all */
     /* States that are kept for going backward, each as large as a keyframe: up to
      * TDBG_MAX_CACHED_STATES (replay/state_cache.h); 0: 4, -1: none. */
     int cached_states;

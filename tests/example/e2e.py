@@ -541,8 +541,8 @@ def config_document():
             "key=value`, the trace\nand all messages. Unknown keys are errors; a list of numbers is "
             "`[...]` or `(...)`; paths are relative to\nthe config file. `tdbg record CFG "
             "--print-config` prints the whole effective config and where each\nvalue came from. "
-            "`--steps`, `--threads` and `--set` are stronger than the file, the file than the "
-            "defaults.\n\nThe list below is what `tdbg --help-config` prints.\n\n```\n" +
+            "`--steps`, `--threads`, `--device` and `--set` are stronger than the file, the file "
+            "than the defaults.\n\nThe list below is what `tdbg --help-config` prints.\n\n```\n" +
             run("--help-config").stdout + "```\n")
 
 

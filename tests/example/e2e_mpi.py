@@ -132,9 +132,27 @@ def wait_until(condition, text, seconds=120):
     sys.exit(f"failed: {text}")
 
 
-def start(config, trace, n, *more):
+def announcer(folder):
+    """A program to start in place of tdbg: every rank writes what its writer announces into
+    announced.RANK."""
+    path = f"{folder}/announcer"
+    with open(path, "w") as f:
+        f.write(f'#!/bin/sh\nexec 9>"{folder}/announced.$OMPI_COMM_WORLD_RANK"\n'
+                f'exec {e2e.TDBG} "$@" --announce-fd 9\n')
+    os.chmod(path, 0o755)
+    return path
+
+
+def announced(folder, rank):
+    """The last step that was said to be in the file; -1: none."""
+    with open(f"{folder}/announced.{rank}") as f:
+        lines = f.read().split("\n")[:-1]
+    return int(lines[-1]) if lines else -1
+
+
+def start(config, trace, n, *more, program=e2e.TDBG):
     """mpirun and its ranks, as soon as all of them have recorded a step."""
-    words = [*MPIRUN, "-n", str(n), e2e.TDBG, "record", config, "-o", trace, "-q", "--steps",
+    words = [*MPIRUN, "-n", str(n), program, "record", config, "-o", trace, "-q", "--steps",
              str(LONG), "--set", "record.segment_gib=0.0", *more]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     names = [trace] + [trace.replace(".h5", f".rank{r}.h5") for r in range(1, n)]
@@ -149,28 +167,43 @@ def rank_of(pid):
         return int(re.search(r"OMPI_COMM_WORLD_RANK=(\d+)", f.read()).group(1))
 
 
-def all_open(names):
+def are_sound(names):
     for name in names:
         wait_until(lambda: "cut off" in (out := run("fsck", name, code=None).stdout) or
                    "sound" in out, f"{name} is sound", 60)
         check("sound" in run("fsck", name).stdout, name)
+
+
+def all_open(names):
+    are_sound(names)
+    for name in names:
         os.remove(name)
 
 
 @case
 def killed_at_any_moment(folder, times=4):
-    """kill -9 of a rank or of mpirun: the others end, and every trace opens."""
-    config = small_config(folder)
+    """kill -9 of a rank or of mpirun: the others end, every trace opens, what each rank's writer
+    announced is there, and all ranks' steps execute again to the same bits."""
+    config, program = small_config(folder), announcer(folder)
     rng = random.Random(int(times))
+    said = 0
     for i in range(int(times)):
-        process, pids, names = start(config, f"{folder}/{i}.h5", 3)
+        process, pids, names = start(config, f"{folder}/{i}.h5", 3, program=program)
         check(len(pids) == 3, pids)
         time.sleep(rng.random())
         os.kill(process.pid if i % 4 == 3 else rng.choice(pids), signal.SIGKILL)
         process.stderr.read()
         process.wait()
         wait_until(lambda pids=pids: not any(map(is_running, pids)), "all ranks end")
-        all_open(names)
+        are_sound(names)
+        for rank, name in enumerate(names):
+            last, steps = announced(folder, rank), info(name)["steps"]
+            check(steps > last, f"rank {rank}: step {last} was announced, {steps} steps are there")
+            said += last + 1
+        run("replay", names[0], "--verify")
+        for name in names:
+            os.remove(name)
+    check(said > 0, "nothing was announced before any of the kills")
 
 
 @case

@@ -48,6 +48,15 @@ static inline void *gpu_bring(const struct tdbg_backend *be, void *device, size_
     return host;
 }
 
+/* Copies what stays on the device; waits for what is running, too. */
+static inline void gpu_fetch(const struct tdbg_backend *be, void *host, const void *device,
+                             size_t bytes)
+{
+    struct tdbg_err err = {0};
+    if (be->to_host(be->context, host, device, bytes, &err) != TDBG_OK)
+        fail_msg("%s: %s", be->name, err.message);
+}
+
 /* Fails at the first of n floats that has other bits on the GPU. */
 static inline void gpu_check_same(const char *name, const float *cpu, const float *gpu, int64_t n)
 {

@@ -51,8 +51,9 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     struct CMUnitTest *tests = calloc((size_t)n_op_cases, sizeof *tests);
     for (int i = 0; i < n_op_cases; i++)
-        tests[i] = (struct CMUnitTest){
-            .name = op_cases[i].name, .test_func = test_case, .initial_state = (void *)&op_cases[i]};
+        tests[i] = (struct CMUnitTest){.name = op_cases[i].name,
+                                       .test_func = test_case,
+                                       .initial_state = (void *)&op_cases[i]};
     const int failed = _cmocka_run_group_tests("gpu-ops", tests, (size_t)n_op_cases, NULL, NULL);
     tdbg_backend_cuda_destroy(gpu);
     tdbg_backend_cpu_destroy(cpu);

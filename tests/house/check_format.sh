@@ -6,4 +6,5 @@ folders=
 for folder in base kernels engine trace recorder replay check tui cli include examples tests bench; do
   [ -d "$folder" ] && folders="$folders $folder"
 done
-find $folders \( -name '*.c' -o -name '*.h' \) -print0 | xargs -0 clang-format --dry-run -Werror
+find $folders \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cc' \) \
+  -print0 | xargs -0 clang-format --dry-run -Werror

@@ -30,7 +30,9 @@ MAY_INCLUDE = {
 GUARDED = [
     (r"(hdf5|H5\w+)\.h$", r"^trace/", "trace/"),
     (r"(ncurses|curses|term)\w*\.h$|^ncursesw/", r"^tui/", "tui/"),
-    (r"^(cuda|cublas|cuda_runtime)\w*\.h$", r"^kernels/.*\.cuh?$|^engine/\w*cuda\w*\.", "CUDA files"),
+    (r"^(cuda|cublas|cooperative_groups|nv)\w*\.h$",
+     r"^kernels/(gpu\.h|blas\.c|\w+\.cuh?)$|^engine/backend_cuda\w*\.c$|^bench/gpu/",
+     "kernels/gpu.h, blas.c, *.cu and engine/backend_cuda*.c"),
     (r"^(mpi|nccl)\.h$", r"^engine/\w*comm\w*\.", "engine's comm files"),
     (r"^libconfig\.h$", r"^base/config\w*\.c$", "base/config*.c"),
     (r"^(zstd|xxhash)\.h$", r"^trace/", "trace/"),
@@ -38,6 +40,8 @@ GUARDED = [
     (r"^(?!stddef\.h$|stdint\.h$)", r"^(?!include/)", "other folders than include/"),
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+# And who may see those through kernels/gpu.h.
+GPU_FILES = re.compile(r"^kernels/((gpu\w*|blas)\.[ch]|\w+\.cuh?)$|^engine/backend_cuda\w*\.c$|^bench/gpu/")
 GENERATED = {"tdbg_build.h"}
 
 
@@ -58,6 +62,11 @@ def check_include(root, path, line, quote, target):
         return None
     if target in GENERATED:
         return None if folder == "cli" else f"{path}:{line}: only cli may include {target}"
+    if target == "gpu_emulation.h":  # of tests/gpu/emulation/
+        return None if path == "kernels/gpu.h" else f"{path}:{line}: only kernels/gpu.h may " \
+            f"include {target}"
+    if re.match(r"kernels/(gpu\w*\.h|\w+\.cuh?)$", target) and not GPU_FILES.search(path):
+        return f"{path}:{line}: only GPU files may include {target}"
     if not os.path.exists(os.path.join(root, target)):
         return f'{path}:{line}: "{target}" is not a path from the root of the source'
     library = path.startswith("trace/libtdbg")
@@ -104,7 +113,12 @@ def self_test():
         ("tui/a.c", '#include "trace/t.h"', "only trace/reader.h"),
         ("tui/a.c", "#include <hdf5.h>", "only trace/ may include"),
         ("engine/a.c", "#include <mpi.h>", "comm files"),
-        ("replay/a.c", "#include <cuda_runtime.h>", "CUDA files"),
+        ("replay/a.c", "#include <cuda_runtime.h>", "backend_cuda*.c may include"),
+        ("kernels/relu_cpu.c", "#include <cuda_runtime_api.h>", "backend_cuda*.c may include"),
+        ("engine/cuda.c", "#include <cuda_runtime_api.h>", "backend_cuda*.c may include"),
+        ("engine/memory.c", '#include "kernels/gpu.h"', "only GPU files may include"),
+        ("kernels/a_cpu.c", '#include "kernels/gpu.h"', "only GPU files may include"),
+        ("kernels/a.cu", '#include "gpu_emulation.h"', "only kernels/gpu.h may include"),
         ("cli/a.c", "#include <ncurses.h>", "only tui/ may include"),
         ("cli/a.c", '#  include "nothing.h"', "is not a path"),
         ("cli/e.h", "", "names are unique"),
@@ -119,9 +133,9 @@ def self_test():
     ]
     for path, text, wanted in cases:
         with tempfile.TemporaryDirectory() as root:
-            for header in ("kernels/k.h", "engine/e.h", "trace/t.h", "replay/r.h", "check/c.h",
-                           "tui/u.h", "include/tdbg.h", "trace/libtdbg_impl.h",
-                           "trace/writer.h"):
+            for header in ("kernels/k.h", "kernels/gpu.h", "engine/e.h", "trace/t.h",
+                           "replay/r.h", "check/c.h", "tui/u.h", "include/tdbg.h",
+                           "trace/libtdbg_impl.h", "trace/writer.h"):
                 os.makedirs(os.path.join(root, os.path.dirname(header)), exist_ok=True)
                 open(os.path.join(root, header), "w").close()
             assert check_tree(root) == [], "a tree without edges has no faults"

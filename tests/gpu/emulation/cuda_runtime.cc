@@ -15,7 +15,7 @@
 #include "device_memory.h"
 
 struct tdbg_emulated_stream {
-    int unused;
+    int device;
 };
 
 namespace
@@ -30,6 +30,22 @@ struct taken_block {
     size_t bytes, rounded;
 };
 std::map<size_t, taken_block> taken; /* by offset */
+thread_local int current_device;
+
+typedef std::lock_guard<std::recursive_mutex> guard;
+
+int read_number(const char *name, int otherwise)
+{
+    const char *text = getenv(name);
+    return text ? atoi(text) : otherwise;
+}
+
+/* 0 as -1: a driver that is too old. */
+int device_count()
+{
+    const char *text = getenv("TDBG_EMULATED_GPUS");
+    return text && strcmp(text, "old") == 0 ? -1 : read_number("TDBG_EMULATED_GPUS", 1);
+}
 
 /* Says what happened where host code touches device memory, which a GPU's host would not survive
  * either. */
@@ -72,15 +88,31 @@ void tdbg_emulated_memory_open(bool open)
         abort();
 }
 
-cudaError_t cudaGetDeviceCount(int *n)
+std::recursive_mutex &tdbg_emulated_lock()
 {
-    const char *count = getenv("TDBG_EMULATED_GPUS");
-    *n = count ? atoi(count) : 1;
-    return *n > 0 ? cudaSuccess : cudaErrorNoDevice;
+    static std::recursive_mutex lock;
+    return lock;
 }
 
-cudaError_t cudaSetDevice(int)
+bool tdbg_emulated_stream_is_here(const struct tdbg_emulated_stream *stream)
 {
+    return stream && stream->device == current_device;
+}
+
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    *n = device_count() > 0 ? device_count() : 0;
+    return *n > 0               ? cudaSuccess
+           : device_count() < 0 ? cudaErrorInsufficientDriver
+                                : cudaErrorNoDevice;
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    const guard only(tdbg_emulated_lock());
+    if (device < 0 || device >= device_count())
+        return cudaErrorInvalidDevice;
+    current_device = device;
     return start() ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
@@ -88,7 +120,9 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int)
 {
     memset(prop, 0, sizeof *prop);
     strcpy(prop->name, "emulated GPU");
-    prop->major = 9;
+    const int capability = read_number("TDBG_EMULATED_GPU_CAPABILITY", 90);
+    prop->major = capability / 10;
+    prop->minor = capability % 10;
     prop->multiProcessorCount = 3;
     prop->totalGlobalMem = limit_bytes;
     return cudaSuccess;
@@ -96,7 +130,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int)
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    *version = 13000;
+    *version = device_count() < 0 ? 11040 : 13000;
     return cudaSuccess;
 }
 
@@ -122,6 +156,10 @@ const char *cudaGetErrorString(cudaError_t error)
         return "no CUDA-capable device is detected";
     case cudaErrorInsufficientDriver:
         return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorInvalidDevice:
+        return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+        return "invalid resource handle";
     default:
         return "invalid argument";
     }
@@ -129,6 +167,7 @@ const char *cudaGetErrorString(cudaError_t error)
 
 cudaError_t cudaMalloc(void **device, size_t bytes)
 {
+    const guard only(tdbg_emulated_lock());
     *device = NULL;
     if (!start())
         return cudaErrorMemoryAllocation;
@@ -139,7 +178,8 @@ cudaError_t cudaMalloc(void **device, size_t bytes)
             break;
         at = block.first + block.second.rounded;
     }
-    if (bytes > limit_bytes - used_bytes || at + rounded > REGION_BYTES)
+    if (used_bytes > limit_bytes || rounded > limit_bytes - used_bytes ||
+        at + rounded > REGION_BYTES)
         return cudaErrorMemoryAllocation;
     taken[at] = {bytes, rounded};
     used_bytes += rounded;
@@ -174,6 +214,7 @@ static void give_back_end(void)
 
 cudaError_t cudaFree(void *device)
 {
+    const guard only(tdbg_emulated_lock());
     if (!device)
         return cudaSuccess;
     const auto block = taken.find((size_t)((char *)device - region));
@@ -188,6 +229,7 @@ cudaError_t cudaFree(void *device)
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
+    const guard only(tdbg_emulated_lock());
     *available = limit_bytes - used_bytes;
     *total = limit_bytes;
     return cudaSuccess;
@@ -213,6 +255,7 @@ static bool on_device(const void *p)
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t)
 {
+    const guard only(tdbg_emulated_lock());
     const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     if (bytes == 0)
@@ -227,6 +270,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 
 cudaError_t cudaMemsetAsync(void *device, int value, size_t bytes, cudaStream_t)
 {
+    const guard only(tdbg_emulated_lock());
     if (bytes > 0 && !on_device(device))
         return cudaErrorInvalidValue;
     tdbg_emulated_memory_open(true);
@@ -237,7 +281,7 @@ cudaError_t cudaMemsetAsync(void *device, int value, size_t bytes, cudaStream_t)
 
 cudaError_t cudaStreamCreate(cudaStream_t *stream)
 {
-    *stream = new tdbg_emulated_stream;
+    *stream = new tdbg_emulated_stream{current_device};
     return cudaSuccess;
 }
 

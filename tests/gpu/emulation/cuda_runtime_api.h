@@ -16,6 +16,8 @@ typedef enum {
     cudaErrorMemoryAllocation = 2,
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
+    cudaErrorInvalidDevice = 101,
+    cudaErrorInvalidResourceHandle = 400,
 } cudaError_t;
 
 enum cudaMemcpyKind {
@@ -35,6 +37,9 @@ struct cudaDeviceProp {
     int multiProcessorCount;
 };
 
+/* TDBG_EMULATED_GPUS: how many there are, by default 1; "old": a driver that is too old. A stream
+ * belongs to the device that was the thread's when it was made, as its kernels do.
+ * TDBG_EMULATED_GPU_CAPABILITY: 75 for 7.5; by default 9.0. */
 cudaError_t cudaGetDeviceCount(int *n);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device);

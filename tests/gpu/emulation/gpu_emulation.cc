@@ -206,11 +206,14 @@ void run_block(dim3 block_index, dim3 grid, dim3 block, size_t dynamic_bytes)
 
 const struct tdbg_emulated_thread *tdbg_emulated_now;
 
-void tdbg_emulated_launch(const char *kernel, dim3 grid, dim3 block, size_t dynamic_bytes,
-                          const std::function<void()> &thread)
+void tdbg_emulated_launch(const struct tdbg_emulated_stream *stream, const char *kernel, dim3 grid,
+                          dim3 block, size_t dynamic_bytes, const std::function<void()> &thread)
 {
+    const std::lock_guard<std::recursive_mutex> only(tdbg_emulated_lock());
     const size_t threads = (size_t)block.x * block.y * block.z;
     kernel_name = kernel;
+    if (!tdbg_emulated_stream_is_here(stream))
+        fail(NULL, "launched to a stream of another GPU than the thread's");
     if (threads == 0 || threads > MAX_THREADS || dynamic_bytes > SHARED_BYTES || grid.y > 65535 ||
         grid.z > 65535)
         fail(NULL, "a block or grid beyond what a GPU has");

@@ -66,8 +66,8 @@ extern const struct tdbg_emulated_thread *tdbg_emulated_now;
 #define blockDim  (tdbg_emulated_now->block_size)
 #define gridDim   (tdbg_emulated_now->grid_size)
 
-void tdbg_emulated_launch(const char *kernel, dim3 grid, dim3 block, size_t dynamic_bytes,
-                          const std::function<void()> &thread);
+void tdbg_emulated_launch(const struct tdbg_emulated_stream *stream, const char *kernel, dim3 grid,
+                          dim3 block, size_t dynamic_bytes, const std::function<void()> &thread);
 void *tdbg_emulated_shared(const void *key, size_t bytes);
 void *tdbg_emulated_dynamic(size_t bytes);
 void tdbg_emulated_block_barrier(const char *file, int line);
@@ -79,8 +79,7 @@ int tdbg_emulated_lane(void);
     TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, 0, __VA_ARGS__)
 #define TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, bytes, ...)                                  \
     do {                                                                                           \
-        (void)(gpu);                                                                               \
-        tdbg_emulated_launch(#kernel, dim3(grid), dim3(block), (bytes),                            \
+        tdbg_emulated_launch((gpu)->stream, #kernel, dim3(grid), dim3(block), (bytes),             \
                              [=]() { (kernel)(__VA_ARGS__); });                                    \
     } while (0)
 #define TDBG_SHARED(type, name)                                                                    \
@@ -89,7 +88,7 @@ int tdbg_emulated_lane(void);
 #define TDBG_SHARED_DYNAMIC(type, name) type &name = *(type *)tdbg_emulated_dynamic(sizeof(type))
 
 #define __syncthreads()                 tdbg_emulated_block_barrier(__FILE__, __LINE__)
-#define __syncwarp(...)                 tdbg_emulated_warp_barrier(__FILE__, __LINE__, ##__VA_ARGS__)
+#define __syncwarp(...)                 tdbg_emulated_warp_barrier(__FILE__, __LINE__ __VA_OPT__(, ) __VA_ARGS__)
 #define __shfl_sync(mask, value, lane)                                                             \
     tdbg_emulated_shuffle((mask), (value), (int)(lane), __FILE__, __LINE__)
 #define __shfl_xor_sync(mask, value, lanes)                                                        \
@@ -124,8 +123,13 @@ static inline unsigned tdbg_emulated_ballot(unsigned mask, bool condition, const
     const uint64_t *all = tdbg_emulated_exchange(mask, condition, file, line);
     unsigned bits = 0;
     for (unsigned lane = 0; lane < 32; lane++)
-        bits |= mask >> lane & (unsigned)all[lane] ? 1u << lane : 0;
+        bits |= mask >> lane & (unsigned)all[lane] & 1 ? 1u << lane : 0;
     return bits;
+}
+
+static inline int __popc(unsigned x)
+{
+    return __builtin_popcount(x);
 }
 
 /* Integers only: an atomic sum of floats has no order. */

@@ -1,0 +1,35 @@
+/* AdamW on a GPU. Formula: adamw.h. */
+#include "kernels/gpu.h"
+#include "kernels/gpu_optimizer.h"
+extern "C" {
+#include "kernels/adamw.h"
+}
+
+struct adamw_step {
+    struct tdbg_adamw a;
+
+    __device__ void operator()(float grad, float *param, float *state) const
+    {
+        const float p = TDBG_STRICT_MUL(*param, a.decay);
+        const float m =
+            TDBG_STRICT_FMA(a.beta1, state[0], TDBG_STRICT_MUL(a.one_minus_beta1, grad));
+        const float square = TDBG_STRICT_MUL(TDBG_STRICT_MUL(a.one_minus_beta2, grad), grad);
+        const float v = TDBG_STRICT_FMA(a.beta2, state[1], square);
+        const float denominator =
+            TDBG_STRICT_ADD(TDBG_STRICT_DIV(TDBG_STRICT_SQRT(v), a.bias2_sqrt), a.eps);
+        *param = TDBG_STRICT_FMA(-a.step_size, TDBG_STRICT_DIV(m, denominator), p);
+        state[0] = m;
+        state[1] = v;
+    }
+};
+
+extern "C" void tdbg_cuda_adamw(void *gpu, int64_t n, const struct tdbg_adamw *adamw,
+                                const float *grad, float *param, float *exp_avg, float *exp_avg_sq)
+{
+    const struct tdbg_optimizer_state<2> state = {
+        {
+            exp_avg, exp_avg_sq
+        }
+    };
+    tdbg_optimizer_run(gpu, n, grad, param, state, adamw_step{*adamw});
+}

@@ -1,0 +1,47 @@
+/* Dropout on a GPU. Definition: dropout.h. */
+#include "base/philox.h"
+#include "kernels/gpu.h"
+#include "kernels/strict_math.h"
+extern "C" {
+#include "kernels/dropout.h"
+}
+
+enum { THREADS = 256, WORDS = 4 };
+
+/* A thread for each block of random words, which are WORDS elements of a row. */
+static __global__ void dropout_apply(struct tdbg_dropout d, int64_t blocks, int64_t blocks_per_row,
+                                     int64_t elems, const float *x, float *y)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+    const uint32_t threshold = (uint32_t)d.threshold;
+    for (int64_t b = (int64_t)blockIdx.x * THREADS + threadIdx.x; b < blocks; b += step) {
+        const int64_t row = b / blocks_per_row, counter = b % blocks_per_row;
+        const int64_t left = elems - counter * WORDS, at = row * elems + counter * WORDS;
+        const struct tdbg_philox_block made =
+            tdbg_philox(d.key, (uint64_t)counter, d.first_sample + (uint64_t)row);
+        float v[WORDS];
+#pragma unroll
+        for (int e = 0; e < WORDS; e++)
+            v[e] = e < left ? x[at + e] : 0.0f;
+#pragma unroll
+        for (int e = 0; e < WORDS; e++)
+            if (e < left)
+                y[at + e] = made.word[e] < threshold
+                                ? 0.0f
+                                : tdbg_strict_canonical(TDBG_STRICT_MUL(v[e], d.scale));
+    }
+}
+
+extern "C" void tdbg_cuda_dropout_apply(void *gpu, const struct tdbg_dropout *dropout, int64_t rows,
+                                        int64_t elems, const float *x, float *y)
+{
+    struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
+    const int64_t blocks_per_row = (elems + WORDS - 1) / WORDS, blocks = rows * blocks_per_row;
+    if (dropout->threshold > UINT32_MAX) { /* no word would be kept */
+        tdbg_gpu_note(g, cudaMemsetAsync(y, 0, (size_t)(rows * elems) * sizeof *y, g->stream),
+                      "cudaMemsetAsync");
+        return;
+    }
+    TDBG_LAUNCH(g, dropout_apply, tdbg_gpu_blocks(blocks, THREADS), THREADS, *dropout, blocks,
+                blocks_per_row, elems, x, y);
+}

@@ -1,0 +1,143 @@
+/* Strict sums on a GPU. Definition: reduce.h. */
+#include "kernels/gpu.h"
+#include "kernels/strict_math.h"
+extern "C" {
+#include "kernels/reduce.h"
+}
+#include "kernels/gpu_reduce.h"
+
+enum { THREADS = 256, WARPS = THREADS / TDBG_GPU_WARP };
+
+/* ---- the sum of a vector, and of each row ---- */
+
+/* out[b] = sum of the b-th TDBG_SUM_BLOCK terms: a warp each. */
+static __global__ void sum_blocks(int64_t n, int64_t blocks, const float *x, float *out)
+{
+    const int64_t step = (int64_t)gridDim.x * WARPS;
+    int64_t b = (int64_t)blockIdx.x * WARPS + threadIdx.x / TDBG_GPU_WARP;
+    for (; b < blocks; b += step) {
+        const int64_t first = b * TDBG_SUM_BLOCK;
+        const int64_t end = n - first < TDBG_SUM_BLOCK ? n : first + TDBG_SUM_BLOCK;
+        const float sum = tdbg_gpu_sum_terms(
+            first, end, [=](float lane, int64_t i) { return TDBG_STRICT_ADD(lane, x[i]); });
+        if (tdbg_gpu_lane() == 0)
+            out[b] = tdbg_strict_canonical(sum);
+    }
+}
+
+/* The rounds of tdbg_reduce_sum(): each leaves one term per block, in scratch. */
+extern "C" void tdbg_cuda_reduce_sum(void *gpu, int64_t n, const float *x, float *out,
+                                     float *scratch)
+{
+    for (;;) {
+        const int64_t blocks = n > 0 ? (n + TDBG_SUM_BLOCK - 1) / TDBG_SUM_BLOCK : 1;
+        TDBG_LAUNCH((struct tdbg_gpu *)gpu, sum_blocks, tdbg_gpu_blocks(blocks, WARPS), THREADS, n,
+                    blocks, x, blocks > 1 ? scratch : out);
+        if (blocks == 1)
+            break;
+        x = scratch;
+        n = blocks;
+        scratch += blocks;
+    }
+}
+
+static __global__ void sum_short_rows(int64_t rows, int64_t cols, const float *x, float *out)
+{
+    const int64_t step = (int64_t)gridDim.x * WARPS;
+    int64_t r = (int64_t)blockIdx.x * WARPS + threadIdx.x / TDBG_GPU_WARP;
+    for (; r < rows; r += step) {
+        const float *row = x + r * cols;
+        const float sum = tdbg_gpu_sum_warp(
+            cols, [=](float lane, int64_t i) { return TDBG_STRICT_ADD(lane, row[i]); });
+        if (tdbg_gpu_lane() == 0)
+            out[r] = tdbg_strict_canonical(sum);
+    }
+}
+
+static __global__ void sum_long_rows(int64_t rows, int64_t cols, const float *x, float *out)
+{
+    TDBG_SHARED(struct tdbg_gpu_block_sums, sums);
+    for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+        const float *row = x + r * cols;
+        const float sum = tdbg_gpu_sum_block(
+            cols, [=](float lane, int64_t i) { return TDBG_STRICT_ADD(lane, row[i]); }, &sums);
+        if (threadIdx.x == 0)
+            out[r] = tdbg_strict_canonical(sum);
+    }
+}
+
+extern "C" void tdbg_cuda_sum_rows(void *gpu, int64_t rows, int64_t cols, const float *x,
+                                   float *out)
+{
+    if (cols <= TDBG_SUM_BLOCK)
+        TDBG_LAUNCH((struct tdbg_gpu *)gpu, sum_short_rows, tdbg_gpu_blocks(rows, WARPS), THREADS,
+                    rows, cols, x, out);
+    else
+        TDBG_LAUNCH((struct tdbg_gpu *)gpu, sum_long_rows, tdbg_gpu_blocks(rows, 1), THREADS, rows,
+                    cols, x, out);
+}
+
+/* ---- the sum over rows ---- */
+
+/* A block has 32 columns of one slice: all its threads bring them, a warp adds them up. */
+enum { COLS = TDBG_GPU_WARP };
+
+struct slice_tile {
+    float x[TDBG_K_SLICE][COLS];
+};
+
+/* part (slices, cols) = the sum of each slice. */
+static __global__ void sum_slices(int64_t rows, int64_t cols, int64_t tiles, int64_t blocks,
+                                  const float *x, float *part)
+{
+    TDBG_SHARED(struct slice_tile, tile);
+    const int across = (int)(threadIdx.x % COLS), down = (int)(threadIdx.x / COLS);
+    for (int64_t b = blockIdx.x; b < blocks; b += gridDim.x) {
+        const int64_t slice = b / tiles, col = (b - slice * tiles) * COLS + across;
+        const int64_t first = slice * TDBG_K_SLICE, left = rows - first;
+        const int n = left < TDBG_K_SLICE ? (int)left : (int)TDBG_K_SLICE;
+        const float *from = x + first * cols + col;
+#pragma unroll 8
+        for (int r = down; r < n; r += WARPS)
+            tile.x[r][across] = col < cols ? from[r * cols] : 0.0f;
+        __syncthreads();
+        if (down == 0 && col < cols) {
+            float sum = 0;
+#pragma unroll 16
+            for (int r = 0; r < n; r++)
+                sum = TDBG_STRICT_ADD(sum, tile.x[r][across]);
+            part[slice * cols + col] = tdbg_strict_canonical(sum);
+        }
+        __syncthreads(); /* the tile is free again */
+    }
+}
+
+static __global__ void add_slices(int64_t slices, int64_t cols, const float *part, float *out)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+    for (int64_t c = (int64_t)blockIdx.x * THREADS + threadIdx.x; c < cols; c += step) {
+        float sum = 0;
+#pragma unroll 16
+        for (int64_t s = 0; s < slices; s++)
+            sum = TDBG_STRICT_ADD(sum, part[s * cols + c]);
+        out[c] = tdbg_strict_canonical(sum);
+    }
+}
+
+extern "C" void tdbg_cuda_reduce_rows(void *gpu, int64_t rows, int64_t cols, const float *x,
+                                      float *out)
+{
+    struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
+    const int64_t slices = (rows + TDBG_K_SLICE - 1) / TDBG_K_SLICE;
+    const int64_t tiles = (cols + COLS - 1) / COLS, blocks = slices * tiles;
+    float *part = out;
+    if (slices > 1)
+        part = (float *)tdbg_gpu_scratch(g, (size_t)(slices * cols) * sizeof(float));
+    if (!part)
+        return;
+    TDBG_LAUNCH(g, sum_slices, tdbg_gpu_blocks(blocks, 1), THREADS, rows, cols, tiles, blocks, x,
+                part);
+    if (slices != 1)
+        TDBG_LAUNCH(g, add_slices, tdbg_gpu_blocks(cols, THREADS), THREADS, slices, cols, part,
+                    out);
+}

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""End-to-end tests of tdbg on an emulated GPU: the CPU repeats every bit, and what keeps a GPU from
+being used is said.
+
+    emulated_runs.py CASE      runs one case (tests/gpu/meson.build lists them); --list prints all
+
+Environment: TDBG_BUILD is the build folder, TDBG_SOURCE the source folder.
+"""
+import glob
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "example"))
+import e2e  # noqa: E402
+from e2e import BUILD, SOURCE, check, info, run, small_config  # noqa: E402
+
+EMULATED = os.path.join(BUILD, "tests", "gpu", "tdbg-emulated")
+os.environ.setdefault("TDBG_WRITER", os.path.join(BUILD, "trace", "tdbg-writer"))
+CASES, case = e2e.case_table()
+
+# Small enough for fibers: what each example is given.
+EXAMPLES = {
+    "fashion_mlp": ["data.batch=8"],
+    "fashion_mlp_diverging": ["data.batch=8"],
+    "fashion_cnn": ["data.batch=2"],
+    "fashion_ddp": ["data.batch=4", "engine.lanes=2"],
+    "fashion_vit": ["data.batch=1"],
+    "text_gpt": ["data.batch=2", "data.tokens.context=16"],
+}
+TOO_LARGE = {"gpt2_124m"}
+
+
+def on_gpu(*args, code=0, **gpus):
+    """Runs tdbg with an emulated GPU; gpus: TDBG_EMULATED_* that are set."""
+    os.environ.update(gpus)
+    try:
+        return run(*args, code=code, program=EMULATED)
+    finally:
+        for name in gpus:
+            del os.environ[name]
+
+
+def device(trace):
+    return json.loads(info(trace)["environment"])
+
+
+def sets(keys):
+    return [word for key in keys for word in ("--set", key)]
+
+
+def same_on_both(config, folder, keys=(), verifies=True, gpus="1"):
+    """Records on the GPU and on the CPU, and lets each verify the other. Returns the two traces."""
+    gpu, cpu = f"{folder}/gpu.h5", f"{folder}/cpu.h5"
+    words = [*sets(keys), "--force", "-q"]
+    on_gpu("record", config, "-o", gpu, "--device", "cuda", *words, TDBG_EMULATED_GPUS=gpus)
+    run("record", config, "-o", cpu, "--device", "cpu", *words)
+    check(info(gpu)["chain"] == info(cpu)["chain"], f"the chain of {config} with {keys}")
+    check(device(gpu)["device"] == "cuda" and device(cpu)["device"] == "cpu", "the devices")
+    out = run("diff", cpu, gpu).stdout
+    check(re.search(r"^same: \d+ steps, \d+ sites", out, re.M), out)
+    if verifies:
+        out = run("replay", gpu, "--verify", "-q").stdout
+        check(out.endswith(", 0 differ\n"), out)
+        out = on_gpu("replay", cpu, "--verify", "-q", "--device", "cuda").stdout
+        check(out.endswith(", 0 differ\n"), out)
+    return gpu, cpu
+
+
+def example(name, folder):
+    same_on_both(os.path.join(SOURCE, "examples", f"{name}.cfg"), folder,
+                 ["steps=3", "eval.every=3", "eval.batches=1", *EXAMPLES[name]])
+
+
+def add_example(name):
+    def one(folder):
+        example(name, folder)
+    one.__name__ = f"example_{name}"
+    case(one)
+
+
+for each in EXAMPLES:
+    add_example(each)
+
+
+@case
+def every_example_has_a_case(_):
+    names = {os.path.splitext(os.path.basename(p))[0]
+             for p in glob.glob(os.path.join(SOURCE, "examples", "*.cfg"))}
+    check(names == set(EXAMPLES) | TOO_LARGE, f"examples {names}")
+
+
+@case
+def ways_of_the_engine(folder):
+    """What reads or writes tensors beside the kernels: taps, weights of samples, clipping, folds."""
+    config = small_config(folder, steps=6)
+    same_on_both(config, folder)
+    same_on_both(config, folder, ["record.preset=\"full\"", "engine.lanes=3"])
+    same_on_both(config, folder, ["record.preset=\"light\"", "engine.lanes=2",
+                                  "engine.accumulate=2", "record.keyframe=2"])
+    same_on_both(config, folder, ["engine.precision=\"bf16\""])
+    same_on_both(config, folder, ["clip={norm=0.5;value=0.1;}", "freeze=[\"fc1.bias\"]"])
+    same_on_both(config, folder, ["drop_samples=[3,14,15,92]"])
+    same_on_both(config, folder, ["loss={class_weights=[1.0,2.0,3.0,0.5,1.0];ignore_index=2;"
+                                  "label_smoothing=0.1;}"])
+
+
+@case
+def faults_are_planted(folder):
+    """A flipped bit in a tensor of the device: the same trace as with one of the host."""
+    config = small_config(folder, steps=6)
+    fault = 'inject=({step=3;rank=0;site="grad/fc1.weight";kind="bitflip";element=17;bit=30;})'
+    gpu, _ = same_on_both(config, folder, [fault], verifies=False)
+    out = run("replay", gpu, "--verify", "-q", code=1).stdout
+    check("grad/fc1.weight" in out and "step 3" in out, out)
+    stale = 'inject=({step=3;rank=0;site="param/fc2.bias";kind="stale";element=2;})'
+    same_on_both(config, folder, [stale], verifies=False)
+
+
+@case
+def ranks_share_gpus(folder):
+    """Two ranks in one process, on one GPU and on two, as on the CPU, and each alone."""
+    config = small_config(folder, steps=4)
+    for gpus in ("1", "2"):
+        gpu, _ = same_on_both(config, folder, ["engine.ranks_in_process=2"], gpus=gpus)
+        second = f"{folder}/gpu.rank1.h5"
+        for trace, number in ((gpu, 0), (second, 1)):
+            check(device(trace)["gpu"]["number"] == number % int(gpus), device(trace))
+        out = on_gpu("replay", second, "--rank", 1, "--verify", "-q", "--device", "cuda").stdout
+        check(out.endswith(", 0 differ\n"), out)
+
+
+@case
+def synchronised_norms_fold_over_ranks(folder):
+    config = small_config(folder, steps=3)
+    model = ('model=({op="flatten";},{op="linear";name="fc1";out=8;},{op="reshape";dims=[8,1,1];},'
+             '{op="batch_norm";name="bn";sync=true;},{op="flatten";},{op="linear";name="fc2";out=5;})')
+    same_on_both(config, folder, [model, "engine.ranks_in_process=2"])
+
+
+@case
+def runs_go_on(folder):
+    """Resumed and forked on another device than before."""
+    config = small_config(folder, steps=6)
+    gpu, cpu = same_on_both(config, folder)
+    on_gpu("record", "--resume", cpu, "--at-step", 5, "-q", "-o", f"{folder}/more.h5", "--device",
+           "cuda", "--steps", 8)
+    run("record", "--resume", gpu, "--at-step", 5, "-q", "-o", f"{folder}/less.h5", "--device",
+        "cpu", "--steps", 8)
+    chains = [info(f"{folder}/{name}.h5")["chain"] for name in ("more", "less")]
+    check(chains[0] == chains[1], f"chains {chains}")
+    fork = ("replay", cpu, "--from", 2, "--set", "optimizer.lr=0.02", "-q", "-o")
+    on_gpu(*fork, f"{folder}/f.h5", "--device", "cuda")
+    run(*fork, f"{folder}/g.h5")
+    check(info(f"{folder}/f.h5")["chain"] == info(f"{folder}/g.h5")["chain"], "forks")
+    check(device(f"{folder}/f.h5")["device"] == "cuda", "the fork's device")
+
+
+@case
+def without_a_gpu(folder):
+    config, trace = small_config(folder, steps=1), f"{folder}/a.h5"
+    cuda = ("record", config, "-o", trace, "--device", "cuda")
+    auto = ("record", config, "-o", trace, "--force")
+    said = on_gpu(*cuda, code=4, TDBG_EMULATED_GPUS="0").stderr
+    check("error: no GPU can be used: no NVIDIA GPU is visible to this process\n" in said, said)
+    check("hint: engine.device = \"cpu\" gives the same bits" in said, said)
+    check(not os.path.exists(trace), "no trace is left")
+    said = on_gpu(*auto, TDBG_EMULATED_GPUS="0").stderr
+    check("; cpu " in said and "warning" not in said, said)
+    check(device(trace)["device"] == "cpu", "auto takes the CPU")
+    said = on_gpu(*cuda, "--force", code=4, TDBG_EMULATED_GPUS="old").stderr
+    check("the NVIDIA driver is for CUDA 11.4, and this tdbg was built with CUDA 13.0" in said, said)
+    said = on_gpu(*auto, TDBG_EMULATED_GPUS="old").stderr
+    check("warning: the CPU computes: no GPU can be used: the NVIDIA driver is" in said, said)
+    said = on_gpu(*cuda, "--force", code=4, TDBG_EMULATED_GPU_CAPABILITY="70").stderr
+    check("GPU 0 (emulated GPU) is too old: compute capability 7.0" in said, said)
+    said = on_gpu("replay", trace, "--verify", "--device", "cuda", code=4,
+                  TDBG_EMULATED_GPUS="0").stderr
+    check("no GPU can be used" in said, said)
+    said = run("replay", trace, "--verify", "--device", "gpu", code=2).stderr
+    check("there is no device 'gpu': accepted are auto, cpu and cuda" in said, said)
+
+
+@case
+def with_a_gpu(folder):
+    """auto takes it, and the trace says which it was."""
+    config, trace = small_config(folder, steps=1), f"{folder}/a.h5"
+    said = on_gpu("record", config, "-o", trace).stderr
+    check("; cuda emulated GPU\n" in said, said)
+    gpu = device(trace)["gpu"]
+    check(gpu == {"name": "emulated GPU", "number": 0, "compute_capability": "9.0",
+                  "multiprocessors": 3, "cuda_driver": "13.0", "cuda_runtime": "13.0"}, gpu)
+
+
+@case
+def out_of_memory(folder):
+    """What there was no memory for, what all needs, and what is free; with that it runs."""
+    config, trace = small_config(folder, steps=1), f"{folder}/a.h5"
+    words = ("record", config, "-o", trace, "--device", "cuda")
+    said = on_gpu(*words, code=4, TDBG_EMULATED_GPU_BYTES="100000").stderr
+    match = re.search(r"no memory on cuda \(emulated GPU\) for [\w ]+ \([\d.]+ \w+\): the run needs "
+                      r"([\d.]+) (\w+) in all, and ([\d.]+) KiB of ([\d.]+) KiB are free\n"
+                      r"hint: a smaller data.batch needs less", said)
+    check(match and match[3] == match[4] == "97.7", said)
+    check(not os.path.exists(trace), "no trace is left")
+    on_gpu(*words, TDBG_EMULATED_GPU_BYTES="100000000")
+
+
+if __name__ == "__main__":
+    e2e.main(CASES)

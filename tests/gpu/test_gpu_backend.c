@@ -1,0 +1,147 @@
+/* What a GPU backend is beside its kernels: a whole table, memory, copies, and what it says of
+ * itself. Built twice, as test_gpu_ops.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "gpu_open.h"
+
+static struct tdbg_backend *cpu, *gpu;
+
+/* From the first kernel on there is nothing but functions in the table. */
+static void test_table(void **state)
+{
+    (void)state;
+    const size_t first = offsetof(struct tdbg_backend, gemm_workspace_bytes);
+    for (size_t at = first; at < sizeof *cpu; at += sizeof(void (*)(void))) {
+        void (*here)(void), (*there)(void);
+        memcpy(&here, (const char *)cpu + at, sizeof here);
+        memcpy(&there, (const char *)gpu + at, sizeof there);
+        if (here && !there)
+            fail_msg("the GPU has no kernel for entry %zu behind gemm_workspace_bytes",
+                     (at - first) / sizeof here);
+    }
+    assert_non_null(gpu->digest);
+    assert_false(gpu->on_host);
+    assert_true(cpu->on_host);
+    assert_string_equal(gpu->name, "cuda");
+}
+
+/* Pieces of blocks at odd places, to the GPU, on it, and back. */
+static void test_copies(void **state)
+{
+    (void)state;
+    enum { BYTES = 100003 };
+    struct tdbg_err err = {0};
+    unsigned char *host = malloc(BYTES), *got = malloc(BYTES);
+    unsigned char *a = gpu->alloc(gpu->context, BYTES), *b = gpu->alloc(gpu->context, BYTES);
+    assert_true(host && got && a && b);
+    assert_int_equal(gpu->to_host(gpu->context, got, a, BYTES, &err), TDBG_OK);
+    for (int i = 0; i < BYTES; i++) {
+        assert_int_equal(got[i], 0); /* memory is zeroed */
+        host[i] = (unsigned char)(i * 7 + i / 256);
+    }
+    assert_int_equal(gpu->to_device(gpu->context, a + 3, host + 3, BYTES - 3, &err), TDBG_OK);
+    memset(host, 0, 3); /* the caller may change it at once */
+    gpu->copy(gpu->context, b + 1, a + 1, BYTES - 2);
+    gpu->fill_zero(gpu->context, b + 1000, 501);
+    assert_int_equal(gpu->to_queue(gpu->context, got, b, BYTES, &err), TDBG_OK);
+    host[BYTES - 1] = 0;
+    memset(host + 1000, 0, 501);
+    assert_memory_equal(got, host, BYTES);
+    assert_int_equal(gpu->to_host(gpu->context, got, a, 0, &err), TDBG_OK);
+    gpu->free(gpu->context, a);
+    gpu->free(gpu->context, b);
+    free(host);
+    free(got);
+}
+
+/* What there is too little of is not given out, and the GPU works on after that. */
+static void test_memory(void **state)
+{
+    (void)state;
+    struct tdbg_err err = {0};
+    int64_t before, during, total;
+    float one = 1.0f, got = 0.0f;
+    const size_t bytes = 64 << 20;
+    assert_true(gpu->room(gpu->context, &before, &total));
+    assert_true(before > 0 && before <= total);
+    void *block = gpu->alloc(gpu->context, bytes);
+    assert_non_null(block);
+    assert_true(gpu->room(gpu->context, &during, &total));
+    assert_true(during + (int64_t)bytes <= before);
+    assert_null(gpu->alloc(gpu->context, (size_t)1 << 50));
+    assert_int_equal(gpu->to_device(gpu->context, block, &one, sizeof one, &err), TDBG_OK);
+    gpu->vector_add(gpu->context, 1, block, block);
+    assert_int_equal(gpu->to_host(gpu->context, &got, block, sizeof got, &err), TDBG_OK);
+    assert_true(got > 1.5f && got < 2.5f);
+    gpu->free(gpu->context, block);
+}
+
+static void test_choice(void **state)
+{
+    (void)state;
+    struct tdbg_err err = {0}, passed_over = {0};
+    struct tdbg_backend *chosen = NULL;
+    struct tdbg_backend_choice choice = {.device = "auto", .isa = "auto", .threads = 1};
+    for (int32_t number = 0; number < 3; number++) { /* of ranks: they share what there is */
+        choice.number = number;
+        assert_int_equal(tdbg_backend_open(&choice, &chosen, &passed_over, &err), TDBG_OK);
+        assert_string_equal(chosen->name, "cuda");
+        tdbg_backend_destroy(chosen);
+    }
+    assert_int_equal(passed_over.status, TDBG_OK);
+    choice.device = "cpu";
+    assert_int_equal(tdbg_backend_open(&choice, &chosen, &passed_over, &err), TDBG_OK);
+    assert_string_equal(chosen->name, "cpu");
+    tdbg_backend_destroy(chosen);
+    choice.device = "tpu";
+    assert_int_equal(tdbg_backend_open(&choice, &chosen, NULL, &err), TDBG_USAGE);
+    tdbg_err_clear(&err);
+    assert_int_equal(tdbg_backend_cuda_create(4096, &chosen, &err), TDBG_DEVICE);
+    assert_non_null(strstr(err.message, "there is no GPU 4096"));
+    tdbg_err_clear(&err);
+}
+
+static void test_description(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t bytes = 0;
+    struct tdbg_json json;
+    FILE *out = open_memstream(&text, &bytes);
+    assert_non_null(out);
+    tdbg_json_init(&json, out, false);
+    tdbg_json_object_begin(&json, NULL);
+    gpu->describe(gpu->context, &json);
+    tdbg_json_object_end(&json);
+    fclose(out);
+    for (int i = 0; i < 6; i++) {
+        static const char *const keys[] = {
+            "name",        "number",      "compute_capability", "multiprocessors",
+            "cuda_driver", "cuda_runtime"};
+        assert_non_null(strstr(text, keys[i]));
+    }
+    assert_non_null(strstr(text, gpu->isa));
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_copies), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_choice), cmocka_unit_test(test_description),
+        cmocka_unit_test(test_table),
+    };
+    gpu_open_both(&cpu, &gpu);
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    tdbg_backend_destroy(gpu);
+    tdbg_backend_destroy(cpu);
+    return failed;
+}
