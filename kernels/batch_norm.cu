@@ -1,6 +1,6 @@
 /* Batch norm on a GPU: what touches every element, and the stages of batch_norm.h. What is done
  * once per channel is batch_norm_fold.cu. */
-#include "kernels/batch_norm_gpu.h"
+#include "kernels/gpu_batch_norm.h"
 
 #include "kernels/gpu_reduce.h"
 

@@ -1,6 +1,6 @@
 /* Batch norm on a GPU: the folding of the blocks' results, and all that is done once per channel.
  * Formulas and orders: batch_norm.h; what touches every element is batch_norm.cu. */
-#include "kernels/batch_norm_gpu.h"
+#include "kernels/gpu_batch_norm.h"
 
 #include "kernels/numerics.h"
 

@@ -1,7 +1,7 @@
 /* What the two files of a GPU's batch norm share: batch_norm.cu has what touches every element,
  * batch_norm_fold.cu what is done once per channel. Formulas and orders: batch_norm.h. */
-#ifndef TDBG_KERNELS_BATCH_NORM_GPU_H
-#define TDBG_KERNELS_BATCH_NORM_GPU_H
+#ifndef TDBG_KERNELS_GPU_BATCH_NORM_H
+#define TDBG_KERNELS_GPU_BATCH_NORM_H
 
 #include "kernels/gpu.h"
 #include "kernels/strict_exp.h"
