@@ -257,7 +257,7 @@ struct adding {
     struct tdbg_digest_part lane[ADD_THREADS];
 };
 
-static __device__ __forceinline__ struct tdbg_digest_part no_part(void)
+TDBG_HOST_DEVICE static inline struct tdbg_digest_part no_part(void)
 {
     const struct tdbg_digest_part none = {0, 0, 0, __builtin_inf(), -__builtin_inf(), 0, 0, 0};
     return none;
@@ -384,7 +384,7 @@ extern "C" enum tdbg_status tdbg_cuda_digest(void *context, const void *data, en
     struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
     const int want = (digest ? TDBG_PART_DIGEST : 0) | (stats ? TDBG_PART_STATS : 0);
     const int64_t blocks = (n_elems + BLOCK - 1) / BLOCK;
-    struct tdbg_digest_part sum = {0, 0, 0, (double)INFINITY, -(double)INFINITY, 0, 0, 0};
+    struct tdbg_digest_part sum = no_part();
     if (blocks > 0 && want) {
         struct tdbg_digest_part *total =
             (struct tdbg_digest_part *)tdbg_gpu_scratch(gpu, (size_t)(blocks + 1) * sizeof *total);

@@ -39,8 +39,10 @@ out:
     return st;
 }
 
-/* A file in use is read as it stands. HDF5 reads metadata that does not have its checksum again and
- * again, with growing pauses: without a writer that would never change anything. */
+/* A file in use is read as it stands, also one whose writer was killed when it had it to itself, at
+ * the end: HDF5 would refuse that, and is told to take no notice, as h5clear(1) does. HDF5 reads
+ * metadata that does not have its checksum again and again, with growing pauses: without a writer
+ * that would never change anything. */
 static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err)
 {
     enum { LIVE_ATTEMPTS = 16 };
@@ -48,13 +50,19 @@ static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err
     int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     const bool in_use = fd >= 0 && tdbg_file_is_in_use(fd);
     const bool has_writer = in_use && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER);
+    const bool shared = in_use && (has_writer || tdbg_file_is_shared(fd));
+    const hbool_t yes = true;
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
     H5Pset_file_locking(fapl, true, true);
-    if (in_use)
+    if (in_use && !shared) {
+        H5Pset(fapl, "clear_status_flags", &yes);
+        H5Pset(fapl, "skip_eof_check", &yes);
+    }
+    if (shared)
         H5Pset_metadata_read_attempts(fapl, has_writer ? LIVE_ATTEMPTS : 1);
     trace->file =
-        H5Fopen(trace->path, in_use ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, fapl);
+        H5Fopen(trace->path, shared ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, fapl);
     if (trace->file < 0)
         st = TDBG_H5_RAISE(err, DAMAGED, "the file is damaged");
     H5Pclose(fapl);

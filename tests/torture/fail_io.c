@@ -6,6 +6,7 @@
  *                                      is in place and touches several pages; WHERE first or last:
  *                                      after which of them but the last. Linux looks between two
  *                                      pages of a write whether the process is to end.
+ *     TDBG_FAIL_IO=kill:N:KILL:WHERE   before (first) or after (last) the N-th write
  *
  * Only files whose name ends in ".h5" count, under the name they are made with too, and calls of
  * one process are counted together. */
@@ -114,6 +115,11 @@ static void tear(pwrite_fn real, int fd, const void *data, size_t bytes, off64_t
     const size_t torn = torn_bytes(fd, bytes, at);
     if (torn > 0) {
         real(fd, data, torn, at);
+        kill(getpid(), SIGKILL);
+    }
+    if (fails("kill", fd)) {
+        if (plan.last_page)
+            real(fd, data, bytes, at);
         kill(getpid(), SIGKILL);
     }
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/trace/damage_tools.h"
@@ -327,6 +328,36 @@ static void test_zeros_are_not_made_up(void **state)
     lose_a_chunk("t/", true);
 }
 
+/* At its end a writer has the file to itself, and says so in it. HDF5 opens no file that somebody
+ * seems to write alone. */
+static void test_killed_while_closing(void **state)
+{
+    (void)state;
+    const char *file;
+    struct file_bytes bytes = closed_trace(8, STEPS);
+    save_file(path, bytes);
+    free(bytes.data);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const hid_t fapl = tdbg_h5_write_access();
+        const hid_t opened = H5Fopen(path, H5F_ACC_RDWR, fapl);
+        _exit(opened >= 0 ? 0 : 1); /* without a close, as if killed */
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    bytes = load_file(path);
+    assert_int_equal(bytes.data[11], 1); /* the superblock's flags: written to, and not along */
+    assert_true(H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT) < 0);
+    assert_sound(&maker, path, STEPS);
+    struct tdbg_trace *t = open_trace(path);
+    assert_null(tdbg_trace_damage(t, 0, &file));
+    tdbg_trace_close(t);
+    assert_file_is(path, bytes); /* reading has left it alone */
+    free(bytes.data);
+}
+
 /* Who is told, and how often. */
 static int n_told;
 
@@ -368,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_recovered),
         cmocka_unit_test(test_trailer_is_damaged_too),
         cmocka_unit_test(test_zeros_are_not_made_up),
+        cmocka_unit_test(test_killed_while_closing),
         cmocka_unit_test(test_told_once),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
