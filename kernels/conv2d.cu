@@ -1,7 +1,7 @@
 /* Convolution on a GPU, forward and input gradient: products of packed weights and an im2col matrix
- * that is gathered tile by tile. Definition: conv2d.h; geometry: conv2d_gpu.h; tiles:
- * conv2d_tile.h; the weight and bias gradients: conv2d_weight.cu. */
-#include "kernels/conv2d_tile.h"
+ * that is gathered tile by tile. Definition: conv2d.h; geometry: gpu_conv2d.h; tiles:
+ * conv2d_tile.cuh; the weight and bias gradients: conv2d_weight.cu. */
+#include "kernels/conv2d_tile.cuh"
 
 typedef struct tdbg_conv_gpu_product product;
 typedef struct conv_term term;

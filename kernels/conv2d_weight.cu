@@ -1,7 +1,7 @@
 /* Weight and bias gradients of a convolution on a GPU. Their sums run over all samples, and there
  * may be few of them: so slices are summed side by side into scratch memory, and `fold` adds them
- * in order. Definition: conv2d.h; plan: conv2d_gpu.h; tiles: conv2d_tile.h. */
-#include "kernels/conv2d_tile.h"
+ * in order. Definition: conv2d.h; plan: gpu_conv2d.h; tiles: conv2d_tile.cuh. */
+#include "kernels/conv2d_tile.cuh"
 
 typedef struct tdbg_conv_gpu_weight plan;
 typedef struct conv_term term;

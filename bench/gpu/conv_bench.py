@@ -3,7 +3,7 @@
 
     bench/gpu/conv_bench.py [BUILD]
 
-BUILD is a build folder (default: build) with bench/bench-gpu-conv. Prints, per shape, milliseconds
+BUILD is a build folder (default: build) with bench/gpu/bench-gpu-conv. Prints, per shape, milliseconds
 and TFLOP/s of y, dx and dweight, and PyTorch's time over ours: above 1, ours is faster. cuDNN may
 choose its fastest algorithm (benchmark mode). Without torch that sees a GPU: our times alone.
 """
@@ -58,7 +58,7 @@ def torch_ms(n, c, h, w, o, groups, kernel, stride, padding):
 def main():
     parser = argparse.ArgumentParser(usage="bench/gpu/conv_bench.py [BUILD]")
     parser.add_argument("build", nargs="?", default="build")
-    program = os.path.join(parser.parse_args().build, "bench", "bench-gpu-conv")
+    program = os.path.join(parser.parse_args().build, "bench", "gpu", "bench-gpu-conv")
     lines = subprocess.run([program], stdout=subprocess.PIPE, text=True,
                            check=True).stdout.splitlines()
     peer = f"torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}" if torch else "no torch"

@@ -2,15 +2,15 @@
  * convolution share. Two buffers of TDBG_CONV_GPU_STEP terms each are in shared memory; a warp has
  * 32 x 64 elements of the tile, a thread 8 x 8 of them, and slices of k are added in shared memory,
  * so that a thread holds one slice's sums alone. */
-#ifndef TDBG_KERNELS_CONV2D_TILE_H
-#define TDBG_KERNELS_CONV2D_TILE_H
+#ifndef TDBG_KERNELS_CONV2D_TILE_CUH
+#define TDBG_KERNELS_CONV2D_TILE_CUH
 
 #include "kernels/gpu.h"
 #include "kernels/numerics.h"
 #include "kernels/strict_math.h"
 
 extern "C" {
-#include "kernels/conv2d_gpu.h"
+#include "kernels/gpu_conv2d.h"
 }
 
 /* PAD keeps threads that store neighbouring terms of one row in different banks. */

@@ -1,5 +1,5 @@
-/* Geometry and plans of convolutions on a GPU: see conv2d_gpu.h. */
-#include "kernels/conv2d_gpu.h"
+/* Geometry and plans of convolutions on a GPU: see gpu_conv2d.h. */
+#include "kernels/gpu_conv2d.h"
 
 #include "kernels/conv2d_plan.h"
 #include "kernels/numerics.h"

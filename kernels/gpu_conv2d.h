@@ -1,4 +1,4 @@
-/* How a convolution becomes matrix products on a GPU. For conv2d_gpu.c and conv2d*.cu alone.
+/* How a convolution becomes matrix products on a GPU. For gpu_conv2d.c and conv2d*.cu alone.
  *
  * The forward pass is one product, the input gradient one for every residue of (h, w) by the
  * strides: per group rows (outputs; for dx: inputs) times columns (sample, a, b), where (a, b) is a
@@ -7,8 +7,8 @@
  *     (channel, a * h.step + h.first + i * h.tap_step, b * w.step + w.first + j * w.tap_step)
  *
  * of sample n of the image, which is +0 outside of it. */
-#ifndef TDBG_KERNELS_CONV2D_GPU_H
-#define TDBG_KERNELS_CONV2D_GPU_H
+#ifndef TDBG_KERNELS_GPU_CONV2D_H
+#define TDBG_KERNELS_GPU_CONV2D_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -44,7 +44,7 @@ struct tdbg_conv_gpu_product {
 
 enum {
     TDBG_CONV_GPU_DIRECT = 16,     /* rows that a thread can have */
-    TDBG_CONV_GPU_TERM_BYTES = 16, /* what a kernel looks up per term: conv2d_tile.h */
+    TDBG_CONV_GPU_TERM_BYTES = 16, /* what a kernel looks up per term: conv2d_tile.cuh */
     TDBG_CONV_GPU_COLS = 128,      /* columns of a tile of those */
     TDBG_CONV_GPU_STEP = 8, /* terms that are in shared memory at once; divides TDBG_K_SLICE */
 };
