@@ -4,6 +4,7 @@
 #ifndef TDBG_BASE_DIGEST_BLOCK_H
 #define TDBG_BASE_DIGEST_BLOCK_H
 
+#include <stdalign.h>
 #include <stdint.h>
 
 #include "base/digest.h"
@@ -44,7 +45,7 @@ struct tdbg_digest_stream {
     enum tdbg_dtype dtype;
     int64_t n_elems; /* so far */
     struct tdbg_digest_part total;
-    _Alignas(8) unsigned char rest[TDBG_STATS_BLOCK_ELEMS * 8]; /* of a block not yet full */
+    alignas(8) unsigned char rest[TDBG_STATS_BLOCK_ELEMS * 8]; /* of a block not yet full */
 };
 void tdbg_digest_stream_begin(struct tdbg_digest_stream *stream, enum tdbg_dtype dtype);
 void tdbg_digest_stream_add(struct tdbg_digest_stream *stream, const void *data, int64_t n_elems);

@@ -278,6 +278,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return 0;
     o.percent.quiet = o.quiet;
     cli_catch_signals(true);
+    tdbg_trace_on_damage(NULL); /* it is in the report */
     TDBG_TRY(check_all(&o, words[0], err));
 out:
     cli_percent_clear(&o.percent);

@@ -108,6 +108,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (helped)
         return 0;
     percent.quiet = quiet;
+    tdbg_trace_on_damage(NULL); /* it is what is repaired */
     TDBG_TRY(recover_all(words[0], &how, quiet, err));
 out:
     return st == TDBG_OK ? 0 : cli_fail(err);

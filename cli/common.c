@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,35 @@ struct tdbg_session_options cli_session_options(const struct cli_execution *exec
                                          .threads = (int)execution->threads};
 }
 
+/* Files whose metadata is torn; told at the end, once each, where no screen is in the way. */
+enum { MOST_TORN = 16 };
+static pthread_mutex_t torn_mutex = PTHREAD_MUTEX_INITIALIZER;
+static char *torn_paths[MOST_TORN];
+static int n_torn;
+
+static void remember_torn(const char *path)
+{
+    bool known = false;
+    pthread_mutex_lock(&torn_mutex);
+    for (int i = 0; i < n_torn && !known; i++)
+        known = strcmp(torn_paths[i], path) == 0;
+    if (!known && n_torn < MOST_TORN && (torn_paths[n_torn] = strdup(path)) != NULL)
+        n_torn++;
+    pthread_mutex_unlock(&torn_mutex);
+}
+
+static void warn_torn(void)
+{
+    for (int i = 0; i < n_torn; i++) {
+        fprintf(stderr,
+                "tdbg: warning: the index of %s is damaged; chunks were found by their trailers\n"
+                "hint: 'tdbg recover' makes a file of it that other programs read too\n",
+                torn_paths[i]);
+        free(torn_paths[i]);
+    }
+    n_torn = 0;
+}
+
 /* What is read is empty and what is written is lost, the latter with an error. A file that is
  * larger than it may be is an error like a full disk. */
 void cli_prepare_process(void)
@@ -32,6 +62,7 @@ void cli_prepare_process(void)
             _exit(tdbg_status_exit_code(TDBG_IO));
     }
     signal(SIGXFSZ, SIG_IGN);
+    tdbg_trace_on_damage(remember_torn);
     struct rlimit files; /* a run of many ranks has a file of each */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
@@ -42,6 +73,7 @@ void cli_prepare_process(void)
 int cli_finish_process(int code)
 {
     const bool failed_before = ferror(stdout) != 0;
+    warn_torn();
     if (fflush(stdout) == 0 && !failed_before)
         return code;
     fprintf(stderr, "tdbg: error: cannot write to the standard output: %s\n", strerror(errno));

@@ -9,6 +9,7 @@
 #include "kernels/bf16.h"
 #include "kernels/clip.h"
 #include "kernels/conv2d.h"
+#include "kernels/fused_digest.h"
 #include "kernels/gemm.h"
 #include "kernels/gpu.h"
 #include "kernels/pool2d.h"
@@ -139,6 +140,9 @@ static void set_kernels(struct tdbg_backend *table)
     SET(cross_entropy_forward);
     SET(cross_entropy_weighted_backward);
     SET(cross_entropy_weighted_forward);
+    SET(digest);
+    SET(digest_later);
+    SET(digests_take);
     SET(pointwise_count_correct);
     SET(pointwise_loss_backward);
     SET(pointwise_loss_forward);

@@ -4,46 +4,64 @@
 #include "kernels/conv2d_tile.h"
 
 typedef struct tdbg_conv_gpu_product product;
-typedef struct tdbg_conv_gpu_term term;
+typedef struct conv_term term;
 
 enum { STEP = TDBG_CONV_GPU_STEP, SLICE = TDBG_K_SLICE, THREADS = 256, NOWHERE = -0x40000000 };
 
 /* ---- weights and terms ---- */
 
-static __global__ void pack(const product p, const float *weight, float *packed, term *terms)
+enum { PACK_SIDE = 32, PACK_LINES = 8 };
+
+struct pack_square {
+    float w[PACK_SIDE][PACK_SIDE + 1];
+};
+
+static __device__ __forceinline__ term term_of(const product &p, int64_t k)
 {
-    const int64_t n = p.groups * p.padded_k * p.padded_rows, step = (int64_t)gridDim.x * THREADS;
-    const int32_t taps = p.h.taps * p.w.taps;
-    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step) {
-        const int64_t row = i % p.padded_rows, k = i / p.padded_rows % p.padded_k;
-        const int64_t group = i / p.padded_rows / p.padded_k, channel = k / taps;
-        const int32_t tap_h = (int32_t)(k % taps) / p.w.taps,
-                      tap_w = (int32_t)(k % taps) % p.w.taps;
-        const bool padding = k >= p.k;
-        if (padding || row >= p.rows)
-            packed[i] = padding ? -0.0f : 0.0f;
-        else
-            packed[i] =
-                weight[group * p.weight_group + row * p.weight_row + channel * p.weight_channel +
-                       p.weight_tap + tap_h * p.weight_h + tap_w * p.weight_w];
-        if (group > 0 || row > 0)
-            continue;
-        term t;
-        t.h = padding ? NOWHERE : tap_h * p.h.tap_step;
-        t.w = tap_w * p.w.tap_step;
-        t.offset = channel * p.image_channel + (int64_t)t.h * p.w.size + t.w;
-        terms[k] = t;
-    }
+    const int32_t taps = p.h.taps * p.w.taps, tap = (int32_t)(k % taps);
+    term t;
+    t.h = k < p.k ? tap / p.w.taps * p.h.tap_step : NOWHERE;
+    t.w = tap % p.w.taps * p.w.tap_step;
+    t.offset = k / taps * p.image_channel + (int64_t)t.h * p.w.size + t.w;
+    return t;
 }
 
-static __device__ __forceinline__ term load_term(const term *at)
+/* Weights lie along k, and are wanted along the rows: a block turns a square of them. */
+static __global__ void pack(const product p, const float *weight, float *packed, int4 *terms,
+                            int64_t first)
 {
-    const int4 four = __ldg((const int4 *)at);
-    term t;
-    t.offset = (int64_t)((uint64_t)(uint32_t)four.y << 32 | (uint32_t)four.x);
-    t.h = four.z;
-    t.w = four.w;
-    return t;
+    TDBG_SHARED(struct pack_square, s);
+    const int lane = threadIdx.x % PACK_SIDE, line = threadIdx.x / PACK_SIDE;
+    const int64_t row_squares = (p.padded_rows + PACK_SIDE - 1) / PACK_SIDE;
+    const int64_t k_squares = (p.padded_k + PACK_SIDE - 1) / PACK_SIDE, at = first + blockIdx.x;
+    const int64_t row0 = at % row_squares * PACK_SIDE;
+    const int64_t k0 = at / row_squares % k_squares * PACK_SIDE;
+    const int64_t group = at / row_squares / k_squares, k = k0 + lane;
+    const int32_t taps = p.h.taps * p.w.taps, tap = (int32_t)(k % taps);
+    const float *from = weight + group * p.weight_group + k / taps * p.weight_channel +
+                        p.weight_tap + tap / p.w.taps * p.weight_h + tap % p.w.taps * p.weight_w;
+    for (int i = line; i < PACK_SIDE; i += PACK_LINES) {
+        const float other = k < p.k ? 0.0f : -0.0f;
+        s.w[i][lane] =
+            k < p.k && row0 + i < p.rows ? __ldg(from + (row0 + i) * p.weight_row) : other;
+    }
+    if (group == 0 && row0 == 0 && line == 0 && k < p.padded_k)
+        terms[k] = conv_term_pack(term_of(p, k));
+    __syncthreads();
+    float *to = packed + (group * p.padded_k + k0) * p.padded_rows + row0;
+    for (int i = line; i < PACK_SIDE && k0 + i < p.padded_k; i += PACK_LINES)
+        if (row0 + lane < p.padded_rows)
+            to[i * p.padded_rows + lane] = s.w[lane][i];
+}
+
+static void run_pack(struct tdbg_gpu *gpu, const product &p, const float *weight, float *packed,
+                     int4 *terms)
+{
+    const int64_t row_squares = (p.padded_rows + PACK_SIDE - 1) / PACK_SIDE;
+    const int64_t k_squares = (p.padded_k + PACK_SIDE - 1) / PACK_SIDE;
+    conv_launches(p.groups * row_squares * k_squares, [&](int64_t first, unsigned blocks) {
+        TDBG_LAUNCH(gpu, pack, blocks, PACK_SIDE * PACK_LINES, p, weight, packed, terms, first);
+    });
 }
 
 /* ---- columns ---- */
@@ -82,7 +100,7 @@ static __device__ __forceinline__ float gather(const product &p, const struct co
 
 template <int ROWS, int COLS>
 static __global__ void __launch_bounds__(ROWS *COLS / 64, conv_blocks(ROWS *COLS / 64))
-    conv_tiles(const product p, const float *x, const float *packed, const term *terms,
+    conv_tiles(const product p, const float *x, const float *packed, const int4 *terms,
                const float *bias, float *y, int64_t first)
 {
     enum { BLOCK = ROWS * COLS / 64, OWN = COLS > BLOCK ? COLS / BLOCK : 1 };
@@ -111,7 +129,7 @@ static __global__ void __launch_bounds__(ROWS *COLS / 64, conv_blocks(ROWS *COLS
         a = __ldg((const float4 *)(weights + k * p.padded_rows));
 #pragma unroll
         for (int i = 0; i < LOADS; i++) {
-            const term t = load_term(terms + k + from_term + i * EVERY);
+            const term t = conv_term_of(__ldg(terms + k + from_term + i * EVERY));
 #pragma unroll
             for (int o = 0; o < OWN; o++)
                 b[o][i] = gather(p, own[o], t);
@@ -178,7 +196,7 @@ static __device__ __forceinline__ void load_weights(const float *at, float (&w)[
 
 template <int ROWS>
 static __global__ void conv_columns(const product p, const float *x, const float *packed,
-                                    const term *terms, const float *bias, float *y, int64_t first)
+                                    const int4 *terms, const float *bias, float *y, int64_t first)
 {
     const int64_t per_group = (p.cols + THREADS - 1) / THREADS, at = first + blockIdx.x;
     const int64_t group = at / per_group, col = at % per_group * THREADS + threadIdx.x;
@@ -198,7 +216,7 @@ static __global__ void conv_columns(const product p, const float *x, const float
 #pragma unroll 3
         for (int64_t k = k0; k < end; k++) {
             float w[ROWS];
-            const float v = gather(p, own, load_term(terms + k));
+            const float v = gather(p, own, conv_term_of(__ldg(terms + k)));
             load_weights(weights + k * ROWS, w);
 #pragma unroll
             for (int i = 0; i < ROWS; i++)
@@ -221,7 +239,7 @@ static __global__ void conv_columns(const product p, const float *x, const float
 
 struct operands {
     const float *x, *packed;
-    const term *terms;
+    const int4 *terms;
     const float *bias;
     float *y;
 };
@@ -229,7 +247,7 @@ struct operands {
 template <int ROWS>
 static void run_tiles(struct tdbg_gpu *gpu, const product &p, const struct operands &o)
 {
-    enum { COLS = 128 };
+    enum { COLS = TDBG_CONV_GPU_COLS };
     const int64_t tiles = p.groups * (p.padded_rows / ROWS) * ((p.cols + COLS - 1) / COLS);
     conv_launches(tiles, [&](int64_t first, unsigned blocks) {
         TDBG_LAUNCH_DYNAMIC(gpu, (conv_tiles<ROWS, COLS>), blocks, ROWS * COLS / 64,
@@ -254,9 +272,8 @@ static void run(struct tdbg_gpu *gpu, const product &p, const float *x, const fl
     if (p.cols == 0)
         return;
     float *packed = (float *)workspace;
-    term *terms = (term *)((char *)workspace + tdbg_conv_gpu_packed_bytes(&p));
-    TDBG_LAUNCH(gpu, pack, tdbg_gpu_blocks(p.groups * p.padded_k * p.padded_rows, THREADS), THREADS,
-                p, weight, packed, terms);
+    int4 *terms = (int4 *)((char *)workspace + tdbg_conv_gpu_packed_bytes(&p));
+    run_pack(gpu, p, weight, packed, terms);
     const struct operands o = {x, packed, terms, bias, y};
     static void (*const columns[])(struct tdbg_gpu *, const product &, const struct operands &) = {
         run_columns<1>, run_columns<2>, run_columns<4>, run_columns<8>, run_columns<16>};
@@ -276,22 +293,23 @@ static void run(struct tdbg_gpu *gpu, const product &p, const float *x, const fl
 
 extern "C" size_t tdbg_cuda_conv2d_workspace_bytes(void *gpu, const struct tdbg_conv2d *conv)
 {
-    return tdbg_conv_gpu_workspace_bytes(conv, ((struct tdbg_gpu *)gpu)->multiprocessors);
+    return tdbg_conv_gpu_workspace_bytes(conv, (struct tdbg_gpu *)gpu);
 }
 
 extern "C" void tdbg_cuda_conv2d_forward(void *gpu, const struct tdbg_conv2d *conv, const float *x,
                                          const float *weight, const float *bias, float *y,
                                          void *workspace)
 {
-    run((struct tdbg_gpu *)gpu, tdbg_conv_gpu_forward_product(conv), x, weight, bias, y, workspace);
+    struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
+    run(g, tdbg_conv_gpu_forward_product(conv, g), x, weight, bias, y, workspace);
 }
 
 extern "C" void tdbg_cuda_conv2d_backward_input(void *gpu, const struct tdbg_conv2d *conv,
                                                 const float *dy, const float *weight, float *dx,
                                                 void *workspace)
 {
+    struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
     for (int64_t ih = 0; ih < conv->stride[0] && ih < conv->height; ih++)
         for (int64_t iw = 0; iw < conv->stride[1] && iw < conv->width; iw++)
-            run((struct tdbg_gpu *)gpu, tdbg_conv_gpu_class_product(conv, ih, iw), dy, weight, NULL,
-                dx, workspace);
+            run(g, tdbg_conv_gpu_class_product(conv, ih, iw, g), dy, weight, NULL, dx, workspace);
 }

@@ -14,18 +14,12 @@
 #include <stdint.h>
 
 #include "kernels/conv2d.h"
+#include "kernels/gpu.h"
 
 struct tdbg_conv_gpu_axis {
     int32_t outs, step;
     int32_t taps, first, tap_step;
     int32_t size; /* of the image */
-};
-
-/* A term of the sums: where its element lies beside that of term 0 of channel 0, in floats and in
- * lines and columns. */
-struct tdbg_conv_gpu_term {
-    int64_t offset;
-    int32_t h, w;
 };
 
 struct tdbg_conv_gpu_product {
@@ -49,16 +43,20 @@ struct tdbg_conv_gpu_product {
 };
 
 enum {
-    TDBG_CONV_GPU_DIRECT = 16, /* rows that a thread can have */
-    TDBG_CONV_GPU_STEP = 8,    /* terms that are in shared memory at once; divides TDBG_K_SLICE */
+    TDBG_CONV_GPU_DIRECT = 16,     /* rows that a thread can have */
+    TDBG_CONV_GPU_TERM_BYTES = 16, /* what a kernel looks up per term: conv2d_tile.h */
+    TDBG_CONV_GPU_COLS = 128,      /* columns of a tile of those */
+    TDBG_CONV_GPU_STEP = 8, /* terms that are in shared memory at once; divides TDBG_K_SLICE */
 };
 
 /* Samples may be 0. Those of dx: elements [ih::stride, iw::stride]. */
-struct tdbg_conv_gpu_product tdbg_conv_gpu_forward_product(const struct tdbg_conv2d *conv);
+struct tdbg_conv_gpu_product tdbg_conv_gpu_forward_product(const struct tdbg_conv2d *conv,
+                                                           const struct tdbg_gpu *gpu);
 struct tdbg_conv_gpu_product tdbg_conv_gpu_class_product(const struct tdbg_conv2d *conv, int64_t ih,
-                                                         int64_t iw);
+                                                         int64_t iw, const struct tdbg_gpu *gpu);
 
-/* Bytes of the packed weights, a multiple of 64; the terms (padded_k) come behind them. */
+/* Bytes of the packed weights, a multiple of 64; the terms (padded_k) come behind them. Never more
+ * for fewer samples. */
 size_t tdbg_conv_gpu_packed_bytes(const struct tdbg_conv_gpu_product *product);
 size_t tdbg_conv_gpu_product_bytes(const struct tdbg_conv_gpu_product *product);
 
@@ -78,10 +76,10 @@ struct tdbg_conv_gpu_weight {
 };
 
 struct tdbg_conv_gpu_weight tdbg_conv_gpu_weight_plan(const struct tdbg_conv2d *conv,
-                                                      int multiprocessors);
+                                                      const struct tdbg_gpu *gpu);
 size_t tdbg_conv_gpu_weight_bytes(const struct tdbg_conv_gpu_weight *plan);
 
 /* Of all passes. */
-size_t tdbg_conv_gpu_workspace_bytes(const struct tdbg_conv2d *conv, int multiprocessors);
+size_t tdbg_conv_gpu_workspace_bytes(const struct tdbg_conv2d *conv, const struct tdbg_gpu *gpu);
 
 #endif

@@ -22,8 +22,8 @@ template <int ROWS, int COLS, int PAD> struct conv_tile {
 
 enum { CONV_OWN = 8 }; /* rows and columns that a thread has */
 
-/* Blocks that a multiprocessor shall have room for: 128 registers a thread are enough for the largest
- * ones, which fetch little each; smaller ones get more. */
+/* Blocks that a multiprocessor shall have room for: 128 registers a thread are enough for the
+ * largest ones, which fetch little each; smaller ones get more. */
 static constexpr int conv_blocks(int threads)
 {
     return threads >= 256 ? 2 : 384 / threads;
@@ -58,6 +58,27 @@ static __device__ __forceinline__ void conv_load_pair(const float *at, int apart
     const float4 low = *(const float4 *)at, high = *(const float4 *)(at + apart);
     to[0] = low.x, to[1] = low.y, to[2] = low.z, to[3] = low.w;
     to[4] = high.x, to[5] = high.y, to[6] = high.z, to[7] = high.w;
+}
+
+/* Where the element of a term lies beside that of term 0 of channel 0, in floats and in lines and
+ * columns; in memory an int4, so that it is fetched at once. */
+struct conv_term {
+    int64_t offset;
+    int32_t h, w;
+};
+
+static __device__ __forceinline__ int4 conv_term_pack(const struct conv_term &t)
+{
+    return make_int4((int)(uint32_t)t.offset, (int)(t.offset >> 32), t.h, t.w);
+}
+
+static __device__ __forceinline__ struct conv_term conv_term_of(int4 four)
+{
+    struct conv_term t;
+    t.offset = (int64_t)((uint64_t)(uint32_t)four.y << 32 | (uint32_t)four.x);
+    t.h = four.z;
+    t.w = four.w;
+    return t;
 }
 
 /* The terms of one buffer. */

@@ -4,7 +4,7 @@
 #include "kernels/conv2d_tile.h"
 
 typedef struct tdbg_conv_gpu_weight plan;
-typedef struct tdbg_conv_gpu_term term;
+typedef struct conv_term term;
 
 enum { STEP = TDBG_CONV_GPU_STEP, SLICE = TDBG_K_SLICE, THREADS = 256, NOWHERE = -0x40000000 };
 
@@ -53,7 +53,7 @@ static __device__ __forceinline__ void move_on(const plan &p, const struct posit
 
 template <int ROWS, int COLS> struct weight_tile {
     conv_tile<ROWS, COLS, 4> product;
-    term terms[COLS];
+    int4 terms[COLS];
 };
 
 /* A tile of a group, slices from..to-1. scratch: a slice's sums go there; else to dweight. */
@@ -77,9 +77,12 @@ static __global__ void __launch_bounds__(ROWS *COLS / 64, conv_blocks(ROWS *COLS
     const int rows = (int)conv_least(p.rows - row0, ROWS);
 
     for (int col = thread; col < COLS; col += BLOCK)
-        s.terms[col] = column_term(p, col0 + col);
+        s.terms[col] = conv_term_pack(column_term(p, col0 + col));
     __syncthreads();
 
+    const float *const images = x + group * p.x_group;
+    const float *const slopes = dy + (group * p.rows + row0 + line) * p.grid;
+    const int64_t dy_sample = p.groups * p.rows * p.grid, next_lines = (int64_t)LINES * p.grid;
     int64_t t = slice0 * SLICE + lane;
     struct position at = position_of(p, t);
     float sum[CONV_OWN][CONV_OWN], a[A_LOADS], b[B_LOADS];
@@ -87,19 +90,18 @@ static __global__ void __launch_bounds__(ROWS *COLS / 64, conv_blocks(ROWS *COLS
     const auto fetch = [&]() {
         const bool inside = t < end; /* else fma(-0, +0, sum), which leaves every sum as it is */
         const int32_t h = at.i * p.h.step + p.h.first, w = at.j * p.w.step + p.w.first;
-        const float *image = x + at.n * p.x_sample + group * p.x_group + (int64_t)h * p.w.size + w;
-        const float *slope =
-            dy + ((at.n * p.groups + group) * p.rows + row0) * p.grid + at.i * p.w.outs + at.j;
+        const float *image = images + at.n * p.x_sample + (int64_t)h * p.w.size + w;
+        const float *slope = slopes + at.n * dy_sample + at.i * p.w.outs + at.j;
 #pragma unroll
         for (int i = 0; i < A_LOADS; i++) {
-            const int row = line + i * LINES;
-            a[i] = inside && row < rows ? __ldg(slope + (int64_t)row * p.grid) : -0.0f;
+            const bool there = inside & (line + i * LINES < rows);
+            a[i] = there ? __ldg(slope + i * next_lines) : -0.0f;
         }
 #pragma unroll
         for (int i = 0; i < B_LOADS; i++) {
-            const term c = s.terms[line + i * LINES];
-            const bool in_image = inside && (uint32_t)(h + c.h) < (uint32_t)p.h.size &&
-                                  (uint32_t)(w + c.w) < (uint32_t)p.w.size;
+            const term c = conv_term_of(s.terms[line + i * LINES]);
+            const bool in_image = inside & ((uint32_t)(h + c.h) < (uint32_t)p.h.size) &
+                                  ((uint32_t)(w + c.w) < (uint32_t)p.w.size);
             b[i] = in_image ? __ldg(image + c.offset) : 0.0f;
         }
         t += STEP;
@@ -114,7 +116,8 @@ static __global__ void __launch_bounds__(ROWS *COLS / 64, conv_blocks(ROWS *COLS
             s.product.b[buffer][lane][line + i * LINES] = b[i];
     };
     float *const c = &s.product.c[0][0];
-    float *part = scratch + (slice0 - from) * p.scratch_slice + tile * (ROWS * COLS);
+    float *sums = scratch ? scratch + (slice0 - from) * p.scratch_slice + tile * (ROWS * COLS) : c;
+    const int64_t next_sums = scratch ? p.scratch_slice : 0;
 
     const int32_t steps = (int32_t)((end - slice0 * SLICE + STEP - 1) / STEP);
     if (steps > 0) {
@@ -130,19 +133,14 @@ static __global__ void __launch_bounds__(ROWS *COLS / 64, conv_blocks(ROWS *COLS
         if (more)
             put((step + 1) & 1);
         if ((step + 1) % (SLICE / STEP) == 0 && more) {
-            if (scratch)
-                conv_fold(part, COLS, corner, false, sum);
-            else
-                conv_fold(c, COLS, corner, step + 1 > SLICE / STEP, sum);
-            part += p.scratch_slice;
+            conv_fold(sums, COLS, corner, !scratch && step + 1 > SLICE / STEP, sum);
+            sums += next_sums;
         }
         __syncthreads();
     }
-    if (scratch) {
-        conv_fold(part, COLS, corner, false, sum);
+    conv_fold(sums, COLS, corner, !scratch && steps > SLICE / STEP, sum);
+    if (scratch)
         return;
-    }
-    conv_fold(c, COLS, corner, steps > SLICE / STEP, sum);
     __syncthreads();
     const int cols = (int)conv_least(p.cols - col0, COLS);
     float *out = dweight + (group * p.rows + row0) * p.cols + col0;
@@ -375,7 +373,7 @@ extern "C" void tdbg_cuda_conv2d_backward_weight(void *gpu, const struct tdbg_co
                                                  void *workspace)
 {
     struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
-    const plan p = tdbg_conv_gpu_weight_plan(conv, g->multiprocessors);
+    const plan p = tdbg_conv_gpu_weight_plan(conv, g);
     const struct operands o = {x, dy, dweight, p.slices_at_once > 0 ? (float *)workspace : NULL};
     if (!o.scratch) {
         run_slices(g, p, o, 0, p.slices);
@@ -394,7 +392,7 @@ extern "C" void tdbg_cuda_conv2d_backward_bias(void *gpu, const struct tdbg_conv
                                                const float *dy, float *dbias)
 {
     struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
-    const plan whole = tdbg_conv_gpu_weight_plan(conv, g->multiprocessors);
+    const plan whole = tdbg_conv_gpu_weight_plan(conv, g);
     plan p = {};
     p.scratch_slice = conv->out;
     const size_t bytes = (size_t)(whole.slices * conv->out) * sizeof(float);

@@ -1,14 +1,14 @@
 /* The strict matrix product on a GPU: the choice of tiles and of how slices of k are shared out.
- * Definition: gemm.h; what a block does: gemm_tile.h. */
+ * Definition: gemm.h; what a block does: gpu_gemm.h. */
 #include "kernels/gpu.h"
 #include "kernels/strict_math.h"
 extern "C" {
 #include "kernels/gemm.h"
 #include "kernels/gemm_cuda.h"
 }
-#include "kernels/gemm_tile.h"
+#include "kernels/gpu_gemm.h"
 
-typedef void (*tile_kernel)(struct tdbg_gemm_tiles);
+typedef void (*tile_kernel)(struct tdbg_gpu_gemm);
 
 struct tile_kind {
     const char *text;
@@ -19,25 +19,26 @@ struct tile_kind {
 
 template <class S> static struct tile_kind kind_of(const char *text, double speed)
 {
-    return {text,
-            S::M,
-            S::N,
-            S::THREADS,
-            S::RESIDENT,
-            S::TOTAL_BYTES,
-            speed,
-            {{{tdbg_gemm_tile<S, false, false, false>, tdbg_gemm_tile<S, false, false, true>},
-              {tdbg_gemm_tile<S, false, true, false>, tdbg_gemm_tile<S, false, true, true>}},
-             {{tdbg_gemm_tile<S, true, false, false>, tdbg_gemm_tile<S, true, false, true>},
-              {tdbg_gemm_tile<S, true, true, false>, tdbg_gemm_tile<S, true, true, true>}}}};
+    return {
+        text,
+        S::M,
+        S::N,
+        S::THREADS,
+        S::RESIDENT,
+        S::TOTAL_BYTES,
+        speed,
+        {{{tdbg_gpu_gemm_tile<S, false, false, false>, tdbg_gpu_gemm_tile<S, false, false, true>},
+          {tdbg_gpu_gemm_tile<S, false, true, false>, tdbg_gpu_gemm_tile<S, false, true, true>}},
+         {{tdbg_gpu_gemm_tile<S, true, false, false>, tdbg_gpu_gemm_tile<S, true, false, true>},
+          {tdbg_gpu_gemm_tile<S, true, true, false>, tdbg_gpu_gemm_tile<S, true, true, true>}}}};
 }
 
 /* What a thread has, warps down and across, terms at a time, blocks on a multiprocessor. */
 static const struct tile_kind kinds[] = {
-    kind_of<tdbg_gemm_shape<8, 8, 4, 2, 8, 2>>("128x128", 0.85),
-    kind_of<tdbg_gemm_shape<8, 8, 4, 1, 8, 4>>("128x64", 0.80),
-    kind_of<tdbg_gemm_shape<8, 4, 2, 2, 16, 4>>("64x64", 0.65),
-    kind_of<tdbg_gemm_shape<4, 4, 4, 1, 16, 6>>("64x32", 0.40),
+    kind_of<tdbg_gpu_gemm_shape<8, 8, 4, 2, 8, 2>>("128x128", 0.85),
+    kind_of<tdbg_gpu_gemm_shape<8, 8, 4, 1, 8, 4>>("128x64", 0.80),
+    kind_of<tdbg_gpu_gemm_shape<8, 4, 2, 2, 16, 4>>("64x64", 0.65),
+    kind_of<tdbg_gpu_gemm_shape<4, 4, 4, 1, 16, 6>>("64x32", 0.40),
 };
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -65,8 +66,9 @@ static double time_of_blocks(int multiprocessors, const struct tile_kind *kind, 
 {
     const int64_t each = ceil_div(blocks, multiprocessors);
     const double at_once = (double)(each < kind->resident ? each : kind->resident);
-    const double warps = at_once * kind->threads / TDBG_GPU_WARP, enough = 8;
-    const double speed = kind->speed * 128 * (warps < enough ? warps / enough : 1);
+    const double warps = at_once * kind->threads / TDBG_GPU_WARP;
+    const double full = (double)kind->resident * kind->threads / TDBG_GPU_WARP;
+    const double speed = kind->speed * 128 * warps / (warps + 2) * (full + 2) / full;
     return (double)each * (double)kind->m * (double)kind->n * (double)k / speed +
            block_cycles * ceil((double)each / kind->resident);
 }
@@ -104,17 +106,23 @@ static void choose_split(int multiprocessors, const struct tdbg_gemm *g, int til
     }
 }
 
-extern "C" struct tdbg_gemm_cut tdbg_cuda_gemm_choose(int multiprocessors,
+/* Whether a block has room for what it has to remember of all slices: Turing has 64 KiB. */
+static bool fits(int capability, const struct tile_kind *kind, const struct tdbg_gemm *g)
+{
+    return capability >= 80 || g->k <= TDBG_K_SLICE || kind->total_bytes <= 32 << 10;
+}
+
+extern "C" struct tdbg_gemm_cut tdbg_cuda_gemm_choose(int multiprocessors, int capability,
                                                       const struct tdbg_gemm *g)
 {
-    struct tdbg_gemm_cut best = {0, 0};
+    struct tdbg_gemm_cut best = {KINDS - 1, 0};
     if (g->m == 0 || g->n == 0)
         return best;
     double least = time_of_cut(multiprocessors, g, best);
     for (int tile = 0; tile < KINDS; tile++) {
         const struct tdbg_gemm_cut plain = {tile, 0};
         const double time = time_of_cut(multiprocessors, g, plain);
-        if (time < least) {
+        if (time < least && fits(capability, &kinds[tile], g)) {
             least = time;
             best = plain;
         }
@@ -171,7 +179,7 @@ static bool operand_is_wide(const float *x, int64_t ld, bool along_k, int64_t ro
 static void run_tiles(struct tdbg_gpu *gpu, const struct tdbg_gemm *g, const struct tile_kind *kind,
                       int64_t slices)
 {
-    struct tdbg_gemm_tiles p = {};
+    struct tdbg_gpu_gemm p = {};
     p.m = g->m;
     p.n = g->n;
     p.k = g->k;
@@ -188,9 +196,9 @@ static void run_tiles(struct tdbg_gpu *gpu, const struct tdbg_gemm *g, const str
     p.wide_c = is_wide(g->c, g->ldc) && (!p.split || g->m * g->n % 4 == 0);
     const bool wide = operand_is_wide(g->a, g->lda, !g->trans_a, g->m) &&
                       operand_is_wide(g->b, g->ldb, g->trans_b, g->n);
-    const tile_kernel kernel = kind->kernel[!g->trans_a][g->trans_b][wide];
+    const tile_kernel gemm_tile = kind->kernel[!g->trans_a][g->trans_b][wide];
     const int64_t blocks = (int64_t)p.tiles_m * p.tiles_n * (p.split ? slices : 1);
-    TDBG_LAUNCH_DYNAMIC(gpu, kernel, (unsigned)blocks, (unsigned)kind->threads,
+    TDBG_LAUNCH_DYNAMIC(gpu, gemm_tile, (unsigned)blocks, (unsigned)kind->threads,
                         !p.split && g->k > TDBG_K_SLICE ? (size_t)kind->total_bytes : 0, p);
 }
 
@@ -235,5 +243,6 @@ extern "C" size_t tdbg_cuda_gemm_workspace_bytes(void *, const struct tdbg_gemm 
 
 extern "C" void tdbg_cuda_gemm(void *gpu, const struct tdbg_gemm *g, void *)
 {
-    tdbg_cuda_gemm_run(gpu, g, tdbg_cuda_gemm_choose(((struct tdbg_gpu *)gpu)->multiprocessors, g));
+    const struct tdbg_gpu *on = (const struct tdbg_gpu *)gpu;
+    tdbg_cuda_gemm_run(gpu, g, tdbg_cuda_gemm_choose(on->multiprocessors, on->capability, g));
 }

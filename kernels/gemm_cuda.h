@@ -17,8 +17,10 @@ struct tdbg_gemm_cut {
 int tdbg_cuda_gemm_tile_count(void);
 const char *tdbg_cuda_gemm_tile_text(int tile); /* "128x128" */
 
-/* The cut that tdbg_cuda_gemm() takes, on a GPU with so many multiprocessors. */
-struct tdbg_gemm_cut tdbg_cuda_gemm_choose(int multiprocessors, const struct tdbg_gemm *gemm);
+/* The cut that tdbg_cuda_gemm() takes, on a GPU with so many multiprocessors and of that compute
+ * capability (90: 9.0). */
+struct tdbg_gemm_cut tdbg_cuda_gemm_choose(int multiprocessors, int capability,
+                                           const struct tdbg_gemm *gemm);
 
 /* The product with that cut. gpu: struct tdbg_gpu. Uses its scratch memory. */
 void tdbg_cuda_gemm_run(void *gpu, const struct tdbg_gemm *gemm, struct tdbg_gemm_cut cut);

@@ -110,6 +110,12 @@ void tdbg_gpu_close(struct tdbg_gpu *gpu)
         cudaFree(table->device);
         free(table);
     }
+    if (gpu->owed) {
+        cudaFree(gpu->owed->on_device);
+        cudaFreeHost(gpu->owed->on_host);
+        free(gpu->owed->of);
+        free(gpu->owed);
+    }
     if (gpu->close_blas)
         gpu->close_blas(gpu->blas);
     if (gpu->scratch)

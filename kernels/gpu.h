@@ -21,9 +21,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
 #include "base/status.h"
+#ifdef __cplusplus
+}
+#endif
 
 struct tdbg_gpu_table; /* what a table of the host became on the device */
+
+/* Digests that are computed and not taken yet, by slot. */
+struct tdbg_gpu_owed {
+    int32_t room;
+    void *on_device;                /* (room) struct tdbg_digest_part */
+    void *on_host;                  /* (room), where they come to */
+    struct tdbg_gpu_owed_shape *of; /* (room) */
+};
+struct tdbg_gpu_owed_shape {
+    int32_t dtype;
+    bool is_asked;
+    int64_t n_elems;
+};
 
 struct tdbg_gpu {
     cudaStream_t stream;
@@ -37,7 +56,8 @@ struct tdbg_gpu {
     void *scratch;
     size_t scratch_bytes;
     struct tdbg_gpu_table *tables;
-    struct tdbg_blas *blas; /* engine.math = "fast"; or NULL: see blas.h */
+    struct tdbg_gpu_owed *owed; /* digests that were not waited for: fused_digest.cu */
+    struct tdbg_blas *blas;     /* engine.math = "fast"; or NULL: see blas.h */
     void (*close_blas)(struct tdbg_blas *blas);
 };
 

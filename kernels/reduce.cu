@@ -95,7 +95,7 @@ static __global__ void sum_slices(int64_t rows, int64_t cols, int64_t tiles, int
     for (int64_t b = blockIdx.x; b < blocks; b += gridDim.x) {
         const int64_t slice = b / tiles, col = (b - slice * tiles) * COLS + across;
         const int64_t first = slice * TDBG_K_SLICE, left = rows - first;
-        const int n = (int)(left < TDBG_K_SLICE ? left : TDBG_K_SLICE);
+        const int n = left < TDBG_K_SLICE ? (int)left : (int)TDBG_K_SLICE;
         const float *from = x + first * cols + col;
 #pragma unroll 8
         for (int r = down; r < n; r += WARPS)

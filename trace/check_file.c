@@ -207,6 +207,35 @@ static const char *why_not(const struct tdbg_trace *trace)
     return NULL;
 }
 
+/* What no step reads: the chunks of datasets that have no rows by now, and findings. */
+static enum tdbg_status check_rest(struct check *c, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_err found = {0};
+    struct tdbg_trace_sizes sizes;
+    struct tdbg_finding *findings = NULL;
+    int64_t n;
+    st = tdbg_trace_read_sizes(c->trace, &sizes, &found);
+    TDBG_TRY(judge(c, st, &found, 0, err));
+    st = tdbg_trace_read_findings(c->trace, &findings, &n, &found);
+    TDBG_TRY(judge(c, st, &found, 0, err));
+out:
+    free(findings);
+    return st;
+}
+
+/* What was read all the same: no step or value is lost by it, but other programs do not read it. */
+static void add_torn(struct check *c)
+{
+    const char *path, *text;
+    for (int64_t i = 0; (text = tdbg_trace_damage(c->trace, i, &path)) != NULL; i++) {
+        const bool named = strcmp(path, tdbg_trace_path(c->trace)) != 0;
+        add_fault(
+            c, -1, -1, 0,
+            tdbg_arena_printf(c->out->arena, "%s%s%s", named ? path : "", named ? ": " : "", text));
+    }
+}
+
 enum tdbg_status tdbg_check_file(struct tdbg_trace *trace,
                                  int (*progress)(void *context, int64_t done, int64_t total),
                                  void *context, struct tdbg_file_check *out, struct tdbg_err *err)
@@ -228,6 +257,9 @@ enum tdbg_status tdbg_check_file(struct tdbg_trace *trace,
             TDBG_TRY(check_samples(&c, set, err));
     }
     TDBG_TRY(check_steps(&c, progress, context, err));
+    TDBG_TRY(check_rest(&c, err));
+    add_torn(&c);
+    TDBG_FAIL_IF(c.no_memory, NO_MEMORY, "no memory for what is wrong");
     if (out->not_possible)
         out->n_sound = 0;
 out:

@@ -1,8 +1,11 @@
 /* Chunked datasets: how chunks are cut and where they lie, creating and opening. See chunked.h for
  * the drawing; what goes in and out is in chunked_io.c. */
+#include <string.h>
+
 #include "trace/chunked_impl.h"
 #include "trace/hdf5_util.h"
 #include "trace/schema.h"
+#include "trace/trailer.h"
 
 enum { FILTER_LEVEL = 1 }; /* what another program uses when it writes into one of our datasets */
 
@@ -10,7 +13,7 @@ enum { FILTER_LEVEL = 1 }; /* what another program uses when it writes into one 
  * the sizes overflow. */
 static bool derive(struct tdbg_chunked *c)
 {
-    uint64_t total = c->elem_bytes, row = 1, chunk = 1, padded;
+    uint64_t row = 1, chunk = 1;
     int s = 0;
     while (s < c->ndim - 1 && c->chunk[s] == 1)
         s++;
@@ -34,9 +37,15 @@ static bool derive(struct tdbg_chunked *c)
     }
     c->row_elems = row;
     c->chunk_elems = chunk;
-    /* Room for the padding of the last chunk, so that no position ever overflows. */
-    return c->dims[0] < INT64_MAX / 2 && row < INT64_MAX / 2 &&
-           !__builtin_mul_overflow(total, row, &total) &&
+    return tdbg_chunked_fits(c);
+}
+
+/* Room for the padding of the last chunk, so that no position ever overflows. */
+bool tdbg_chunked_fits(const struct tdbg_chunked *c)
+{
+    uint64_t total, padded;
+    return c->dims[0] < INT64_MAX / 2 && c->row_elems < INT64_MAX / 2 &&
+           !__builtin_mul_overflow(c->row_elems, c->elem_bytes, &total) &&
            !__builtin_mul_overflow(total, c->dims[0] + c->chunk[0], &padded) && padded < INT64_MAX;
 }
 
@@ -122,7 +131,7 @@ enum tdbg_status tdbg_chunked_number(hid_t dataset, const char *path, uint32_t *
     H5O_info_t info;
     if (H5Oget_info2(dataset, &info, H5O_INFO_BASIC) < 0)
         return TDBG_H5_RAISE(err, IO, "cannot describe %s", path);
-    *out = (uint32_t)info.addr;
+    *out = strcmp(path, TDBG_SKELETON_PATH) == 0 ? TDBG_TRAILER_SKELETON : (uint32_t)info.addr;
     return TDBG_OK;
 }
 
@@ -189,12 +198,12 @@ out:
 
 enum tdbg_status tdbg_chunked_open(hid_t loc, const char *path, hid_t type, int ndim,
                                    struct tdbg_chunk_cache *cache, struct tdbg_chunked *out,
-                                   struct tdbg_err *err)
+                                   bool *torn, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     hid_t space = -1, real = -1;
     struct tdbg_chunked c = {.dataset = -1, .path = path, .ndim = ndim, .cache = cache};
-    TDBG_TRY(tdbg_h5_open_object(loc, path, H5I_DATASET, &c.dataset, err));
+    TDBG_TRY(tdbg_h5_open_maybe_torn(loc, path, H5I_DATASET, &c.dataset, torn, err));
     space = H5Dget_space(c.dataset);
     real = H5Dget_type(c.dataset);
     TDBG_H5_FAIL_IF(space < 0 || real < 0, DAMAGED, "%s cannot be read", path);

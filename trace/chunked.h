@@ -43,6 +43,7 @@ struct tdbg_chunk_cache {
     size_t bytes;
     const struct tdbg_chunked *owner; /* NULL: empty */
     uint64_t start;                   /* first element */
+    uint64_t n_elems;                 /* that are known to be valid */
 };
 
 void tdbg_chunk_cache_free(struct tdbg_chunk_cache *cache);
@@ -63,6 +64,9 @@ struct tdbg_chunked {
     bool sparse; /* set by the owner: a chunk of zeros is not written, one that is missing reads so
                   */
     struct tdbg_chunk_cache *cache; /* reader only */
+    struct tdbg_chunk_finder
+        *finder;      /* reader only: what to ask where the index is torn, or NULL */
+    bool by_trailers; /* reader only: the dataset is that of the skeleton, whose index is empty */
 };
 
 /* One chunk on its way into the file: made by tdbg_chunked_cut(), encoded by any thread that has a
@@ -101,11 +105,15 @@ enum tdbg_status tdbg_chunked_number(hid_t dataset, const char *path, uint32_t *
                                      struct tdbg_err *err);
 
 /* Opens and validates: hard links only, chunked in the way drawn above, shuffle + filter 32015, no
- * more than what fits into 64-bit counts. type < 0: any type whose size is known. */
+ * more than what fits into 64-bit counts. type < 0: any type whose size is known. *torn as in
+ * tdbg_h5_open_maybe_torn(). */
 enum tdbg_status tdbg_chunked_open(hid_t loc, const char *path, hid_t type, int ndim,
                                    struct tdbg_chunk_cache *cache, struct tdbg_chunked *out,
-                                   struct tdbg_err *err);
+                                   bool *torn, struct tdbg_err *err);
 void tdbg_chunked_close(struct tdbg_chunked *c);
+
+/* Is everything of it still within 64-bit counts, after dims[0] was set by hand? */
+bool tdbg_chunked_fits(const struct tdbg_chunked *c);
 
 enum tdbg_status tdbg_chunked_set_rows(struct tdbg_chunked *c, hsize_t rows, struct tdbg_err *err);
 
@@ -133,8 +141,12 @@ enum tdbg_status tdbg_chunked_write(struct tdbg_chunked *c, struct tdbg_chunk_io
 /* Was the chunk ever written that holds this element? */
 bool tdbg_chunked_has(const struct tdbg_chunked *c, uint64_t elem);
 
+/* Bytes that its chunks take in the file. */
+int64_t tdbg_chunked_stored_bytes(const struct tdbg_chunked *c);
+
 /* Reads n_elems elements from first_elem on. TDBG_DAMAGED where a chunk is damaged, or missing in
- * an array that is not sparse. */
+ * an array that is not sparse. Where the index cannot be read and there is a finder, a chunk is the
+ * latest whole one whose trailer names its place. */
 enum tdbg_status tdbg_chunked_read(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
                                    uint64_t first_elem, uint64_t n_elems, void *data,
                                    struct tdbg_err *err);

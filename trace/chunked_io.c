@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace/chunk_finder.h"
 #include "trace/chunked_impl.h"
 #include "trace/hdf5_util.h"
 #include "trace/trailer.h"
@@ -153,12 +154,64 @@ out:
     return st;
 }
 
+/* What the index says of a chunk. */
+enum entry { ENTRY_THERE, ENTRY_NONE, ENTRY_TORN };
+
+/* HDF5 1.10 calls it an error where a chunk is not there but others are. That error comes from the
+ * dataset alone; one that comes from reading the index has other modules below it. */
+static herr_t look_for_index(unsigned n, const H5E_error2_t *entry, void *torn)
+{
+    (void)n;
+    if (entry->maj_num == H5E_EARRAY || entry->maj_num == H5E_FARRAY ||
+        entry->maj_num == H5E_BTREE || entry->maj_num == H5E_CACHE || entry->maj_num == H5E_IO ||
+        entry->maj_num == H5E_VFL)
+        *(bool *)torn = true;
+    return 0;
+}
+
+static enum entry look_up(const struct tdbg_chunked *c, const struct tdbg_chunk_place *p,
+                          hsize_t *bytes)
+{
+    bool torn = false;
+    if (c->by_trailers)
+        return ENTRY_TORN;
+    if (H5Dget_chunk_storage_size(c->dataset, p->offset, bytes) >= 0)
+        return *bytes > 0 ? ENTRY_THERE : ENTRY_NONE;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, look_for_index, &torn);
+    return torn ? ENTRY_TORN : ENTRY_NONE;
+}
+
+static void note_torn(const struct tdbg_chunked *c)
+{
+    if (!c->by_trailers) /* whoever opened it has noted more */
+        tdbg_chunk_finder_note(c->finder, c->path, false);
+}
+
 bool tdbg_chunked_has(const struct tdbg_chunked *c, uint64_t elem)
 {
     const struct tdbg_chunk_place p = tdbg_chunked_locate(c, elem);
+    struct tdbg_found_chunk found;
     hsize_t bytes = 0;
-    return p.offset[0] < c->dims[0] &&
-           H5Dget_chunk_storage_size(c->dataset, p.offset, &bytes) >= 0 && bytes > 0;
+    if (p.offset[0] >= c->dims[0])
+        return false;
+    const enum entry entry = look_up(c, &p, &bytes);
+    if (entry != ENTRY_TORN || !c->finder)
+        return entry == ENTRY_THERE;
+    note_torn(c);
+    return tdbg_chunk_finder_find(c->finder, c, p.start, 1, &found, NULL) == TDBG_OK;
+}
+
+int64_t tdbg_chunked_stored_bytes(const struct tdbg_chunked *c)
+{
+    uint64_t bytes = 0;
+    if (c->dataset <= 0)
+        return 0;
+    const hsize_t stored = c->by_trailers ? 0 : H5Dget_storage_size(c->dataset);
+    if (stored > 0 || !c->finder || (!c->by_trailers && H5Eget_num(H5E_DEFAULT) <= 0))
+        return (int64_t)stored;
+    note_torn(c);
+    tdbg_chunk_finder_measure(c->finder, c, 0, NULL, &bytes, NULL);
+    return (int64_t)bytes;
 }
 
 /* The trailer is no part of the data frame, so that zstd does not check it. Files of schema 1.0,
@@ -178,23 +231,14 @@ static enum tdbg_status check_trailer(const struct tdbg_chunked *c, const unsign
     return TDBG_OK;
 }
 
-/* One chunk, decoded into data (chunk_elems). */
-static enum tdbg_status read_chunk(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
-                                   const struct tdbg_chunk_place *p, void *data,
-                                   struct tdbg_err *err)
+/* The chunk as it stands in the file, where its index says, in io->raw. */
+static enum tdbg_status fetch_indexed(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
+                                      const struct tdbg_chunk_place *p, hsize_t bytes,
+                                      struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    hsize_t bytes = 0;
     uint32_t skipped_filters = 0;
-    size_t bound = tdbg_codec_bound(c->chunk_elems * c->elem_bytes);
-    herr_t rc = H5Dget_chunk_storage_size(c->dataset, p->offset, &bytes);
-    /* HDF5 1.10 calls it an error where other chunks are there, and 0 bytes where none is */
-    if (c->sparse && (rc < 0 || bytes == 0)) {
-        memset(data, 0, c->chunk_elems * c->elem_bytes);
-        return TDBG_OK;
-    }
-    TDBG_FAIL_IF(rc >= 0 && bytes == 0, DAMAGED, "%s: a chunk is missing", c->path);
-    TDBG_H5_FAIL_IF(rc < 0, DAMAGED, "%s: a chunk cannot be found", c->path);
+    const size_t bound = tdbg_codec_bound(c->chunk_elems * c->elem_bytes);
     TDBG_FAIL_IF(bytes > bound, DAMAGED, "%s: a chunk of %llu bytes where at most %zu can be",
                  c->path, (unsigned long long)bytes, bound);
     TDBG_TRY(reserve(&io->raw, &io->raw_bytes, (size_t)bytes, err));
@@ -203,10 +247,98 @@ static enum tdbg_status read_chunk(struct tdbg_chunked *c, struct tdbg_chunk_io 
                     DAMAGED, "%s: a chunk cannot be read", c->path);
     TDBG_FAIL_IF(skipped_filters != 0, DAMAGED, "%s: a chunk skips its filters", c->path);
     TDBG_TRY(check_trailer(c, io->raw, (size_t)bytes, p, err));
-    st = tdbg_codec_decode(io->codec, io->raw, (size_t)bytes, data, c->chunk_elems, c->elem_bytes,
-                           err);
+out:
+    return st;
+}
+
+/* The same where the index is torn: the latest whole chunk of that place, if it has the elements
+ * that are wanted. *n_valid is how many it has; 0: there is no such chunk. */
+static enum tdbg_status fetch_found(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
+                                    const struct tdbg_chunk_place *p, uint64_t n_wanted,
+                                    size_t *bytes, uint64_t *n_valid, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_err fault = {0};
+    struct tdbg_found_chunk found;
+    struct tdbg_trailer t;
+    note_torn(c);
+    st = tdbg_chunk_finder_find(c->finder, c, p->start, n_wanted, &found, &fault);
+    if (st == TDBG_NOT_FOUND) {
+        *n_valid = 0;
+        st = TDBG_OK;
+        goto out;
+    }
+    if (st != TDBG_OK)
+        st = tdbg_err_set(err, st, fault.file, fault.line, "%s: %s", c->path, fault.message);
+    TDBG_TRY(st);
+    *bytes = found.bytes + (size_t)TDBG_TRAILER_BYTES;
+    TDBG_TRY(reserve(&io->raw, &io->raw_bytes, *bytes, err));
+    TDBG_TRY(tdbg_chunk_finder_load(c->finder, c->path, &found, io->raw, err));
+    /* the file may have changed since it was scanned */
+    TDBG_FAIL_IF(!tdbg_trailer_get(io->raw, found.bytes, *bytes, &t) || t.bytes != found.bytes ||
+                     t.dataset != found.dataset || t.first_elem != p->start ||
+                     t.n_elems != found.n_elems,
+                 DAMAGED, "%s: a chunk does not have its checksum", c->path);
+    *n_valid = found.n_elems;
+out:
+    tdbg_err_clear(&fault);
+    return st;
+}
+
+/* One chunk, decoded into data (chunk_elems), of which the first n_wanted have to be there;
+ * *n_valid is how many are known to be. */
+static enum tdbg_status read_chunk(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
+                                   const struct tdbg_chunk_place *p, uint64_t n_wanted, void *data,
+                                   uint64_t *n_valid, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    hsize_t stored = 0;
+    size_t bytes = 0;
+    bool is_zero_chunk = false;
+    const enum entry entry = look_up(c, p, &stored);
+    *n_valid = c->chunk_elems;
+    TDBG_H5_FAIL_IF(entry == ENTRY_TORN && !c->finder, DAMAGED, "%s: a chunk cannot be found",
+                    c->path);
+    if (entry == ENTRY_TORN) {
+        TDBG_TRY(fetch_found(c, io, p, n_wanted, &bytes, n_valid, err));
+        is_zero_chunk = *n_valid == 0 && c->sparse && !tdbg_chunk_finder_lost_some(c->finder);
+        TDBG_FAIL_IF(*n_valid == 0 && !is_zero_chunk, DAMAGED,
+                     "%s: a chunk cannot be found: its index is damaged, and no whole chunk has a "
+                     "trailer of that place",
+                     c->path);
+    } else if (entry == ENTRY_THERE) {
+        bytes = (size_t)stored;
+        TDBG_TRY(fetch_indexed(c, io, p, stored, err));
+    } else {
+        is_zero_chunk = c->sparse;
+        TDBG_FAIL_IF(!is_zero_chunk, DAMAGED, "%s: a chunk is missing", c->path);
+    }
+    if (is_zero_chunk) {
+        memset(data, 0, c->chunk_elems * c->elem_bytes);
+        *n_valid = c->chunk_elems;
+        return TDBG_OK;
+    }
+    st = tdbg_codec_decode(io->codec, io->raw, bytes, data, c->chunk_elems, c->elem_bytes, err);
     if (st != TDBG_OK)
         TDBG_H5_CONTEXT(err, "%s", c->path);
+out:
+    return st;
+}
+
+/* The chunk in the cache: read unless it is there with all elements that are wanted. */
+static enum tdbg_status fill_cache(struct tdbg_chunked *c, struct tdbg_chunk_io *io,
+                                   const struct tdbg_chunk_place *p, uint64_t n_wanted,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_chunk_cache *cache = c->cache;
+    if (cache->owner == c && cache->start == p->start && n_wanted <= cache->n_elems)
+        return TDBG_OK;
+    cache->owner = NULL;
+    TDBG_TRY(reserve(&cache->data, &cache->bytes, c->chunk_elems * c->elem_bytes, err));
+    TDBG_TRY(read_chunk(c, io, p, n_wanted, cache->data, &cache->n_elems, err));
+    cache->owner = c;
+    cache->start = p->start;
 out:
     return st;
 }
@@ -227,15 +359,10 @@ enum tdbg_status tdbg_chunked_read(struct tdbg_chunked *c, struct tdbg_chunk_io 
         uint64_t n = p.n_elems - skip < left ? p.n_elems - skip : left;
         TDBG_ASSERT(n > 0 && n <= c->chunk_elems);
         if (n == c->chunk_elems && !(cache->owner == c && cache->start == p.start)) {
-            TDBG_TRY(read_chunk(c, io, &p, to, err));
+            uint64_t n_valid;
+            TDBG_TRY(read_chunk(c, io, &p, n, to, &n_valid, err));
         } else {
-            if (cache->owner != c || cache->start != p.start) {
-                cache->owner = NULL;
-                TDBG_TRY(reserve(&cache->data, &cache->bytes, c->chunk_elems * c->elem_bytes, err));
-                TDBG_TRY(read_chunk(c, io, &p, cache->data, err));
-                cache->owner = c;
-                cache->start = p.start;
-            }
+            TDBG_TRY(fill_cache(c, io, &p, skip + n, err));
             memcpy(to, cache->data + skip * c->elem_bytes, n * c->elem_bytes);
         }
         to += n * c->elem_bytes;

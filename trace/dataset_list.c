@@ -39,7 +39,7 @@ static herr_t add_item(struct visit *v, const char *path, haddr_t addr)
         v->room = room;
     }
     uint32_t number =
-        strcmp(path, "recovery/skeleton") == 0 ? TDBG_TRAILER_SKELETON : (uint32_t)addr;
+        strcmp(path, TDBG_SKELETON_PATH) == 0 ? TDBG_TRAILER_SKELETON : (uint32_t)addr;
     v->items[v->n_items++] = (struct tdbg_dataset_entry){tdbg_arena_strdup(v->arena, path), number};
     return 0;
 }
@@ -93,12 +93,13 @@ enum tdbg_status tdbg_open_listed(hid_t file, const char *path, struct tdbg_chun
 {
     enum tdbg_status st = TDBG_OK;
     hid_t dataset = -1, space = -1;
+    bool torn;
     TDBG_TRY(tdbg_h5_open_object(file, path, H5I_DATASET, &dataset, err));
     space = H5Dget_space(dataset);
     int ndim = H5Sget_simple_extent_ndims(space);
     TDBG_FAIL_IF(ndim < 1 || ndim > TDBG_CHUNKED_MAX_DIMS, DAMAGED, "%s has %d dimensions", path,
                  ndim);
-    TDBG_TRY(tdbg_chunked_open(file, path, -1, ndim, cache, out, err));
+    TDBG_TRY(tdbg_chunked_open(file, path, -1, ndim, cache, out, &torn, err));
 out:
     if (space >= 0)
         H5Sclose(space);

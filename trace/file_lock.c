@@ -53,10 +53,21 @@ void tdbg_file_wait_for_drain(int fd)
         nanosleep(&pause, NULL);
 }
 
-/* A superblock of version 3 says so in bit 0 of its twelfth byte (HDF5 file format specification,
- * II.A). */
-bool tdbg_file_is_in_use(int fd)
+/* A superblock of version 3 says so in bits 0 and 2 of its twelfth byte (HDF5 file format
+ * specification, II.A). */
+static bool has_bits(int fd, unsigned bits)
 {
     unsigned char head[12] = {0};
-    return pread(fd, head, sizeof head, 0) == sizeof head && head[8] >= 3 && (head[11] & 1) != 0;
+    return pread(fd, head, sizeof head, 0) == sizeof head && head[8] >= 3 &&
+           (head[11] & bits) == bits;
+}
+
+bool tdbg_file_is_in_use(int fd)
+{
+    return has_bits(fd, 1);
+}
+
+bool tdbg_file_is_shared(int fd)
+{
+    return has_bits(fd, 1 | 4);
 }

@@ -30,4 +30,7 @@ void tdbg_file_wait_for_drain(int fd);
 /* Has a writer the file open for HDF5, or had it one when it was killed? */
 bool tdbg_file_is_in_use(int fd);
 
+/* Did it let others read along (SWMR)? At its end it does not. */
+bool tdbg_file_is_shared(int fd);
+
 #endif

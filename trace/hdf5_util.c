@@ -225,12 +225,21 @@ static enum tdbg_status check_links(hid_t loc, const char *path, struct tdbg_err
 enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t type, hid_t *out,
                                      struct tdbg_err *err)
 {
+    bool torn;
+    return tdbg_h5_open_maybe_torn(loc, path, type, out, &torn, err);
+}
+
+enum tdbg_status tdbg_h5_open_maybe_torn(hid_t loc, const char *path, H5I_type_t type, hid_t *out,
+                                         bool *torn, struct tdbg_err *err)
+{
     enum tdbg_status st = check_links(loc, path, err);
+    *torn = false;
     if (st != TDBG_OK)
         return st;
     unsigned held = tdbg_h5_hold_plugins();
     hid_t id = H5Oopen(loc, path, H5P_DEFAULT);
     if (id < 0) {
+        *torn = true;
         st = TDBG_H5_RAISE(err, DAMAGED, "%s cannot be opened", path);
     } else if (H5Iget_type(id) != type) {
         st = TDBG_RAISE(err, DAMAGED, "%s is not a %s", path,

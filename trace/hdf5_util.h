@@ -103,4 +103,10 @@ int tdbg_h5_link_is_dataset(hid_t group, const char *path, const H5L_info_t *lin
 enum tdbg_status tdbg_h5_open_object(hid_t loc, const char *path, H5I_type_t type, hid_t *out,
                                      struct tdbg_err *err);
 
+/* The same, and says on failure whether the object's header cannot be read, all links to it being
+ * sound. Whoever does not stop then must not try again: once it has failed, HDF5 1.10 may open an
+ * object of several blocks without those that it could not read. */
+enum tdbg_status tdbg_h5_open_maybe_torn(hid_t loc, const char *path, H5I_type_t type, hid_t *out,
+                                         bool *torn, struct tdbg_err *err);
+
 #endif

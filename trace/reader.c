@@ -39,8 +39,10 @@ out:
     return st;
 }
 
-/* A file in use is read as it stands. HDF5 reads metadata that does not have its checksum again and
- * again, with growing pauses: without a writer that would never change anything. */
+/* A file in use is read as it stands, also one whose writer was killed when it had it to itself, at
+ * the end: HDF5 would refuse that, and is told to take no notice, as h5clear(1) does. HDF5 reads
+ * metadata that does not have its checksum again and again, with growing pauses: without a writer
+ * that would never change anything. */
 static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err)
 {
     enum { LIVE_ATTEMPTS = 16 };
@@ -48,13 +50,19 @@ static enum tdbg_status open_file(struct tdbg_trace *trace, struct tdbg_err *err
     int fd = open(trace->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     const bool in_use = fd >= 0 && tdbg_file_is_in_use(fd);
     const bool has_writer = in_use && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER);
+    const bool shared = in_use && (has_writer || tdbg_file_is_shared(fd));
+    const hbool_t yes = true;
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
     H5Pset_file_locking(fapl, true, true);
-    if (in_use)
+    if (in_use && !shared) {
+        H5Pset(fapl, "clear_status_flags", &yes);
+        H5Pset(fapl, "skip_eof_check", &yes);
+    }
+    if (shared)
         H5Pset_metadata_read_attempts(fapl, has_writer ? LIVE_ATTEMPTS : 1);
     trace->file =
-        H5Fopen(trace->path, in_use ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, fapl);
+        H5Fopen(trace->path, shared ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, fapl);
     if (trace->file < 0)
         st = TDBG_H5_RAISE(err, DAMAGED, "the file is damaged");
     H5Pclose(fapl);
@@ -84,6 +92,7 @@ enum tdbg_status tdbg_reader_open_one(const char *path, struct tdbg_trace **out,
     TDBG_TRY(tdbg_chunk_io_init(&trace->io, err));
     TDBG_TRY(check_file(trace, err));
     TDBG_TRY(open_file(trace, err));
+    tdbg_chunk_finder_init(&trace->finder, trace->file, trace->path, arena);
     TDBG_TRY(tdbg_reader_load(trace, err));
     *out = trace;
 out:
@@ -121,6 +130,7 @@ void tdbg_trace_close(struct tdbg_trace *trace)
     tdbg_reader_free_samples(trace);
     tdbg_reader_free_stores(trace);
     tdbg_chunk_cache_free(&trace->value_cache);
+    tdbg_chunk_finder_free(&trace->finder);
     if (trace->file >= 0)
         H5Fclose(trace->file);
     tdbg_chunk_io_free(&trace->io);
@@ -221,11 +231,6 @@ void tdbg_trace_set_recompute(struct tdbg_trace *trace, tdbg_trace_recompute_fn 
     trace->recompute_context = context;
 }
 
-static int64_t stored_bytes(hid_t dataset)
-{
-    return dataset > 0 ? (int64_t)H5Dget_storage_size(dataset) : 0;
-}
-
 static int64_t raw_bytes(const struct tdbg_chunked *c)
 {
     return c->dataset > 0 ? (int64_t)(c->dims[0] * c->row_elems * c->elem_bytes) : 0;
@@ -243,31 +248,31 @@ static enum tdbg_status add_sizes(struct tdbg_trace *trace, struct tdbg_trace_si
     s.n_files++;
     for (int32_t i = 0; i < trace->layout.n_sets; i++) {
         TDBG_TRY(tdbg_reader_open_set(trace, i, &c, err));
-        s.values_bytes += stored_bytes(c->dataset);
+        s.values_bytes += tdbg_chunked_stored_bytes(c);
         s.raw_values_bytes += raw_bytes(c);
     }
     for (int32_t k = 0; k < trace->layout.n_packed; k++) {
         TDBG_TRY(tdbg_reader_open_packed(trace, k, &c, err));
-        s.values_bytes += stored_bytes(c->dataset);
+        s.values_bytes += tdbg_chunked_stored_bytes(c);
         s.raw_values_bytes += raw_bytes(c);
     }
     for (int32_t i = 0; i < trace->n_items; i++) {
         TDBG_TRY(tdbg_reader_open_item(trace, i, &c, err));
-        s.keyframe_bytes += stored_bytes(c->dataset);
+        s.keyframe_bytes += tdbg_chunked_stored_bytes(c);
         s.raw_keyframe_bytes += raw_bytes(c);
     }
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         struct sample_reader *r = &trace->sample_readers[set];
         const struct tdbg_chunked *parts[] = {&r->x.array, &r->y.array, &r->id.array};
         for (int i = 0; i < 3; i++) {
-            s.samples_bytes += stored_bytes(parts[i]->dataset);
+            s.samples_bytes += tdbg_chunked_stored_bytes(parts[i]);
             s.raw_samples_bytes += raw_bytes(parts[i]);
         }
         s.n_samples += (int64_t)r->id.array.dims[0];
     }
-    s.digest_bytes += stored_bytes(trace->digest.array.dataset);
+    s.digest_bytes += tdbg_chunked_stored_bytes(&trace->digest.array);
     for (int i = 0; i < READ_STATS_COLUMNS; i++)
-        s.digest_bytes += stored_bytes(trace->stats[i].array.dataset);
+        s.digest_bytes += tdbg_chunked_stored_bytes(&trace->stats[i].array);
     *out = s;
 out:
     return st;
@@ -292,10 +297,23 @@ const char *tdbg_trace_note(const struct tdbg_trace *trace)
     return trace->note;
 }
 
+const char *tdbg_trace_damage(const struct tdbg_trace *trace, int64_t i, const char **path)
+{
+    for (int k = 0; k <= trace->n_segments; k++) {
+        const struct tdbg_trace *file = k > 0 ? trace->segments[k - 1] : trace;
+        if (i < (int64_t)file->finder.n_torn) {
+            *path = file->path;
+            return file->finder.torn[i].text;
+        }
+        i -= (int64_t)file->finder.n_torn;
+    }
+    return NULL;
+}
+
 static enum tdbg_status check_skeleton(struct tdbg_trace *trace, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    static const char path[] = "recovery/skeleton";
+    static const char path[] = TDBG_SKELETON_PATH;
     struct cached_array a = {.array = {.dataset = -1}};
     unsigned char *piece = NULL;
     if (H5Lexists(trace->file, "recovery", H5P_DEFAULT) <= 0 ||

@@ -40,6 +40,16 @@ bool tdbg_trace_is_closed(const struct tdbg_trace *trace);
  * does not. Borrowed. */
 const char *tdbg_trace_note(const struct tdbg_trace *trace);
 
+/* What is torn in the file and was read all the same, as far as that was noticed by now: a header
+ * of a dataset, or the index of its chunks, whose place the chunks' trailers say. The i-th text,
+ * and the file that it is about; NULL: there are no more. Borrowed. */
+const char *tdbg_trace_damage(const struct tdbg_trace *trace, int64_t i, const char **path);
+
+/* Called with the file's path whenever a reader of this process begins to read by trailers, from
+ * whatever thread that is in. To be set before traces are opened; NULL: nobody is told. */
+typedef void (*tdbg_trace_damage_fn)(const char *path);
+void tdbg_trace_on_damage(tdbg_trace_damage_fn fn);
+
 /* Steps first .. first + n - 1 are committed. n >= 1. */
 int64_t tdbg_trace_first_step(const struct tdbg_trace *trace);
 int64_t tdbg_trace_n_steps(const struct tdbg_trace *trace);

@@ -3,6 +3,7 @@
 #define TDBG_TRACE_READER_IMPL_H
 
 #include "base/arena.h"
+#include "trace/chunk_finder.h"
 #include "trace/chunked.h"
 #include "trace/id_map.h"
 #include "trace/layout.h"
@@ -58,6 +59,7 @@ struct tdbg_trace {
     hid_t file;
     int64_t file_bytes;
     struct tdbg_chunk_io io;
+    struct tdbg_chunk_finder finder; /* for what is torn */
     struct tdbg_run_info info;
     bool closed;
     int32_t schema_minor;
@@ -143,13 +145,24 @@ enum tdbg_status tdbg_reader_read_digest(struct tdbg_trace *trace, int64_t step,
                                          uint64_t *digest, struct tdbg_err *err);
 void tdbg_reader_free_stores(struct tdbg_trace *trace);
 
+/* reader_dataset.c: opens a dataset from the file or, where its header is torn, from the skeleton.
+ * The caller closes *out with H5Oclose. */
+enum tdbg_status tdbg_reader_open_object(struct tdbg_trace *trace, const char *path, hid_t *out,
+                                         struct tdbg_err *err);
+
+/* Opens a dataset as tdbg_chunked_open() does, whatever of it is torn. One that is opened from the
+ * skeleton has the rows that its chunks reach, or that it has to have by now. */
+enum tdbg_status tdbg_reader_open_dataset(struct tdbg_trace *trace, const char *path, hid_t type,
+                                          int ndim, struct tdbg_chunk_cache *cache,
+                                          struct tdbg_chunked *out, struct tdbg_err *err);
+
 /* Opens a dataset with a cache of its own. */
 static inline enum tdbg_status tdbg_reader_open_cached(struct tdbg_trace *trace, const char *path,
                                                        hid_t type, int ndim,
                                                        struct cached_array *out,
                                                        struct tdbg_err *err)
 {
-    return tdbg_chunked_open(trace->file, path, type, ndim, &out->cache, &out->array, err);
+    return tdbg_reader_open_dataset(trace, path, type, ndim, &out->cache, &out->array, err);
 }
 
 static inline void tdbg_reader_close_cached(struct cached_array *a)

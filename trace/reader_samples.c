@@ -17,7 +17,7 @@ static enum tdbg_status open_array(struct tdbg_trace *t, const char *path, struc
 {
     enum tdbg_status st = TDBG_OK;
     hid_t dset = -1, space = -1, type = -1;
-    TDBG_TRY(tdbg_h5_open_object(t->file, path, H5I_DATASET, &dset, err));
+    TDBG_TRY(tdbg_reader_open_object(t, path, &dset, err));
     space = H5Dget_space(dset);
     type = H5Dget_type(dset);
     int n = H5Sget_simple_extent_ndims(space);

@@ -27,8 +27,8 @@ enum tdbg_status tdbg_reader_open_set(struct tdbg_trace *t, int32_t i, struct td
         enum tdbg_dtype dtype = t->sites[set->site].dtype;
         hid_t type = set->store == TDBG_STORE_DATASET ? tdbg_h5_dtype(dtype)
                                                       : tdbg_h5_bits_type(tdbg_dtype_bytes(dtype));
-        TDBG_TRY(tdbg_chunked_open(t->file, set->path, type, 1 + set->n_axes + set->ndim,
-                                   &t->value_cache, &lazy->array, err));
+        TDBG_TRY(tdbg_reader_open_dataset(t, set->path, type, 1 + set->n_axes + set->ndim,
+                                          &t->value_cache, &lazy->array, err));
         const struct tdbg_chunked *c = &lazy->array;
         lazy->array.sparse = set->store == TDBG_STORE_RESIDUAL;
         if (set->store == TDBG_STORE_DELTA)
@@ -55,8 +55,8 @@ enum tdbg_status tdbg_reader_open_item(struct tdbg_trace *t, int32_t i, struct t
     struct lazy_array *lazy = &t->frames[i];
     if (!lazy->open) {
         const char *path = tdbg_arena_printf(t->arena, "keyframe/%s", item->name);
-        TDBG_TRY(tdbg_chunked_open(t->file, path, tdbg_h5_dtype(item->dtype), 1 + item->ndim,
-                                   &t->value_cache, &lazy->array, err));
+        TDBG_TRY(tdbg_reader_open_dataset(t, path, tdbg_h5_dtype(item->dtype), 1 + item->ndim,
+                                          &t->value_cache, &lazy->array, err));
         lazy->open = has_dims(&lazy->array, 1, item->ndim, item->dims);
         if (!lazy->open)
             tdbg_chunked_close(&lazy->array);

@@ -10,14 +10,10 @@
 
 #include "trace/dataset_list.h"
 #include "trace/hdf5_util.h"
+#include "trace/skeleton.h"
 #include "trace/trailer.h"
 
-/* Numbers of datasets have 32 bits, so that no skeleton is larger. */
-#define MOST_SKELETON_BYTES (UINT64_C(1) << 32)
-
-/* Chunks that are lost leave gaps, but a chunk far behind all others is a lie: so many rows at
- * least, and twice as many as are there, may be in between. */
-enum { MOST_GAP_ROWS = 65536, METADATA_BYTES = 4 << 20, METADATA_OF_CHUNK_BYTES = 64 };
+enum { METADATA_BYTES = 4 << 20, METADATA_OF_CHUNK_BYTES = 64 };
 
 struct rebuild {
     const char *path;
@@ -29,25 +25,6 @@ struct rebuild {
     hid_t file;
     uint64_t step_rows; /* that the chunks of /steps cover */
 };
-
-/* The chunks of the skeleton have to follow each other; *bytes is its size. */
-static enum tdbg_status check_skeleton(const struct tdbg_found_chunk *chunks, size_t n,
-                                       uint64_t *bytes, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    TDBG_FAIL_IF(n == 0, DAMAGED, "the copy of its beginning is missing or damaged");
-    for (size_t i = 0; i < n; i++) {
-        const struct tdbg_found_chunk *c = &chunks[i];
-        bool whole = c->n_elems == TDBG_SKELETON_CHUNK_BYTES;
-        TDBG_FAIL_IF(c->first_elem != i * (uint64_t)TDBG_SKELETON_CHUNK_BYTES ||
-                         c->n_elems > TDBG_SKELETON_CHUNK_BYTES || c->n_elems == 0 ||
-                         (!whole && i + 1 < n) || c->first_elem >= MOST_SKELETON_BYTES,
-                     DAMAGED, "a part of the copy of its beginning is missing or damaged");
-        *bytes = c->first_elem + c->n_elems;
-    }
-out:
-    return st;
-}
 
 static enum tdbg_status write_at(int fd, const char *path, const unsigned char *data, size_t bytes,
                                  uint64_t offset, struct tdbg_err *err)
@@ -76,51 +53,29 @@ static enum tdbg_status check_room(int fd, const struct rebuild *r, uint64_t ske
     return TDBG_OK;
 }
 
+struct new_file {
+    int fd;
+    const char *path;
+};
+
+static enum tdbg_status put_in_file(void *context, const unsigned char *piece, size_t bytes,
+                                    uint64_t offset, struct tdbg_err *err)
+{
+    const struct new_file *file = context;
+    return write_at(file->fd, file->path, piece, bytes, offset, err);
+}
+
 /* The new file as it was before its first step. */
 static enum tdbg_status write_skeleton(const struct rebuild *r, int fd, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    size_t n;
-    uint64_t bytes = 0;
-    struct tdbg_codec *codec = tdbg_codec_create();
-    unsigned char *content = malloc(TDBG_SKELETON_CHUNK_BYTES);
-    const struct tdbg_found_chunk *chunks = tdbg_chunk_list_of(r->list, TDBG_TRAILER_SKELETON, &n);
-    TDBG_FAIL_IF(!codec || !content, NO_MEMORY, "no memory for the skeleton");
-    TDBG_TRY(check_skeleton(chunks, n, &bytes, err));
-    TDBG_TRY(check_room(fd, r, bytes, err));
-    for (size_t i = 0; i < n; i++) {
-        TDBG_TRY(tdbg_codec_decode(codec, r->data + chunks[i].offset, chunks[i].bytes, content,
-                                   TDBG_SKELETON_CHUNK_BYTES, 1, err));
-        TDBG_TRY(write_at(fd, r->path, content, chunks[i].n_elems, chunks[i].first_elem, err));
-    }
+    struct tdbg_skeleton skeleton;
+    struct new_file file = {fd, r->path};
+    TDBG_TRY(tdbg_skeleton_find(r->list, &skeleton, err));
+    TDBG_TRY(check_room(fd, r, skeleton.bytes, err));
+    TDBG_TRY(tdbg_skeleton_decode(&skeleton, r->data, put_in_file, &file, err));
 out:
-    tdbg_codec_destroy(codec);
-    free(content);
     return st;
-}
-
-/* How far the chunks of a dataset reach, nonsense left out: n is cut to those that count. */
-static uint64_t covered_rows(const struct rebuild *r, const struct tdbg_chunked *c,
-                             const struct tdbg_found_chunk *chunks, size_t *n)
-{
-    uint64_t rows = 0, elems = 0, room, bytes;
-    for (size_t i = 0; i < *n; i++) {
-        uint64_t first = chunks[i].first_elem / c->row_elems;
-        uint64_t most = 2 * (elems / c->row_elems) + MOST_GAP_ROWS;
-        most = r->step_rows > most ? r->step_rows : most;
-        uint64_t end;
-        bool overflows = __builtin_add_overflow(chunks[i].first_elem, chunks[i].n_elems, &end);
-        uint64_t reach = end / c->row_elems + (end % c->row_elems > 0);
-        if (overflows || first > most ||
-            __builtin_mul_overflow(reach + c->chunk[0], c->row_elems, &room) ||
-            __builtin_mul_overflow(room, c->elem_bytes, &bytes) || bytes > INT64_MAX / 2) {
-            *n = i;
-            break;
-        }
-        elems += chunks[i].n_elems;
-        rows = reach > rows ? reach : rows;
-    }
-    return rows;
 }
 
 /* Where the last version of a chunk is damaged an earlier one is found, which has fewer rows. Zeros
@@ -150,9 +105,7 @@ static enum tdbg_status put_chunk(struct rebuild *r, struct tdbg_chunked *c,
     enum tdbg_status st = TDBG_DAMAGED;
     if (has_hole(c, chunk, is_last) && chunk->first_elem % c->chunk_elems == 0)
         return put_unreadable(r, c, chunk, err);
-    if (chunk->n_elems > 0 && chunk->n_elems <= c->chunk_elems &&
-        chunk->first_elem / c->row_elems < c->dims[0] &&
-        chunk->bytes <= tdbg_codec_bound(c->chunk_elems * c->elem_bytes))
+    if (tdbg_chunk_fits(c, chunk))
         st = tdbg_chunked_put_raw(c, chunk->first_elem, r->data + chunk->offset,
                                   chunk->bytes + (size_t)TDBG_TRAILER_BYTES, &fault);
     r->report->n_chunks += st == TDBG_OK;
@@ -177,7 +130,7 @@ static enum tdbg_status fill_dataset(struct rebuild *r, const struct tdbg_datase
     TDBG_TRY(tdbg_open_listed(r->file, d->path, NULL, &c, err));
     TDBG_TRY(tdbg_rows_rule_of(&c, &rule, &every, err));
     n_good = n;
-    uint64_t rows = covered_rows(r, &c, chunks, &n_good);
+    uint64_t rows = tdbg_chunk_list_rows(&c, r->step_rows, chunks, &n_good);
     if (rows > c.dims[0])
         TDBG_TRY(tdbg_chunked_set_rows(&c, rows, err));
     for (size_t i = 0; i < n_good; i++)

@@ -132,6 +132,7 @@ enum tdbg_status tdbg_recover_examine(struct tdbg_recovery *r, bool *whole, stru
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err found = {0};
     struct tdbg_trace *t = NULL;
+    const char *torn, *path;
     *whole = false;
     st = tdbg_reader_open_one(r->path, &t, &found);
     if (st == TDBG_OK)
@@ -149,6 +150,11 @@ enum tdbg_status tdbg_recover_examine(struct tdbg_recovery *r, bool *whole, stru
     r->report->closed = t->closed;
     if (!t->closed)
         TDBG_TRY(check_tail(r, t, whole, err));
+    if ((torn = tdbg_trace_damage(t, 0, &path)) != NULL && *whole) {
+        r->report->reason = tdbg_arena_strdup(r->report->arena, torn);
+        *whole = false;
+        goto out;
+    }
     note_steps(r, t);
 out:
     tdbg_trace_close(t);

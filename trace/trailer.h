@@ -18,6 +18,7 @@ enum {
     TDBG_TRAILER_FILLER_BYTES = 8, /* an empty skippable frame before the trailer */
 };
 /* Dataset number of /recovery/skeleton: that of no other dataset. */
+#define TDBG_SKELETON_PATH    "recovery/skeleton"
 #define TDBG_TRAILER_SKELETON UINT32_MAX
 enum { TDBG_SKELETON_CHUNK_BYTES = 256 << 10 }; /* of its content */
 

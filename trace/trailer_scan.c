@@ -14,6 +14,10 @@ enum { PROGRESS_BYTES = 16 << 20 };
  * that is full of them must not take for ever. */
 enum { FALSE_BYTES_FACTOR = 4, FALSE_BYTES_MORE = 256 << 20 };
 
+/* Chunks that are lost leave gaps, but a chunk far behind all others is a lie: so many rows at
+ * least, and twice as many as are there, may be in between. */
+enum { MOST_GAP_ROWS = 65536 };
+
 struct scan {
     const unsigned char *data;
     size_t data_bytes;
@@ -160,4 +164,49 @@ const struct tdbg_found_chunk *tdbg_chunk_list_of(const struct tdbg_chunk_list *
     size_t first = lower_bound(list, dataset);
     *n = lower_bound(list, (uint64_t)dataset + 1) - first;
     return *n > 0 ? list->items + first : NULL;
+}
+
+const struct tdbg_found_chunk *tdbg_chunk_list_find(const struct tdbg_chunk_list *list,
+                                                    uint32_t dataset, uint64_t first_elem)
+{
+    size_t n, low = 0;
+    const struct tdbg_found_chunk *chunks = tdbg_chunk_list_of(list, dataset, &n);
+    for (size_t high = n; low < high;) {
+        const size_t middle = low + (high - low) / 2;
+        if (chunks[middle].first_elem < first_elem)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && chunks[low].first_elem == first_elem ? &chunks[low] : NULL;
+}
+
+uint64_t tdbg_chunk_list_rows(const struct tdbg_chunked *c, uint64_t step_rows,
+                              const struct tdbg_found_chunk *chunks, size_t *n)
+{
+    uint64_t rows = 0, elems = 0, room, bytes;
+    for (size_t i = 0; i < *n; i++) {
+        uint64_t first = chunks[i].first_elem / c->row_elems;
+        uint64_t most = 2 * (elems / c->row_elems) + MOST_GAP_ROWS;
+        most = step_rows > most ? step_rows : most;
+        uint64_t end;
+        bool overflows = __builtin_add_overflow(chunks[i].first_elem, chunks[i].n_elems, &end);
+        uint64_t reach = end / c->row_elems + (end % c->row_elems > 0);
+        if (overflows || first > most ||
+            __builtin_mul_overflow(reach + c->chunk[0], c->row_elems, &room) ||
+            __builtin_mul_overflow(room, c->elem_bytes, &bytes) || bytes > INT64_MAX / 2) {
+            *n = i;
+            break;
+        }
+        elems += chunks[i].n_elems;
+        rows = reach > rows ? reach : rows;
+    }
+    return rows;
+}
+
+bool tdbg_chunk_fits(const struct tdbg_chunked *c, const struct tdbg_found_chunk *chunk)
+{
+    return chunk->n_elems > 0 && chunk->n_elems <= c->chunk_elems &&
+           chunk->first_elem / c->row_elems < c->dims[0] &&
+           chunk->bytes <= tdbg_codec_bound(c->chunk_elems * c->elem_bytes);
 }

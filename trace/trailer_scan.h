@@ -3,6 +3,7 @@
 #ifndef TDBG_TRACE_TRAILER_SCAN_H
 #define TDBG_TRACE_TRAILER_SCAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,5 +35,18 @@ void tdbg_chunk_list_free(struct tdbg_chunk_list *list);
 /* The part of the list that belongs to one dataset; *n may be 0. */
 const struct tdbg_found_chunk *tdbg_chunk_list_of(const struct tdbg_chunk_list *list,
                                                   uint32_t dataset, size_t *n);
+
+/* The chunk of a dataset that begins at first_elem; NULL: none was found. */
+const struct tdbg_found_chunk *tdbg_chunk_list_find(const struct tdbg_chunk_list *list,
+                                                    uint32_t dataset, uint64_t first_elem);
+
+/* Rows that the (*n) chunks of a dataset reach, nonsense left out: *n is cut to those that count.
+ * step_rows: rows that /steps is known to have, which any dataset may have. */
+struct tdbg_chunked;
+uint64_t tdbg_chunk_list_rows(const struct tdbg_chunked *c, uint64_t step_rows,
+                              const struct tdbg_found_chunk *chunks, size_t *n);
+
+/* Could the chunk be one of the dataset's, by its place and sizes? */
+bool tdbg_chunk_fits(const struct tdbg_chunked *c, const struct tdbg_found_chunk *chunk);
 
 #endif

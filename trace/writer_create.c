@@ -316,9 +316,8 @@ static enum tdbg_status put_skeleton(struct tdbg_trace_writer *w, struct tdbg_er
     unsigned char *bytes = NULL;
     struct stat info;
     const int fd = w->target.fd;
-    TDBG_TRY(tdbg_chunked_create(w->file, "recovery/skeleton", H5T_STD_U8LE, 1, dims,
+    TDBG_TRY(tdbg_chunked_create(w->file, TDBG_SKELETON_PATH, H5T_STD_U8LE, 1, dims,
                                  TDBG_SKELETON_CHUNK_BYTES, NULL, TDBG_EFFORT_TABLES, &array, err));
-    array.number = TDBG_TRAILER_SKELETON;
     TDBG_H5_FAIL_IF(H5Fflush(w->file, H5F_SCOPE_LOCAL) < 0, IO, "cannot flush %s", w->path);
     TDBG_FAIL_IF(fstat(fd, &info) != 0, IO, "cannot read %s: %s", w->path, strerror(errno));
     bytes = malloc((size_t)info.st_size + 1);

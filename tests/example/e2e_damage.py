@@ -2,6 +2,7 @@
 """End-to-end tests of tdbg recover and tdbg fsck. Called like e2e.py, on which it builds."""
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -225,6 +226,96 @@ def fsck_looks_at_all_ranks(folder):
     os.unlink(second)
     out = run("fsck", first).stdout
     check("not there, so rank 1 was not checked" in out, out)
+
+
+INDEX_BLOCKS = (b"EAHD", b"EAIB", b"EADB")  # of extensible arrays: HDF5's index of the chunks
+WARNING = "the index of {} is damaged; chunks were found by their trailers"
+
+
+def torn(data, places):
+    """A copy in which a byte after each of these signatures is another."""
+    bad = bytearray(data)
+    for at in places:
+        bad[at + 20] ^= 0x5a
+    return bad
+
+
+def places_of(data, *signatures):
+    return [m.start() for s in signatures for m in re.finditer(re.escape(s), data)]
+
+
+def answers(trace, folder):
+    """What commands say of a trace, and what they write."""
+    run("export", trace, "grad/fc2.weight", "--format", "npy", "-o", f"{folder}/x.npy", "--force")
+    text = [verified(trace), run("show", trace, "grad/fc1.weight", "--step", 7).stdout,
+            run("show", trace, "param/fc2.bias", "--step", 31).stdout,
+            run("info", trace, "--json").stdout]
+    return [t.replace(trace, "TRACE") for t in text] + [read(f"{folder}/x.npy")]
+
+
+@case
+def a_torn_index_is_read_past(folder):
+    """Every command goes on by the chunks' trailers and warns once; fsck reports it."""
+    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
+    record(small_config(folder, steps=60), good, "--set", "record.preset=full")
+    whole, wanted = read(good), answers(good, folder)
+    check("verified 60 of 60 steps" in wanted[0], wanted[0])
+    tears = [[at] for at in places_of(whole, *INDEX_BLOCKS)[::9]]
+    tears += [places_of(whole, s) for s in INDEX_BLOCKS] + [places_of(whole, *INDEX_BLOCKS)]
+    check(len(tears) > 10 and all(tears), tears)
+    for places in tears:
+        write(bad, torn(whole, places))
+        check(answers(bad, folder) == wanted, f"{places}: other answers")
+        out = run("fsck", bad, code=3).stdout
+        check("the index of its chunks is damaged" in out and "damaged: 0 of 60 steps" in out
+              and "can be executed again: steps 0 to 59" in out, out)
+    done = run("replay", bad, "--verify", "-q")
+    check(done.stderr.count(WARNING.format(bad)) == 1, done.stderr)
+    done = run("diff", good, bad)
+    check("same: 60 steps" in done.stdout and WARNING.format(bad) in done.stderr, done.stderr)
+    run("pack", bad, "-o", f"{folder}/packed.h5")
+    check("sound: 60 steps" in run("fsck", f"{folder}/packed.h5").stdout, "packed")
+    done = run("recover", bad)
+    check("rebuilt from" in done.stdout and not done.stderr, done.stdout + done.stderr)
+    check("sound" in run("fsck", bad).stdout and answers(bad, folder)[:3] == wanted[:3], "rebuilt")
+
+
+@case
+def a_torn_header_is_read_past(folder):
+    """The header of each dataset that grows while it is recorded: rows are those of its chunks."""
+    import h5py
+    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
+    record(small_config(folder, steps=40), good, "--set", "record.preset=full")
+    whole, wanted, headers = read(good), answers(good, folder), []
+    with h5py.File(good) as f:
+        f.visititems(lambda name, o: headers.append(h5py.h5o.get_info(o.id).addr)
+                     if isinstance(o, h5py.Dataset) and o.chunks else None)
+    check(len(headers) > 20, headers)
+    for places in [[at] for at in headers[::4]] + [headers]:
+        write(bad, torn(whole, places))
+        check(answers(bad, folder) == wanted, f"{places}: other answers")
+        check("its header is damaged" in run("fsck", bad, code=3).stdout, f"{places}: fsck")
+
+
+@case
+def a_chunk_without_index_and_trailer_is_lost(folder):
+    """Neither leads to it: an error that names it, in every command that needs it."""
+    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
+    record(small_config(folder, steps=60), good, "--set", "record.preset=full")
+    whole = read(good)
+    for dataset, number, commands in (
+            ("digest", 1, (("replay", bad, "--verify", "-q"),)),
+            ("steps", 3, (("info", bad), ("diff", good, bad))),
+            ("packed/grad/f32", 0, (("show", bad, "grad/fc1.weight", "--step", 0),))):
+        at, size = chunk(good, dataset, number)
+        data = torn(whole, places_of(whole, *INDEX_BLOCKS))
+        data[at + size - 1] ^= 1  # the trailer's checksum
+        write(bad, data)
+        for command in commands:
+            done = run(*command, code=3)
+            check(f"{dataset}: a chunk cannot be found" in done.stderr, done.stderr)
+        out = run("fsck", bad, code=3).stdout
+        check(f"{dataset}: a chunk cannot be found" in out and "damaged: 0 of" not in out, out)
 
 
 if __name__ == "__main__":

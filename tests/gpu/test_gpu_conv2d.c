@@ -54,6 +54,19 @@ static void run(const struct tdbg_backend *be, const struct tdbg_conv2d *c,
     gpu_drop(be, workspace);
 }
 
+/* A batch may be smaller than the one that the workspace was made for. */
+static void check_workspace(const struct tdbg_conv2d *c)
+{
+    struct tdbg_conv2d part = *c;
+    const size_t whole = gpu->conv2d_workspace_bytes(gpu->context, c);
+    for (part.samples = 0; part.samples < c->samples; part.samples++) {
+        const size_t bytes = gpu->conv2d_workspace_bytes(gpu->context, &part);
+        if (bytes > whole)
+            fail_msg("%d samples of %d want %zu bytes, all of them %zu", (int)part.samples,
+                     (int)c->samples, bytes, whole);
+    }
+}
+
 static void check(const struct tdbg_conv2d *c, bool bias, enum gpu_values fill)
 {
     const struct sizes n = sizes_of(c);
@@ -63,6 +76,7 @@ static void check(const struct tdbg_conv2d *c, bool bias, enum gpu_values fill)
         in[i] = malloc((size_t)n.in[i] * sizeof(float) + 1);
         gpu_fill(in[i], n.in[i], (uint64_t)i, fill);
     }
+    check_workspace(c);
     run(cpu, c, in, bias, want);
     run(gpu, c, in, bias, got);
     for (int i = 0; i < RESULTS; i++) {
@@ -127,6 +141,9 @@ static void test_chosen_shapes(void **state)
     static const struct tdbg_conv2d chosen[] = {
         {2, 33, 7, 9, 129, 1, {3, 3}, {1, 1}, {1, 1}, {1, 1}},
         {2, 70, 6, 6, 140, 1, {3, 3}, {2, 2}, {1, 1}, {1, 1}},
+        {2, 5, 14, 14, 128, 1, {3, 3}, {1, 1}, {1, 1}, {1, 1}},
+        {2, 120, 14, 14, 5, 1, {3, 3}, {1, 1}, {1, 1}, {1, 1}},
+        {9, 96, 5, 5, 96, 1, {3, 3}, {1, 1}, {1, 1}, {1, 1}},
         {3, 30, 5, 4, 70, 1, {1, 1}, {1, 1}, {0, 0}, {1, 1}},
         {1, 256, 3, 3, 96, 1, {2, 1}, {1, 1}, {0, 0}, {1, 1}},
         {1, 257, 2, 2, 17, 1, {1, 1}, {1, 1}, {0, 0}, {1, 1}},

@@ -193,10 +193,13 @@ static void test_choice(void **state)
         const struct tdbg_gemm g = {
             .m = sizes[i % 7], .n = sizes[i / 7 % 7], .k = sizes[i / 49], .ldc = 1};
         for (int multiprocessors = 1; multiprocessors < 200; multiprocessors += 33) {
-            const struct tdbg_gemm_cut cut = tdbg_cuda_gemm_choose(multiprocessors, &g);
+            const struct tdbg_gemm_cut cut =
+                tdbg_cuda_gemm_choose(multiprocessors, i % 2 ? 75 : 90, &g);
             assert_in_range(cut.tile, 0, tdbg_cuda_gemm_tile_count() - 1);
             assert_true(cut.slices_at_once >= 0 && cut.slices_at_once * 256 < g.k + 256);
             assert_true(cut.slices_at_once * g.m * g.n <= (int64_t)1 << 28);
+            if (i % 2 && g.k > 256) /* no room for the sums of 128 x 128 outputs */
+                assert_true(cut.tile > 0 || cut.slices_at_once > 0);
         }
     }
 }

@@ -2,6 +2,11 @@
  *
  *     TDBG_FAIL_IO=CALL:N:ERROR:HOW    CALL write, sync or truncate; ERROR EIO or ENOSPC;
  *                                      HOW once (the N-th call) or on (the N-th and all after it)
+ *     TDBG_FAIL_IO=tear:N:KILL:WHERE   the process is killed in the middle of the N-th write that
+ *                                      is in place and touches several pages; WHERE first or last:
+ *                                      after which of them but the last. Linux looks between two
+ *                                      pages of a write whether the process is to end.
+ *     TDBG_FAIL_IO=kill:N:KILL:WHERE   before (first) or after (last) the N-th write
  *
  * Only files whose name ends in ".h5" count, under the name they are made with too, and calls of
  * one process are counted together. */
@@ -9,10 +14,12 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -21,8 +28,11 @@ static struct {
     char call[16];
     long number;
     int error;
-    bool lasting;
+    bool lasting, last_page;
 } plan;
+
+enum { PAGE_BYTES = 4096 };
+
 static long calls;
 
 static void read_plan(void)
@@ -33,6 +43,7 @@ static void read_plan(void)
         return;
     plan.error = strcmp(error, "ENOSPC") == 0 ? ENOSPC : EIO;
     plan.lasting = strcmp(how, "on") == 0;
+    plan.last_page = strcmp(how, "last") == 0;
 }
 
 static bool is_trace(int fd)
@@ -64,6 +75,23 @@ static bool fails(const char *call, int fd)
     return true;
 }
 
+/* How much of a write is done before the process is killed in it; 0: it is not. */
+static size_t torn_bytes(int fd, size_t bytes, off64_t at)
+{
+    const off64_t first = (at / PAGE_BYTES + 1) * PAGE_BYTES;
+    const off64_t last = (at + (off64_t)bytes - 1) / PAGE_BYTES * PAGE_BYTES;
+    struct stat info;
+    int saved = errno;
+    pthread_once(&once, read_plan);
+    const bool counts = strcmp(plan.call, "tear") == 0 && bytes > 0 && first <= last &&
+                        is_trace(fd) && fstat(fd, &info) == 0 &&
+                        info.st_size >= at + (off64_t)bytes;
+    errno = saved;
+    if (!counts || __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED) != plan.number)
+        return 0;
+    return (size_t)((plan.last_page ? last : first) - at);
+}
+
 /* The real function, looked up once per call site. */
 #define REAL(type, name)                                                                           \
     static type real;                                                                              \
@@ -81,15 +109,32 @@ ssize_t write(int fd, const void *data, size_t bytes)
     return fails("write", fd) ? -1 : real(fd, data, bytes);
 }
 
+/* Kills the process in the middle of the write that is to be torn. */
+static void tear(pwrite_fn real, int fd, const void *data, size_t bytes, off64_t at)
+{
+    const size_t torn = torn_bytes(fd, bytes, at);
+    if (torn > 0) {
+        real(fd, data, torn, at);
+        kill(getpid(), SIGKILL);
+    }
+    if (fails("kill", fd)) {
+        if (plan.last_page)
+            real(fd, data, bytes, at);
+        kill(getpid(), SIGKILL);
+    }
+}
+
 ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at)
 {
     REAL(pwrite_fn, "pwrite");
+    tear(real, fd, data, bytes, at);
     return fails("write", fd) ? -1 : real(fd, data, bytes, at);
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t at)
 {
     REAL(pwrite_fn, "pwrite64");
+    tear(real, fd, data, bytes, at);
     return fails("write", fd) ? -1 : real(fd, data, bytes, at);
 }
 

@@ -3,6 +3,7 @@ writer process, and judging the trace that is left."""
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -227,5 +228,5 @@ def keep(trace, folder):
     """Puts a trace that failed aside; returns where."""
     path = os.path.join(os.environ.get("TDBG_TORTURE_KEEP", folder), os.path.basename(trace))
     if os.path.exists(trace) and os.path.abspath(path) != os.path.abspath(trace):
-        os.replace(trace, path)
+        shutil.move(trace, path)
     return path

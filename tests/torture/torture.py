@@ -26,7 +26,7 @@ from harness import (NotRun, Failure, Recording, TDBG, e2e, has_announce, has_co
 # Threads that wait for each other on a busy machine would be most of the time.
 QUICK = ["--set", "eval.every=0", "--threads", "1"]
 SUITES, ROWS, FAILURES, MISSING = {}, [], [], []
-FULL = {"kill_trainer": 1000, "kill_writer": 1000, "disk_full": 100, "io_errors": 400,
+FULL = {"kill_trainer": 1000, "kill_writer": 1000, "disk_full": 100, "io_errors": 400, "torn_writes": 400,
         "changed_files": 400, "changed_files_in_process": 10000, "live_readers": 20}
 
 
@@ -242,6 +242,43 @@ def io_errors(place):
             count.fail(f"{what}: {failure}", kept)
         place.trace(f"io-{i}.h5")
     count.note = ", ".join(f"{n} x exit {c}" for c, n in sorted(codes.items()))
+    return count
+
+
+@suite
+def torn_writes(place):
+    """The writer is killed in the middle of a write, at a page's end: a block of HDF5's metadata is
+    half new. Or between two writes, also those of its end. Everything that was announced is read
+    all the same, with nothing done by hand."""
+    shim = os.path.join(e2e.BUILD, "tests", "libfail_io.so")
+    need(os.path.exists(shim), "tests/libfail_io.so")
+    need(has_announce(), "--announce-fd")
+    count, codes, n_torn = Count("kill -9 at a write"), {}, 0
+    for i in range(place.count("torn_writes")):
+        call, most, steps = place.rng.choice([("tear", 400, 1500), ("kill", 600, 40)])
+        number, where = place.rng.randrange(1, most), place.rng.choice(["first", "last"])
+        preset = place.rng.choice(["light", "standard", "full"])
+        env = {"LD_PRELOAD": shim, "TDBG_FAIL_IO": f"{call}:{number}:KILL:{where}",
+               "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
+        trace, what = place.trace(f"torn-{i}.h5"), f"{env['TDBG_FAIL_IO']}, {preset}"
+        r = Recording(place.small, trace, "--set", f"steps={steps}", "--set",
+                      f"record.preset={preset}", *QUICK, env=env)
+        code = r.wait()
+        codes[code] = codes.get(code, 0) + 1
+        try:
+            if code not in (0, 4):
+                raise Failure(f"record ended with {code}: {r.messages[-300:]}")
+            j = judge(trace, r.announced)
+            if j.recovered and r.announced >= 0:
+                raise Failure("it had to be recovered")
+            count.add(j, r.announced)
+            n_torn += j.opened and tdbg("fsck", trace).returncode == 3
+        except Failure as failure:
+            kept = keep(trace, place.folder) if "TDBG_TORTURE_KEEP" in os.environ else None
+            count.fail(f"{what}: {failure}", kept)
+        place.trace(f"torn-{i}.h5")
+    count.note = (f"{n_torn} files with torn metadata, " +
+                  ", ".join(f"{n} x exit {c}" for c, n in sorted(codes.items())))
     return count
 
 

@@ -98,21 +98,26 @@ static bool digests_are_right(const struct maker *m, struct tdbg_trace *t, int64
     return true;
 }
 
-/* Values that can be read are those that the maker puts. */
-static void check_values(const struct maker *m, struct tdbg_trace *t, int64_t step)
+/* Values that can be read are those that the maker puts. Returns how many cannot. */
+static int check_values(const struct maker *m, struct tdbg_trace *t, int64_t step)
 {
+    int n_unreadable = 0;
     static unsigned char have[16 << 20], want[16 << 20];
     for (int32_t i = 0; i < m->spec.n_sites; i++) {
         int64_t n, n_want;
-        if (!tdbg_trace_has_values(t, i, step, maker_evaluated(m, step)) ||
-            tdbg_trace_read_values(t, step, i, have, &n, NULL) != TDBG_OK)
+        if (!tdbg_trace_has_values(t, i, step, maker_evaluated(m, step)))
             continue;
+        if (tdbg_trace_read_values(t, step, i, have, &n, NULL) != TDBG_OK) {
+            n_unreadable++;
+            continue;
+        }
         maker_values(m, i, step, want, &n_want);
         size_t bytes = (size_t)n * tdbg_dtype_bytes(m->sites[i].dtype);
         assert_int_equal(n, n_want);
         if (memcmp(have, want, bytes) != 0)
             fail_msg("step %lld, %s: other values", (long long)step, m->sites[i].name);
     }
+    return n_unreadable;
 }
 
 static struct tdbg_trace *open_trace(const char *path)
@@ -141,6 +146,33 @@ int64_t assert_sound(const struct maker *m, const char *path, int64_t least)
     tdbg_file_check_clear(&check);
     tdbg_trace_close(t);
     return n;
+}
+
+void assert_all_readable(const struct maker *m, const char *path, int64_t n_steps, const char *what)
+{
+    struct tdbg_trace *t = open_trace(path);
+    struct tdbg_file_check check;
+    const int64_t first = tdbg_trace_first_step(t);
+    assert_int_equal(first, m->first_step);
+    assert_int_equal(tdbg_trace_n_steps(t), n_steps);
+    for (int64_t step = first; step < first + n_steps; step++) {
+        assert_true(digests_are_right(m, t, step));
+        assert_int_equal(check_values(m, t, step), 0);
+    }
+    assert_int_equal(tdbg_check_file(t, NULL, NULL, &check, NULL), TDBG_OK);
+    assert_true(check.n_faults > 0);
+    assert_int_equal(check.damaged_steps, 0);
+    for (int64_t i = 0; i < check.n_faults; i++) {
+        assert_int_equal(check.faults[i].first_step, -1);
+        if (!strstr(check.faults[i].reason, what))
+            fail_msg("%s", check.faults[i].reason);
+    }
+    const char *file, *text = tdbg_trace_damage(t, 0, &file);
+    assert_non_null(text);
+    assert_non_null(strstr(text, what));
+    assert_string_equal(file, path);
+    tdbg_file_check_clear(&check);
+    tdbg_trace_close(t);
 }
 
 int64_t assert_honest(const struct maker *m, const char *path)

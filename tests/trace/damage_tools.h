@@ -28,6 +28,11 @@ const char *path_of_number(const char *file, uint32_t number);
  * have, and everything in it is sound. Returns how many steps there are. */
 int64_t assert_sound(const struct maker *m, const char *path, int64_t least);
 
+/* It has n_steps steps, of which every digest and value can be read and is right; all faults that
+ * are found are of the file and not of a step, and say `what`. There is at least one. */
+void assert_all_readable(const struct maker *m, const char *path, int64_t n_steps,
+                         const char *what);
+
 /* The same, but chunks may be lost: what can be read is right, and everything else an error. */
 int64_t assert_honest(const struct maker *m, const char *path);
 

@@ -10,8 +10,8 @@
  *
  * Nothing is padded along k: fma(0, 0, -0) is +0. Beyond the last row or column a thread computes
  * with what is there, and stores nothing. */
-#ifndef TDBG_KERNELS_GEMM_TILE_H
-#define TDBG_KERNELS_GEMM_TILE_H
+#ifndef TDBG_KERNELS_GPU_GEMM_H
+#define TDBG_KERNELS_GPU_GEMM_H
 
 #include "kernels/gpu.h"
 #include "kernels/numerics.h"
@@ -19,7 +19,7 @@
 
 /* RESIDENT: blocks that a multiprocessor should have room for. */
 template <int TM_, int TN_, int WARPS_M, int WARPS_N_, int DEPTH_, int RESIDENT_>
-struct tdbg_gemm_shape {
+struct tdbg_gpu_gemm_shape {
     enum {
         TM = TM_,
         TN = TN_,
@@ -36,7 +36,7 @@ struct tdbg_gemm_shape {
 
 /* A product cut into tiles; with `split` a block has one slice of a tile, and slice s of the result
  * goes to c + s * m * n. */
-struct tdbg_gemm_tiles {
+struct tdbg_gpu_gemm {
     int64_t m, n, k;
     const float *a, *b, *bias; /* bias: NULL where there is none */
     int64_t lda, ldb;
@@ -49,11 +49,11 @@ struct tdbg_gemm_tiles {
 
 /* Rows of operands in shared memory have four floats more than a tile, against bank conflicts of
  * threads that turn quads. */
-enum { TDBG_GEMM_PAD = 4 };
+enum { TDBG_GPU_GEMM_PAD = 4 };
 
-template <class S> struct tdbg_gemm_buffers {
-    alignas(16) float a[2][S::DEPTH][S::M + TDBG_GEMM_PAD];
-    alignas(16) float b[2][S::DEPTH][S::N + TDBG_GEMM_PAD];
+template <class S> struct tdbg_gpu_gemm_buffers {
+    alignas(16) float a[2][S::DEPTH][S::M + TDBG_GPU_GEMM_PAD];
+    alignas(16) float b[2][S::DEPTH][S::N + TDBG_GPU_GEMM_PAD];
 };
 
 /* ---- operands ---- */
@@ -61,7 +61,7 @@ template <class S> struct tdbg_gemm_buffers {
 /* What a thread brings of one operand, `X` rows (of A', or columns of B') by DEPTH terms: quads.
  * ALONG_K: terms of a row are neighbours in memory, else rows of a term are. WIDE: all quads can be
  * read at once, and none is partly there. */
-template <class S, int X, bool ALONG_K, bool WIDE> struct tdbg_gemm_operand {
+template <class S, int X, bool ALONG_K, bool WIDE> struct tdbg_gpu_gemm_operand {
     enum { QUADS = X * S::DEPTH / 4 / S::THREADS, QUADS_DOWN = ALONG_K ? S::DEPTH / 4 : X / 4 };
     static_assert(QUADS * 4 * S::THREADS == X * S::DEPTH, "every thread brings as many");
 
@@ -118,7 +118,7 @@ template <class S, int X, bool ALONG_K, bool WIDE> struct tdbg_gemm_operand {
         }
     }
 
-    __device__ __forceinline__ void store(float (*to)[X + TDBG_GEMM_PAD]) const
+    __device__ __forceinline__ void store(float (*to)[X + TDBG_GPU_GEMM_PAD]) const
     {
 #pragma unroll
         for (int q = 0; q < QUADS; q++) {
@@ -140,7 +140,7 @@ template <class S, int X, bool ALONG_K, bool WIDE> struct tdbg_gemm_operand {
 /* The outputs of a thread: rows row + 16 i + (0..3), columns col + 32 j + (0..3) of the tile. Eight
  * lanes of a half warp read the same quad of A', or two lanes that differ in bit 0 the same quad of
  * B': so a half warp's reads need one pass. */
-template <class S> struct tdbg_gemm_outputs {
+template <class S> struct tdbg_gpu_gemm_outputs {
     float sum[S::TM][S::TN];
     int row, col;
 
@@ -183,7 +183,7 @@ template <class S> struct tdbg_gemm_outputs {
         }
     }
 
-    __device__ __forceinline__ void add(const struct tdbg_gemm_buffers<S> &from, int buffer)
+    __device__ __forceinline__ void add(const struct tdbg_gpu_gemm_buffers<S> &from, int buffer)
     {
 #pragma unroll
         for (int t = 0; t < S::DEPTH; t++) {
@@ -194,8 +194,8 @@ template <class S> struct tdbg_gemm_outputs {
         }
     }
 
-    __device__ __forceinline__ void add_rest(const struct tdbg_gemm_buffers<S> &from, int buffer,
-                                             int terms)
+    __device__ __forceinline__ void add_rest(const struct tdbg_gpu_gemm_buffers<S> &from,
+                                             int buffer, int terms)
     {
         alignas(16) float a[S::TM];
         alignas(16) float b[S::TN];
@@ -297,8 +297,9 @@ template <class S> struct tdbg_gemm_outputs {
 /* ---- the kernel ---- */
 
 /* Tiles are visited in bands, so that blocks that run together share rows and columns. */
-static __device__ __forceinline__ void
-tdbg_gemm_place(const struct tdbg_gemm_tiles &p, unsigned tile, unsigned *tile_m, unsigned *tile_n)
+static __device__ __forceinline__ void tdbg_gpu_gemm_place(const struct tdbg_gpu_gemm &p,
+                                                           unsigned tile, unsigned *tile_m,
+                                                           unsigned *tile_n)
 {
     const unsigned band = 8, first = tile / (band * p.tiles_n) * band;
     const unsigned rows = p.tiles_m - first < band ? p.tiles_m - first : band;
@@ -309,17 +310,17 @@ tdbg_gemm_place(const struct tdbg_gemm_tiles &p, unsigned tile, unsigned *tile_m
 
 template <class S, bool A_ALONG_K, bool B_ALONG_K, bool WIDE>
 static __global__ void __launch_bounds__(S::THREADS, S::RESIDENT)
-    tdbg_gemm_tile(const struct tdbg_gemm_tiles p)
+    tdbg_gpu_gemm_tile(const struct tdbg_gpu_gemm p)
 {
     enum { PER_SLICE = TDBG_K_SLICE / S::DEPTH };
-    TDBG_SHARED(struct tdbg_gemm_buffers<S>, shared);
-    struct tdbg_gemm_operand<S, S::M, A_ALONG_K, WIDE> a;
-    struct tdbg_gemm_operand<S, S::N, B_ALONG_K, WIDE> b;
-    struct tdbg_gemm_outputs<S> out;
+    TDBG_SHARED(struct tdbg_gpu_gemm_buffers<S>, shared);
+    struct tdbg_gpu_gemm_operand<S, S::M, A_ALONG_K, WIDE> a;
+    struct tdbg_gpu_gemm_operand<S, S::N, B_ALONG_K, WIDE> b;
+    struct tdbg_gpu_gemm_outputs<S> out;
 
     const unsigned tiles = p.tiles_m * p.tiles_n, slice = p.split ? blockIdx.x / tiles : 0;
     unsigned tile_m, tile_n;
-    tdbg_gemm_place(p, blockIdx.x - slice * tiles, &tile_m, &tile_n);
+    tdbg_gpu_gemm_place(p, blockIdx.x - slice * tiles, &tile_m, &tile_n);
     const int64_t row = (int64_t)tile_m * S::M, col = (int64_t)tile_n * S::N;
     const int64_t first = (int64_t)slice * TDBG_K_SLICE, left = p.k - first;
     const int64_t terms = p.split && left > TDBG_K_SLICE ? (int64_t)TDBG_K_SLICE : left;
