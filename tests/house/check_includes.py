@@ -41,7 +41,7 @@ GUARDED = [
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # And who may see those through kernels/gpu.h and the headers of kernels/ that include it.
-GPU_FILES = re.compile(r"^kernels/((gpu\w*|blas)\.c|\w+\.(h|cuh?))$|^engine/backend_cuda\w*\.c$|"
+GPU_FILES = re.compile(r"^kernels/((\w*gpu\w*|blas)\.c|\w+\.(h|cuh?))$|^engine/backend_cuda\w*\.c$|"
                        r"^bench/gpu/")
 GENERATED = {"tdbg_build.h"}
 
