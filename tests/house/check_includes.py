@@ -40,8 +40,9 @@ GUARDED = [
     (r"^(?!stddef\.h$|stdint\.h$)", r"^(?!include/)", "other folders than include/"),
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
-# And who may see those through kernels/gpu.h.
-GPU_FILES = re.compile(r"^kernels/((gpu\w*|blas)\.[ch]|\w+\.cuh?)$|^engine/backend_cuda\w*\.c$|^bench/gpu/")
+# And who may see those through kernels/gpu.h and the headers of kernels/ that include it.
+GPU_FILES = re.compile(r"^kernels/((\w*gpu\w*|blas)\.c|\w+\.(h|cuh?))$|^engine/backend_cuda\w*\.c$|"
+                       r"^bench/gpu/")
 GENERATED = {"tdbg_build.h"}
 
 
@@ -53,7 +54,17 @@ def sources(root):
                     yield os.path.relpath(os.path.join(where, name), root)
 
 
-def check_include(root, path, line, quote, target):
+def find_gpu_headers(includes):
+    """kernels/gpu.h and each header of kernels/ that includes one of these; includes: by path."""
+    found, before = {"kernels/gpu.h"}, 0
+    while len(found) > before:
+        before = len(found)
+        found |= {path for path, targets in includes.items()
+                  if re.match(r"kernels/\w+\.(h|cuh)$", path) and found & targets}
+    return found
+
+
+def check_include(root, path, line, quote, target, gpu_headers):
     folder = path.split(os.sep)[0]
     if quote == "<":
         for header, allowed, who in GUARDED:
@@ -65,7 +76,7 @@ def check_include(root, path, line, quote, target):
     if target == "gpu_emulation.h":  # of tests/gpu/emulation/
         return None if path == "kernels/gpu.h" else f"{path}:{line}: only kernels/gpu.h may " \
             f"include {target}"
-    if re.match(r"kernels/(gpu\w*\.h|\w+\.cuh?)$", target) and not GPU_FILES.search(path):
+    if target in gpu_headers and not GPU_FILES.search(path):
         return f"{path}:{line}: only GPU files may include {target}"
     if not os.path.exists(os.path.join(root, target)):
         return f'{path}:{line}: "{target}" is not a path from the root of the source'
@@ -84,7 +95,7 @@ def check_include(root, path, line, quote, target):
 
 
 def check_tree(root):
-    faults, seen = [], {}
+    faults, seen, lines = [], {}, []
     for path in sources(root):
         name = os.path.basename(path)
         if name in seen:
@@ -94,9 +105,15 @@ def check_tree(root):
             for line, text in enumerate(f, 1):
                 match = INCLUDE.match(text)
                 if match:
-                    fault = check_include(root, path, line, *match.groups())
-                    if fault:
-                        faults.append(fault)
+                    lines.append((path, line, *match.groups()))
+    includes = {}
+    for path, _, _, target in lines:
+        includes.setdefault(path, set()).add(target)
+    gpu_headers = find_gpu_headers(includes)
+    for each in lines:
+        fault = check_include(root, *each, gpu_headers)
+        if fault:
+            faults.append(fault)
     return faults
 
 
@@ -118,6 +135,8 @@ def self_test():
         ("engine/cuda.c", "#include <cuda_runtime_api.h>", "backend_cuda*.c may include"),
         ("engine/memory.c", '#include "kernels/gpu.h"', "only GPU files may include"),
         ("kernels/a_cpu.c", '#include "kernels/gpu.h"', "only GPU files may include"),
+        ("kernels/a_cpu.c", '#include "kernels/tile.h"', "only GPU files may include kernels/tile.h"),
+        ("engine/a.c", '#include "kernels/tile.h"', "only GPU files may include kernels/tile.h"),
         ("kernels/a.cu", '#include "gpu_emulation.h"', "only kernels/gpu.h may include"),
         ("cli/a.c", "#include <ncurses.h>", "only tui/ may include"),
         ("cli/a.c", '#  include "nothing.h"', "is not a path"),
@@ -138,6 +157,8 @@ def self_test():
                            "trace/libtdbg_impl.h", "trace/writer.h"):
                 os.makedirs(os.path.join(root, os.path.dirname(header)), exist_ok=True)
                 open(os.path.join(root, header), "w").close()
+            with open(os.path.join(root, "kernels/tile.h"), "w") as f:
+                f.write('#include "kernels/gpu.h"\n')
             assert check_tree(root) == [], "a tree without edges has no faults"
             os.makedirs(os.path.join(root, os.path.dirname(path)), exist_ok=True)
             with open(os.path.join(root, path), "w") as f:
