@@ -1,4 +1,5 @@
-/* Rectified linear unit on a GPU. Definition: relu.h. */
+/* Rectified linear unit on a GPU. Definition: relu.h. NaN is made canonical last: a GPU may compute
+ * a comparison with a choice as one maximum, whose NaN is 0x7fffffff. */
 #include "kernels/gpu.h"
 #include "kernels/strict_math.h"
 extern "C" {
@@ -11,8 +12,8 @@ static __global__ void relu_forward(int64_t n, const float *x, float *y)
 {
     const int64_t step = (int64_t)gridDim.x * THREADS;
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step) {
-        const float v = tdbg_strict_canonical(x[i]);
-        y[i] = v <= 0 ? 0.0f : v;
+        const float v = x[i];
+        y[i] = tdbg_strict_canonical(v <= 0 ? 0.0f : v);
     }
 }
 
@@ -20,8 +21,7 @@ static __global__ void relu_backward(int64_t n, const float *y, const float *dy,
 {
     const int64_t step = (int64_t)gridDim.x * THREADS;
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step) {
-        const float pass = tdbg_strict_canonical(dy[i]);
-        dx[i] = y[i] <= 0 ? 0.0f : pass;
+        dx[i] = tdbg_strict_canonical(y[i] <= 0 ? 0.0f : dy[i]);
     }
 }
 

@@ -8,6 +8,22 @@ static const int64_t shapes[][2] = {
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes, IGNORE = -100 };
 
+static void call_relu(struct gpu_run *run)
+{
+    const struct case_input *in = run->in;
+    const struct tdbg_backend *be = run->be;
+    float *x = gpu_input(run, in->a, in->n), *dy = gpu_input(run, in->b, in->n);
+    float *y = gpu_input(run, in->c, in->n), *dx = gpu_input(run, in->c, in->n);
+    be->relu_forward(be->context, in->n, x, y);
+    be->relu_backward(be->context, in->n, y, dy, dx);
+    gpu_output(run, 0, y, in->n);
+    gpu_output(run, 1, dx, in->n);
+    be->vector_sum(be->context, in->n, x, dy, x);
+    be->vector_add(be->context, in->n, dy, x);
+    gpu_output(run, 2, x, in->n);
+    gpu_output(run, 3, dy, in->n);
+}
+
 static void call_activation(struct gpu_run *run)
 {
     const struct tdbg_backend *be = run->be;
@@ -93,6 +109,7 @@ static void call_pointwise(struct gpu_run *run)
 }
 
 static const struct gpu_case cases[] = {
+    {"relu", call_relu, 1},
     {"activation", call_activation, 5},
     {"cross_entropy", call_cross_entropy, 1},
     {"cross_entropy_weighted", call_weighted, 4},
