@@ -238,6 +238,9 @@ void tdbg_engine_drain_reductions(struct tdbg_engine *engine, int64_t step);
 enum tdbg_status tdbg_engine_share_evaluation(struct tdbg_engine *engine, int64_t step,
                                               int64_t *wait_ns, struct tdbg_err *err);
 
+/* Does a tap want that site at this step? */
+bool tdbg_engine_is_due(const struct tdbg_engine *engine, int64_t step, int32_t site);
+
 /* Shows a tensor to the taps that want it at this step. */
 enum tdbg_status tdbg_engine_show(struct tdbg_engine *engine, int64_t step, int32_t site,
                                   const void *data, int64_t elems, int32_t same_as,

@@ -20,7 +20,8 @@ static enum tdbg_status show_activation(struct tdbg_engine *e, const struct tdbg
                                         struct tdbg_err *err)
 {
     const struct tdbg_backend *be = e->backend;
-    if (!e->low_precision || !pass->training || !e->wanted[site + pass->part])
+    if (!e->low_precision || !pass->training ||
+        !tdbg_engine_is_due(e, pass->step, site + pass->part))
         return show(e, pass, site, data, elems, same_as, err);
     be->bf16_pack(be->context, elems, data, e->packed);
     enum tdbg_status st = show(e, pass, site, e->packed, elems, same_as, err);

@@ -6,6 +6,21 @@
 
 #include <string.h>
 
+static bool is_due(const struct tdbg_engine *e, int tap, int64_t step, int32_t site)
+{
+    const struct tdbg_want *want = &e->wants[tap][site];
+    return want->flags && want->every > 0 && step % want->every == 0;
+}
+
+bool tdbg_engine_is_due(const struct tdbg_engine *e, int64_t step, int32_t site)
+{
+    for (int i = 0; e->wanted[site] && i < e->n_taps; i++) {
+        if (is_due(e, i, step, site))
+            return true;
+    }
+    return false;
+}
+
 enum tdbg_status tdbg_engine_show(struct tdbg_engine *e, int64_t step, int32_t site,
                                   const void *data, int64_t elems, int32_t same_as,
                                   struct tdbg_err *err)
@@ -20,8 +35,7 @@ enum tdbg_status tdbg_engine_show(struct tdbg_engine *e, int64_t step, int32_t s
                                        .elems = elems,
                                        .same_as = same_as};
     for (int i = 0; i < e->n_taps; i++) {
-        const struct tdbg_want *want = &e->wants[i][site];
-        if (!want->flags || want->every <= 0 || step % want->every != 0)
+        if (!is_due(e, i, step, site))
             continue;
         enum tdbg_status st = e->taps[i].ops->site(e->taps[i].self, step, site, &handle, err);
         if (st != TDBG_OK)

@@ -1,5 +1,6 @@
 /* bfloat16 on a GPU. Definition: bf16.h. */
 #include "kernels/gpu.h"
+#include "kernels/gpu_map.h"
 #include "kernels/strict_math.h"
 extern "C" {
 #include "kernels/bf16.h"
@@ -9,9 +10,9 @@ enum { THREADS = 256 };
 
 static __global__ void bf16_round(int64_t n, const float *x, float *y)
 {
-    const int64_t step = (int64_t)gridDim.x * THREADS;
-    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step)
-        y[i] = tdbg_strict_float(tdbg_bf16_round_bits(tdbg_strict_bits(x[i])));
+    tdbg_gpu_map(n, x, y, [](float v) {
+        return tdbg_strict_float(tdbg_bf16_round_bits(tdbg_strict_bits(v)));
+    });
 }
 
 static __global__ void bf16_pack(int64_t n, const float *x, uint16_t *y)
@@ -30,7 +31,8 @@ static __global__ void bf16_unpack(int64_t n, const uint16_t *x, float *y)
 
 extern "C" void tdbg_cuda_bf16_round(void *gpu, int64_t n, const float *x, float *y)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, bf16_round, tdbg_gpu_blocks(n, THREADS), THREADS, n, x, y);
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, bf16_round, tdbg_gpu_map_blocks(n), TDBG_GPU_MAP_THREADS, n,
+                x, y);
 }
 
 extern "C" void tdbg_cuda_bf16_pack(void *gpu, int64_t n, const float *x, uint16_t *y)

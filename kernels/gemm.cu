@@ -35,19 +35,21 @@ template <class S> static struct tile_kind kind_of(const char *text, double spee
 
 /* What a thread has, warps down and across, terms at a time, blocks on a multiprocessor. */
 static const struct tile_kind kinds[] = {
-    kind_of<tdbg_gpu_gemm_shape<8, 8, 4, 2, 8, 2>>("128x128", 0.85),
-    kind_of<tdbg_gpu_gemm_shape<8, 8, 4, 1, 8, 4>>("128x64", 0.80),
-    kind_of<tdbg_gpu_gemm_shape<8, 4, 2, 2, 16, 4>>("64x64", 0.65),
-    kind_of<tdbg_gpu_gemm_shape<4, 4, 4, 1, 16, 6>>("64x32", 0.40),
+    kind_of<tdbg_gpu_gemm_shape<8, 8, 4, 2, 16, 2>>("128x128", 0.66),
+    kind_of<tdbg_gpu_gemm_shape<8, 8, 4, 1, 8, 4>>("128x64", 0.66),
+    kind_of<tdbg_gpu_gemm_shape<8, 4, 2, 2, 16, 4>>("64x64", 0.64),
+    kind_of<tdbg_gpu_gemm_shape<4, 4, 4, 1, 16, 6>>("64x32", 0.53),
 };
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 /* ---- the choice ---- */
 
-/* In cycles, of an H100: what a launch costs, and what a block needs beside its FMAs. */
-static const double launch_cycles = 4000, block_cycles = 1500;
-static const double bytes_per_cycle = 1500; /* of scratch memory, all multiprocessors together */
+/* Fitted, with the speeds above, to the times of all cuts of 32 products on an H200 (bench-gpu-gemm
+ * all). In cycles: what a launch costs; and how many warps make a multiprocessor half as fast as it
+ * gets. */
+static const double launch_cycles = 7000, half_warps = 7.2;
+static const double bytes_per_cycle = 2900; /* of scratch memory, all multiprocessors together */
 static const int64_t most_scratch_elems = 32 << 20;
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -68,9 +70,9 @@ static double time_of_blocks(int multiprocessors, const struct tile_kind *kind, 
     const double at_once = (double)(each < kind->resident ? each : kind->resident);
     const double warps = at_once * kind->threads / TDBG_GPU_WARP;
     const double full = (double)kind->resident * kind->threads / TDBG_GPU_WARP;
-    const double speed = kind->speed * 128 * warps / (warps + 2) * (full + 2) / full;
-    return (double)each * (double)kind->m * (double)kind->n * (double)k / speed +
-           block_cycles * ceil((double)each / kind->resident);
+    const double speed =
+        kind->speed * 128 * warps / (warps + half_warps) * (full + half_warps) / full;
+    return (double)each * (double)kind->m * (double)kind->n * (double)k / speed;
 }
 
 static double time_of_cut(int multiprocessors, const struct tdbg_gemm *g, struct tdbg_gemm_cut cut)

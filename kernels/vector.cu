@@ -1,5 +1,6 @@
 /* Element-wise addition on a GPU. Definition: vector.h. */
 #include "kernels/gpu.h"
+#include "kernels/gpu_map.h"
 #include "kernels/strict_math.h"
 extern "C" {
 #include "kernels/vector.h"
@@ -9,16 +10,15 @@ enum { THREADS = 256 };
 
 static __global__ void vector_sum(int64_t n, const float *x, const float *x2, float *y)
 {
-    const int64_t step = (int64_t)gridDim.x * THREADS;
-    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step)
-        y[i] = tdbg_strict_canonical(TDBG_STRICT_ADD(x[i], x2[i]));
+    tdbg_gpu_map(n, x, x2, y,
+                 [](float v, float w) { return tdbg_strict_canonical(TDBG_STRICT_ADD(v, w)); });
 }
 
 extern "C" void tdbg_cuda_vector_sum(void *gpu, int64_t n, const float *x, const float *x2,
                                      float *y)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, vector_sum, tdbg_gpu_blocks(n, THREADS), THREADS, n, x, x2,
-                y);
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, vector_sum, tdbg_gpu_map_blocks(n), TDBG_GPU_MAP_THREADS, n,
+                x, x2, y);
 }
 
 extern "C" void tdbg_cuda_vector_add(void *gpu, int64_t n, float *dst, const float *src)
@@ -28,16 +28,15 @@ extern "C" void tdbg_cuda_vector_add(void *gpu, int64_t n, float *dst, const flo
 
 static __global__ void vector_divide(int64_t n, const float *src, float divisor, float *dst)
 {
-    const int64_t step = (int64_t)gridDim.x * THREADS;
-    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step)
-        dst[i] = tdbg_strict_canonical(TDBG_STRICT_DIV(src[i], divisor));
+    tdbg_gpu_map(n, src, dst,
+                 [=](float v) { return tdbg_strict_canonical(TDBG_STRICT_DIV(v, divisor)); });
 }
 
 extern "C" void tdbg_cuda_vector_divide(void *gpu, int64_t n, const float *src, float divisor,
                                         float *dst)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, vector_divide, tdbg_gpu_blocks(n, THREADS), THREADS, n, src,
-                divisor, dst);
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, vector_divide, tdbg_gpu_map_blocks(n), TDBG_GPU_MAP_THREADS,
+                n, src, divisor, dst);
 }
 
 /* A block turns a square: rows are read and written by whole warps. */

@@ -189,8 +189,8 @@ static const struct {
 } trials[] = {
     {"256x128, 16x8 a thread", run_trial<tdbg_gpu_gemm_shape<16, 8, 4, 2, 8, 1>>},
     {"128x256, 8x16 a thread", run_trial<tdbg_gpu_gemm_shape<8, 16, 4, 2, 8, 1>>},
-    {"128x128, 16 deep", run_trial<tdbg_gpu_gemm_shape<8, 8, 4, 2, 16, 2>>},
-    {"128x128, 16 deep, alone", run_trial<tdbg_gpu_gemm_shape<8, 8, 4, 2, 16, 1>>},
+    {"128x128, 8 deep", run_trial<tdbg_gpu_gemm_shape<8, 8, 4, 2, 8, 2>>},
+    {"128x64, 16 deep", run_trial<tdbg_gpu_gemm_shape<8, 8, 4, 1, 16, 4>>},
 };
 
 static struct contender *add(struct contender *all, int *n, const char *name)
