@@ -49,6 +49,15 @@ struct tdbg_backend {
     /* Bytes of the device's memory that nobody has, and all of them; false: not known. */
     bool (*room)(void *context, int64_t *available, int64_t *total);
 
+    /* digest (below) without waiting: the result for data as it is at this place in the order of
+     * calls, kept under `slot` (>= 0, no two at a time alike) until digests_take, which waits for
+     * it. NULL on devices that are never waited for. */
+    enum tdbg_status (*digest_later)(void *context, const void *data, enum tdbg_dtype dtype,
+                                     int64_t elems, int32_t slot, struct tdbg_err *err);
+    /* digests, stats (n_slots): of slots 0 .. n_slots - 1, those that were asked for. */
+    enum tdbg_status (*digests_take)(void *context, int32_t n_slots, uint64_t *digests,
+                                     struct tdbg_stats *stats, struct tdbg_err *err);
+
     /* Memory: 64-byte aligned, zeroed; NULL when there is none. */
     void *(*alloc)(void *context, size_t bytes);
     void (*free)(void *context, void *data);
@@ -65,15 +74,6 @@ struct tdbg_backend {
     enum tdbg_status (*digest)(void *context, const void *data, enum tdbg_dtype dtype,
                                int64_t elems, uint64_t *digest, struct tdbg_stats *stats,
                                struct tdbg_err *err);
-
-    /* The same without waiting: the result for data as it is at this place in the order of calls,
-     * kept under `slot` (>= 0, no two at a time alike) until digests_take, which waits for it. NULL
-     * on devices that are never waited for. */
-    enum tdbg_status (*digest_later)(void *context, const void *data, enum tdbg_dtype dtype,
-                                     int64_t elems, int32_t slot, struct tdbg_err *err);
-    /* digests, stats (n_slots): of slots 0 .. n_slots - 1, those that were asked for. */
-    enum tdbg_status (*digests_take)(void *context, int32_t n_slots, uint64_t *digests,
-                                     struct tdbg_stats *stats, struct tdbg_err *err);
 
     /* Kernels: arguments and numerics as in the headers of kernels/. */
     size_t (*gemm_workspace_bytes)(void *context, const struct tdbg_gemm *gemm);
