@@ -58,6 +58,11 @@ struct tdbg_backend {
     enum tdbg_status (*digests_take)(void *context, int32_t n_slots, uint64_t *digests,
                                      struct tdbg_stats *stats, struct tdbg_err *err);
 
+    /* Tells that copies are going to be made to this memory of the host again and again; it stays
+     * where it is until unpin. Both NULL where that makes no difference. */
+    void (*pin)(void *context, void *host, size_t bytes);
+    void (*unpin)(void *context, void *host);
+
     /* Memory: 64-byte aligned, zeroed; NULL when there is none. */
     void *(*alloc)(void *context, size_t bytes);
     void (*free)(void *context, void *data);

@@ -29,6 +29,18 @@ enum tdbg_status tdbg_backend_take_digests(const struct tdbg_backend *backend, i
     return backend->digests_take(backend->context, n_slots, digests, stats, err);
 }
 
+void tdbg_backend_pin(const struct tdbg_backend *backend, void *host, size_t bytes)
+{
+    if (backend->pin)
+        backend->pin(backend->context, host, bytes);
+}
+
+void tdbg_backend_unpin(const struct tdbg_backend *backend, void *host)
+{
+    if (backend->unpin)
+        backend->unpin(backend->context, host);
+}
+
 enum tdbg_status tdbg_handle_copy_part(const struct tdbg_handle *handle, int64_t first, int64_t n,
                                        void *host, struct tdbg_err *err)
 {

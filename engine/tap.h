@@ -5,6 +5,7 @@
 #define TDBG_ENGINE_TAP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/digest.h"
@@ -46,6 +47,10 @@ enum tdbg_status tdbg_handle_digest_later(const struct tdbg_handle *handle, int3
 enum tdbg_status tdbg_backend_take_digests(const struct tdbg_backend *backend, int32_t n_slots,
                                            uint64_t *digests, struct tdbg_stats *stats,
                                            struct tdbg_err *err);
+
+/* Host memory that a tap copies to again and again, before the first copy and after the last. */
+void tdbg_backend_pin(const struct tdbg_backend *backend, void *host, size_t bytes);
+void tdbg_backend_unpin(const struct tdbg_backend *backend, void *host);
 
 /* Copies all valid elements to host memory. On the CPU this is complete on return; on other devices
  * when the tap's end_step is called. */

@@ -39,7 +39,8 @@ struct tdbg_recorder {
     struct owed_digest *owed; /* (n_sites) */
     int32_t n_owed;
     const struct tdbg_backend *owing;
-    int64_t start_ns; /* clock at the first step */
+    const struct tdbg_backend *pinned_by; /* whoever copies to the queue */
+    int64_t start_ns;                     /* clock at the first step */
     bool started;
     int64_t eval_samples_seen; /* evaluation samples first .. seen - 1 are in the file */
 };
@@ -175,12 +176,33 @@ static enum tdbg_status begin_step(void *self, int64_t step, struct tdbg_err *er
     return TDBG_OK;
 }
 
+static void pin_queue(struct tdbg_recorder *r, const struct tdbg_backend *backend)
+{
+    size_t bytes;
+    void *queue = tdbg_stream_queue(r->stream, &bytes);
+    tdbg_backend_pin(backend, queue, bytes);
+    r->pinned_by = backend;
+}
+
+/* Closes the stream; an error of that is not told. */
+static void close_stream(struct tdbg_recorder *r)
+{
+    size_t bytes;
+    if (r->stream && r->pinned_by)
+        tdbg_backend_unpin(r->pinned_by, tdbg_stream_queue(r->stream, &bytes));
+    r->pinned_by = NULL;
+    tdbg_stream_close(r->stream, NULL);
+    r->stream = NULL;
+}
+
 /* Copies a tensor, piece by piece, straight into the queue. */
 static enum tdbg_status put_value(struct tdbg_recorder *r, int32_t id, bool keyframe,
                                   const struct tdbg_handle *handle, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_stream_piece piece = {0};
+    if (!r->pinned_by)
+        pin_queue(r, handle->backend);
     do {
         TDBG_TRY(judge(
             r,
@@ -565,8 +587,7 @@ enum tdbg_status tdbg_recorder_close(struct tdbg_recorder *recorder, struct tdbg
     const bool failed = recorder->fault.message != NULL;
     const enum tdbg_status st = tdbg_stream_end(recorder->stream, failed ? NULL : err);
     recorder->bytes_at_end = tdbg_stream_bytes(recorder->stream);
-    tdbg_stream_close(recorder->stream, NULL);
-    recorder->stream = NULL;
+    close_stream(recorder);
     recorder->open = false;
     return failed ? TDBG_OK : st; /* a failure that is known already is the caller's to report */
 }
@@ -575,7 +596,7 @@ void tdbg_recorder_destroy(struct tdbg_recorder *recorder)
 {
     if (!recorder)
         return;
-    tdbg_stream_close(recorder->stream, NULL);
+    close_stream(recorder);
     tdbg_err_clear(&recorder->fault);
     free(recorder->plans);
     free(recorder->digests);

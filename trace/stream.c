@@ -187,6 +187,12 @@ int64_t tdbg_stream_durable(const struct tdbg_stream *s)
     return s->ring ? tdbg_ring_durable_step(s->ring) : -1;
 }
 
+void *tdbg_stream_queue(const struct tdbg_stream *s, size_t *bytes)
+{
+    *bytes = s->shared_bytes;
+    return s->shared;
+}
+
 int64_t tdbg_stream_memory_bytes(const struct tdbg_stream *s)
 {
     return (int64_t)s->shared_bytes + (s->options.workers + 1) * (int64_t)WORKER_BYTES;

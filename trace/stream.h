@@ -85,6 +85,9 @@ enum tdbg_status tdbg_stream_commit_step(struct tdbg_stream *stream, struct tdbg
 int64_t tdbg_stream_bytes(const struct tdbg_stream *stream);
 int64_t tdbg_stream_durable(const struct tdbg_stream *stream);
 
+/* The memory that pieces lie in, which stays where it is until the stream is closed. */
+void *tdbg_stream_queue(const struct tdbg_stream *stream, size_t *bytes);
+
 /* Most memory that recording takes: the queue, and what is being compressed. */
 int64_t tdbg_stream_memory_bytes(const struct tdbg_stream *stream);
 

@@ -241,6 +241,16 @@ cudaError_t cudaMallocHost(void **host, size_t bytes)
     return *host ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
+cudaError_t cudaHostRegister(void *host, size_t bytes, unsigned)
+{
+    return host && bytes > 0 ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t cudaHostUnregister(void *host)
+{
+    return host ? cudaSuccess : cudaErrorInvalidValue;
+}
+
 cudaError_t cudaFreeHost(void *host)
 {
     free(host);

@@ -55,6 +55,9 @@ cudaError_t cudaFree(void *device);
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total);
 cudaError_t cudaMallocHost(void **host, size_t bytes);
 cudaError_t cudaFreeHost(void *host);
+#define cudaHostRegisterDefault 0u
+cudaError_t cudaHostRegister(void *host, size_t bytes, unsigned flags);
+cudaError_t cudaHostUnregister(void *host);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *device, int value, size_t bytes, cudaStream_t stream);
