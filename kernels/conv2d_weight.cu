@@ -228,12 +228,13 @@ static __global__ void bias_slices(int64_t planes, int64_t k, int32_t grid,
     float term[TDBG_GPU_LINE_LOADS];
 #pragma unroll
     for (int i = 0; i < TDBG_GPU_LINE_LOADS; i++) {
-        term[i] = i * TDBG_GPU_LINE_THREADS < left ? __ldg(from) : -0.0f;
+        term[i] = i * TDBG_GPU_LINE_THREADS < left ? *from : -0.0f;
         in_plane += by.in_plane;
         const bool ends = in_plane >= grid;
         in_plane -= ends ? grid : 0;
         from += by.floats + (ends ? by.next_image : 0);
     }
+    __syncthreads(); /* so that no store, which waits for its load, comes before another load */
 #pragma unroll
     for (int i = 0; i < TDBG_GPU_LINE_LOADS; i++) {
         const int e = thread + i * TDBG_GPU_LINE_THREADS;

@@ -146,7 +146,7 @@ static __device__ __forceinline__ void fetch_column(const struct tdbg_row_norm &
         const bool inside = k * TDBG_GPU_LINE_DOWN < left;
         slope[k] = inside ? __ldg(dy + r * norm.width + j) : -0.0f;
         at[k] = inside ? __ldg(x + r * norm.width + j) : 0.0f;
-        s[k] = inside ? load_stats(norm, stats, r) : (struct row_stats){0, 0, 0};
+        s[k] = inside ? load_stats(norm, stats, r) : row_stats{0, 0, 0};
     }
 #pragma unroll
     for (int k = 0; k < COLUMN_LOADS; k++) {
