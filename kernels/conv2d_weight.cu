@@ -2,6 +2,7 @@
  * may be few of them: so slices are summed side by side into scratch memory, and `fold` adds them
  * in order. Definition: conv2d.h; plan: gpu_conv2d.h; tiles: conv2d_tile.cuh. */
 #include "kernels/conv2d_tile.cuh"
+#include "kernels/gpu_slices.h"
 
 typedef struct tdbg_conv_gpu_weight plan;
 typedef struct conv_term term;
@@ -205,39 +206,45 @@ static __global__ void weight_chains(const plan p, const float *x, const float *
 
 /* ---- bias ---- */
 
-enum { BIAS_WARPS = 8 };
-
-struct bias_terms {
-    float dy[BIAS_WARPS][ABREAST][TDBG_GPU_WARP + 1];
+/* How far it is to the term that a thread fetches next. */
+struct bias_step {
+    int32_t in_plane;           /* that many terms on, or that many less the plane's size */
+    int64_t floats, next_image; /* and these, if a plane ended */
 };
 
-/* A warp: ABREAST slices of a plane's sum. */
-static __global__ void bias_slices(int64_t planes, int64_t k, int32_t grid, const float *dy,
-                                   float *scratch, int64_t first)
+/* A block: TDBG_GPU_LINES slices of a channel's sum. */
+static __global__ void bias_slices(int64_t planes, int64_t k, int32_t grid,
+                                   const struct bias_step by, const float *dy, float *scratch,
+                                   int64_t first)
 {
-    TDBG_SHARED(struct bias_terms, s);
-    const int lane = threadIdx.x % TDBG_GPU_WARP, warp = threadIdx.x / TDBG_GPU_WARP;
-    const int64_t at = (first + blockIdx.x) * BIAS_WARPS + warp, plane = at % planes;
-    const int64_t slice0 = at / planes * ABREAST, slices = (k + SLICE - 1) / SLICE;
-    float(&terms)[ABREAST][TDBG_GPU_WARP + 1] = s.dy[warp];
-    float sum = 0.0f;
-    for (int piece = 0; piece < SLICE; piece += TDBG_GPU_WARP) {
-#pragma unroll 8
-        for (int line = 0; line < ABREAST; line++) {
-            const int64_t t = (slice0 + line) * SLICE + piece + lane;
-            const int64_t n = k <= 0x7fffffff ? (uint32_t)t / (uint32_t)grid : t / grid;
-            terms[line][lane] =
-                t < k ? __ldg(dy + (n * planes + plane) * grid + (t - n * grid)) : 0.0f;
-        }
-        __syncwarp(TDBG_GPU_ALL_LANES);
-        const int64_t left = k - (slice0 + lane) * SLICE - piece;
-        const int terms_left = (int)conv_least(left, TDBG_GPU_WARP);
-        for (int t = 0; t < terms_left; t++)
-            sum = TDBG_STRICT_ADD(sum, terms[lane][t]);
-        __syncwarp(TDBG_GPU_ALL_LANES);
+    TDBG_SHARED(struct tdbg_gpu_lines, s);
+    const int thread = (int)threadIdx.x;
+    const int64_t at = first + blockIdx.x, plane = at % planes;
+    const int64_t slice0 = at / planes * TDBG_GPU_LINES, slices = (k + SLICE - 1) / SLICE;
+    const int64_t t = slice0 * SLICE + thread, left = k - t;
+    const int64_t n = k <= 0x7fffffff ? (uint32_t)t / (uint32_t)grid : t / grid;
+    int32_t in_plane = (int32_t)(t - n * grid);
+    const float *from = dy + (n * planes + plane) * grid + in_plane;
+    float term[TDBG_GPU_LINE_LOADS];
+#pragma unroll
+    for (int i = 0; i < TDBG_GPU_LINE_LOADS; i++) {
+        term[i] = i * TDBG_GPU_LINE_THREADS < left ? *from : -0.0f;
+        in_plane += by.in_plane;
+        const bool ends = in_plane >= grid;
+        in_plane -= ends ? grid : 0;
+        from += by.floats + (ends ? by.next_image : 0);
     }
-    if (slice0 + lane < slices)
-        scratch[(slice0 + lane) * planes + plane] = sum;
+    __syncthreads(); /* so that no store, which waits for its load, comes before another load */
+#pragma unroll
+    for (int i = 0; i < TDBG_GPU_LINE_LOADS; i++) {
+        const int e = thread + i * TDBG_GPU_LINE_THREADS;
+        s.term[e / SLICE][e % SLICE] = term[i];
+    }
+    __syncthreads();
+    const int64_t slice = slice0 + thread;
+    if (thread < TDBG_GPU_LINES && slice < slices)
+        scratch[slice * planes + plane] =
+            tdbg_gpu_line_add(s.term[thread], (int)conv_least(k - slice * SLICE, SLICE), 0.0f);
 }
 
 /* ---- slices, added in order ---- */
@@ -254,8 +261,15 @@ static __device__ __forceinline__ int64_t place_of(const plan &p, int64_t i)
     return row < p.rows && col < p.cols ? (group * p.rows + row) * p.cols + col : -1;
 }
 
-/* Slices that are in shared memory at once. */
-enum { FOLD_SLICES = 256, FOLD_THREADS = 1024 };
+/* Slices that are in shared memory at once; that a thread fetches of them; that it adds at once. */
+enum { FOLD_SLICES = 256, FOLD_THREADS = 1024, FOLD_LINES = FOLD_THREADS / TDBG_GPU_WARP };
+enum { FOLD_LOADS = FOLD_SLICES / FOLD_LINES, FOLD_STEP = 16 };
+
+/* The sum before the first of `slices` slices is added: -0 + x is x for every x. */
+static __device__ __forceinline__ float fold_start(int64_t slices, bool is_first, const float *out)
+{
+    return !is_first ? *out : slices > 0 ? -0.0f : 0.0f;
+}
 
 struct fold_terms {
     float part[FOLD_SLICES][TDBG_GPU_WARP];
@@ -270,17 +284,22 @@ static __global__ void fold(const plan p, int64_t slices, bool is_first, bool is
     const int lane = threadIdx.x % TDBG_GPU_WARP, line = threadIdx.x / TDBG_GPU_WARP;
     const int64_t i = (int64_t)blockIdx.x * TDBG_GPU_WARP + lane;
     const int64_t place = i < p.scratch_slice ? place_of(p, i) : -1;
-    float c = line == 0 && place >= 0 && !is_first ? out[place] : 0.0f;
+    float c = line == 0 && place >= 0 ? fold_start(slices, is_first, out + place) : 0.0f;
     for (int64_t slice0 = 0; slice0 < slices; slice0 += FOLD_SLICES) {
         const int n = (int)conv_least(slices - slice0, FOLD_SLICES);
-#pragma unroll 8
-        for (int slice = line; slice < n; slice += FOLD_THREADS / TDBG_GPU_WARP)
-            s.part[slice][lane] =
-                place >= 0 ? scratch[(slice0 + slice) * p.scratch_slice + i] : 0.0f;
+        const float *from = scratch + (slice0 + line) * p.scratch_slice + i;
+        float part[FOLD_LOADS];
+#pragma unroll
+        for (int l = 0; l < FOLD_LOADS; l++, from += FOLD_LINES * p.scratch_slice)
+            part[l] = place >= 0 && line + l * FOLD_LINES < n ? *from : -0.0f;
+#pragma unroll
+        for (int l = 0; l < FOLD_LOADS; l++)
+            s.part[line + l * FOLD_LINES][lane] = part[l];
         __syncthreads();
-        for (int slice = 0; line == 0 && slice < n; slice++) {
-            const bool begins = is_first && slice0 + slice == 0;
-            c = begins ? s.part[slice][lane] : TDBG_STRICT_ADD(c, s.part[slice][lane]);
+        for (int slice = 0; line == 0 && slice < n; slice += FOLD_STEP) {
+#pragma unroll
+            for (int t = 0; t < FOLD_STEP; t++)
+                c = TDBG_STRICT_ADD(c, s.part[slice + t][lane]);
         }
         __syncthreads();
     }
@@ -297,11 +316,16 @@ static __global__ void fold_many(const plan p, int64_t slices, bool is_first, bo
         const int64_t place = place_of(p, i);
         if (place < 0)
             continue;
-        float c = is_first ? 0.0f : out[place];
-#pragma unroll 8
-        for (int64_t slice = 0; slice < slices; slice++) {
-            const float part = scratch[slice * p.scratch_slice + i];
-            c = is_first && slice == 0 ? part : TDBG_STRICT_ADD(c, part);
+        float c = fold_start(slices, is_first, out + place);
+        for (int64_t slice = 0; slice < slices; slice += FOLD_LOADS) {
+            const float *from = scratch + slice * p.scratch_slice + i;
+            float part[FOLD_LOADS];
+#pragma unroll
+            for (int l = 0; l < FOLD_LOADS; l++, from += p.scratch_slice)
+                part[l] = l < slices - slice ? *from : -0.0f;
+#pragma unroll
+            for (int l = 0; l < FOLD_LOADS; l++)
+                c = TDBG_STRICT_ADD(c, part[l]);
         }
         out[place] = is_last ? tdbg_strict_canonical(c) : c;
     }
@@ -393,16 +417,21 @@ extern "C" void tdbg_cuda_conv2d_backward_bias(void *gpu, const struct tdbg_conv
 {
     struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
     const plan whole = tdbg_conv_gpu_weight_plan(conv, g);
-    plan p = {};
-    p.scratch_slice = conv->out;
-    const size_t bytes = (size_t)(whole.slices * conv->out) * sizeof(float);
+    const int64_t planes = conv->out;
+    const size_t bytes = (size_t)(whole.slices * planes) * sizeof(float);
     float *scratch = (float *)tdbg_gpu_scratch(g, bytes);
     if (bytes > 0 && !scratch)
         return;
-    const int64_t warps = (whole.slices + ABREAST - 1) / ABREAST * conv->out;
-    conv_launches((warps + BIAS_WARPS - 1) / BIAS_WARPS, [&](int64_t first, unsigned blocks) {
-        TDBG_LAUNCH(g, bias_slices, blocks, BIAS_WARPS * TDBG_GPU_WARP, conv->out, whole.k,
-                    whole.grid, dy, scratch, first);
+    const int32_t images = TDBG_GPU_LINE_THREADS / whole.grid;
+    struct bias_step by;
+    by.in_plane = TDBG_GPU_LINE_THREADS % whole.grid;
+    by.floats = images * planes * whole.grid + by.in_plane;
+    by.next_image = (planes - 1) * whole.grid;
+    const int64_t blocks = (whole.slices + TDBG_GPU_LINES - 1) / TDBG_GPU_LINES * planes;
+    conv_launches(blocks, [&](int64_t first, unsigned n) {
+        TDBG_LAUNCH(g, bias_slices, n, TDBG_GPU_LINE_THREADS, planes, whole.k, whole.grid, by, dy,
+                    scratch, first);
     });
-    run_fold(g, p, whole.slices, true, true, scratch, dbias);
+    const struct tdbg_gpu_columns sums = {dbias, NULL, planes};
+    tdbg_gpu_add_slices(g, whole.slices, planes, scratch, sums);
 }

@@ -5,6 +5,7 @@ extern "C" {
 #include "kernels/reduce.h"
 }
 #include "kernels/gpu_reduce.h"
+#include "kernels/gpu_slices.h"
 
 enum { THREADS = 256, WARPS = THREADS / TDBG_GPU_WARP };
 
@@ -79,65 +80,18 @@ extern "C" void tdbg_cuda_sum_rows(void *gpu, int64_t rows, int64_t cols, const 
 
 /* ---- the sum over rows ---- */
 
-/* A block has 32 columns of one slice: all its threads bring them, a warp adds them up. */
-enum { COLS = TDBG_GPU_WARP };
-
-struct slice_tile {
-    float x[TDBG_K_SLICE][COLS];
-};
-
-/* part (slices, cols) = the sum of each slice. */
-static __global__ void sum_slices(int64_t rows, int64_t cols, int64_t tiles, int64_t blocks,
-                                  const float *x, float *part)
-{
-    TDBG_SHARED(struct slice_tile, tile);
-    const int across = (int)(threadIdx.x % COLS), down = (int)(threadIdx.x / COLS);
-    for (int64_t b = blockIdx.x; b < blocks; b += gridDim.x) {
-        const int64_t slice = b / tiles, col = (b - slice * tiles) * COLS + across;
-        const int64_t first = slice * TDBG_K_SLICE, left = rows - first;
-        const int n = left < TDBG_K_SLICE ? (int)left : (int)TDBG_K_SLICE;
-        const float *from = x + first * cols + col;
-#pragma unroll 8
-        for (int r = down; r < n; r += WARPS)
-            tile.x[r][across] = col < cols ? from[r * cols] : 0.0f;
-        __syncthreads();
-        if (down == 0 && col < cols) {
-            float sum = 0;
-#pragma unroll 16
-            for (int r = 0; r < n; r++)
-                sum = TDBG_STRICT_ADD(sum, tile.x[r][across]);
-            part[slice * cols + col] = tdbg_strict_canonical(sum);
-        }
-        __syncthreads(); /* the tile is free again */
-    }
-}
-
-static __global__ void add_slices(int64_t slices, int64_t cols, const float *part, float *out)
-{
-    const int64_t step = (int64_t)gridDim.x * THREADS;
-    for (int64_t c = (int64_t)blockIdx.x * THREADS + threadIdx.x; c < cols; c += step) {
-        float sum = 0;
-#pragma unroll 16
-        for (int64_t s = 0; s < slices; s++)
-            sum = TDBG_STRICT_ADD(sum, part[s * cols + c]);
-        out[c] = tdbg_strict_canonical(sum);
-    }
-}
-
 extern "C" void tdbg_cuda_reduce_rows(void *gpu, int64_t rows, int64_t cols, const float *x,
                                       float *out)
 {
     struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
     const int64_t slices = (rows + TDBG_K_SLICE - 1) / TDBG_K_SLICE;
-    const int64_t tiles = (cols + COLS - 1) / COLS, blocks = slices * tiles;
-    float *part = out;
+    const struct tdbg_gpu_columns sums = {out, NULL, cols};
+    struct tdbg_gpu_columns parts = sums;
     if (slices > 1)
-        part = (float *)tdbg_gpu_scratch(g, (size_t)(slices * cols) * sizeof(float));
-    if (!part)
+        parts.first = (float *)tdbg_gpu_scratch(g, (size_t)(slices * cols) * sizeof(float));
+    if (!parts.first)
         return;
-    TDBG_LAUNCH(g, sum_slices, tdbg_gpu_blocks(blocks, 1), THREADS, rows, cols, tiles, blocks, x,
-                part);
-    if (slices != 1)
-        TDBG_LAUNCH(g, add_slices, tdbg_gpu_blocks(cols, THREADS), THREADS, slices, cols, part,
-                    out);
+    tdbg_gpu_sum_chains(g, rows, cols, TDBG_K_SLICE, x, parts);
+    if (slices > 1)
+        tdbg_gpu_add_slices(g, slices, cols, parts.first, sums);
 }

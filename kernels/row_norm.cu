@@ -1,12 +1,11 @@
 /* Layer norm and RMS norm on a GPU. Formulas and orders: row_norm.h. */
 #include "kernels/gpu.h"
 #include "kernels/gpu_rows.h"
+#include "kernels/gpu_slices.h"
 #include "kernels/strict_exp.h"
 extern "C" {
 #include "kernels/row_norm.h"
 }
-
-enum { COLUMN_THREADS = 128 };
 
 /* What every element of a row is computed from; m = c = +0 for RMS norm. */
 struct row_stats {
@@ -126,46 +125,87 @@ static __global__ void row_norm_backward(struct tdbg_row_norm norm, const float 
     }
 }
 
-/* The sums of one slice of rows, a column per thread. parts (slices, 2, width): those of dy * h,
- * those of dy. */
-static __global__ void sum_slices(struct tdbg_row_norm norm, int64_t slices, const float *x,
-                                  const float *stats, const float *dy, float *parts)
+/* Terms that a thread fetches at once for the sums over rows. */
+enum { COLUMN_LOADS = TDBG_GPU_LINE_LOADS / 2 };
+
+struct column_terms {
+    struct tdbg_gpu_lines d, h; /* of dy and of h */
+};
+
+/* Terms of column j, the first of them of `row`; `left` rows are left. */
+static __device__ __forceinline__ void fetch_column(const struct tdbg_row_norm &norm,
+                                                    const float *x, const float *stats,
+                                                    const float *dy, int64_t row, int64_t left,
+                                                    int64_t j, float *d, float *h)
 {
-    const int64_t j = (int64_t)blockIdx.x * COLUMN_THREADS + threadIdx.x;
-    if (j >= norm.width)
-        return;
-    for (int64_t slice = blockIdx.y; slice < slices; slice += gridDim.y) {
-        const int64_t first = slice * TDBG_K_SLICE;
-        const int64_t end = norm.rows - first < TDBG_K_SLICE ? norm.rows : first + TDBG_K_SLICE;
-        float product = 0, sum = 0;
-#pragma unroll 8
-        for (int64_t row = first; row < end; row++) {
-            const float d = dy[row * norm.width + j];
-            const float h = normalised(x[row * norm.width + j], load_stats(norm, stats, row));
-            product = TDBG_STRICT_FMA(d, h, product);
-            sum = TDBG_STRICT_ADD(sum, d);
-        }
-        parts[2 * slice * norm.width + j] = product;
-        parts[(2 * slice + 1) * norm.width + j] = sum;
+    float at[COLUMN_LOADS], slope[COLUMN_LOADS];
+    struct row_stats s[COLUMN_LOADS];
+#pragma unroll
+    for (int k = 0; k < COLUMN_LOADS; k++) {
+        const int64_t r = row + k * TDBG_GPU_LINE_DOWN;
+        const bool inside = k * TDBG_GPU_LINE_DOWN < left;
+        slope[k] = inside ? __ldg(dy + r * norm.width + j) : -0.0f;
+        at[k] = inside ? __ldg(x + r * norm.width + j) : 0.0f;
+        s[k] = inside ? load_stats(norm, stats, r) : row_stats{0, 0, 0};
+    }
+#pragma unroll
+    for (int k = 0; k < COLUMN_LOADS; k++) {
+        d[k * TDBG_GPU_LINE_DOWN] = slope[k];
+        h[k * TDBG_GPU_LINE_DOWN] = normalised(at[k], s[k]);
     }
 }
 
-static __global__ void add_slices(int64_t width, int64_t slices, const float *parts, float *dweight,
-                                  float *dbias)
+/* Both sums of the first n terms of a line; fma(-0, +0, sum) is sum, too. */
+static __device__ __forceinline__ struct tdbg_gpu_pair add_column(const float *d, const float *h,
+                                                                  int n)
 {
-    const int64_t j = (int64_t)blockIdx.x * COLUMN_THREADS + threadIdx.x;
-    float product = 0, sum = 0;
-    if (j >= width)
-        return;
-#pragma unroll 8
-    for (int64_t slice = 0; slice < slices; slice++) {
-        product = TDBG_STRICT_ADD(product, parts[2 * slice * width + j]);
-        sum = TDBG_STRICT_ADD(sum, parts[(2 * slice + 1) * width + j]);
+    struct tdbg_gpu_pair sum = {0, 0};
+    float now[2][TDBG_GPU_LINE_STEP], next[2][TDBG_GPU_LINE_STEP];
+    tdbg_gpu_line_read(d, next[0]);
+    tdbg_gpu_line_read(h, next[1]);
+    for (int t = 0; t < n; t += TDBG_GPU_LINE_STEP) {
+#pragma unroll
+        for (int i = 0; i < TDBG_GPU_LINE_STEP; i++) {
+            now[0][i] = next[0][i];
+            now[1][i] = next[1][i];
+        }
+        tdbg_gpu_line_read(d + (t + TDBG_GPU_LINE_STEP) % TDBG_K_SLICE, next[0]);
+        tdbg_gpu_line_read(h + (t + TDBG_GPU_LINE_STEP) % TDBG_K_SLICE, next[1]);
+#pragma unroll
+        for (int i = 0; i < TDBG_GPU_LINE_STEP; i++) {
+            sum.first = TDBG_STRICT_FMA(now[0][i], now[1][i], sum.first);
+            sum.second = TDBG_STRICT_ADD(sum.second, now[0][i]);
+        }
     }
-    if (dweight)
-        dweight[j] = tdbg_strict_canonical(product);
-    if (dbias)
-        dbias[j] = tdbg_strict_canonical(sum);
+    return sum;
+}
+
+/* The sums of one slice of rows, a line per column. parts (slices, cols): those of dy * h, and
+ * where cols is 2 * width behind them those of dy. */
+static __global__ void sum_slices(struct tdbg_row_norm norm, int64_t tiles, int64_t blocks,
+                                  int64_t cols, const float *x, const float *stats, const float *dy,
+                                  float *parts)
+{
+    TDBG_SHARED(struct column_terms, s);
+    const int line = (int)(threadIdx.x % TDBG_GPU_LINES);
+    const int down = (int)(threadIdx.x / TDBG_GPU_LINES);
+    for (int64_t b = blockIdx.x; b < blocks; b += gridDim.x) {
+        const int64_t slice = b / tiles, j = (b - slice * tiles) * TDBG_GPU_LINES + line;
+        const int64_t first = slice * TDBG_K_SLICE, left = norm.rows - first;
+        const int n = (int)(left < TDBG_K_SLICE ? left : (int64_t)TDBG_K_SLICE);
+#pragma unroll
+        for (int at = down; at < TDBG_K_SLICE; at += COLUMN_LOADS * TDBG_GPU_LINE_DOWN)
+            fetch_column(norm, x, stats, dy, first + at, j < norm.width ? left - at : 0, j,
+                         &s.d.term[line][at], &s.h.term[line][at]);
+        __syncthreads();
+        if (down == 0 && j < norm.width) {
+            const struct tdbg_gpu_pair sum = add_column(s.d.term[line], s.h.term[line], n);
+            parts[slice * cols + j] = sum.first;
+            if (cols > norm.width)
+                parts[slice * cols + norm.width + j] = sum.second;
+        }
+        __syncthreads(); /* the lines are free again */
+    }
 }
 
 extern "C" void tdbg_cuda_row_norm_forward(void *gpu, const struct tdbg_row_norm *norm,
@@ -183,14 +223,15 @@ static void sum_columns(struct tdbg_gpu *gpu, const struct tdbg_row_norm *norm, 
 {
     const struct tdbg_row_norm copy = *norm;
     const int64_t slices = (norm->rows + TDBG_K_SLICE - 1) / TDBG_K_SLICE, width = norm->width;
-    const unsigned blocks = tdbg_gpu_blocks(width, COLUMN_THREADS);
-    const unsigned high = (unsigned)(slices < 65535 ? slices : 65535);
-    float *parts = (float *)tdbg_gpu_scratch(gpu, (size_t)(2 * slices * width + 1) * sizeof(float));
+    const int64_t cols = dbias ? 2 * width : width;
+    const int64_t tiles = (width + TDBG_GPU_LINES - 1) / TDBG_GPU_LINES, blocks = slices * tiles;
+    const struct tdbg_gpu_columns sums = {dweight, dbias, width};
+    float *parts = (float *)tdbg_gpu_scratch(gpu, (size_t)(slices * cols + 1) * sizeof(float));
     if (!parts)
         return;
-    TDBG_LAUNCH(gpu, sum_slices, dim3(blocks, high), COLUMN_THREADS, copy, slices, x, stats, dy,
-                parts);
-    TDBG_LAUNCH(gpu, add_slices, blocks, COLUMN_THREADS, width, slices, parts, dweight, dbias);
+    TDBG_LAUNCH(gpu, sum_slices, tdbg_gpu_blocks(blocks, 1), TDBG_GPU_LINE_THREADS, copy, tiles,
+                blocks, cols, x, stats, dy, parts);
+    tdbg_gpu_add_slices(gpu, slices, cols, parts, sums);
 }
 
 extern "C" void tdbg_cuda_row_norm_backward(void *gpu, const struct tdbg_row_norm *norm,

@@ -129,9 +129,11 @@ static void run_reduce_rows(const struct tdbg_backend *be, const struct call *ca
 static void test_rows(void **state)
 {
     (void)state;
-    static const int64_t shapes[][2] = {{1, 1},     {3, 0},    {0, 3},     {1, 4096},   {9, 4097},
-                                        {2, 40000}, {17, 33},  {255, 31},  {256, 32},   {257, 65},
-                                        {1000, 10}, {513, 70}, {2560, 96}, {1, 100000}, {4000, 3}};
+    /* the last: more slices than a slice has terms */
+    static const int64_t shapes[][2] = {{1, 1},     {3, 0},      {0, 3},     {1, 4096},
+                                        {9, 4097},  {2, 40000},  {17, 33},   {255, 31},
+                                        {256, 32},  {257, 65},   {1000, 10}, {513, 70},
+                                        {2560, 96}, {1, 100000}, {4000, 3},  {66000, 2}};
     for (int i = 0; i < (int)(sizeof shapes / sizeof *shapes) * FILLS; i++) {
         const int64_t rows = shapes[i / FILLS][0], cols = shapes[i / FILLS][1];
         float *x = make(rows * cols, (enum fill)(i % FILLS));
