@@ -38,9 +38,10 @@ static void print_help(FILE *out)
 static void print_version(void)
 {
     printf("tdbg %s\nnumerics version %d, trace schema %d.%d\n"
-           "cuda: %s\nmpi: %s\n",
+           "cuda: %s\ncublas: %s\nnccl: no\nmpi: %s\n",
            TDBG_VERSION, (int)tdbg_engine_numerics_version(), TDBG_SCHEMA_MAJOR, TDBG_SCHEMA_MINOR,
-           TDBG_CUDA, TDBG_HAVE_MPI ? "yes" : "no");
+           TDBG_CUDA, TDBG_HAVE_CUDA ? "yes (loaded for engine.math = \"fast\")" : "no",
+           TDBG_HAVE_MPI ? "yes" : "no");
 }
 
 static const struct cli_command *find_command(const char *name)
