@@ -34,13 +34,14 @@ static void *cuda_alloc(void *context, size_t bytes)
         cudaGetLastError(); /* or the next launch tells it */
         return NULL;
     }
-    tdbg_gpu_note(gpu, cudaMemsetAsync(data, 0, bytes, gpu->stream), "cudaMemsetAsync");
+    tdbg_gpu_clear(gpu, data, bytes);
     return data;
 }
 
 static void cuda_free(void *context, void *data)
 {
     tdbg_gpu_use(context);
+    tdbg_gpu_before_work(context);
     tdbg_gpu_note(context, cudaFree(data), "cudaFree");
 }
 
@@ -56,6 +57,7 @@ static enum tdbg_status cuda_to_device(void *context, void *device, const void *
 {
     struct tdbg_gpu *gpu = context;
     tdbg_gpu_use(gpu);
+    tdbg_gpu_before_work(gpu);
     /* Pageable memory is read before the call returns, so the caller may change it at once. */
     tdbg_gpu_note(gpu, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, gpu->stream),
                   "a copy to the GPU");
@@ -64,15 +66,12 @@ static enum tdbg_status cuda_to_device(void *context, void *device, const void *
 
 static void cuda_copy(void *context, void *to, const void *from, size_t bytes)
 {
-    struct tdbg_gpu *gpu = context;
-    tdbg_gpu_note(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->stream),
-                  "a copy on the GPU");
+    tdbg_gpu_copy(context, to, from, bytes);
 }
 
 static void cuda_fill_zero(void *context, void *data, size_t bytes)
 {
-    struct tdbg_gpu *gpu = context;
-    tdbg_gpu_note(gpu, cudaMemsetAsync(data, 0, bytes, gpu->stream), "cudaMemsetAsync");
+    tdbg_gpu_clear(context, data, bytes);
 }
 
 static void put_version(struct tdbg_json *json, const char *key, int version)

@@ -379,8 +379,7 @@ extern "C" void tdbg_cuda_batch_norm_evaluate(void *gpu, const struct tdbg_batch
 static void give(struct tdbg_gpu *gpu, float *to, const float *from, size_t bytes)
 {
     if (to)
-        tdbg_gpu_note(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->stream),
-                      "a copy on the GPU");
+        tdbg_gpu_copy(gpu, to, from, bytes);
 }
 
 extern "C" void tdbg_cuda_batch_norm_backward(void *context, const struct tdbg_batch_norm *norm,
@@ -400,7 +399,7 @@ extern "C" void tdbg_cuda_batch_norm_backward(void *context, const struct tdbg_b
         return;
     float *sums = (float *)(slopes + channels), *parts = sums + 2 * channels;
     if (count < 1)
-        tdbg_gpu_note(gpu, cudaMemsetAsync(sums, 0, 2 * bytes, gpu->stream), "cudaMemsetAsync");
+        tdbg_gpu_clear(gpu, sums, 2 * bytes);
     else
         tdbg_cuda_batch_norm_sums(gpu, norm, x, stats, dy, parts, sums);
     give(gpu, dbias, sums, bytes);

@@ -121,6 +121,7 @@ static void run_product(struct tdbg_gpu *gpu, const struct product *p)
     const struct tdbg_blas *blas = gpu->blas;
     if (p->m == 0 || p->n == 0 || p->batch == 0)
         return;
+    tdbg_gpu_before_work(gpu);
     const cublasStatus_t status = blas->cublasGemmStridedBatchedEx(
         blas->handle, p->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N,
         p->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, (int)p->n, (int)p->m, (int)p->k, &p->alpha, p->b,
@@ -253,7 +254,7 @@ static void clear(struct tdbg_gpu *gpu, const struct tdbg_attention *a, float *d
 {
     const size_t bytes =
         (size_t)(a->rows * a->tokens * (a->heads + 2 * a->kv_heads) * a->dim) * sizeof(float);
-    tdbg_gpu_note(gpu, cudaMemsetAsync(dqkv, 0, bytes, gpu->stream), "cudaMemsetAsync");
+    tdbg_gpu_clear(gpu, dqkv, bytes);
 }
 
 void tdbg_blas_attention_scores_backward(void *gpu, const struct tdbg_attention *a,

@@ -274,7 +274,7 @@ extern "C" int64_t tdbg_cuda_count_correct(void *context, int64_t rows, int64_t 
     unsigned long long *sum = (unsigned long long *)tdbg_gpu_scratch(gpu, sizeof *sum);
     if (!sum)
         return 0;
-    tdbg_gpu_note(gpu, cudaMemsetAsync(sum, 0, sizeof *sum, gpu->stream), "cudaMemsetAsync");
+    tdbg_gpu_clear(gpu, sum, sizeof *sum);
     TDBG_LAUNCH(gpu, count_rows, tdbg_gpu_blocks(rows, TDBG_GPU_ROW_WARPS),
                 TDBG_GPU_ROW_WARPS * TDBG_GPU_WARP, in, sum);
     tdbg_gpu_fetch(gpu, &correct, sum, sizeof correct);

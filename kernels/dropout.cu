@@ -38,8 +38,7 @@ extern "C" void tdbg_cuda_dropout_apply(void *gpu, const struct tdbg_dropout *dr
     struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
     const int64_t blocks_per_row = (elems + WORDS - 1) / WORDS, blocks = rows * blocks_per_row;
     if (dropout->threshold > UINT32_MAX) { /* no word would be kept */
-        tdbg_gpu_note(g, cudaMemsetAsync(y, 0, (size_t)(rows * elems) * sizeof *y, g->stream),
-                      "cudaMemsetAsync");
+        tdbg_gpu_clear(g, y, (size_t)(rows * elems) * sizeof *y);
         return;
     }
     TDBG_LAUNCH(g, dropout_apply, tdbg_gpu_blocks(blocks, THREADS), THREADS, *dropout, blocks,

@@ -9,20 +9,21 @@
  *     lane 0        sum += e0,        sum += e16
  *     lane 16       square += e0 * e0, square += e16 * e16
  *
- * A second kernel adds the blocks' results in order. */
-#include <stdlib.h>
-
+ * A second kernel adds the blocks' results in order. Both take several tensors at a time: see
+ * gpu_digests.h. */
 #include "kernels/gpu.h"
 #include "kernels/strict_math.h"
 extern "C" {
 #include "base/digest_block.h"
 #include "kernels/fused_digest.h"
+#include "kernels/gpu_digests.h"
 }
 
 enum {
     BLOCK = TDBG_STATS_BLOCK_ELEMS,
     AT_ONCE = 8, /* rows that are read before any is used */
     MAX_WARPS = 4,
+    FEW = 4, /* tensors: a launch takes longer with kilobytes of arguments */
     ADD_THREADS = 256,
     SQUARE_THREAD = TDBG_GPU_WARP, /* who adds squares; thread 0 adds the values */
 };
@@ -205,46 +206,79 @@ static __device__ __forceinline__ void fold_part(struct lane_part<Number> *p)
     }
 }
 
-/* A warp per block; parts (blocks). WANT: bits of TDBG_PART_... */
+/* Elements first .. first + n - 1 of a tensor, by a warp. WANT: bits of TDBG_PART_... */
 template <class Type, int WANT>
-static __global__ void digest_blocks(int64_t n_elems, const typename Type::bits *data,
-                                     struct tdbg_digest_part *parts)
+static __device__ __forceinline__ struct tdbg_digest_part
+digest_block(const typename Type::bits *data, int64_t first, int n)
 {
     typedef typename Type::number number;
-    const int lane = (int)(threadIdx.x % TDBG_GPU_WARP), warps = (int)(blockDim.x / TDBG_GPU_WARP);
-    const int64_t blocks = (n_elems + BLOCK - 1) / BLOCK, step = (int64_t)gridDim.x * warps;
-    for (int64_t b = (int64_t)blockIdx.x * warps + threadIdx.x / TDBG_GPU_WARP; b < blocks;
-         b += step) {
-        const int64_t first = b * BLOCK;
-        const int n = n_elems - first < BLOCK ? (int)(n_elems - first) : BLOCK;
-        struct lane_part<number> p;
-        memset(&p, 0, sizeof p);
-        set_limits(&p.min, &p.max);
-        for (int row = 0; row < n; row += AT_ONCE * TDBG_GPU_WARP) {
-            typename Type::bits bits[AT_ONCE];
+    const int lane = (int)(threadIdx.x % TDBG_GPU_WARP);
+    struct lane_part<number> p;
+    memset(&p, 0, sizeof p);
+    set_limits(&p.min, &p.max);
+    for (int row = 0; row < n; row += AT_ONCE * TDBG_GPU_WARP) {
+        typename Type::bits bits[AT_ONCE];
 #pragma unroll
-            for (int k = 0; k < AT_ONCE; k++) {
-                const int i = row + k * TDBG_GPU_WARP + lane;
-                bits[k] = i < n ? data[first + i] : 0;
-            }
-#pragma unroll
-            for (int k = 0; k < AT_ONCE; k++) {
-                const int i = row + k * TDBG_GPU_WARP + lane;
-                if ((WANT & TDBG_PART_DIGEST) && i < n)
-                    p.digest += mix_element(first + i, bits[k]);
-                if (WANT & TDBG_PART_STATS)
-                    add_row(Type::value(bits[k]), i < n, &p);
-            }
+        for (int k = 0; k < AT_ONCE; k++) {
+            const int i = row + k * TDBG_GPU_WARP + lane;
+            bits[k] = i < n ? data[first + i] : 0;
         }
-        for (int width = TDBG_GPU_WARP / 2; width > 0; width /= 2)
-            p.digest += __shfl_xor_sync(TDBG_GPU_ALL_LANES, p.digest, width);
-        if (WANT & TDBG_PART_STATS)
-            fold_part(&p);
-        const double square = __shfl_sync(TDBG_GPU_ALL_LANES, p.sum, TDBG_STATS_LANES);
-        const struct tdbg_digest_part part = {p.digest,      p.sum,   square, (double)p.min,
-                                              (double)p.max, p.zeros, p.nans, p.infs};
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++) {
+            const int i = row + k * TDBG_GPU_WARP + lane;
+            if ((WANT & TDBG_PART_DIGEST) && i < n)
+                p.digest += mix_element(first + i, bits[k]);
+            if (WANT & TDBG_PART_STATS)
+                add_row(Type::value(bits[k]), i < n, &p);
+        }
+    }
+    for (int width = TDBG_GPU_WARP / 2; width > 0; width /= 2)
+        p.digest += __shfl_xor_sync(TDBG_GPU_ALL_LANES, p.digest, width);
+    if (WANT & TDBG_PART_STATS)
+        fold_part(&p);
+    const double square = __shfl_sync(TDBG_GPU_ALL_LANES, p.sum, TDBG_STATS_LANES);
+    const struct tdbg_digest_part part = {p.digest,      p.sum,   square, (double)p.min,
+                                          (double)p.max, p.zeros, p.nans, p.infs};
+    return part;
+}
+
+/* Tensors whose blocks are numbered through: those of tensor k are first_block[k] and on. */
+template <int MOST> struct batch {
+    int64_t blocks;
+    int n;
+    int64_t first_block[MOST];
+    struct tdbg_gpu_digest of[MOST];
+};
+
+template <int MOST>
+static __device__ __forceinline__ int tensor_of(const struct batch<MOST> &batch, int64_t block)
+{
+    int low = 0, high = batch.n;
+    while (high - low > 1) {
+        const int middle = (low + high) / 2;
+        if (batch.first_block[middle] <= block)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A warp per block. */
+template <class Type, int WANT, int MOST>
+static __global__ void digest_blocks(const __grid_constant__ struct batch<MOST> batch)
+{
+    const int lane = (int)(threadIdx.x % TDBG_GPU_WARP), warps = (int)(blockDim.x / TDBG_GPU_WARP);
+    const int64_t step = (int64_t)gridDim.x * warps;
+    for (int64_t b = (int64_t)blockIdx.x * warps + threadIdx.x / TDBG_GPU_WARP; b < batch.blocks;
+         b += step) {
+        const int k = tensor_of(batch, b);
+        const int64_t own = b - batch.first_block[k], first = own * BLOCK;
+        const int64_t left = batch.of[k].n_elems - first;
+        const struct tdbg_digest_part part = digest_block<Type, WANT>(
+            (const typename Type::bits *)batch.of[k].data, first, left < BLOCK ? (int)left : BLOCK);
         if (lane == 0)
-            parts[b] = part;
+            batch.of[k].parts[own] = part;
     }
 }
 
@@ -280,12 +314,17 @@ static __device__ __forceinline__ void join_parts(struct tdbg_digest_part *into,
     into->infs += from->infs;
 }
 
-/* One block of threads. Two of them add the sums in order, while the others wait for the next
- * parts. */
-static __global__ void add_parts(int64_t n, const struct tdbg_digest_part *parts,
-                                 struct tdbg_digest_part *total)
+struct sums {
+    struct tdbg_gpu_digest_sum of[TDBG_GPU_DIGEST_SUMS];
+};
+
+/* A block of threads per tensor. Two of them add the sums in order, while the others wait for the
+ * next parts. */
+static __global__ void add_parts(const __grid_constant__ struct sums sums)
 {
     TDBG_SHARED(struct adding, shared);
+    const int64_t n = sums.of[blockIdx.x].n_parts;
+    const struct tdbg_digest_part *parts = sums.of[blockIdx.x].parts;
     const int t = (int)threadIdx.x;
     struct tdbg_digest_part own = no_part(), next = load_part(n, parts, t);
     double sum = 0;
@@ -315,65 +354,77 @@ static __global__ void add_parts(int64_t n, const struct tdbg_digest_part *parts
     if (t == 0) {
         own = shared.lane[0];
         own.square = shared.lane[SQUARE_THREAD].square;
-        *total = own;
+        *sums.of[blockIdx.x].total = own;
     }
 }
 
-template <class Type>
-static void launch_blocks(struct tdbg_gpu *gpu, int64_t n_elems, const void *data, int want,
-                          struct tdbg_digest_part *parts)
+template <class Type, int WANT, int MOST>
+static void launch_blocks(struct tdbg_gpu *gpu, int n, const struct tdbg_gpu_digest *of)
 {
-    const typename Type::bits *from = (const typename Type::bits *)data;
-    const int64_t blocks = (n_elems + BLOCK - 1) / BLOCK;
+    struct batch<MOST> batch = {
+    };
+    batch.n = n;
+    for (int k = 0; k < n; k++) {
+        batch.first_block[k] = batch.blocks;
+        batch.of[k] = of[k];
+        batch.blocks += tdbg_gpu_digest_parts(of[k].n_elems);
+    }
     /* few blocks: one on each multiprocessor */
-    const int warps = blocks < 2 * gpu->multiprocessors ? 1 : MAX_WARPS;
-    const unsigned grid = tdbg_gpu_blocks(blocks, warps), threads = (unsigned)warps * TDBG_GPU_WARP;
-    if (want == TDBG_PART_DIGEST)
-        TDBG_LAUNCH(gpu, (digest_blocks<Type, TDBG_PART_DIGEST>), grid, threads, n_elems, from,
-                    parts);
-    else if (want == TDBG_PART_STATS)
-        TDBG_LAUNCH(gpu, (digest_blocks<Type, TDBG_PART_STATS>), grid, threads, n_elems, from,
-                    parts);
-    else
-        TDBG_LAUNCH(gpu, (digest_blocks<Type, (TDBG_PART_DIGEST | TDBG_PART_STATS)>), grid, threads,
-                    n_elems, from, parts);
+    const int warps = batch.blocks < 2 * gpu->multiprocessors ? 1 : MAX_WARPS;
+    const unsigned grid = tdbg_gpu_blocks(batch.blocks, warps);
+    TDBG_LAUNCH(gpu, (digest_blocks<Type, WANT, MOST>), grid, (unsigned)warps * TDBG_GPU_WARP,
+                batch);
 }
 
-/* Puts all on the stream: the sum over the blocks of n_elems > 0 elements comes to *total, on the
- * device. parts (blocks): overwritten; may be total if there is one block. */
-static void put_digest(struct tdbg_gpu *gpu, const void *data, enum tdbg_dtype dtype,
-                       int64_t n_elems, int want, struct tdbg_digest_part *parts,
-                       struct tdbg_digest_part *total)
+template <class Type>
+static void launch_type(struct tdbg_gpu *gpu, int want, int n, const struct tdbg_gpu_digest *of)
 {
-    const int64_t blocks = (n_elems + BLOCK - 1) / BLOCK;
-    struct tdbg_digest_part *to = blocks == 1 ? total : parts;
+    if (want == TDBG_PART_DIGEST && n == 1)
+        launch_blocks<Type, TDBG_PART_DIGEST, FEW>(gpu, n, of);
+    else if (want == TDBG_PART_STATS && n == 1)
+        launch_blocks<Type, TDBG_PART_STATS, FEW>(gpu, n, of);
+    else if (n <= FEW)
+        launch_blocks<Type, (TDBG_PART_DIGEST | TDBG_PART_STATS), FEW>(gpu, n, of);
+    else
+        launch_blocks<Type, (TDBG_PART_DIGEST | TDBG_PART_STATS), TDBG_GPU_DIGESTS>(gpu, n, of);
+}
+
+extern "C" void tdbg_gpu_digest_blocks(struct tdbg_gpu *gpu, enum tdbg_dtype dtype, int want, int n,
+                                       const struct tdbg_gpu_digest *of)
+{
     switch (dtype) {
     case TDBG_DTYPE_F32:
-        launch_blocks<struct as_f32>(gpu, n_elems, data, want, to);
+        launch_type<struct as_f32>(gpu, want, n, of);
         break;
     case TDBG_DTYPE_F64:
-        launch_blocks<struct as_f64>(gpu, n_elems, data, want, to);
+        launch_type<struct as_f64>(gpu, want, n, of);
         break;
     case TDBG_DTYPE_BF16:
-        launch_blocks<struct as_bf16>(gpu, n_elems, data, want, to);
+        launch_type<struct as_bf16>(gpu, want, n, of);
         break;
     case TDBG_DTYPE_F16:
-        launch_blocks<struct as_f16>(gpu, n_elems, data, want, to);
+        launch_type<struct as_f16>(gpu, want, n, of);
         break;
     case TDBG_DTYPE_U8:
-        launch_blocks<struct as_u8>(gpu, n_elems, data, want, to);
+        launch_type<struct as_u8>(gpu, want, n, of);
         break;
     case TDBG_DTYPE_I32:
-        launch_blocks<struct as_i32>(gpu, n_elems, data, want, to);
+        launch_type<struct as_i32>(gpu, want, n, of);
         break;
     case TDBG_DTYPE_I64:
-        launch_blocks<struct as_i64>(gpu, n_elems, data, want, to);
+        launch_type<struct as_i64>(gpu, want, n, of);
         break;
     case TDBG_DTYPE_COUNT:
         TDBG_BUG("no such dtype");
     }
-    if (blocks > 1)
-        TDBG_LAUNCH(gpu, add_parts, 1, ADD_THREADS, blocks, parts, total);
+}
+
+extern "C" void tdbg_gpu_digest_add(struct tdbg_gpu *gpu, int n,
+                                    const struct tdbg_gpu_digest_sum *of)
+{
+    struct sums sums = {};
+    memcpy(sums.of, of, (size_t)n * sizeof *of);
+    TDBG_LAUNCH(gpu, add_parts, (unsigned)n, ADD_THREADS, sums);
 }
 
 extern "C" enum tdbg_status tdbg_cuda_digest(void *context, const void *data, enum tdbg_dtype dtype,
@@ -382,97 +433,20 @@ extern "C" enum tdbg_status tdbg_cuda_digest(void *context, const void *data, en
 {
     struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
     const int want = (digest ? TDBG_PART_DIGEST : 0) | (stats ? TDBG_PART_STATS : 0);
-    const int64_t blocks = (n_elems + BLOCK - 1) / BLOCK;
+    const int64_t blocks = tdbg_gpu_digest_parts(n_elems);
     struct tdbg_digest_part sum = no_part();
     if (blocks > 0 && want) {
         struct tdbg_digest_part *total =
             (struct tdbg_digest_part *)tdbg_gpu_scratch(gpu, (size_t)(blocks + 1) * sizeof *total);
         if (!total)
             return tdbg_gpu_report(gpu, err);
-        put_digest(gpu, data, dtype, n_elems, want, total + 1, total);
+        const struct tdbg_gpu_digest all = {data, n_elems, blocks > 1 ? total + 1 : total};
+        const struct tdbg_gpu_digest_sum whole = {total + 1, blocks, total};
+        tdbg_gpu_digest_blocks(gpu, dtype, want, 1, &all);
+        if (blocks > 1)
+            tdbg_gpu_digest_add(gpu, 1, &whole);
         tdbg_gpu_fetch(gpu, &sum, total, sizeof sum);
     }
     tdbg_digest_part_finish(&sum, dtype, n_elems, digest, stats);
     return tdbg_gpu_report(gpu, err);
-}
-
-/* Room for `slots` slots; those that are asked for stay. */
-static bool grow_owed(struct tdbg_gpu *gpu, int32_t slots)
-{
-    const size_t width = sizeof(struct tdbg_digest_part);
-    struct tdbg_gpu_owed *owed = gpu->owed, grown = {0, NULL, NULL, NULL};
-    if (!owed) {
-        owed = gpu->owed = (struct tdbg_gpu_owed *)calloc(1, sizeof *owed);
-        if (!owed)
-            return false;
-    }
-    grown.room = 2 * slots + 256;
-    grown.of = (struct tdbg_gpu_owed_shape *)calloc((size_t)grown.room, sizeof *grown.of);
-    if (!grown.of || cudaMalloc(&grown.on_device, (size_t)grown.room * width) != cudaSuccess ||
-        cudaMallocHost(&grown.on_host, (size_t)grown.room * width) != cudaSuccess) {
-        cudaFree(grown.on_device);
-        free(grown.of);
-        return false;
-    }
-    if (owed->room > 0) {
-        memcpy(grown.of, owed->of, (size_t)owed->room * sizeof *grown.of);
-        tdbg_gpu_note(gpu,
-                      cudaMemcpyAsync(grown.on_device, owed->on_device, (size_t)owed->room * width,
-                                      cudaMemcpyDeviceToDevice, gpu->stream),
-                      "a copy on the GPU");
-    }
-    tdbg_gpu_note(gpu, cudaFree(owed->on_device), "cudaFree"); /* waits for the copy */
-    tdbg_gpu_note(gpu, cudaFreeHost(owed->on_host), "cudaFreeHost");
-    free(owed->of);
-    *owed = grown;
-    return true;
-}
-
-extern "C" enum tdbg_status tdbg_cuda_digest_later(void *context, const void *data,
-                                                   enum tdbg_dtype dtype, int64_t n_elems,
-                                                   int32_t slot, struct tdbg_err *err)
-{
-    struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
-    const int64_t blocks = (n_elems + BLOCK - 1) / BLOCK;
-    if ((!gpu->owed || slot >= gpu->owed->room) && !grow_owed(gpu, slot + 1))
-        return TDBG_RAISE(err, NO_MEMORY, "no memory for the digests of a step");
-    struct tdbg_gpu_owed_shape *of = &gpu->owed->of[slot];
-    of->dtype = dtype;
-    of->n_elems = n_elems;
-    of->is_asked = true;
-    if (blocks > 0) {
-        struct tdbg_digest_part *total = (struct tdbg_digest_part *)gpu->owed->on_device + slot;
-        struct tdbg_digest_part *parts = NULL;
-        if (blocks > 1) {
-            parts =
-                (struct tdbg_digest_part *)tdbg_gpu_scratch(gpu, (size_t)blocks * sizeof *parts);
-            if (!parts)
-                return tdbg_gpu_report(gpu, err);
-        }
-        put_digest(gpu, data, dtype, n_elems, TDBG_PART_DIGEST | TDBG_PART_STATS, parts, total);
-    }
-    return tdbg_gpu_report(gpu, err);
-}
-
-extern "C" enum tdbg_status tdbg_cuda_digests_take(void *context, int32_t n_slots,
-                                                   uint64_t *digests, struct tdbg_stats *stats,
-                                                   struct tdbg_err *err)
-{
-    struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
-    const struct tdbg_gpu_owed *owed = gpu->owed;
-    const int32_t n = !owed ? 0 : n_slots < owed->room ? n_slots : owed->room;
-    const struct tdbg_digest_part none = no_part();
-    if (n > 0)
-        tdbg_gpu_fetch(gpu, owed->on_host, owed->on_device,
-                       (size_t)n * sizeof(struct tdbg_digest_part));
-    const enum tdbg_status st = tdbg_gpu_report(gpu, err);
-    for (int32_t i = 0; i < n; i++) {
-        struct tdbg_gpu_owed_shape *of = &owed->of[i];
-        const struct tdbg_digest_part *part = (const struct tdbg_digest_part *)owed->on_host + i;
-        if (st == TDBG_OK && of->is_asked)
-            tdbg_digest_part_finish(of->n_elems > 0 ? part : &none, (enum tdbg_dtype)of->dtype,
-                                    of->n_elems, &digests[i], &stats[i]);
-        of->is_asked = false;
-    }
-    return st;
 }

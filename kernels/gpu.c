@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/gpu_digests.h"
+
 struct tdbg_gpu_table {
     struct tdbg_gpu_table *next;
     const void *host;
@@ -110,12 +112,7 @@ void tdbg_gpu_close(struct tdbg_gpu *gpu)
         cudaFree(table->device);
         free(table);
     }
-    if (gpu->owed) {
-        cudaFree(gpu->owed->on_device);
-        cudaFreeHost(gpu->owed->on_host);
-        free(gpu->owed->of);
-        free(gpu->owed);
-    }
+    tdbg_gpu_close_digests(gpu);
     if (gpu->close_blas)
         gpu->close_blas(gpu->blas);
     if (gpu->scratch)
@@ -170,7 +167,21 @@ const void *tdbg_gpu_table(struct tdbg_gpu *gpu, const void *host, size_t bytes)
 void tdbg_gpu_fetch(struct tdbg_gpu *gpu, void *host, const void *device, size_t bytes)
 {
     tdbg_gpu_use(gpu);
+    tdbg_gpu_before_work(gpu);
     tdbg_gpu_note(gpu, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, gpu->stream),
                   "a copy to the host");
     tdbg_gpu_note(gpu, cudaStreamSynchronize(gpu->stream), "cudaStreamSynchronize");
+}
+
+void tdbg_gpu_copy(struct tdbg_gpu *gpu, void *to, const void *from, size_t bytes)
+{
+    tdbg_gpu_before_work(gpu);
+    tdbg_gpu_note(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->stream),
+                  "a copy on the GPU");
+}
+
+void tdbg_gpu_clear(struct tdbg_gpu *gpu, void *data, size_t bytes)
+{
+    tdbg_gpu_before_work(gpu);
+    tdbg_gpu_note(gpu, cudaMemsetAsync(data, 0, bytes, gpu->stream), "cudaMemsetAsync");
 }

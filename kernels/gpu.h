@@ -31,19 +31,6 @@ extern "C" {
 
 struct tdbg_gpu_table; /* what a table of the host became on the device */
 
-/* Digests that are computed and not taken yet, by slot. */
-struct tdbg_gpu_owed {
-    int32_t room;
-    void *on_device;                /* (room) struct tdbg_digest_part */
-    void *on_host;                  /* (room), where they come to */
-    struct tdbg_gpu_owed_shape *of; /* (room) */
-};
-struct tdbg_gpu_owed_shape {
-    int32_t dtype;
-    bool is_asked;
-    int64_t n_elems;
-};
-
 struct tdbg_gpu {
     cudaStream_t stream;
     int device; /* its number */
@@ -56,8 +43,9 @@ struct tdbg_gpu {
     void *scratch;
     size_t scratch_bytes;
     struct tdbg_gpu_table *tables;
-    struct tdbg_gpu_owed *owed; /* digests that were not waited for: fused_digest.cu */
-    struct tdbg_blas *blas;     /* engine.math = "fast"; or NULL: see blas.h */
+    struct tdbg_gpu_digests *digests; /* that are not waited for: gpu_digests.h */
+    int waiting_digests;              /* those that are not on the stream yet */
+    struct tdbg_blas *blas;           /* engine.math = "fast"; or NULL: see blas.h */
     void (*close_blas)(struct tdbg_blas *blas);
 };
 
@@ -94,6 +82,21 @@ const void *tdbg_gpu_table(struct tdbg_gpu *gpu, const void *host, size_t bytes)
 /* Copies a few results to the host and waits for them. */
 void tdbg_gpu_fetch(struct tdbg_gpu *gpu, void *host, const void *device, size_t bytes);
 
+/* On the device: a copy, and bytes of 0. */
+void tdbg_gpu_copy(struct tdbg_gpu *gpu, void *to, const void *from, size_t bytes);
+void tdbg_gpu_clear(struct tdbg_gpu *gpu, void *data, size_t bytes);
+
+/* Puts on the stream what is collected for it. */
+void tdbg_gpu_put_digests(struct tdbg_gpu *gpu);
+
+/* To be called before anything is put on the stream that may change a tensor, or frees one, and
+ * before the stream is waited for. TDBG_LAUNCH and the functions above do it. */
+static inline void tdbg_gpu_before_work(struct tdbg_gpu *gpu)
+{
+    if (gpu->waiting_digests > 0)
+        tdbg_gpu_put_digests(gpu);
+}
+
 #ifdef __cplusplus
 }
 
@@ -108,6 +111,7 @@ void tdbg_gpu_fetch(struct tdbg_gpu *gpu, void *host, const void *device, size_t
 #define TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, bytes, ...)                                  \
     do {                                                                                           \
         const dim3 tdbg_grid(grid), tdbg_block(block);                                             \
+        tdbg_gpu_before_work(gpu);                                                                 \
         if ((bytes) > 48 * 1024)                                                                   \
             tdbg_gpu_note((gpu),                                                                   \
                           cudaFuncSetAttribute((const void *)(kernel),                             \

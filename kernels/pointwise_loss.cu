@@ -174,7 +174,7 @@ extern "C" int64_t tdbg_cuda_pointwise_count_correct(void *context, int64_t n, c
     unsigned long long *sum = (unsigned long long *)tdbg_gpu_scratch(gpu, sizeof *sum);
     if (!sum)
         return 0;
-    tdbg_gpu_note(gpu, cudaMemsetAsync(sum, 0, sizeof *sum, gpu->stream), "cudaMemsetAsync");
+    tdbg_gpu_clear(gpu, sum, sizeof *sum);
     TDBG_LAUNCH(gpu, count_sides, tdbg_gpu_blocks(n, THREADS * COUNT_EACH), THREADS, n, x, target,
                 sum);
     tdbg_gpu_fetch(gpu, &correct, sum, sizeof correct);

@@ -19,6 +19,7 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 struct dim3 {
     unsigned x, y, z;
@@ -79,6 +80,7 @@ int tdbg_emulated_lane(void);
     TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, 0, __VA_ARGS__)
 #define TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, bytes, ...)                                  \
     do {                                                                                           \
+        tdbg_gpu_before_work(gpu);                                                                 \
         tdbg_emulated_launch((gpu)->stream, #kernel, dim3(grid), dim3(block), (bytes),             \
                              [=]() { (kernel)(__VA_ARGS__); });                                    \
     } while (0)
