@@ -52,6 +52,14 @@ static enum tdbg_status cuda_to_host(void *context, void *host, const void *devi
     return tdbg_gpu_report(context, err);
 }
 
+/* Values that are recorded come between the requests for digests of one row. */
+static enum tdbg_status cuda_to_queue(void *context, void *host, const void *device, size_t bytes,
+                                      struct tdbg_err *err)
+{
+    tdbg_gpu_fetch_between(context, host, device, bytes);
+    return tdbg_gpu_report(context, err);
+}
+
 static enum tdbg_status cuda_to_device(void *context, void *device, const void *host, size_t bytes,
                                        struct tdbg_err *err)
 {
@@ -244,7 +252,7 @@ enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
     b->table.alloc = cuda_alloc;
     b->table.free = cuda_free;
     b->table.to_host = cuda_to_host;
-    b->table.to_queue = cuda_to_host;
+    b->table.to_queue = cuda_to_queue;
     b->table.to_device = cuda_to_device;
     b->table.copy = cuda_copy;
     b->table.fill_zero = cuda_fill_zero;

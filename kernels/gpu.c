@@ -166,8 +166,13 @@ const void *tdbg_gpu_table(struct tdbg_gpu *gpu, const void *host, size_t bytes)
 
 void tdbg_gpu_fetch(struct tdbg_gpu *gpu, void *host, const void *device, size_t bytes)
 {
-    tdbg_gpu_use(gpu);
     tdbg_gpu_before_work(gpu);
+    tdbg_gpu_fetch_between(gpu, host, device, bytes);
+}
+
+void tdbg_gpu_fetch_between(struct tdbg_gpu *gpu, void *host, const void *device, size_t bytes)
+{
+    tdbg_gpu_use(gpu);
     tdbg_gpu_note(gpu, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, gpu->stream),
                   "a copy to the host");
     tdbg_gpu_note(gpu, cudaStreamSynchronize(gpu->stream), "cudaStreamSynchronize");

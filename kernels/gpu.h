@@ -82,6 +82,9 @@ const void *tdbg_gpu_table(struct tdbg_gpu *gpu, const void *host, size_t bytes)
 /* Copies a few results to the host and waits for them. */
 void tdbg_gpu_fetch(struct tdbg_gpu *gpu, void *host, const void *device, size_t bytes);
 
+/* The same, but requests for digests that wait go on waiting: for who only looks at tensors. */
+void tdbg_gpu_fetch_between(struct tdbg_gpu *gpu, void *host, const void *device, size_t bytes);
+
 /* On the device: a copy, and bytes of 0. */
 void tdbg_gpu_copy(struct tdbg_gpu *gpu, void *to, const void *from, size_t bytes);
 void tdbg_gpu_clear(struct tdbg_gpu *gpu, void *data, size_t bytes);

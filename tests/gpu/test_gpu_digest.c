@@ -360,6 +360,7 @@ static void test_later_between_kernels(void **state)
     struct later l = place_later(TDBG_DTYPE_F32, PLAIN, N), twin = place_later(l.dtype, WIDE, N);
     static uint64_t digests[2 * STEPS];
     static struct tdbg_stats stats[2 * STEPS];
+    static float value[N];
     float *x = l.host;
     struct tdbg_err err = {0};
     uint64_t now;
@@ -369,6 +370,11 @@ static void test_later_between_kernels(void **state)
         versions[k].digest = tdbg_digest_reference(x, l.dtype, N);
         tdbg_stats_reference(x, l.dtype, N, &versions[k].stats);
         ask(&l, 2 * k);
+        if (k % 2 == 0) { /* its value is recorded, too */
+            assert_int_equal(gpu->to_queue(gpu->context, value, l.at, N * sizeof *x, &err),
+                             TDBG_OK);
+            assert_memory_equal(value, x, N * sizeof *x);
+        }
         if (k % 3 != 0)
             ask(&twin, 2 * k + 1);
         if (k % 4 == 0) {
