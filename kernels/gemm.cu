@@ -37,7 +37,7 @@ template <class S> static struct tile_kind kind_of(const char *text, double spee
 static const struct tile_kind kinds[] = {
     kind_of<tdbg_gpu_gemm_shape<8, 8, 4, 2, 16, 2>>("128x128", 0.66),
     kind_of<tdbg_gpu_gemm_shape<8, 8, 4, 1, 8, 4>>("128x64", 0.66),
-    kind_of<tdbg_gpu_gemm_shape<8, 4, 2, 2, 16, 4>>("64x64", 0.64),
+    kind_of<tdbg_gpu_gemm_shape<8, 4, 2, 2, 16, 4>>("64x64", 0.60),
     kind_of<tdbg_gpu_gemm_shape<4, 4, 4, 1, 16, 6>>("64x32", 0.53),
 };
 
