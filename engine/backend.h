@@ -63,6 +63,10 @@ struct tdbg_backend {
     void (*pin)(void *context, void *host, size_t bytes);
     void (*unpin)(void *context, void *host);
 
+    /* Tables of the host that kernels were given (those that "stay", below) are about to go. NULL
+     * where the device has no copies of them. */
+    void (*forget_tables)(void *context);
+
     /* Memory: 64-byte aligned, zeroed; NULL when there is none. */
     void *(*alloc)(void *context, size_t bytes);
     void (*free)(void *context, void *data);

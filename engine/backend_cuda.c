@@ -131,6 +131,12 @@ static void cuda_unpin(void *context, void *host)
         cudaGetLastError();
 }
 
+static void cuda_forget_tables(void *context)
+{
+    tdbg_gpu_use(context);
+    tdbg_gpu_forget_tables(context);
+}
+
 static void set_kernels(struct tdbg_backend *table)
 {
 #define SET(entry) table->entry = tdbg_cuda_##entry
@@ -247,6 +253,7 @@ enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
     b->table.destroy = tdbg_backend_cuda_destroy;
     b->table.describe = cuda_describe;
     b->table.room = cuda_room;
+    b->table.forget_tables = cuda_forget_tables;
     b->table.pin = cuda_pin;
     b->table.unpin = cuda_unpin;
     b->table.alloc = cuda_alloc;

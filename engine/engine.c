@@ -190,6 +190,8 @@ void tdbg_engine_destroy(struct tdbg_engine *e)
 {
     if (!e)
         return;
+    if (e->backend->forget_tables) /* they are the graph's */
+        e->backend->forget_tables(e->backend->context);
     for (int i = 0; i < e->n_blocks; i++)
         e->backend->free(e->backend->context, e->blocks[i]);
     for (int i = 0; i < TDBG_MAX_TAPS; i++)

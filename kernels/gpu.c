@@ -102,16 +102,21 @@ void tdbg_gpu_use(struct tdbg_gpu *gpu)
     tdbg_gpu_note(gpu, cudaSetDevice(gpu->device), "cudaSetDevice");
 }
 
-void tdbg_gpu_close(struct tdbg_gpu *gpu)
+void tdbg_gpu_forget_tables(struct tdbg_gpu *gpu)
 {
-    if (gpu->stream)
-        cudaSetDevice(gpu->device);
     while (gpu->tables) {
         struct tdbg_gpu_table *table = gpu->tables;
         gpu->tables = table->next;
         cudaFree(table->device);
         free(table);
     }
+}
+
+void tdbg_gpu_close(struct tdbg_gpu *gpu)
+{
+    if (gpu->stream)
+        cudaSetDevice(gpu->device);
+    tdbg_gpu_forget_tables(gpu);
     tdbg_gpu_close_digests(gpu);
     if (gpu->close_blas)
         gpu->close_blas(gpu->blas);

@@ -75,9 +75,10 @@ enum tdbg_status tdbg_gpu_report(struct tdbg_gpu *gpu, struct tdbg_err *err);
  * stream may overwrite it. NULL when there is none, and noted. */
 void *tdbg_gpu_scratch(struct tdbg_gpu *gpu, size_t bytes);
 
-/* A copy on the device of a table that the host keeps unchanged for as long as the GPU is open.
+/* A copy on the device of a table that the host keeps unchanged until tdbg_gpu_forget_tables().
  * NULL when there is no memory, and noted. */
 const void *tdbg_gpu_table(struct tdbg_gpu *gpu, const void *host, size_t bytes);
+void tdbg_gpu_forget_tables(struct tdbg_gpu *gpu);
 
 /* Copies a few results to the host and waits for them. */
 void tdbg_gpu_fetch(struct tdbg_gpu *gpu, void *host, const void *device, size_t bytes);

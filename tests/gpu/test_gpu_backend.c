@@ -109,6 +109,25 @@ static void test_choice(void **state)
     tdbg_err_clear(&err);
 }
 
+/* A table of the host is copied once, until it is told to be gone: then another may be there. */
+static void test_tables(void **state)
+{
+    (void)state;
+    float table[4] = {1, 2, 3, 4}, got[4];
+    struct tdbg_err err = {0};
+    float *x = gpu->alloc(gpu->context, sizeof table); /* zeros */
+    float *y = gpu->alloc(gpu->context, sizeof table);
+    for (int round = 0; round < 3; round++) {
+        table[0] = (float)(10 + round);
+        gpu->forget_tables(gpu->context);
+        gpu->position_add_fixed(gpu->context, 1, 4, x, table, y);
+        assert_int_equal(gpu->to_host(gpu->context, got, y, sizeof got, &err), TDBG_OK);
+        assert_memory_equal(got, table, sizeof got);
+    }
+    gpu->free(gpu->context, x);
+    gpu->free(gpu->context, y);
+}
+
 static void test_description(void **state)
 {
     (void)state;
@@ -137,7 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copies), cmocka_unit_test(test_memory),
         cmocka_unit_test(test_choice), cmocka_unit_test(test_description),
-        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_table),  cmocka_unit_test(test_tables),
     };
     gpu_open_both(&cpu, &gpu);
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

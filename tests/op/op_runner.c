@@ -301,6 +301,8 @@ struct op_result op_run(const struct op_setup *s, const struct tdbg_backend *bac
     free(w.act);
     free(w.dact);
     free(w.saved);
+    if (backend->forget_tables) /* the next graph may have others at the same place */
+        backend->forget_tables(backend->context);
     return (struct op_result){.y = bring(&w, w.r.y, s->y_elems),
                               .dx = bring(&w, w.r.dx, s->x_elems),
                               .grad = bring(&w, w.r.grad, g->flat_elems),
