@@ -62,6 +62,18 @@ template <class Team> static __global__ void cross_entropy_forward(struct logits
     }
 }
 
+/* An ignored row's gradient d is +0; false: the row is not ignored. */
+template <class Team>
+static __device__ __forceinline__ bool clear_ignored(const Team &team, const struct logits &in,
+                                                     int32_t target, float *d)
+{
+    if (target != in.ignore_index)
+        return false;
+    for (int64_t j = team.rank(); j < in.classes; j += team.size())
+        d[j] = 0;
+    return true;
+}
+
 template <class Team> static __global__ void cross_entropy_backward(struct logits in, float *dx)
 {
     TDBG_SHARED(struct tdbg_gpu_team_memory, memory);
@@ -70,11 +82,8 @@ template <class Team> static __global__ void cross_entropy_backward(struct logit
         const float *x = in.x + r * in.classes;
         float *d = dx + r * in.classes;
         const int32_t t = in.targets[r];
-        if (t == in.ignore_index) {
-            for (int64_t j = team.rank(); j < in.classes; j += team.size())
-                d[j] = 0;
+        if (clear_ignored(team, in, t, d))
             continue;
-        }
         const float max = find_max(team, in.classes, x);
         float sum = sum_exponentials(team, in.classes, x, max);
         sum = is_class(t, in.classes) ? sum : __builtin_nanf("");
@@ -149,11 +158,8 @@ static __global__ void weighted_backward(struct logits in, struct tdbg_cross_ent
         const float *x = in.x + r * in.classes;
         float *d = dx + r * in.classes;
         const int32_t t = in.targets[r];
-        if (t == in.ignore_index) {
-            for (int64_t j = team.rank(); j < in.classes; j += team.size())
-                d[j] = 0;
+        if (clear_ignored(team, in, t, d))
             continue;
-        }
         const float max = find_max(team, in.classes, x);
         const float sum = sum_exponentials(team, in.classes, x, max);
         const float kept = kept_weight(how, in.classes, t);
