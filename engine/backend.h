@@ -42,6 +42,10 @@ struct tdbg_backend {
     int threads;
     int blas_version; /* of the library that multiplies, where it is not ours; 0: it is */
     bool on_host;     /* its memory is the host's: every pointer may be read and written */
+    /* The same device where ops keep activations, their gradients and the parameters that they read
+     * in bf16: what is float in the entries' arguments is 16 bits wide there then, see
+     * kernels/bf16_entries.h. Other entries are as in this table. NULL: it has none. */
+    const struct tdbg_backend *bf16;
 
     void (*destroy)(struct tdbg_backend *backend);
     /* Members of a JSON object, for the trace's environment. */
@@ -139,6 +143,16 @@ struct tdbg_backend {
     void (*attention_context_backward)(void *context, const struct tdbg_attention *attention,
                                        const float *probs, const float *qkv, const float *dcontext,
                                        float *dprobs, float *dqkv, void *workspace);
+    /* Attention from qkv to context in one; lse (rows, heads, tokens): see
+     * kernels/attention_fused.h. NULL where the device has no such. */
+    bool (*attention_fused_takes)(const struct tdbg_attention *attention);
+    size_t (*attention_fused_workspace_bytes)(void *context,
+                                              const struct tdbg_attention *attention);
+    void (*attention_fused_forward)(void *context, const struct tdbg_attention *attention,
+                                    const float *qkv, float *out, float *lse);
+    void (*attention_fused_backward)(void *context, const struct tdbg_attention *attention,
+                                     const float *qkv, const float *out, const float *lse,
+                                     const float *dout, float *dqkv, void *workspace);
     void (*activation_forward)(void *context, enum tdbg_activation kind, int64_t n, const float *x,
                                float *y);
     void (*activation_backward)(void *context, enum tdbg_activation kind, int64_t n,

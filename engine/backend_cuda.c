@@ -274,5 +274,6 @@ void tdbg_backend_cuda_destroy(struct tdbg_backend *backend)
     if (!b)
         return;
     tdbg_gpu_close(&b->gpu);
+    free((void *)(uintptr_t)b->table.bf16);
     free(b);
 }

@@ -1,9 +1,74 @@
-/* engine.math = "fast" on a GPU: products go to cuBLAS, all else stays as it is. See
- * kernels/blas.h.
+/* engine.math = "fast" on a GPU: products go to cuBLAS, and where activations are bf16 they are in
+ * memory, too, with attention in one; all else stays as it is. See kernels/blas.h and
+ * kernels/bf16_entries.h.
  */
+#include <stdlib.h>
+
 #include "engine/backend.h"
+#include "kernels/attention_fused.h"
+#include "kernels/bf16_entries.h"
 #include "kernels/blas.h"
 #include "kernels/gpu.h"
+
+static size_t fused_workspace_bytes(void *context, const struct tdbg_attention *attention)
+{
+    (void)context;
+    return tdbg_cuda_attention_fused_workspace_bytes(attention);
+}
+
+static void fused_forward(void *context, const struct tdbg_attention *attention, const float *qkv,
+                          float *out, float *lse)
+{
+    tdbg_cuda_attention_fused_forward(context, attention, (const uint16_t *)(const void *)qkv,
+                                      (uint16_t *)(void *)out, lse);
+}
+
+static void fused_backward(void *context, const struct tdbg_attention *attention, const float *qkv,
+                           const float *out, const float *lse, const float *dout, float *dqkv,
+                           void *workspace)
+{
+    tdbg_cuda_attention_fused_backward(
+        context, attention, (const uint16_t *)(const void *)qkv, (const uint16_t *)(const void *)out,
+        lse, (const uint16_t *)(const void *)dout, (uint16_t *)(void *)dqkv, workspace);
+}
+
+static void set_bf16_kernels(struct tdbg_backend *table)
+{
+#define SET(entry) table->entry = tdbg_cuda_bf16_##entry
+    SET(activation_backward);
+    SET(activation_forward);
+    SET(attention_softmax_backward);
+    SET(attention_softmax_forward);
+    SET(count_correct);
+    SET(cross_entropy_backward);
+    SET(cross_entropy_forward);
+    SET(cross_entropy_weighted_backward);
+    SET(cross_entropy_weighted_forward);
+    SET(dropout_apply);
+    SET(embedding_backward);
+    SET(embedding_forward);
+    SET(position_add);
+    SET(position_add_fixed);
+    SET(position_rotate);
+    SET(reduce_rows);
+    SET(relu_backward);
+    SET(relu_forward);
+    SET(row_norm_backward);
+    SET(row_norm_forward);
+    SET(scale);
+    SET(vector_add);
+    SET(vector_sum);
+#undef SET
+    table->gemm = tdbg_blas_bf16_gemm;
+    table->attention_scores = tdbg_blas_bf16_attention_scores;
+    table->attention_scores_backward = tdbg_blas_bf16_attention_scores_backward;
+    table->attention_context = tdbg_blas_bf16_attention_context;
+    table->attention_context_backward = tdbg_blas_bf16_attention_context_backward;
+    table->attention_fused_takes = tdbg_cuda_attention_fused_takes;
+    table->attention_fused_workspace_bytes = fused_workspace_bytes;
+    table->attention_fused_forward = fused_forward;
+    table->attention_fused_backward = fused_backward;
+}
 
 enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct tdbg_err *err)
 {
@@ -12,9 +77,14 @@ enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct 
                           "engine.math = \"fast\" needs a GPU, and this run computes on the CPU\n"
                           "hint: engine.math = \"strict\" runs everywhere");
     struct tdbg_gpu *gpu = table->context;
+    struct tdbg_backend *bf16 = calloc(1, sizeof *bf16);
+    if (!bf16)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for the CUDA backend");
     const enum tdbg_status st = tdbg_blas_open(gpu, err);
-    if (st != TDBG_OK)
+    if (st != TDBG_OK) {
+        free(bf16);
         return st;
+    }
     table->blas_version = tdbg_blas_version(gpu->blas);
     table->gemm_workspace_bytes = tdbg_blas_gemm_workspace_bytes;
     table->gemm = tdbg_blas_gemm;
@@ -23,5 +93,8 @@ enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct 
     table->attention_scores_backward = tdbg_blas_attention_scores_backward;
     table->attention_context = tdbg_blas_attention_context;
     table->attention_context_backward = tdbg_blas_attention_context_backward;
+    *bf16 = *table;
+    set_bf16_kernels(bf16);
+    table->bf16 = bf16;
     return TDBG_OK;
 }

@@ -178,6 +178,7 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
                                      e->settings);
     tdbg_engine_plan_reductions(e);
     e->wanted = tdbg_arena_alloc(e->graph->arena, (size_t)e->table.n_sites * sizeof *e->wanted);
+    tdbg_engine_choose_ops(e);
     TDBG_TRY(tdbg_engine_take_memory(e, err));
     *out = e;
     return TDBG_OK;
@@ -232,6 +233,7 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *e, const struct tdbg_t
                 e->overlaps = false;
         }
     }
+    tdbg_engine_choose_fused(e, true);
 out:
     return st;
 }

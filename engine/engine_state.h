@@ -49,6 +49,14 @@ struct tdbg_lane_fold {
 struct tdbg_engine {
     struct tdbg_config *config;
     const struct tdbg_backend *backend;
+    /* What ops and losses are computed with: backend, or backend->bf16, and the bytes of an element
+     * of an activation, its gradient and a parameter in param_low: 4, or 2. These are floats in
+     * name only then; see tdbg_engine_at(). */
+    const struct tdbg_backend *ops;
+    size_t act_bytes;
+    /* (n_nodes): the node whose call computes this one's part as well; -1: none. Such a node runs
+     * only for taps that want it. */
+    int32_t *inside_of;
     struct tdbg_source source;
     struct tdbg_tap taps[TDBG_MAX_TAPS];
     struct tdbg_want *wants[TDBG_MAX_TAPS]; /* (n_sites) each */
@@ -87,7 +95,8 @@ struct tdbg_engine {
     int32_t n_flat_pool;
     float *reduced;        /* (flat_elems): all ranks' lanes folded, if has_others */
     float *grad;           /* (flat_elems): after the divisor */
-    float *param_low;      /* (flat_elems): parameters rounded, if low_precision, else param */
+    float *param_low;      /* (flat_elems): parameters rounded, if low_precision, else param; as ops
+                              read them */
     float *shared_grad;    /* gradient of a parameter by another op than its owner */
     float *buffer;         /* (n_lanes, buffer_elems) */
     unsigned char *raw_x;  /* (batch, sample) in the source's dtype */
@@ -151,6 +160,31 @@ enum {
     SCALAR_COUNT = 16
 };
 
+static inline bool tdbg_engine_is_narrow(const struct tdbg_engine *e)
+{
+    return e->ops != e->backend;
+}
+
+/* Element i of an activation, a gradient of one, or param_low. */
+static inline float *tdbg_engine_at(const struct tdbg_engine *e, float *x, int64_t i)
+{
+    return (float *)(void *)((char *)x + (size_t)i * e->act_bytes);
+}
+
+/* Sets engine->ops and what hangs on it: before memory is taken. */
+void tdbg_engine_choose_ops(struct tdbg_engine *engine);
+
+/* Which nodes are computed inside of another's call: none that a tap may change. */
+void tdbg_engine_choose_fused(struct tdbg_engine *engine, bool has_taps);
+
+/* May a tap change what a node gives, or its gradient, in any step? */
+bool tdbg_engine_is_changed(const struct tdbg_engine *engine, int32_t node);
+
+/* Does a tap want to see, at this step, anything of what node `node` computes inside of its call? */
+struct tdbg_pass;
+bool tdbg_engine_shows_inside(const struct tdbg_engine *engine, const struct tdbg_pass *pass,
+                              int32_t node);
+
 /* Where the targets of a sample of the uploaded batch begin. */
 static inline const void *tdbg_engine_targets(const struct tdbg_engine *e, int64_t sample)
 {
@@ -170,13 +204,12 @@ bool tdbg_engine_read_dropped(struct tdbg_engine *engine);
 enum tdbg_status tdbg_engine_weigh_samples(struct tdbg_engine *engine, int64_t n,
                                            struct tdbg_err *err);
 
-/* Shows a part's weights; rows (rows of the part, elems) are multiplied by them, a row of weight 0
- * becomes +0 whatever it holds. Both do nothing where no sample is dropped. */
-struct tdbg_pass;
+/* Shows a part's weights; rows (rows of the part, elems) of the table `be` are multiplied by them, a
+ * row of weight 0 becomes +0 whatever it holds. Both do nothing where no sample is dropped. */
 enum tdbg_status tdbg_engine_show_weights(struct tdbg_engine *engine, const struct tdbg_pass *pass,
                                           struct tdbg_err *err);
 void tdbg_engine_apply_weights(struct tdbg_engine *engine, const struct tdbg_pass *pass,
-                               float *rows, int64_t elems);
+                               const struct tdbg_backend *be, float *rows, int64_t elems);
 
 /* Takes all memory of an engine whose graph and numbers are known. */
 enum tdbg_status tdbg_engine_take_memory(struct tdbg_engine *engine, struct tdbg_err *err);

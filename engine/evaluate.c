@@ -32,7 +32,8 @@ enum tdbg_status tdbg_engine_evaluate(struct tdbg_engine *e, struct tdbg_err *er
             TDBG_TRY(be->to_host(be->context, &sum, &e->scalar[SCALAR_EVAL_LOSS], sizeof sum, err));
             divisor += (double)sum;
         }
-        correct += tdbg_loss_count_correct(&g->loss, be, n, slot->act[g->n_nodes - 1], e->target);
+        correct +=
+            tdbg_loss_count_correct(&g->loss, e->ops, n, slot->act[g->n_nodes - 1], e->target);
     }
     if (!varies)
         divisor = (double)(e->eval_samples * g->loss.targets);

@@ -65,6 +65,11 @@ const char *tdbg_loss_unit(const struct tdbg_loss *loss)
     return loss->cls->unit;
 }
 
+bool tdbg_loss_is_narrow(const struct tdbg_loss *loss)
+{
+    return loss->cls->is_narrow;
+}
+
 bool tdbg_loss_takes_classes(const struct tdbg_loss *loss)
 {
     return loss->cls->takes_classes;

@@ -37,6 +37,9 @@ struct tdbg_loss tdbg_loss_read(const struct tdbg_cfg_node *group);
 const char *tdbg_loss_kind(const struct tdbg_loss *loss);
 const char *tdbg_loss_unit(const struct tdbg_loss *loss); /* "nat" or "" */
 
+/* Can the model's output be bf16 in memory, with a backend that has such? */
+bool tdbg_loss_is_narrow(const struct tdbg_loss *loss);
+
 /* Are targets class indices (i32, (rows, targets))? Else they are values (f32, (rows, targets)). */
 bool tdbg_loss_takes_classes(const struct tdbg_loss *loss);
 

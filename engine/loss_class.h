@@ -9,6 +9,7 @@ struct tdbg_loss_class {
     struct tdbg_kind kind;
     const char *unit;
     bool takes_classes, has_accuracy;
+    bool is_narrow; /* its calls are also in a backend's table for activations of 16 bits */
     void (*read)(const struct tdbg_cfg_node *group, struct tdbg_loss *out); /* NULL: no keys */
     bool (*value_is_valid)(double target);                                  /* NULL: all are */
     void (*forward)(const struct tdbg_loss *loss, const struct tdbg_backend *backend, int64_t rows,

@@ -78,6 +78,7 @@ const struct tdbg_loss_class tdbg_loss_cross_entropy = {
     .unit = "nat",
     .takes_classes = true,
     .has_accuracy = true,
+    .is_narrow = true,
     .read = read_keys,
     .forward = forward,
     .backward = backward,

@@ -75,7 +75,7 @@ static enum tdbg_status take_flat(struct tdbg_engine *e, struct tdbg_err *err)
         TDBG_TRY(take(e, &e->reduced, n, sizeof(float), "reduced gradients", err));
     e->param_low = e->param;
     if (e->low_precision)
-        TDBG_TRY(take(e, &e->param_low, n, sizeof(float), "rounded parameters", err));
+        TDBG_TRY(take(e, &e->param_low, n, e->act_bytes, "rounded parameters", err));
     int64_t shared = 0;
     for (int32_t p = 0; p < e->graph->n_params; p++) {
         const struct tdbg_param *param = &e->graph->params[p];
@@ -130,7 +130,7 @@ static enum tdbg_status take_plan(struct tdbg_engine *e, const struct tdbg_tenso
     struct tdbg_graph *g = e->graph;
     float **block = tdbg_arena_alloc(g->arena, (size_t)g->n_nodes * sizeof *block);
     for (int32_t i = 0; i < plan->n_blocks; i++)
-        TDBG_TRY(take(e, &block[i], e->part_rows * plan->block_elems[i], sizeof(float), what, err));
+        TDBG_TRY(take(e, &block[i], e->part_rows * plan->block_elems[i], e->act_bytes, what, err));
     for (int32_t i = 0; i < g->n_nodes; i++)
         place[i] = plan->block[i] >= 0 ? block[plan->block[i]] : input;
 out:
@@ -250,8 +250,8 @@ static enum tdbg_status take_activations(struct tdbg_engine *e, struct tdbg_err 
         if (node->n_readers > 1 && node->elems > most_shared)
             most_shared = node->elems;
     }
-    TDBG_TRY(take(e, &e->more_grad, e->part_rows * most_shared, sizeof(float), "gradients", err));
-    if (e->low_precision)
+    TDBG_TRY(take(e, &e->more_grad, e->part_rows * most_shared, e->act_bytes, "gradients", err));
+    if (e->low_precision && !tdbg_engine_is_narrow(e))
         TDBG_TRY(take(e, &e->packed, e->part_rows * most, sizeof *e->packed, "bf16 values", err));
     TDBG_TRY(take(e, &e->sum_scratch, e->part_rows, sizeof(float), "sums", err));
     TDBG_TRY(take(e, &e->scalar, SCALAR_COUNT, sizeof(float), "scalars", err));
@@ -323,7 +323,7 @@ static enum tdbg_status take_workspace(struct tdbg_engine *e, struct tdbg_err *e
             continue;
         /* A product of fewer rows may be split in another way, and need more. */
         for (int64_t rows = 1; rows <= e->part_rows; rows++) {
-            size_t bytes = node->op->workspace_bytes(e->backend, node, rows);
+            size_t bytes = node->op->workspace_bytes(e->ops, node, rows);
             most = bytes > most ? bytes : most;
         }
     }

@@ -11,6 +11,7 @@
 /* One call of forward or backward on `rows` samples. Shapes are per sample with rows in front. */
 struct tdbg_op_run {
     const struct tdbg_backend *backend;
+    size_t act_bytes; /* of an element of x, x2, y, dy, dx, dx2 and param: 4, or 2 in bf16 */
     const struct tdbg_node *node;
     int64_t rows;
     const float *x;         /* (rows, shape of input 0) */
@@ -31,6 +32,7 @@ struct tdbg_op_run {
     int64_t first_sample; /* position of row 0 in the step's global batch */
     int64_t all_rows;     /* samples of the micro-batch in all lanes: for folds */
     bool leads;           /* the first of the parts that run together */
+    bool fused; /* the call stands for what its input 0 is computed from as well; dx: as a rest */
 };
 
 /* A sum over the samples of a micro-batch in all lanes, in the middle of the graph. Each part gives
@@ -55,6 +57,7 @@ struct tdbg_op_class {
      * may be used again as soon as forward has passed. */
     int unread;
     bool is_hidden; /* not a kind of the config: only other kinds' expand() makes such nodes */
+    bool is_narrow; /* its calls are also in a backend's table for activations of 16 bits */
     /* Checks what the option table cannot; NULL: nothing. */
     void (*check)(struct tdbg_config *config, const struct tdbg_cfg_node *cfg);
     /* The checked config keys as a struct of the op's own in the graph's arena, which becomes

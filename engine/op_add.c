@@ -25,7 +25,7 @@ static void forward(const struct tdbg_op_run *run)
 
 static void backward(const struct tdbg_op_run *run)
 {
-    const size_t bytes = (size_t)(run->rows * run->node->elems) * sizeof(float);
+    const size_t bytes = (size_t)(run->rows * run->node->elems) * run->act_bytes;
     if (run->dx && run->dx != run->dy)
         run->backend->copy(run->backend->context, run->dx, run->dy, bytes);
     if (run->dx2)
@@ -34,6 +34,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_add = {
     .kind = {"add", {NULL, 0}},
+    .is_narrow = true,
     .unread = TDBG_OP_X | TDBG_OP_X2 | TDBG_OP_Y,
     .is_hidden = true,
     .shape = shape,

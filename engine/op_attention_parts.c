@@ -63,6 +63,7 @@ static void rotary_backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_attn_rotary = {
     .kind = {"attn_rotary", {NULL, 0}},
+    .is_narrow = true,
     .unread = TDBG_OP_X | TDBG_OP_Y,
     .is_hidden = true,
     .shape = same_shape,
@@ -96,6 +97,7 @@ static void scores_backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_attn_scores = {
     .kind = {"attn_scores", {NULL, 0}},
+    .is_narrow = true,
     .unread = TDBG_OP_Y,
     .is_hidden = true,
     .shape = scores_shape,
@@ -131,6 +133,7 @@ static void softmax_backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_attn_softmax = {
     .kind = {"attn_softmax", {NULL, 0}},
+    .is_narrow = true,
     .unread = TDBG_OP_X,
     .is_hidden = true,
     .shape = same_shape,
@@ -148,26 +151,67 @@ static bool context_shape(struct tdbg_graph_build *build, struct tdbg_node *node
     return true;
 }
 
+static size_t context_workspace_bytes(const struct tdbg_backend *backend,
+                                      const struct tdbg_node *node, int64_t rows)
+{
+    const struct tdbg_attention a = attention_of(node, rows);
+    const size_t parts = workspace_bytes(backend, node, rows);
+    const size_t fused =
+        backend->attention_fused_workspace_bytes
+            ? backend->attention_fused_workspace_bytes(backend->context, &a)
+            : 0;
+    return parts > fused ? parts : fused;
+}
+
+/* Logarithms of the sums of a fused call. */
+static int64_t context_saved_elems(const struct tdbg_node *node, int64_t rows)
+{
+    const struct tdbg_attention a = attention_of(node, rows);
+    return a.rows * a.heads * a.tokens;
+}
+
 static void context_forward(const struct tdbg_op_run *run)
 {
+    const struct tdbg_backend *be = run->backend;
     const struct tdbg_attention a = attention_of(run->node, run->rows);
-    run->backend->attention_context(run->backend->context, &a, run->x, run->x2, run->y,
-                                    run->workspace);
+    if (run->fused)
+        be->attention_fused_forward(be->context, &a, run->x2, run->y, run->saved);
+    else
+        be->attention_context(be->context, &a, run->x, run->x2, run->y, run->workspace);
 }
 
 static void context_backward(const struct tdbg_op_run *run)
 {
+    const struct tdbg_backend *be = run->backend;
     const struct tdbg_attention a = attention_of(run->node, run->rows);
-    run->backend->attention_context_backward(run->backend->context, &a, run->x, run->x2, run->dy,
-                                             run->dx, run->dx2, run->workspace);
+    if (run->fused && run->dx2)
+        be->attention_fused_backward(be->context, &a, run->x2, run->y, run->saved, run->dy,
+                                     run->dx2, run->workspace);
+    if (!run->fused || run->dx)
+        be->attention_context_backward(be->context, &a, run->x, run->x2, run->dy, run->dx,
+                                       run->fused ? NULL : run->dx2, run->workspace);
+}
+
+bool tdbg_attention_is_fusible(const struct tdbg_backend *be, const struct tdbg_graph *g, int32_t i)
+{
+    const struct tdbg_node *node = &g->nodes[i];
+    if (!be->attention_fused_takes || node->op != &tdbg_op_attn_context || node->input[0] < 0 ||
+        g->nodes[node->input[0]].op != &tdbg_op_attn_softmax)
+        return false;
+    const struct tdbg_node *probs = &g->nodes[node->input[0]];
+    const struct tdbg_node *scores = &g->nodes[probs->input[0]];
+    const struct tdbg_attention_settings *s = node->settings;
+    return scores->input[0] == node->input[1] && !s->masks_padding &&
+           be->attention_fused_takes(&s->attention);
 }
 
 const struct tdbg_op_class tdbg_op_attn_context = {
     .kind = {"attn_context", {NULL, 0}},
-    .unread = TDBG_OP_Y,
+    .is_narrow = true,
     .is_hidden = true,
     .shape = context_shape,
-    .workspace_bytes = workspace_bytes,
+    .workspace_bytes = context_workspace_bytes,
+    .saved_elems = context_saved_elems,
     .forward = context_forward,
     .backward = context_backward,
 };

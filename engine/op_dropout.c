@@ -37,7 +37,7 @@ static void forward(const struct tdbg_op_run *run)
         apply(run, run->x, run->y);
     else
         run->backend->copy(run->backend->context, run->y, run->x,
-                           (size_t)(run->rows * run->node->elems) * sizeof *run->y);
+                           (size_t)(run->rows * run->node->elems) * run->act_bytes);
 }
 
 static void backward(const struct tdbg_op_run *run)
@@ -48,6 +48,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_dropout = {
     .kind = {"dropout", {options, sizeof options / sizeof options[0]}},
+    .is_narrow = true,
     .unread = TDBG_OP_X | TDBG_OP_Y,
     .read = read_settings,
     .shape = shape,

@@ -105,6 +105,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_embedding = {
     .kind = {"embedding", {options, sizeof options / sizeof options[0]}},
+    .is_narrow = true,
     .unread = TDBG_OP_Y,
     .takes_index = true,
     .read = read_settings,

@@ -10,6 +10,7 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
 
 const struct tdbg_op_class tdbg_op_flatten = {
     .kind = {"flatten", {NULL, 0}},
+    .is_narrow = true,
     .is_view = true,
     .shape = shape,
 };

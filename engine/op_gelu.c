@@ -41,6 +41,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_gelu = {
     .kind = {"gelu", {options, sizeof options / sizeof options[0]}},
+    .is_narrow = true,
     .unread = TDBG_OP_Y,
     .read = read_settings,
     .shape = shape,

@@ -116,7 +116,8 @@ static struct tdbg_gemm weight_product(struct sizes s)
                               .lda = s.out,
                               .trans_a = true,
                               .ldb = s.in,
-                              .ldc = s.in};
+                              .ldc = s.in,
+                              .is_gradient = true};
 }
 
 /* dx (rows, in) = dy (rows, out) W (out, in) */
@@ -171,6 +172,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_linear = {
     .kind = {"linear", {options, sizeof options / sizeof options[0]}},
+    .is_narrow = true,
     .unread = TDBG_OP_Y,
     .check = check,
     .read = read_settings,

@@ -71,11 +71,12 @@ static void backward(const struct tdbg_op_run *run)
         be->reduce_rows(be->context, run->rows, run->node->elems, run->dy, run->grad[0]);
     if (run->dx)
         be->copy(be->context, run->dx, run->dy,
-                 (size_t)(run->rows * run->node->elems) * sizeof *run->dx);
+                 (size_t)(run->rows * run->node->elems) * run->act_bytes);
 }
 
 const struct tdbg_op_class tdbg_op_position = {
     .kind = {"position", {options, sizeof options / sizeof options[0]}},
+    .is_narrow = true,
     .unread = TDBG_OP_X | TDBG_OP_Y,
     .read = read_settings,
     .shape = shape,

@@ -22,6 +22,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_relu = {
     .kind = {"relu", {NULL, 0}},
+    .is_narrow = true,
     .unread = TDBG_OP_X,
     .shape = shape,
     .forward = forward,

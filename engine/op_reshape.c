@@ -43,6 +43,7 @@ static bool shape(struct tdbg_graph_build *build, struct tdbg_node *node)
 
 const struct tdbg_op_class tdbg_op_reshape = {
     .kind = {"reshape", {options, sizeof options / sizeof options[0]}},
+    .is_narrow = true,
     .is_view = true,
     .check = check,
     .read = read_settings,

@@ -122,6 +122,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_layer_norm = {
     .kind = {"layer_norm", {layer_options, sizeof layer_options / sizeof layer_options[0]}},
+    .is_narrow = true,
     .unread = TDBG_OP_Y,
     .read = read_layer,
     .shape = shape,
@@ -133,6 +134,7 @@ const struct tdbg_op_class tdbg_op_layer_norm = {
 
 const struct tdbg_op_class tdbg_op_rms_norm = {
     .kind = {"rms_norm", {rms_options, sizeof rms_options / sizeof rms_options[0]}},
+    .is_narrow = true,
     .unread = TDBG_OP_Y,
     .read = read_rms,
     .shape = shape,

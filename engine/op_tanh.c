@@ -23,6 +23,7 @@ static void backward(const struct tdbg_op_run *run)
 
 const struct tdbg_op_class tdbg_op_tanh = {
     .kind = {"tanh", {NULL, 0}},
+    .is_narrow = true,
     .unread = TDBG_OP_X,
     .shape = shape,
     .forward = forward,

@@ -20,7 +20,7 @@ static enum tdbg_status show_activation(struct tdbg_engine *e, const struct tdbg
                                         struct tdbg_err *err)
 {
     const struct tdbg_backend *be = e->backend;
-    if (!e->low_precision || !pass->training ||
+    if (!e->low_precision || tdbg_engine_is_narrow(e) || !pass->training ||
         !tdbg_engine_is_due(e, pass->step, site + pass->part))
         return show(e, pass, site, data, elems, same_as, err);
     be->bf16_pack(be->context, elems, data, e->packed);
@@ -30,16 +30,26 @@ static enum tdbg_status show_activation(struct tdbg_engine *e, const struct tdbg
     return st;
 }
 
-static void round_values(struct tdbg_engine *e, float *data, int64_t elems)
+static void round_floats(struct tdbg_engine *e, float *data, int64_t elems)
 {
     if (e->low_precision)
         e->backend->bf16_round(e->backend->context, elems, data, data);
 }
 
+/* Of activations, which are rounded already where there are only 16 bits for them. */
+static void round_values(struct tdbg_engine *e, float *data, int64_t elems)
+{
+    if (!tdbg_engine_is_narrow(e))
+        round_floats(e, data, elems);
+}
+
 void tdbg_engine_round_params(struct tdbg_engine *e)
 {
-    if (e->low_precision)
-        e->backend->bf16_round(e->backend->context, e->flat_elems, e->param, e->param_low);
+    const struct tdbg_backend *be = e->backend;
+    if (tdbg_engine_is_narrow(e))
+        be->bf16_pack(be->context, e->flat_elems, e->param, (uint16_t *)(void *)e->param_low);
+    else if (e->low_precision)
+        be->bf16_round(be->context, e->flat_elems, e->param, e->param_low);
 }
 
 /* Tokens as they are: upload.c has checked that each is one. */
@@ -119,7 +129,7 @@ void tdbg_engine_fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, 
     const struct tdbg_slot *slot = pass->slot;
     for (int32_t k = 0; k < node->n_params; k++) {
         const struct tdbg_param *p = &g->params[node->param[k]];
-        call->param[k] = e->param_low + p->offset;
+        call->param[k] = tdbg_engine_at(e, e->param_low, p->offset);
         call->grad[k] = !flat_grad          ? NULL
                         : p->last_node == i ? flat_grad + p->offset
                                             : e->shared_grad;
@@ -131,7 +141,8 @@ void tdbg_engine_fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, 
     }
     const bool index = node->op->takes_index;
     call->run =
-        (struct tdbg_op_run){.backend = e->backend,
+        (struct tdbg_op_run){.backend = e->ops,
+                             .act_bytes = e->act_bytes,
                              .node = node,
                              .rows = pass->hi - pass->lo,
                              .x = index ? NULL : read_node(e, slot, node->input[0]),
@@ -149,7 +160,9 @@ void tdbg_engine_fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, 
                              .step = pass->step,
                              .first_sample = pass->lo,
                              .all_rows = pass->all_rows,
-                             .leads = pass->slot == e->slots};
+                             .leads = pass->slot == e->slots,
+                             .fused = node->n_inputs > 1 && node->input[0] >= 0 &&
+                                      e->inside_of[node->input[0]] == i};
 }
 
 static enum tdbg_status run_node(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t i,
@@ -163,7 +176,7 @@ static enum tdbg_status run_node(struct tdbg_engine *e, const struct tdbg_pass *
     if (node->op->is_view) {
         const int32_t from = node->input[0];
         same_as = from == TDBG_NODE_INPUT_X ? e->table.input[last_input(g)] : e->table.fwd[from];
-    } else {
+    } else if (e->inside_of[i] < 0 || tdbg_engine_shows_inside(e, pass, e->inside_of[i])) {
         struct tdbg_call call;
         tdbg_engine_fill_call(e, pass, i, NULL, &call);
         node->op->forward(&call.run);
@@ -178,9 +191,9 @@ static enum tdbg_status run_loss(struct tdbg_engine *e, const struct tdbg_pass *
     const struct tdbg_graph *g = e->graph;
     const int64_t rows = pass->hi - pass->lo;
     const struct tdbg_slot *slot = pass->slot;
-    tdbg_loss_forward(&g->loss, e->backend, rows, slot->act[g->n_nodes - 1],
+    tdbg_loss_forward(&g->loss, e->ops, rows, slot->act[g->n_nodes - 1],
                       tdbg_engine_targets(e, pass->lo), slot->loss_sample, e->loss_workspace);
-    tdbg_engine_apply_weights(e, pass, slot->loss_sample, 1);
+    tdbg_engine_apply_weights(e, pass, e->backend, slot->loss_sample, 1);
     return show(e, pass, e->table.loss_sample, slot->loss_sample, rows, -1, err);
 }
 
@@ -228,7 +241,7 @@ static void settle_gradient(struct tdbg_engine *e, const struct tdbg_slot *slot,
     }
     round_values(e, given, n);
     if (slot->grad_from[from] != GRAD_NONE) {
-        e->backend->vector_add(e->backend->context, n, slot->dact[from], given);
+        e->ops->vector_add(e->ops->context, n, slot->dact[from], given);
         round_values(e, slot->dact[from], n);
     }
     slot->grad_from[from] = GRAD_OWN;
@@ -243,7 +256,7 @@ static void pass_view_back(struct tdbg_engine *e, const struct tdbg_slot *slot, 
     float *dx = place_gradient(e, slot, from);
     if (dx && dx != slot->dact[i])
         be->copy(be->context, dx, slot->dact[i],
-                 (size_t)(rows * e->graph->nodes[i].elems) * sizeof(float));
+                 (size_t)(rows * e->graph->nodes[i].elems) * e->act_bytes);
     settle_gradient(e, slot, i, from, dx, rows);
 }
 
@@ -253,11 +266,19 @@ static void settle_params(struct tdbg_engine *e, int32_t i, const struct tdbg_ca
     const struct tdbg_node *node = &e->graph->nodes[i];
     for (int32_t k = 0; k < node->n_params; k++) {
         const struct tdbg_param *p = &e->graph->params[node->param[k]];
-        round_values(e, call->grad[k], p->elems);
+        round_floats(e, call->grad[k], p->elems);
         if (p->last_node != i) /* shared: the last node that reads it ran backward before */
             e->backend->vector_add(e->backend->context, p->elems, flat_grad + p->offset,
                                    call->grad[k]);
     }
+}
+
+/* A node inside of another's call that reads what the other reads too: that call gives the gradient
+ * of it whole. */
+static bool leaves_gradient_to_other(const struct tdbg_engine *e, int32_t i)
+{
+    const int32_t from = e->graph->nodes[i].input[0];
+    return e->inside_of[i] >= 0 && (from == TDBG_NODE_INPUT_X || e->inside_of[from] < 0);
 }
 
 static void run_node_back(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t i,
@@ -271,10 +292,14 @@ static void run_node_back(struct tdbg_engine *e, const struct tdbg_pass *pass, i
         return;
     }
     struct tdbg_call call;
+    const bool seen = e->inside_of[i] < 0 || tdbg_engine_shows_inside(e, pass, e->inside_of[i]);
+    if (!seen || leaves_gradient_to_other(e, i))
+        return;
     tdbg_engine_fill_call(e, pass, i, flat_grad, &call);
     tdbg_op_hide_unread(&call.run);
     call.run.dy = slot->dact[i];
-    call.run.dx = place_gradient(e, slot, node->input[0]);
+    if (!call.run.fused || tdbg_engine_shows_inside(e, pass, i))
+        call.run.dx = place_gradient(e, slot, node->input[0]);
     if (node->n_inputs > 1)
         call.run.dx2 = place_gradient(e, slot, node->input[1]);
     node->op->backward(&call.run);
@@ -292,9 +317,9 @@ static void run_loss_back(struct tdbg_engine *e, const struct tdbg_pass *pass)
     const int64_t rows = pass->hi - pass->lo;
     for (int32_t i = 0; i <= last; i++)
         slot->grad_from[i] = GRAD_NONE;
-    tdbg_loss_backward(&g->loss, e->backend, rows, slot->act[last],
-                       tdbg_engine_targets(e, pass->lo), slot->dact[last]);
-    tdbg_engine_apply_weights(e, pass, slot->dact[last], g->nodes[last].elems);
+    tdbg_loss_backward(&g->loss, e->ops, rows, slot->act[last], tdbg_engine_targets(e, pass->lo),
+                       slot->dact[last]);
+    tdbg_engine_apply_weights(e, pass, e->ops, slot->dact[last], g->nodes[last].elems);
     round_values(e, slot->dact[last], rows * g->nodes[last].elems);
     slot->grad_from[last] = GRAD_OWN;
 }

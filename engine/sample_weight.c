@@ -66,17 +66,17 @@ out:
     return st;
 }
 
-void tdbg_engine_apply_weights(struct tdbg_engine *e, const struct tdbg_pass *pass, float *rows,
-                               int64_t elems)
+void tdbg_engine_apply_weights(struct tdbg_engine *e, const struct tdbg_pass *pass,
+                               const struct tdbg_backend *be, float *rows, int64_t elems)
 {
-    const struct tdbg_backend *be = e->backend;
+    const size_t bytes = (size_t)elems * (be == e->ops ? e->act_bytes : sizeof *rows);
     if (e->n_dropped == 0 || !pass->training)
         return;
     for (int64_t i = pass->lo; i < pass->hi; i++) {
-        float *row = rows + (i - pass->lo) * elems;
+        float *row = (float *)(void *)((char *)rows + (size_t)(i - pass->lo) * bytes);
         const float weight = e->host_weight[i];
         if (!(weight < 0.0f || weight > 0.0f)) /* not 0 * x: that of an infinite x is NaN */
-            be->fill_zero(be->context, row, (size_t)elems * sizeof *row);
+            be->fill_zero(be->context, row, bytes);
         else if (weight < 1.0f || weight > 1.0f)
             be->scale(be->context, elems, row, weight, row);
     }

@@ -1,9 +1,11 @@
 /* Smooth activations on a GPU. Definition: activation.h. */
 #include "kernels/gpu.h"
+#include "kernels/gpu_elem.h"
 #include "kernels/strict_gelu.h"
 #include "kernels/strict_wide.h"
 extern "C" {
 #include "kernels/activation.h"
+#include "kernels/bf16_entries.h"
 }
 
 /* A thread has that many elements, and reads them all before it computes: one would not keep the
@@ -22,47 +24,48 @@ TDBG_HOST_DEVICE static inline float sigmoid_derivative(float y)
     return TDBG_STRICT_MUL(TDBG_STRICT_SUB(1.0f, y), y);
 }
 
-template <function value>
-static __global__ void activation_forward(int64_t n, const float *x, float *y)
+template <function value, typename T>
+static __global__ void activation_forward(int64_t n, const T *x, T *y)
 {
     for (int64_t tile = (int64_t)blockIdx.x * TILE; tile < n; tile += (int64_t)gridDim.x * TILE) {
         float v[EACH];
         for (int k = 0; k < EACH; k++) {
             const int64_t i = tile + k * THREADS + threadIdx.x;
-            v[k] = i < n ? x[i] : 0;
+            v[k] = i < n ? tdbg_gpu_get(x + i) : 0;
         }
         for (int k = 0; k < EACH; k++) {
             const int64_t i = tile + k * THREADS + threadIdx.x;
             if (i < n)
-                y[i] = value(v[k]);
+                tdbg_gpu_put(y + i, value(v[k]));
         }
     }
 }
 
-template <function derivative>
-static __global__ void activation_backward(int64_t n, const float *at, const float *dy, float *dx)
+template <function derivative, typename T>
+static __global__ void activation_backward(int64_t n, const T *at, const T *dy, T *dx)
 {
     for (int64_t tile = (int64_t)blockIdx.x * TILE; tile < n; tile += (int64_t)gridDim.x * TILE) {
         float v[EACH], d[EACH];
         for (int k = 0; k < EACH; k++) {
             const int64_t i = tile + k * THREADS + threadIdx.x;
-            v[k] = i < n ? at[i] : 0;
-            d[k] = i < n ? dy[i] : 0;
+            v[k] = i < n ? tdbg_gpu_get(at + i) : 0;
+            d[k] = i < n ? tdbg_gpu_get(dy + i) : 0;
         }
         for (int k = 0; k < EACH; k++) {
             const int64_t i = tile + k * THREADS + threadIdx.x;
             if (i < n)
-                dx[i] = tdbg_strict_canonical(TDBG_STRICT_MUL(d[k], derivative(v[k])));
+                tdbg_gpu_put(dx + i,
+                             tdbg_strict_canonical(TDBG_STRICT_MUL(d[k], derivative(v[k]))));
         }
     }
 }
 
 #define FORWARD(function)                                                                          \
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (activation_forward<function>), tdbg_gpu_blocks(n, TILE),  \
-                THREADS, n, x, y)
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (activation_forward<function, T>),                         \
+                tdbg_gpu_blocks(n, TILE), THREADS, n, x, y)
 
-extern "C" void tdbg_cuda_activation_forward(void *gpu, enum tdbg_activation kind, int64_t n,
-                                             const float *x, float *y)
+template <typename T>
+static void run_forward(void *gpu, enum tdbg_activation kind, int64_t n, const T *x, T *y)
 {
     switch (kind) {
     case TDBG_ACTIVATION_GELU_ERF:
@@ -84,11 +87,12 @@ extern "C" void tdbg_cuda_activation_forward(void *gpu, enum tdbg_activation kin
 }
 
 #define BACKWARD(derivative)                                                                       \
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (activation_backward<derivative>),                         \
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (activation_backward<derivative, T>),                      \
                 tdbg_gpu_blocks(n, TILE), THREADS, n, at, dy, dx)
 
-extern "C" void tdbg_cuda_activation_backward(void *gpu, enum tdbg_activation kind, int64_t n,
-                                              const float *at, const float *dy, float *dx)
+template <typename T>
+static void run_backward(void *gpu, enum tdbg_activation kind, int64_t n, const T *at, const T *dy,
+                         T *dx)
 {
     switch (kind) {
     case TDBG_ACTIVATION_GELU_ERF:
@@ -107,4 +111,28 @@ extern "C" void tdbg_cuda_activation_backward(void *gpu, enum tdbg_activation ki
         BACKWARD(sigmoid_derivative);
         break;
     }
+}
+
+extern "C" void tdbg_cuda_activation_forward(void *gpu, enum tdbg_activation kind, int64_t n,
+                                             const float *x, float *y)
+{
+    run_forward(gpu, kind, n, x, y);
+}
+
+extern "C" void tdbg_cuda_activation_backward(void *gpu, enum tdbg_activation kind, int64_t n,
+                                              const float *at, const float *dy, float *dx)
+{
+    run_backward(gpu, kind, n, at, dy, dx);
+}
+
+extern "C" void tdbg_cuda_bf16_activation_forward(void *gpu, enum tdbg_activation kind, int64_t n,
+                                                  const float *x, float *y)
+{
+    run_forward(gpu, kind, n, tdbg_gpu_bf16_of(x), tdbg_gpu_bf16_of(y));
+}
+
+extern "C" void tdbg_cuda_bf16_activation_backward(void *gpu, enum tdbg_activation kind, int64_t n,
+                                                   const float *at, const float *dy, float *dx)
+{
+    run_backward(gpu, kind, n, tdbg_gpu_bf16_of(at), tdbg_gpu_bf16_of(dy), tdbg_gpu_bf16_of(dx));
 }

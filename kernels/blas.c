@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/bf16_entries.h"
 #include "kernels/gpu.h"
 
 /* X(function): what is called. */
@@ -106,11 +107,13 @@ int tdbg_blas_version(const struct tdbg_blas *blas)
     return blas->version;
 }
 
-/* c = alpha op(a) op(b) + beta c, `batch` times at strides of elements; row-major. */
+/* c = alpha op(a) op(b) + beta c, `batch` times at strides of elements; row-major. All are f32, but
+ * a, b and c bf16 where it is said so. */
 struct product {
     int64_t m, n, k, batch;
-    const float *a, *b;
-    float *c;
+    const void *a, *b;
+    void *c;
+    bool from_bf16, to_bf16;
     int64_t lda, ldb, ldc, stride_a, stride_b, stride_c;
     bool trans_a, trans_b;
     float alpha, beta;
@@ -122,12 +125,14 @@ static void run_product(struct tdbg_gpu *gpu, const struct product *p)
     if (p->m == 0 || p->n == 0 || p->batch == 0)
         return;
     tdbg_gpu_before_work(gpu);
+    const cudaDataType_t from = p->from_bf16 ? CUDA_R_16BF : CUDA_R_32F;
+    const cudaDataType_t to = p->to_bf16 ? CUDA_R_16BF : CUDA_R_32F;
     const cublasStatus_t status = blas->cublasGemmStridedBatchedEx(
         blas->handle, p->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N,
         p->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, (int)p->n, (int)p->m, (int)p->k, &p->alpha, p->b,
-        CUDA_R_32F, (int)p->ldb, p->stride_b, p->a, CUDA_R_32F, (int)p->lda, p->stride_a, &p->beta,
-        p->c, CUDA_R_32F, (int)p->ldc, p->stride_c, (int)p->batch, CUBLAS_COMPUTE_32F_FAST_TF32,
-        CUBLAS_GEMM_DEFAULT);
+        from, (int)p->ldb, p->stride_b, p->a, from, (int)p->lda, p->stride_a, &p->beta, p->c, to,
+        (int)p->ldc, p->stride_c, (int)p->batch,
+        p->from_bf16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_GEMM_DEFAULT);
     if (status != CUBLAS_STATUS_SUCCESS)
         tdbg_gpu_note(gpu, cudaErrorUnknown, "a product of cuBLAS");
 }
@@ -139,62 +144,87 @@ size_t tdbg_blas_gemm_workspace_bytes(void *gpu, const struct tdbg_gemm *gemm)
     return 0;
 }
 
+static struct product product_of(const struct tdbg_gemm *g)
+{
+    return (struct product){.m = g->m,
+                            .n = g->n,
+                            .k = g->k,
+                            .batch = 1,
+                            .a = g->a,
+                            .b = g->b,
+                            .c = g->c,
+                            .lda = g->lda,
+                            .ldb = g->ldb,
+                            .ldc = g->ldc,
+                            .trans_a = g->trans_a,
+                            .trans_b = g->trans_b,
+                            .alpha = 1};
+}
+
 void tdbg_blas_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
 {
     (void)workspace;
-    const struct product p = {.m = g->m,
-                              .n = g->n,
-                              .k = g->k,
-                              .batch = 1,
-                              .a = g->a,
-                              .b = g->b,
-                              .c = g->c,
-                              .lda = g->lda,
-                              .ldb = g->ldb,
-                              .ldc = g->ldc,
-                              .trans_a = g->trans_a,
-                              .trans_b = g->trans_b,
-                              .alpha = 1};
+    const struct product p = product_of(g);
     run_product(gpu, &p);
     if (g->bias)
         tdbg_cuda_add_bias(gpu, g->m, g->n, g->ldc, g->bias, g->c);
 }
 
-size_t tdbg_blas_attention_workspace_bytes(void *gpu, const struct tdbg_attention *attention)
+void tdbg_blas_bf16_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
 {
-    (void)gpu;
-    (void)attention;
-    return 0;
+    (void)workspace;
+    struct product p = product_of(g);
+    p.from_bf16 = true;
+    p.to_bf16 = !g->is_gradient;
+    run_product(gpu, &p);
+    if (g->bias)
+        tdbg_cuda_bf16_add_bias(gpu, g->m, g->n, g->ldc, g->bias, g->c);
+}
+
+/* Attention with the elements of its tensors: f32, or bf16 in memory. */
+struct heads_of {
+    const struct tdbg_attention *attention;
+    bool bf16;
+};
+
+static const void *at(struct heads_of h, const void *x, int64_t elems)
+{
+    return (const char *)x + elems * (int64_t)(h.bf16 ? sizeof(uint16_t) : sizeof(float));
 }
 
 /* Heads of a packed tensor: of query, key or value head `head`, the first sample's first token; and
  * its strides. */
 struct heads {
-    const float *x;
+    const void *x;
     int64_t token, sample;
 };
 
-static struct heads of_qkv(const struct tdbg_attention *a, const float *qkv, int64_t head)
+static struct heads of_qkv(struct heads_of h, const void *qkv, int64_t head)
 {
+    const struct tdbg_attention *a = h.attention;
     const int64_t token = (a->heads + 2 * a->kv_heads) * a->dim;
-    return (struct heads){qkv + head * a->dim, token, token * a->tokens};
+    return (struct heads){at(h, qkv, head * a->dim), token, token * a->tokens};
 }
 
-static struct heads of_context(const struct tdbg_attention *a, const float *context, int64_t head)
+static struct heads of_context(struct heads_of h, const void *context, int64_t head)
 {
-    return (struct heads){context + head * a->dim, a->heads * a->dim,
+    const struct tdbg_attention *a = h.attention;
+    return (struct heads){at(h, context, head * a->dim), a->heads * a->dim,
                           a->heads * a->dim * a->tokens};
 }
 
 /* w (rows, heads, tokens, tokens) of a head: left . right * alpha. */
-static void weigh(struct tdbg_gpu *gpu, const struct tdbg_attention *a, int64_t head,
-                  struct heads left, struct heads right, float alpha, float *w)
+static void weigh(struct tdbg_gpu *gpu, struct heads_of h, int64_t head, struct heads left,
+                  struct heads right, float alpha, void *w)
 {
+    const struct tdbg_attention *a = h.attention;
     const int64_t square = a->tokens * a->tokens;
     const struct product p = {.m = a->tokens,
                               .n = a->tokens,
                               .k = a->dim,
                               .batch = a->rows,
+                              .from_bf16 = h.bf16,
+                              .to_bf16 = h.bf16,
                               .a = left.x,
                               .lda = left.token,
                               .stride_a = left.sample,
@@ -202,7 +232,7 @@ static void weigh(struct tdbg_gpu *gpu, const struct tdbg_attention *a, int64_t 
                               .ldb = right.token,
                               .stride_b = right.sample,
                               .trans_b = true,
-                              .c = w + head * square,
+                              .c = (void *)(uintptr_t)at(h, w, head * square),
                               .ldc = a->tokens,
                               .stride_c = a->heads * square,
                               .alpha = alpha};
@@ -210,22 +240,25 @@ static void weigh(struct tdbg_gpu *gpu, const struct tdbg_attention *a, int64_t 
 }
 
 /* out = alpha w x (+ out), or w^T x if transposed; w of a head. */
-static void mix(struct tdbg_gpu *gpu, const struct tdbg_attention *a, int64_t head, const float *w,
+static void mix(struct tdbg_gpu *gpu, struct heads_of h, int64_t head, const void *w,
                 bool transposed, struct heads x, float alpha, bool add, struct heads out)
 {
+    const struct tdbg_attention *a = h.attention;
     const int64_t square = a->tokens * a->tokens;
     const struct product p = {.m = a->tokens,
                               .n = a->dim,
                               .k = a->tokens,
                               .batch = a->rows,
-                              .a = w + head * square,
+                              .from_bf16 = h.bf16,
+                              .to_bf16 = h.bf16,
+                              .a = at(h, w, head * square),
                               .lda = a->tokens,
                               .stride_a = a->heads * square,
                               .trans_a = transposed,
                               .b = x.x,
                               .ldb = x.token,
                               .stride_b = x.sample,
-                              .c = (float *)(uintptr_t)out.x,
+                              .c = (void *)(uintptr_t)out.x,
                               .ldc = out.token,
                               .stride_c = out.sample,
                               .alpha = alpha,
@@ -238,63 +271,112 @@ static int64_t kv_of(const struct tdbg_attention *a, int64_t head)
     return head / (a->heads / a->kv_heads);
 }
 
-void tdbg_blas_attention_scores(void *gpu, const struct tdbg_attention *a, const float *qkv,
-                                float *scores, void *workspace)
+static void mask(struct tdbg_gpu *gpu, struct heads_of h, float *w)
 {
-    (void)workspace;
-    for (int64_t h = 0; h < a->heads; h++)
-        weigh(gpu, a, h, of_qkv(a, qkv, h), of_qkv(a, qkv, a->heads + kv_of(a, h)), a->scale,
-              scores);
-    if (a->causal)
-        tdbg_cuda_mask_causal(gpu, a->rows * a->heads, a->tokens, scores);
+    const struct tdbg_attention *a = h.attention;
+    if (!a->causal)
+        return;
+    if (h.bf16)
+        tdbg_cuda_bf16_mask_causal(gpu, a->rows * a->heads, a->tokens, w);
+    else
+        tdbg_cuda_mask_causal(gpu, a->rows * a->heads, a->tokens, w);
+}
+
+static void find_scores(struct tdbg_gpu *gpu, struct heads_of h, const float *qkv, float *scores)
+{
+    const struct tdbg_attention *a = h.attention;
+    for (int64_t head = 0; head < a->heads; head++)
+        weigh(gpu, h, head, of_qkv(h, qkv, head), of_qkv(h, qkv, a->heads + kv_of(a, head)),
+              a->scale, scores);
+    mask(gpu, h, scores);
 }
 
 /* dqkv as a whole, before parts of it are written. */
-static void clear(struct tdbg_gpu *gpu, const struct tdbg_attention *a, float *dqkv)
+static void clear(struct tdbg_gpu *gpu, struct heads_of h, float *dqkv)
 {
-    const size_t bytes =
-        (size_t)(a->rows * a->tokens * (a->heads + 2 * a->kv_heads) * a->dim) * sizeof(float);
-    tdbg_gpu_clear(gpu, dqkv, bytes);
+    const struct tdbg_attention *a = h.attention;
+    const int64_t elems = a->rows * a->tokens * (a->heads + 2 * a->kv_heads) * a->dim;
+    tdbg_gpu_clear(gpu, dqkv, (size_t)elems * (h.bf16 ? sizeof(uint16_t) : sizeof(float)));
 }
 
-void tdbg_blas_attention_scores_backward(void *gpu, const struct tdbg_attention *a,
-                                         const float *qkv, const float *dscores, float *dqkv,
-                                         void *workspace)
+static void go_back_from_scores(struct tdbg_gpu *gpu, struct heads_of h, const float *qkv,
+                                const float *dscores, float *dqkv)
 {
-    (void)workspace;
-    clear(gpu, a, dqkv);
-    for (int64_t h = 0; h < a->heads; h++) {
-        const int64_t key = a->heads + kv_of(a, h);
-        mix(gpu, a, h, dscores, false, of_qkv(a, qkv, key), a->scale, false, of_qkv(a, dqkv, h));
-        mix(gpu, a, h, dscores, true, of_qkv(a, qkv, h), a->scale, true, of_qkv(a, dqkv, key));
+    const struct tdbg_attention *a = h.attention;
+    clear(gpu, h, dqkv);
+    for (int64_t head = 0; head < a->heads; head++) {
+        const int64_t key = a->heads + kv_of(a, head);
+        mix(gpu, h, head, dscores, false, of_qkv(h, qkv, key), a->scale, false,
+            of_qkv(h, dqkv, head));
+        mix(gpu, h, head, dscores, true, of_qkv(h, qkv, head), a->scale, true,
+            of_qkv(h, dqkv, key));
     }
 }
 
-void tdbg_blas_attention_context(void *gpu, const struct tdbg_attention *a, const float *probs,
-                                 const float *qkv, float *context, void *workspace)
+static void find_context(struct tdbg_gpu *gpu, struct heads_of h, const float *probs,
+                         const float *qkv, float *context)
 {
-    (void)workspace;
-    for (int64_t h = 0; h < a->heads; h++)
-        mix(gpu, a, h, probs, false, of_qkv(a, qkv, a->heads + a->kv_heads + kv_of(a, h)), 1, false,
-            of_context(a, context, h));
+    const struct tdbg_attention *a = h.attention;
+    for (int64_t head = 0; head < a->heads; head++)
+        mix(gpu, h, head, probs, false, of_qkv(h, qkv, a->heads + a->kv_heads + kv_of(a, head)), 1,
+            false, of_context(h, context, head));
 }
 
-void tdbg_blas_attention_context_backward(void *gpu, const struct tdbg_attention *a,
-                                          const float *probs, const float *qkv,
-                                          const float *dcontext, float *dprobs, float *dqkv,
-                                          void *workspace)
+static void go_back_from_context(struct tdbg_gpu *gpu, struct heads_of h, const float *probs,
+                                 const float *qkv, const float *dcontext, float *dprobs,
+                                 float *dqkv)
 {
-    (void)workspace;
+    const struct tdbg_attention *a = h.attention;
     if (dqkv)
-        clear(gpu, a, dqkv);
-    for (int64_t h = 0; h < a->heads; h++) {
-        const int64_t value = a->heads + a->kv_heads + kv_of(a, h);
+        clear(gpu, h, dqkv);
+    for (int64_t head = 0; head < a->heads; head++) {
+        const int64_t value = a->heads + a->kv_heads + kv_of(a, head);
         if (dprobs)
-            weigh(gpu, a, h, of_context(a, dcontext, h), of_qkv(a, qkv, value), 1, dprobs);
+            weigh(gpu, h, head, of_context(h, dcontext, head), of_qkv(h, qkv, value), 1, dprobs);
         if (dqkv)
-            mix(gpu, a, h, probs, true, of_context(a, dcontext, h), 1, true,
-                of_qkv(a, dqkv, value));
+            mix(gpu, h, head, probs, true, of_context(h, dcontext, head), 1, true,
+                of_qkv(h, dqkv, value));
     }
-    if (dprobs && a->causal)
-        tdbg_cuda_mask_causal(gpu, a->rows * a->heads, a->tokens, dprobs);
+    if (dprobs)
+        mask(gpu, h, dprobs);
 }
+
+size_t tdbg_blas_attention_workspace_bytes(void *gpu, const struct tdbg_attention *attention)
+{
+    (void)gpu;
+    (void)attention;
+    return 0;
+}
+
+/* The entries of the backend table, and the same where tensors are bf16 in memory. */
+#define ENTRIES(prefix, is_bf16)                                                                   \
+    void prefix##attention_scores(void *gpu, const struct tdbg_attention *a, const float *qkv,     \
+                                  float *scores, void *workspace)                                  \
+    {                                                                                              \
+        (void)workspace;                                                                           \
+        find_scores(gpu, (struct heads_of){a, is_bf16}, qkv, scores);                              \
+    }                                                                                              \
+    void prefix##attention_scores_backward(void *gpu, const struct tdbg_attention *a,              \
+                                           const float *qkv, const float *dscores, float *dqkv,    \
+                                           void *workspace)                                        \
+    {                                                                                              \
+        (void)workspace;                                                                           \
+        go_back_from_scores(gpu, (struct heads_of){a, is_bf16}, qkv, dscores, dqkv);               \
+    }                                                                                              \
+    void prefix##attention_context(void *gpu, const struct tdbg_attention *a, const float *probs,  \
+                                   const float *qkv, float *context, void *workspace)              \
+    {                                                                                              \
+        (void)workspace;                                                                           \
+        find_context(gpu, (struct heads_of){a, is_bf16}, probs, qkv, context);                     \
+    }                                                                                              \
+    void prefix##attention_context_backward(                                                       \
+        void *gpu, const struct tdbg_attention *a, const float *probs, const float *qkv,           \
+        const float *dcontext, float *dprobs, float *dqkv, void *workspace)                        \
+    {                                                                                              \
+        (void)workspace;                                                                           \
+        go_back_from_context(gpu, (struct heads_of){a, is_bf16}, probs, qkv, dcontext, dprobs,     \
+                             dqkv);                                                                \
+    }
+
+ENTRIES(tdbg_blas_, false)
+ENTRIES(tdbg_blas_bf16_, true)

@@ -35,6 +35,21 @@ void tdbg_blas_attention_context_backward(void *gpu, const struct tdbg_attention
                                           const float *dcontext, float *dprobs, float *dqkv,
                                           void *workspace);
 
+/* The same where activations are bf16 in memory (bf16_entries.h): products of bf16 with sums in f32. */
+void tdbg_blas_bf16_gemm(void *gpu, const struct tdbg_gemm *gemm, void *workspace);
+void tdbg_blas_bf16_attention_scores(void *gpu, const struct tdbg_attention *attention,
+                                     const float *qkv, float *scores, void *workspace);
+void tdbg_blas_bf16_attention_scores_backward(void *gpu, const struct tdbg_attention *attention,
+                                              const float *qkv, const float *dscores, float *dqkv,
+                                              void *workspace);
+void tdbg_blas_bf16_attention_context(void *gpu, const struct tdbg_attention *attention,
+                                      const float *probs, const float *qkv, float *context,
+                                      void *workspace);
+void tdbg_blas_bf16_attention_context_backward(void *gpu, const struct tdbg_attention *attention,
+                                               const float *probs, const float *qkv,
+                                               const float *dcontext, float *dprobs, float *dqkv,
+                                               void *workspace);
+
 /* What a product leaves to do (blas_parts.cu): c (rows, cols) with row stride ldc + bias (cols);
  * and +0 where causal attention masks x (matrices, tokens, tokens). */
 void tdbg_cuda_add_bias(void *gpu, int64_t rows, int64_t cols, int64_t ldc, const float *bias,

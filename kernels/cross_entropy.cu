@@ -1,17 +1,19 @@
 /* Softmax cross-entropy on a GPU. Formulas: cross_entropy.h. */
 #include "kernels/gpu.h"
+#include "kernels/gpu_elem.h"
 #include "kernels/gpu_rows.h"
 #include "kernels/strict_exp.h"
 extern "C" {
+#include "kernels/bf16_entries.h"
 #include "kernels/cross_entropy.h"
 }
 
 enum { THREADS = 256 };
 
 /* Rows of logits and their targets. */
-struct logits {
+template <typename T> struct logits {
     int64_t rows, classes;
-    const float *x;
+    const T *x;
     const int32_t *targets;
     int32_t ignore_index;
 };
@@ -23,39 +25,54 @@ static __device__ __forceinline__ bool is_class(int32_t target, int64_t classes)
     return target >= 0 && target < classes;
 }
 
-template <class Team>
-static __device__ __forceinline__ float find_max(const Team &team, int64_t n, const float *x)
+template <class Team, typename T>
+static __device__ __forceinline__ float find_max(const Team &team, int64_t n, const T *x)
 {
     float max = -__builtin_inff();
 #pragma unroll 4
     for (int64_t i = team.rank(); i < n; i += team.size())
-        max = tdbg_gpu_larger(max, x[i]);
+        max = tdbg_gpu_larger(max, tdbg_gpu_get(x + i));
     return team.max(max);
 }
 
-template <class Team>
-static __device__ __forceinline__ float sum_exponentials(const Team &team, int64_t n,
-                                                         const float *x, float max)
+/* x[i] - max */
+template <typename T>
+static __device__ __forceinline__ float below(const T *x, int64_t i, float max)
+{
+    return TDBG_STRICT_SUB(tdbg_gpu_get(x + i), max);
+}
+
+/* The same of the target's; NaN where that is no class. */
+template <typename T>
+static __device__ __forceinline__ float below_target(const struct logits<T> &in, const T *x,
+                                                     int32_t t, float max)
+{
+    return is_class(t, in.classes) ? below(x, t, max) : __builtin_nanf("");
+}
+
+template <class Team, typename T>
+static __device__ __forceinline__ float sum_exponentials(const Team &team, int64_t n, const T *x,
+                                                         float max)
 {
     return team.sum(n, [=](float lane, int64_t i) {
-        return TDBG_STRICT_ADD(lane, tdbg_strict_expf(TDBG_STRICT_SUB(x[i], max)));
+        return TDBG_STRICT_ADD(lane, tdbg_strict_expf(below(x, i, max)));
     });
 }
 
-template <class Team> static __global__ void cross_entropy_forward(struct logits in, float *loss)
+template <class Team, typename T>
+static __global__ void cross_entropy_forward(struct logits<T> in, float *loss)
 {
     TDBG_SHARED(struct tdbg_gpu_team_memory, memory);
     const Team team(&memory);
     for (int64_t r = team.first_row(); r < in.rows; r += team.step()) {
-        const float *x = in.x + r * in.classes;
+        const T *x = in.x + r * in.classes;
         const int32_t t = in.targets[r];
         float value = 0;
         if (t != in.ignore_index) {
             const float max = find_max(team, in.classes, x);
             const float sum = sum_exponentials(team, in.classes, x, max);
-            const float at = is_class(t, in.classes) ? x[t] : __builtin_nanf("");
             value = tdbg_strict_canonical(
-                TDBG_STRICT_SUB(tdbg_strict_logf(sum), TDBG_STRICT_SUB(at, max)));
+                TDBG_STRICT_SUB(tdbg_strict_logf(sum), below_target(in, x, t, max)));
         }
         if (team.rank() == 0)
             loss[r] = value;
@@ -63,24 +80,25 @@ template <class Team> static __global__ void cross_entropy_forward(struct logits
 }
 
 /* An ignored row's gradient d is +0; false: the row is not ignored. */
-template <class Team>
-static __device__ __forceinline__ bool clear_ignored(const Team &team, const struct logits &in,
-                                                     int32_t target, float *d)
+template <class Team, typename T>
+static __device__ __forceinline__ bool clear_ignored(const Team &team, const struct logits<T> &in,
+                                                     int32_t target, T *d)
 {
     if (target != in.ignore_index)
         return false;
     for (int64_t j = team.rank(); j < in.classes; j += team.size())
-        d[j] = 0;
+        tdbg_gpu_put(d + j, 0);
     return true;
 }
 
-template <class Team> static __global__ void cross_entropy_backward(struct logits in, float *dx)
+template <class Team, typename T>
+static __global__ void cross_entropy_backward(struct logits<T> in, T *dx)
 {
     TDBG_SHARED(struct tdbg_gpu_team_memory, memory);
     const Team team(&memory);
     for (int64_t r = team.first_row(); r < in.rows; r += team.step()) {
-        const float *x = in.x + r * in.classes;
-        float *d = dx + r * in.classes;
+        const T *x = in.x + r * in.classes;
+        T *d = dx + r * in.classes;
         const int32_t t = in.targets[r];
         if (clear_ignored(team, in, t, d))
             continue;
@@ -89,9 +107,10 @@ template <class Team> static __global__ void cross_entropy_backward(struct logit
         sum = is_class(t, in.classes) ? sum : __builtin_nanf("");
 #pragma unroll 4
         for (int64_t j = team.rank(); j < in.classes; j += team.size()) {
-            const float e = tdbg_strict_expf(TDBG_STRICT_SUB(x[j], max));
+            const float e = tdbg_strict_expf(below(x, j, max));
             const float p = tdbg_strict_canonical(TDBG_STRICT_DIV(e, sum));
-            d[j] = j == t ? tdbg_strict_canonical(TDBG_STRICT_SUB(p, 1.0f)) : p;
+            tdbg_gpu_put(d + j,
+                         j == t ? tdbg_strict_canonical(TDBG_STRICT_SUB(p, 1.0f)) : p);
         }
     }
 }
@@ -109,28 +128,28 @@ static __device__ __forceinline__ float kept_weight(const struct tdbg_cross_entr
 }
 
 /* sum_j w_j * (lse - (x_j - max)) */
-template <class Team>
-static __device__ __forceinline__ float smooth_loss(const Team &team, int64_t n, const float *x,
+template <class Team, typename T>
+static __device__ __forceinline__ float smooth_loss(const Team &team, int64_t n, const T *x,
                                                     const float *weights, float max, float lse)
 {
     if (weights)
         return team.sum(n, [=](float lane, int64_t i) {
-            const float term = TDBG_STRICT_SUB(lse, TDBG_STRICT_SUB(x[i], max));
+            const float term = TDBG_STRICT_SUB(lse, below(x, i, max));
             return TDBG_STRICT_ADD(lane, TDBG_STRICT_MUL(weights[i], term));
         });
     return team.sum(n, [=](float lane, int64_t i) {
-        return TDBG_STRICT_ADD(lane, TDBG_STRICT_SUB(lse, TDBG_STRICT_SUB(x[i], max)));
+        return TDBG_STRICT_ADD(lane, TDBG_STRICT_SUB(lse, below(x, i, max)));
     });
 }
 
-template <class Team>
-static __global__ void weighted_forward(struct logits in, struct tdbg_cross_entropy how,
+template <class Team, typename T>
+static __global__ void weighted_forward(struct logits<T> in, struct tdbg_cross_entropy how,
                                         float *loss)
 {
     TDBG_SHARED(struct tdbg_gpu_team_memory, memory);
     const Team team(&memory);
     for (int64_t r = team.first_row(); r < in.rows; r += team.step()) {
-        const float *x = in.x + r * in.classes;
+        const T *x = in.x + r * in.classes;
         const int32_t t = in.targets[r];
         float value = 0;
         if (t != in.ignore_index) {
@@ -139,8 +158,7 @@ static __global__ void weighted_forward(struct logits in, struct tdbg_cross_entr
             float smooth = 0;
             if (how.share != 0)
                 smooth = smooth_loss(team, in.classes, x, how.weights, max, lse);
-            const float at = is_class(t, in.classes) ? x[t] : __builtin_nanf("");
-            const float nll = TDBG_STRICT_SUB(lse, TDBG_STRICT_SUB(at, max));
+            const float nll = TDBG_STRICT_SUB(lse, below_target(in, x, t, max));
             const float own = TDBG_STRICT_MUL(kept_weight(how, in.classes, t), nll);
             value = tdbg_strict_canonical(TDBG_STRICT_ADD(own, TDBG_STRICT_MUL(how.share, smooth)));
         }
@@ -149,14 +167,14 @@ static __global__ void weighted_forward(struct logits in, struct tdbg_cross_entr
     }
 }
 
-template <class Team>
-static __global__ void weighted_backward(struct logits in, struct tdbg_cross_entropy how, float *dx)
+template <class Team, typename T>
+static __global__ void weighted_backward(struct logits<T> in, struct tdbg_cross_entropy how, T *dx)
 {
     TDBG_SHARED(struct tdbg_gpu_team_memory, memory);
     const Team team(&memory);
     for (int64_t r = team.first_row(); r < in.rows; r += team.step()) {
-        const float *x = in.x + r * in.classes;
-        float *d = dx + r * in.classes;
+        const T *x = in.x + r * in.classes;
+        T *d = dx + r * in.classes;
         const int32_t t = in.targets[r];
         if (clear_ignored(team, in, t, d))
             continue;
@@ -166,11 +184,12 @@ static __global__ void weighted_backward(struct logits in, struct tdbg_cross_ent
         const float factor = TDBG_STRICT_FMA(how.share, how.weight_sum, kept);
 #pragma unroll 4
         for (int64_t j = team.rank(); j < in.classes; j += team.size()) {
-            const float e = tdbg_strict_expf(TDBG_STRICT_SUB(x[j], max));
+            const float e = tdbg_strict_expf(below(x, j, max));
             const float off = TDBG_STRICT_MUL(how.share, how.weights ? how.weights[j] : 1.0f);
             const float p = TDBG_STRICT_MUL(TDBG_STRICT_DIV(e, sum), factor);
             const float slope = tdbg_strict_canonical(TDBG_STRICT_SUB(p, off));
-            d[j] = j == t ? tdbg_strict_canonical(TDBG_STRICT_SUB(slope, kept)) : slope;
+            tdbg_gpu_put(d + j,
+                         j == t ? tdbg_strict_canonical(TDBG_STRICT_SUB(slope, kept)) : slope);
         }
     }
 }
@@ -208,7 +227,8 @@ static __device__ __forceinline__ struct largest larger(struct largest a, struct
 }
 
 /* A warp per row. */
-static __global__ void count_rows(struct logits in, unsigned long long *correct)
+template <typename T>
+static __global__ void count_rows(struct logits<T> in, unsigned long long *correct)
 {
     const struct tdbg_gpu_warp_team team(NULL);
     unsigned long long count = 0;
@@ -216,7 +236,7 @@ static __global__ void count_rows(struct logits in, unsigned long long *correct)
         struct largest best = {-__builtin_inff(), INT64_MAX};
 #pragma unroll 4
         for (int64_t j = team.rank(); j < in.classes; j += team.size())
-            best = larger(best, {in.x[r * in.classes + j], j});
+            best = larger(best, {tdbg_gpu_get(in.x + r * in.classes + j), j});
         for (int width = TDBG_GPU_WARP / 2; width > 0; width /= 2) {
             const float x = __shfl_xor_sync(TDBG_GPU_ALL_LANES, best.x, width);
             const int64_t at = __shfl_xor_sync(TDBG_GPU_ALL_LANES, best.at, width);
@@ -228,39 +248,46 @@ static __global__ void count_rows(struct logits in, unsigned long long *correct)
         atomicAdd(correct, count);
 }
 
-extern "C" void tdbg_cuda_cross_entropy_forward(void *gpu, int64_t rows, int64_t classes,
-                                                const float *logits, const int32_t *targets,
-                                                int32_t ignore_index, float *loss)
+template <typename T>
+static void forward(void *gpu, const struct logits<T> &in, float *loss)
 {
-    const struct logits in = {rows, classes, logits, targets, ignore_index};
-    TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, cross_entropy_forward, rows, classes, in, loss);
+    TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, cross_entropy_forward, T, in.rows, in.classes, in,
+                     loss);
 }
 
-extern "C" void tdbg_cuda_cross_entropy_backward(void *gpu, int64_t rows, int64_t classes,
-                                                 const float *logits, const int32_t *targets,
-                                                 int32_t ignore_index, float *dlogits)
+template <typename T> static void backward(void *gpu, const struct logits<T> &in, T *dlogits)
 {
-    const struct logits in = {rows, classes, logits, targets, ignore_index};
-    TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, cross_entropy_backward, rows, classes, in, dlogits);
+    TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, cross_entropy_backward, T, in.rows, in.classes, in,
+                     dlogits);
 }
 
-extern "C" void
-tdbg_cuda_cross_entropy_weighted_forward(void *gpu, const struct tdbg_cross_entropy *how,
-                                         int64_t rows, int64_t classes, const float *logits,
-                                         const int32_t *targets, int32_t ignore_index, float *loss)
+template <typename T>
+static void forward(void *gpu, const struct logits<T> &in, const struct tdbg_cross_entropy &how,
+                    float *loss)
 {
-    const struct logits in = {rows, classes, logits, targets, ignore_index};
-    const struct tdbg_cross_entropy copy = *how;
-    TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, weighted_forward, rows, classes, in, copy, loss);
+    TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, weighted_forward, T, in.rows, in.classes, in, how,
+                     loss);
 }
 
-extern "C" void tdbg_cuda_cross_entropy_weighted_backward(
-    void *gpu, const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes,
-    const float *logits, const int32_t *targets, int32_t ignore_index, float *dlogits)
+template <typename T>
+static void backward(void *gpu, const struct logits<T> &in, const struct tdbg_cross_entropy &how,
+                     T *dlogits)
 {
-    const struct logits in = {rows, classes, logits, targets, ignore_index};
-    const struct tdbg_cross_entropy copy = *how;
-    TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, weighted_backward, rows, classes, in, copy, dlogits);
+    TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, weighted_backward, T, in.rows, in.classes, in, how,
+                     dlogits);
+}
+
+template <typename T> static int64_t count_correct(struct tdbg_gpu *gpu, const struct logits<T> &in)
+{
+    unsigned long long correct = 0;
+    unsigned long long *sum = (unsigned long long *)tdbg_gpu_scratch(gpu, sizeof *sum);
+    if (!sum)
+        return 0;
+    tdbg_gpu_clear(gpu, sum, sizeof *sum);
+    TDBG_LAUNCH(gpu, (count_rows<T>), tdbg_gpu_blocks(in.rows, TDBG_GPU_ROW_WARPS),
+                TDBG_GPU_ROW_WARPS * TDBG_GPU_WARP, in, sum);
+    tdbg_gpu_fetch(gpu, &correct, sum, sizeof correct);
+    return (int64_t)correct;
 }
 
 extern "C" void tdbg_cuda_target_weights(void *gpu, int64_t n, const int32_t *targets,
@@ -270,19 +297,38 @@ extern "C" void tdbg_cuda_target_weights(void *gpu, int64_t n, const int32_t *ta
                 targets, ignore_index, weights, weight);
 }
 
-extern "C" int64_t tdbg_cuda_count_correct(void *context, int64_t rows, int64_t classes,
-                                           const float *logits, const int32_t *targets,
-                                           int32_t ignore_index)
-{
-    struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
-    const struct logits in = {rows, classes, logits, targets, ignore_index};
-    unsigned long long correct = 0;
-    unsigned long long *sum = (unsigned long long *)tdbg_gpu_scratch(gpu, sizeof *sum);
-    if (!sum)
-        return 0;
-    tdbg_gpu_clear(gpu, sum, sizeof *sum);
-    TDBG_LAUNCH(gpu, count_rows, tdbg_gpu_blocks(rows, TDBG_GPU_ROW_WARPS),
-                TDBG_GPU_ROW_WARPS * TDBG_GPU_WARP, in, sum);
-    tdbg_gpu_fetch(gpu, &correct, sum, sizeof correct);
-    return (int64_t)correct;
-}
+/* The entries of the backend table, and the same where logits are bf16 in memory. */
+#define ENTRIES(prefix, T, of)                                                                     \
+    extern "C" void prefix##cross_entropy_forward(void *gpu, int64_t rows, int64_t classes,        \
+                                                  const float *x, const int32_t *targets,          \
+                                                  int32_t ignored, float *loss)                    \
+    {                                                                                              \
+        forward<T>(gpu, {rows, classes, of(x), targets, ignored}, loss);                           \
+    }                                                                                              \
+    extern "C" void prefix##cross_entropy_backward(void *gpu, int64_t rows, int64_t classes,       \
+                                                   const float *x, const int32_t *targets,         \
+                                                   int32_t ignored, float *dx)                     \
+    {                                                                                              \
+        backward<T>(gpu, {rows, classes, of(x), targets, ignored}, of(dx));                        \
+    }                                                                                              \
+    extern "C" void prefix##cross_entropy_weighted_forward(                                        \
+        void *gpu, const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes,            \
+        const float *x, const int32_t *targets, int32_t ignored, float *loss)                      \
+    {                                                                                              \
+        forward<T>(gpu, {rows, classes, of(x), targets, ignored}, *how, loss);                     \
+    }                                                                                              \
+    extern "C" void prefix##cross_entropy_weighted_backward(                                       \
+        void *gpu, const struct tdbg_cross_entropy *how, int64_t rows, int64_t classes,            \
+        const float *x, const int32_t *targets, int32_t ignored, float *dx)                        \
+    {                                                                                              \
+        backward<T>(gpu, {rows, classes, of(x), targets, ignored}, *how, of(dx));                  \
+    }                                                                                              \
+    extern "C" int64_t prefix##count_correct(void *gpu, int64_t rows, int64_t classes,             \
+                                             const float *x, const int32_t *targets,               \
+                                             int32_t ignored)                                      \
+    {                                                                                              \
+        return count_correct<T>((struct tdbg_gpu *)gpu, {rows, classes, of(x), targets, ignored}); \
+    }
+
+ENTRIES(tdbg_cuda_, float, )
+ENTRIES(tdbg_cuda_bf16_, struct tdbg_gpu_bf16, tdbg_gpu_bf16_of)

@@ -9,9 +9,11 @@
  *     order  | positions of token 0 | token 1 | | token 3 ... |      start[v]: where v begins
  *     slices | of token 0, dim each |    -    | |    ...      |      start[v] / SLOT: v's first */
 #include "kernels/gpu.h"
+#include "kernels/gpu_elem.h"
 #include "kernels/numerics.h"
 #include "kernels/strict_math.h"
 extern "C" {
+#include "kernels/bf16_entries.h"
 #include "kernels/embedding.h"
 }
 
@@ -66,12 +68,13 @@ static struct space space_of(const struct tdbg_embedding *e, void *workspace)
 /* ---- forward ---- */
 
 /* A block for each position. */
-static __global__ void gather_rows(struct tdbg_embedding e, const float *table, float *y)
+template <typename T>
+static __global__ void gather_rows(struct tdbg_embedding e, const T *table, T *y)
 {
     for (int64_t p = blockIdx.x; p < e.n; p += gridDim.x) {
-        const float *row = table + e.tokens[p] * e.dim;
+        const T *row = table + e.tokens[p] * e.dim;
         for (int64_t c = threadIdx.x; c < e.dim; c += blockDim.x)
-            y[p * e.dim + c] = tdbg_strict_canonical(row[c]);
+            tdbg_gpu_put(y + p * e.dim + c, tdbg_strict_canonical(tdbg_gpu_get(row + c)));
     }
 }
 
@@ -85,8 +88,16 @@ static unsigned column_threads(int64_t dim)
 extern "C" void tdbg_cuda_embedding_forward(void *gpu, const struct tdbg_embedding *embedding,
                                             const float *table, float *y)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, gather_rows, tdbg_gpu_blocks(embedding->n, 1),
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (gather_rows<float>), tdbg_gpu_blocks(embedding->n, 1),
                 column_threads(embedding->dim), *embedding, table, y);
+}
+
+extern "C" void tdbg_cuda_bf16_embedding_forward(void *gpu, const struct tdbg_embedding *embedding,
+                                                 const float *table, float *y)
+{
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (gather_rows<struct tdbg_gpu_bf16>),
+                tdbg_gpu_blocks(embedding->n, 1), column_threads(embedding->dim), *embedding,
+                tdbg_gpu_bf16_of(table), tdbg_gpu_bf16_of(y));
 }
 
 /* ---- sorting ---- */
@@ -261,20 +272,22 @@ static void sort_positions(struct tdbg_gpu *gpu, const struct tdbg_embedding *e,
 /* ---- sums ---- */
 
 /* Column c over count sorted positions, in one slice. */
+template <typename T>
 static __device__ __forceinline__ float sum_slice(int64_t count, const int32_t *order, int64_t dim,
-                                                  const float *dy, int64_t c)
+                                                  const T *dy, int64_t c)
 {
     float sum = 0;
 #pragma unroll 8
     for (int64_t i = 0; i < count; i++)
-        sum = TDBG_STRICT_ADD(sum, dy[order[i] * dim + c]);
+        sum = TDBG_STRICT_ADD(sum, tdbg_gpu_get(dy + order[i] * dim + c));
     return sum;
 }
 
 /* Slices of the tokens that have more than one. A token's s-th slice is at place start[v] / SLOT +
  * s: as a slice has two SLOTs and the last of several has at least half as many places as it needs,
  * those of two tokens never meet, and sorted position SLOT * (place + 1) - 1 holds the token. */
-static __global__ void sum_slices(struct tdbg_embedding e, struct space s, const float *dy)
+template <typename T>
+static __global__ void sum_slices(struct tdbg_embedding e, struct space s, const T *dy)
 {
     for (int64_t place = blockIdx.x; place < e.n / SLOT; place += gridDim.x) {
         const int32_t v = e.tokens[s.order[SLOT * (place + 1) - 1]];
@@ -290,7 +303,8 @@ static __global__ void sum_slices(struct tdbg_embedding e, struct space s, const
 }
 
 /* A block for each row of the table. */
-static __global__ void sum_rows(struct tdbg_embedding e, struct space s, const float *dy,
+template <typename T>
+static __global__ void sum_rows(struct tdbg_embedding e, struct space s, const T *dy,
                                 float *dtable)
 {
     for (int64_t v = blockIdx.x; v < e.vocab; v += gridDim.x) {
@@ -311,14 +325,26 @@ static __global__ void sum_rows(struct tdbg_embedding e, struct space s, const f
     }
 }
 
-extern "C" void tdbg_cuda_embedding_backward(void *context, const struct tdbg_embedding *e,
-                                             const float *dy, float *dtable, void *workspace)
+template <typename T>
+static void backward(struct tdbg_gpu *gpu, const struct tdbg_embedding *e, const T *dy,
+                     float *dtable, void *workspace)
 {
-    struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
     struct space s = space_of(e, workspace);
     sort_positions(gpu, e, &s);
-    TDBG_LAUNCH(gpu, sum_slices, tdbg_gpu_blocks(e->n / SLOT, 1), column_threads(e->dim), *e, s,
-                dy);
-    TDBG_LAUNCH(gpu, sum_rows, tdbg_gpu_blocks(e->vocab, 1), column_threads(e->dim), *e, s, dy,
+    TDBG_LAUNCH(gpu, (sum_slices<T>), tdbg_gpu_blocks(e->n / SLOT, 1), column_threads(e->dim), *e,
+                s, dy);
+    TDBG_LAUNCH(gpu, (sum_rows<T>), tdbg_gpu_blocks(e->vocab, 1), column_threads(e->dim), *e, s, dy,
                 dtable);
+}
+
+extern "C" void tdbg_cuda_embedding_backward(void *gpu, const struct tdbg_embedding *embedding,
+                                             const float *dy, float *dtable, void *workspace)
+{
+    backward((struct tdbg_gpu *)gpu, embedding, dy, dtable, workspace);
+}
+
+extern "C" void tdbg_cuda_bf16_embedding_backward(void *gpu, const struct tdbg_embedding *embedding,
+                                                  const float *dy, float *dtable, void *workspace)
+{
+    backward((struct tdbg_gpu *)gpu, embedding, tdbg_gpu_bf16_of(dy), dtable, workspace);
 }

@@ -26,6 +26,7 @@ struct tdbg_gemm {
     float *c; /* row-major (m, n) with row stride ldc; is overwritten; aliases nothing */
     int64_t ldc;
     const float *bias; /* (n) or NULL */
+    bool is_gradient;  /* C is a parameter's gradient: f32 also where activations are bf16 in memory */
 };
 
 /* Bytes of scratch memory, 64-byte aligned, that tdbg_gemm_run needs for this product. */

@@ -1,7 +1,7 @@
 /* Rows of a tensor on a GPU: a warp for each row of at most TDBG_SUM_BLOCK terms, a whole block for
  * a longer one. Kernels are templates over the team, who calls its functions together:
  *
- *     template <class Team> static __global__ void kernel(int64_t rows, ...)
+ *     template <class Team, typename T> static __global__ void kernel(int64_t rows, const T *x, ...)
  *     {
  *         TDBG_SHARED(struct tdbg_gpu_team_memory, memory);
  *         const Team team(&memory);
@@ -161,16 +161,16 @@ struct tdbg_gpu_block_team {
 
 enum { TDBG_GPU_ROW_WARPS = 8, TDBG_GPU_LONG_ROW_THREADS = 512 };
 
-/* Launches a kernel over rows of `cols` elements with the team that they want. */
-#define TDBG_LAUNCH_ROWS(gpu, kernel, rows, cols, ...)                                             \
+/* Launches a kernel over rows of `cols` elements of a type with the team that they want. */
+#define TDBG_LAUNCH_ROWS(gpu, kernel, type, rows, cols, ...)                                       \
     do {                                                                                           \
         if ((cols) <= TDBG_SUM_BLOCK)                                                              \
-            TDBG_LAUNCH(gpu, (kernel<struct tdbg_gpu_warp_team>),                                  \
+            TDBG_LAUNCH(gpu, (kernel<struct tdbg_gpu_warp_team, type>),                            \
                         tdbg_gpu_blocks((rows), TDBG_GPU_ROW_WARPS),                               \
                         TDBG_GPU_ROW_WARPS *TDBG_GPU_WARP, __VA_ARGS__);                           \
         else                                                                                       \
-            TDBG_LAUNCH(gpu, (kernel<struct tdbg_gpu_block_team>), tdbg_gpu_blocks((rows), 1),     \
-                        TDBG_GPU_LONG_ROW_THREADS, __VA_ARGS__);                                   \
+            TDBG_LAUNCH(gpu, (kernel<struct tdbg_gpu_block_team, type>),                           \
+                        tdbg_gpu_blocks((rows), 1), TDBG_GPU_LONG_ROW_THREADS, __VA_ARGS__);       \
     } while (0)
 
 #endif

@@ -8,7 +8,7 @@
 #ifndef TDBG_KERNELS_GPU_SLICES_H
 #define TDBG_KERNELS_GPU_SLICES_H
 
-#include "kernels/gpu.h"
+#include "kernels/gpu_elem.h"
 #include "kernels/numerics.h"
 #include "kernels/strict_math.h"
 
@@ -63,9 +63,9 @@ struct tdbg_gpu_columns {
 
 /* Rows are added `chain` at a time, a multiple of TDBG_K_SLICE, from +0: the sums of chain i are
  * row i of `out`. A block has a line per column. */
+template <typename T>
 static __global__ void tdbg_gpu_chain_rows(int64_t rows, int64_t cols, int64_t chain, int64_t tiles,
-                                           int64_t blocks, const float *x,
-                                           struct tdbg_gpu_columns out)
+                                           int64_t blocks, const T *x, struct tdbg_gpu_columns out)
 {
     TDBG_SHARED(struct tdbg_gpu_lines, s);
     const int line = (int)(threadIdx.x % TDBG_GPU_LINES);
@@ -76,10 +76,10 @@ static __global__ void tdbg_gpu_chain_rows(int64_t rows, int64_t cols, int64_t c
         float term[TDBG_GPU_LINE_LOADS], sum = 0;
         const auto fetch = [&](int64_t row0) {
             const int64_t left = col < cols ? end - row0 - down : 0;
-            const float *from = x + (row0 + down) * cols + col;
+            const T *from = x + (row0 + down) * cols + col;
 #pragma unroll
             for (int k = 0; k < TDBG_GPU_LINE_LOADS; k++, from += TDBG_GPU_LINE_DOWN * cols)
-                term[k] = k * TDBG_GPU_LINE_DOWN < left ? __ldg(from) : -0.0f;
+                term[k] = k * TDBG_GPU_LINE_DOWN < left ? tdbg_gpu_get_const(from) : -0.0f;
         };
         fetch(i * chain);
         for (int64_t row0 = i * chain; row0 < end; row0 += TDBG_K_SLICE) {
@@ -100,13 +100,14 @@ static __global__ void tdbg_gpu_chain_rows(int64_t rows, int64_t cols, int64_t c
     }
 }
 
+template <typename T>
 static inline void tdbg_gpu_sum_chains(struct tdbg_gpu *gpu, int64_t rows, int64_t cols,
-                                       int64_t chain, const float *x, struct tdbg_gpu_columns out)
+                                       int64_t chain, const T *x, struct tdbg_gpu_columns out)
 {
     const int64_t chains = rows > 0 ? (rows + chain - 1) / chain : 1;
     const int64_t tiles = (cols + TDBG_GPU_LINES - 1) / TDBG_GPU_LINES, blocks = chains * tiles;
-    TDBG_LAUNCH(gpu, tdbg_gpu_chain_rows, tdbg_gpu_blocks(blocks, 1), TDBG_GPU_LINE_THREADS, rows,
-                cols, chain, tiles, blocks, x, out);
+    TDBG_LAUNCH(gpu, (tdbg_gpu_chain_rows<T>), tdbg_gpu_blocks(blocks, 1), TDBG_GPU_LINE_THREADS,
+                rows, cols, chain, tiles, blocks, x, out);
 }
 
 /* out = the sum over the slices of part (slices, cols), one after the other from +0. */

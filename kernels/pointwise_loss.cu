@@ -94,11 +94,11 @@ static __device__ __forceinline__ void sum_losses(int64_t rows, int64_t cols, fl
     }
 }
 
-/* A kernel by itself for each loss: TDBG_LAUNCH_ROWS wants templates over the team alone. */
+/* A kernel by itself for each loss: TDBG_LAUNCH_ROWS wants templates over team and type alone. */
 #define FORWARD_KERNEL(type)                                                                       \
-    template <class Team>                                                                          \
-    static __global__ void type##_forward(int64_t rows, int64_t cols, float beta, const float *x,  \
-                                          const float *target, float *loss)                        \
+    template <class Team, typename T>                                                              \
+    static __global__ void type##_forward(int64_t rows, int64_t cols, float beta, const T *x,      \
+                                          const T *target, float *loss)                            \
     {                                                                                              \
         TDBG_SHARED(struct tdbg_gpu_team_memory, memory);                                          \
         sum_losses<struct type, Team>(rows, cols, beta, x, target, loss, &memory);                 \
@@ -131,8 +131,8 @@ static __global__ void count_sides(int64_t n, const float *x, const float *targe
 }
 
 #define FORWARD(type)                                                                              \
-    TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, type##_forward, rows, cols, rows, cols, beta, x,      \
-                     target, loss)
+    TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, type##_forward, float, rows, cols, rows, cols, beta,  \
+                     x, target, loss)
 
 extern "C" void tdbg_cuda_pointwise_loss_forward(void *gpu, enum tdbg_pointwise_loss kind,
                                                  float beta, int64_t rows, int64_t cols,

@@ -2,6 +2,7 @@
 #include "kernels/gpu.h"
 #include "kernels/strict_math.h"
 extern "C" {
+#include "kernels/bf16_entries.h"
 #include "kernels/reduce.h"
 }
 #include "kernels/gpu_reduce.h"
@@ -80,10 +81,9 @@ extern "C" void tdbg_cuda_sum_rows(void *gpu, int64_t rows, int64_t cols, const 
 
 /* ---- the sum over rows ---- */
 
-extern "C" void tdbg_cuda_reduce_rows(void *gpu, int64_t rows, int64_t cols, const float *x,
-                                      float *out)
+template <typename T>
+static void reduce_rows(struct tdbg_gpu *g, int64_t rows, int64_t cols, const T *x, float *out)
 {
-    struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
     const int64_t slices = (rows + TDBG_K_SLICE - 1) / TDBG_K_SLICE;
     const struct tdbg_gpu_columns sums = {out, NULL, cols};
     struct tdbg_gpu_columns parts = sums;
@@ -94,4 +94,16 @@ extern "C" void tdbg_cuda_reduce_rows(void *gpu, int64_t rows, int64_t cols, con
     tdbg_gpu_sum_chains(g, rows, cols, TDBG_K_SLICE, x, parts);
     if (slices > 1)
         tdbg_gpu_add_slices(g, slices, cols, parts.first, sums);
+}
+
+extern "C" void tdbg_cuda_reduce_rows(void *gpu, int64_t rows, int64_t cols, const float *x,
+                                      float *out)
+{
+    reduce_rows((struct tdbg_gpu *)gpu, rows, cols, x, out);
+}
+
+extern "C" void tdbg_cuda_bf16_reduce_rows(void *gpu, int64_t rows, int64_t cols, const float *x,
+                                           float *out)
+{
+    reduce_rows((struct tdbg_gpu *)gpu, rows, cols, tdbg_gpu_bf16_of(x), out);
 }

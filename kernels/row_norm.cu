@@ -1,9 +1,11 @@
 /* Layer norm and RMS norm on a GPU. Formulas and orders: row_norm.h. */
 #include "kernels/gpu.h"
+#include "kernels/gpu_elem.h"
 #include "kernels/gpu_rows.h"
 #include "kernels/gpu_slices.h"
 #include "kernels/strict_exp.h"
 extern "C" {
+#include "kernels/bf16_entries.h"
 #include "kernels/row_norm.h"
 }
 
@@ -31,20 +33,21 @@ static __device__ __forceinline__ struct row_stats load_stats(const struct tdbg_
     return s;
 }
 
-template <class Team>
+template <class Team, typename T>
 static __device__ __forceinline__ struct row_stats
-find_stats(const Team &team, const struct tdbg_row_norm &norm, const float *x)
+find_stats(const Team &team, const struct tdbg_row_norm &norm, const T *x)
 {
     const float n = (float)norm.width;
     struct row_stats s = {0, 0, 0};
     float square;
     if (norm.centre) {
         const float sum = team.sum(
-            norm.width, [=](float lane, int64_t i) { return TDBG_STRICT_ADD(lane, x[i]); });
+            norm.width,
+            [=](float lane, int64_t i) { return TDBG_STRICT_ADD(lane, tdbg_gpu_get(x + i)); });
         const float m = s.m = TDBG_STRICT_DIV(sum, n);
         const struct tdbg_gpu_pair spread =
             team.sum_pair(norm.width, [=](struct tdbg_gpu_pair lane, int64_t i) {
-                const float d = TDBG_STRICT_SUB(x[i], m);
+                const float d = TDBG_STRICT_SUB(tdbg_gpu_get(x + i), m);
                 lane.first = TDBG_STRICT_ADD(lane.first, d);
                 lane.second = TDBG_STRICT_FMA(d, d, lane.second);
                 return lane;
@@ -53,8 +56,10 @@ find_stats(const Team &team, const struct tdbg_row_norm &norm, const float *x)
         square = TDBG_STRICT_FMA(-spread.first, s.c, spread.second);
         square = square < 0 ? 0 : square;
     } else {
-        square = team.sum(norm.width,
-                          [=](float lane, int64_t i) { return TDBG_STRICT_FMA(x[i], x[i], lane); });
+        square = team.sum(norm.width, [=](float lane, int64_t i) {
+            const float v = tdbg_gpu_get(x + i);
+            return TDBG_STRICT_FMA(v, v, lane);
+        });
     }
     const float v = TDBG_STRICT_ADD(TDBG_STRICT_DIV(square, n), norm.eps);
     s.r = TDBG_STRICT_DIV(1.0f, TDBG_STRICT_SQRT(v));
@@ -71,56 +76,62 @@ static __device__ __forceinline__ void keep_stats(const struct tdbg_row_norm &no
     stats[norm.centre ? 3 * row + 2 : row] = tdbg_strict_canonical(s.r);
 }
 
-template <class Team>
-static __global__ void row_norm_forward(struct tdbg_row_norm norm, const float *x,
-                                        const float *weight, const float *bias, float *y,
-                                        float *stats)
+template <class Team, typename T>
+static __global__ void row_norm_forward(struct tdbg_row_norm norm, const T *x, const T *weight,
+                                        const T *bias, T *y, float *stats)
 {
     TDBG_SHARED(struct tdbg_gpu_team_memory, memory);
     const Team team(&memory);
     for (int64_t row = team.first_row(); row < norm.rows; row += team.step()) {
-        const float *from = x + row * norm.width;
-        float *to = y + row * norm.width;
+        const T *from = x + row * norm.width;
+        T *to = y + row * norm.width;
         const struct row_stats s = find_stats(team, norm, from);
         if (team.rank() == 0)
             keep_stats(norm, s, stats, row);
 #pragma unroll 4
         for (int64_t j = team.rank(); j < norm.width; j += team.size()) {
-            float h = normalised(from[j], s);
+            float h = normalised(tdbg_gpu_get(from + j), s);
             if (weight && bias)
-                h = TDBG_STRICT_FMA(h, weight[j], bias[j]);
+                h = TDBG_STRICT_FMA(h, tdbg_gpu_get(weight + j), tdbg_gpu_get(bias + j));
             else if (weight)
-                h = TDBG_STRICT_MUL(h, weight[j]);
-            to[j] = tdbg_strict_canonical(h);
+                h = TDBG_STRICT_MUL(h, tdbg_gpu_get(weight + j));
+            tdbg_gpu_put(to + j, tdbg_strict_canonical(h));
         }
     }
 }
 
-template <class Team>
-static __global__ void row_norm_backward(struct tdbg_row_norm norm, const float *x,
-                                         const float *weight, const float *stats, const float *dy,
-                                         float *dx)
+template <typename T>
+static __device__ __forceinline__ float weighted(const T *dy, const T *weight, int64_t i)
+{
+    const float g = tdbg_gpu_get(dy + i);
+    return weight ? TDBG_STRICT_MUL(g, tdbg_gpu_get(weight + i)) : g;
+}
+
+template <class Team, typename T>
+static __global__ void row_norm_backward(struct tdbg_row_norm norm, const T *x, const T *weight,
+                                         const float *stats, const T *dy, T *dx)
 {
     TDBG_SHARED(struct tdbg_gpu_team_memory, memory);
     const Team team(&memory);
     const float n = (float)norm.width;
     for (int64_t row = team.first_row(); row < norm.rows; row += team.step()) {
-        const float *from = x + row * norm.width, *slope = dy + row * norm.width;
+        const T *from = x + row * norm.width, *slope = dy + row * norm.width;
         const struct row_stats s = load_stats(norm, stats, row);
         const struct tdbg_gpu_pair sums =
             team.sum_pair(norm.width, [=](struct tdbg_gpu_pair lane, int64_t i) {
-                const float g = weight ? TDBG_STRICT_MUL(slope[i], weight[i]) : slope[i];
+                const float g = weighted(slope, weight, i);
                 lane.first = TDBG_STRICT_ADD(lane.first, g);
-                lane.second = TDBG_STRICT_FMA(g, normalised(from[i], s), lane.second);
+                lane.second = TDBG_STRICT_FMA(g, normalised(tdbg_gpu_get(from + i), s), lane.second);
                 return lane;
             });
         const float a = norm.centre ? TDBG_STRICT_DIV(sums.first, n) : 0;
         const float k = TDBG_STRICT_DIV(sums.second, n);
 #pragma unroll 4
         for (int64_t j = team.rank(); j < norm.width; j += team.size()) {
-            const float g = weight ? TDBG_STRICT_MUL(slope[j], weight[j]) : slope[j];
-            const float part = TDBG_STRICT_FMA(-normalised(from[j], s), k, TDBG_STRICT_SUB(g, a));
-            dx[row * norm.width + j] = tdbg_strict_canonical(TDBG_STRICT_MUL(s.r, part));
+            const float g = weighted(slope, weight, j), h = normalised(tdbg_gpu_get(from + j), s);
+            const float part = TDBG_STRICT_FMA(-h, k, TDBG_STRICT_SUB(g, a));
+            tdbg_gpu_put(dx + row * norm.width + j,
+                         tdbg_strict_canonical(TDBG_STRICT_MUL(s.r, part)));
         }
     }
 }
@@ -133,10 +144,10 @@ struct column_terms {
 };
 
 /* Terms of column j, the first of them of `row`; `left` rows are left. */
-static __device__ __forceinline__ void fetch_column(const struct tdbg_row_norm &norm,
-                                                    const float *x, const float *stats,
-                                                    const float *dy, int64_t row, int64_t left,
-                                                    int64_t j, float *d, float *h)
+template <typename T>
+static __device__ __forceinline__ void fetch_column(const struct tdbg_row_norm &norm, const T *x,
+                                                    const float *stats, const T *dy, int64_t row,
+                                                    int64_t left, int64_t j, float *d, float *h)
 {
     float at[COLUMN_LOADS], slope[COLUMN_LOADS];
     struct row_stats s[COLUMN_LOADS];
@@ -144,8 +155,8 @@ static __device__ __forceinline__ void fetch_column(const struct tdbg_row_norm &
     for (int k = 0; k < COLUMN_LOADS; k++) {
         const int64_t r = row + k * TDBG_GPU_LINE_DOWN;
         const bool inside = k * TDBG_GPU_LINE_DOWN < left;
-        slope[k] = inside ? __ldg(dy + r * norm.width + j) : -0.0f;
-        at[k] = inside ? __ldg(x + r * norm.width + j) : 0.0f;
+        slope[k] = inside ? tdbg_gpu_get_const(dy + r * norm.width + j) : -0.0f;
+        at[k] = inside ? tdbg_gpu_get_const(x + r * norm.width + j) : 0.0f;
         s[k] = inside ? load_stats(norm, stats, r) : row_stats{0, 0, 0};
     }
 #pragma unroll
@@ -182,8 +193,9 @@ static __device__ __forceinline__ struct tdbg_gpu_pair add_column(const float *d
 
 /* The sums of one slice of rows, a line per column. parts (slices, cols): those of dy * h, and
  * where cols is 2 * width behind them those of dy. */
+template <typename T>
 static __global__ void sum_slices(struct tdbg_row_norm norm, int64_t tiles, int64_t blocks,
-                                  int64_t cols, const float *x, const float *stats, const float *dy,
+                                  int64_t cols, const T *x, const float *stats, const T *dy,
                                   float *parts)
 {
     TDBG_SHARED(struct column_terms, s);
@@ -208,18 +220,19 @@ static __global__ void sum_slices(struct tdbg_row_norm norm, int64_t tiles, int6
     }
 }
 
-extern "C" void tdbg_cuda_row_norm_forward(void *gpu, const struct tdbg_row_norm *norm,
-                                           const float *x, const float *weight, const float *bias,
-                                           float *y, float *stats)
+template <typename T>
+static void forward(struct tdbg_gpu *gpu, const struct tdbg_row_norm *norm, const T *x,
+                    const T *weight, const T *bias, T *y, float *stats)
 {
     const struct tdbg_row_norm copy = *norm;
     if (norm->width > 0)
-        TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, row_norm_forward, norm->rows, norm->width, copy, x,
-                         weight, bias, y, stats);
+        TDBG_LAUNCH_ROWS(gpu, row_norm_forward, T, norm->rows, norm->width, copy, x, weight, bias,
+                         y, stats);
 }
 
-static void sum_columns(struct tdbg_gpu *gpu, const struct tdbg_row_norm *norm, const float *x,
-                        const float *stats, const float *dy, float *dweight, float *dbias)
+template <typename T>
+static void sum_columns(struct tdbg_gpu *gpu, const struct tdbg_row_norm *norm, const T *x,
+                        const float *stats, const T *dy, float *dweight, float *dbias)
 {
     const struct tdbg_row_norm copy = *norm;
     const int64_t slices = (norm->rows + TDBG_K_SLICE - 1) / TDBG_K_SLICE, width = norm->width;
@@ -229,23 +242,55 @@ static void sum_columns(struct tdbg_gpu *gpu, const struct tdbg_row_norm *norm, 
     float *parts = (float *)tdbg_gpu_scratch(gpu, (size_t)(slices * cols + 1) * sizeof(float));
     if (!parts)
         return;
-    TDBG_LAUNCH(gpu, sum_slices, tdbg_gpu_blocks(blocks, 1), TDBG_GPU_LINE_THREADS, copy, tiles,
-                blocks, cols, x, stats, dy, parts);
+    TDBG_LAUNCH(gpu, (sum_slices<T>), tdbg_gpu_blocks(blocks, 1), TDBG_GPU_LINE_THREADS, copy,
+                tiles, blocks, cols, x, stats, dy, parts);
     tdbg_gpu_add_slices(gpu, slices, cols, parts, sums);
 }
 
-extern "C" void tdbg_cuda_row_norm_backward(void *gpu, const struct tdbg_row_norm *norm,
-                                            const float *x, const float *weight, const float *stats,
-                                            const float *dy, float *dx, float *dweight,
-                                            float *dbias, void *workspace)
+template <typename T>
+static void backward(struct tdbg_gpu *gpu, const struct tdbg_row_norm *norm, const T *x,
+                     const T *weight, const float *stats, const T *dy, T *dx, float *dweight,
+                     float *dbias)
 {
     const struct tdbg_row_norm copy = *norm;
-    (void)workspace; /* sized for the CPU */
     if (norm->width < 1)
         return;
     if (dx)
-        TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, row_norm_backward, norm->rows, norm->width, copy,
-                         x, weight, stats, dy, dx);
+        TDBG_LAUNCH_ROWS(gpu, row_norm_backward, T, norm->rows, norm->width, copy, x, weight, stats,
+                         dy, dx);
     if (dweight || dbias)
-        sum_columns((struct tdbg_gpu *)gpu, norm, x, stats, dy, dweight, dbias);
+        sum_columns(gpu, norm, x, stats, dy, dweight, dbias);
+}
+
+extern "C" void tdbg_cuda_row_norm_forward(void *gpu, const struct tdbg_row_norm *norm,
+                                           const float *x, const float *weight, const float *bias,
+                                           float *y, float *stats)
+{
+    forward((struct tdbg_gpu *)gpu, norm, x, weight, bias, y, stats);
+}
+
+extern "C" void tdbg_cuda_bf16_row_norm_forward(void *gpu, const struct tdbg_row_norm *norm,
+                                                const float *x, const float *weight,
+                                                const float *bias, float *y, float *stats)
+{
+    forward((struct tdbg_gpu *)gpu, norm, tdbg_gpu_bf16_of(x), tdbg_gpu_bf16_of(weight),
+            tdbg_gpu_bf16_of(bias), tdbg_gpu_bf16_of(y), stats);
+}
+
+/* The workspace is sized for the CPU. */
+extern "C" void tdbg_cuda_row_norm_backward(void *gpu, const struct tdbg_row_norm *norm,
+                                            const float *x, const float *weight, const float *stats,
+                                            const float *dy, float *dx, float *dweight,
+                                            float *dbias, void *)
+{
+    backward((struct tdbg_gpu *)gpu, norm, x, weight, stats, dy, dx, dweight, dbias);
+}
+
+extern "C" void tdbg_cuda_bf16_row_norm_backward(void *gpu, const struct tdbg_row_norm *norm,
+                                                 const float *x, const float *weight,
+                                                 const float *stats, const float *dy, float *dx,
+                                                 float *dweight, float *dbias, void *)
+{
+    backward((struct tdbg_gpu *)gpu, norm, tdbg_gpu_bf16_of(x), tdbg_gpu_bf16_of(weight), stats,
+             tdbg_gpu_bf16_of(dy), tdbg_gpu_bf16_of(dx), dweight, dbias);
 }

@@ -1,10 +1,12 @@
 /* Softmax over rows, and the masked one of attention, on a GPU. Definitions: softmax.h,
  * attention.h. A warp for each row, or for long rows a block: the sums are gpu_reduce.h's. */
 #include "kernels/gpu.h"
+#include "kernels/gpu_elem.h"
 #include "kernels/gpu_reduce.h"
 #include "kernels/strict_exp.h"
 extern "C" {
 #include "kernels/attention.h"
+#include "kernels/bf16_entries.h"
 #include "kernels/softmax.h"
 }
 
@@ -76,16 +78,15 @@ static __device__ __forceinline__ int64_t count_summed(const struct mask &mask, 
 /* ---- a warp for each row ---- */
 
 /* Rows of at most 32 KEPT columns: each lane keeps its own. */
-template <int KEPT>
-static __device__ __forceinline__ void forward_row(int64_t cols, int64_t n, const float *x,
-                                                   float *y)
+template <int KEPT, typename T>
+static __device__ __forceinline__ void forward_kept(int64_t cols, int64_t n, const T *x, T *y)
 {
     const int lane = tdbg_gpu_lane();
     float v[KEPT], high = minus_infinity(), sum = 0;
 #pragma unroll
     for (int k = 0; k < KEPT; k++) {
         const int j = k * TDBG_GPU_WARP + lane;
-        v[k] = j < n ? x[j] : minus_infinity();
+        v[k] = j < n ? tdbg_gpu_get(x + j) : minus_infinity();
         high = larger(high, v[k]);
     }
     high = find_max_of_lanes(high);
@@ -101,38 +102,59 @@ static __device__ __forceinline__ void forward_row(int64_t cols, int64_t n, cons
     for (int k = 0; k < KEPT; k++) {
         const int j = k * TDBG_GPU_WARP + lane;
         if (j < cols)
-            y[j] = j < n ? divide(v[k], sum) : 0.0f;
+            tdbg_gpu_put(y + j, j < n ? divide(v[k], sum) : 0.0f);
     }
 }
 
-/* Longer ones: y keeps the exponentials. */
-template <>
-__device__ __forceinline__ void forward_row<0>(int64_t cols, int64_t n, const float *x, float *y)
+/* Longer ones: y keeps the exponentials, where it has room for their bits. */
+static __device__ __forceinline__ float keep(float *y, float e)
+{
+    return *y = e;
+}
+
+static __device__ __forceinline__ float keep(struct tdbg_gpu_bf16 *, float e)
+{
+    return e;
+}
+
+static __device__ __forceinline__ float kept(const float *, const float *y, float)
+{
+    return *y;
+}
+
+static __device__ __forceinline__ float kept(const struct tdbg_gpu_bf16 *x,
+                                             const struct tdbg_gpu_bf16 *, float high)
+{
+    return tdbg_strict_expf(TDBG_STRICT_SUB(tdbg_gpu_get(x), high));
+}
+
+template <typename T>
+static __device__ __forceinline__ void forward_unkept(int64_t cols, int64_t n, const T *x, T *y)
 {
     float high = minus_infinity();
 #pragma unroll 8
     for (int64_t j = tdbg_gpu_lane(); j < n; j += TDBG_GPU_WARP)
-        high = larger(high, x[j]);
+        high = larger(high, tdbg_gpu_get(x + j));
     high = find_max_of_lanes(high);
     const float sum = tdbg_gpu_sum_warp(n, [=](float lane, int64_t j) {
-        y[j] = tdbg_strict_expf(TDBG_STRICT_SUB(x[j], high));
-        return TDBG_STRICT_ADD(lane, y[j]);
+        const float e = tdbg_strict_expf(TDBG_STRICT_SUB(tdbg_gpu_get(x + j), high));
+        return TDBG_STRICT_ADD(lane, keep(y + j, e));
     });
     for (int64_t j = tdbg_gpu_lane(); j < cols; j += TDBG_GPU_WARP)
-        y[j] = j < n ? divide(y[j], sum) : 0.0f;
+        tdbg_gpu_put(y + j, j < n ? divide(kept(x + j, y + j, high), sum) : 0.0f);
 }
 
-template <int KEPT>
-static __device__ __forceinline__ void backward_row(const struct mask &mask, int64_t n,
-                                                    const float *p, const float *dp, float *dx)
+template <int KEPT, typename T>
+static __device__ __forceinline__ void backward_kept(const struct mask &mask, int64_t n, const T *p,
+                                                     const T *dp, T *dx)
 {
     const int lane = tdbg_gpu_lane();
     float v[KEPT], dv[KEPT], sum = 0;
 #pragma unroll
     for (int k = 0; k < KEPT; k++) {
         const int j = k * TDBG_GPU_WARP + lane;
-        v[k] = j < n ? p[j] : 0.0f;
-        dv[k] = j < n ? dp[j] : 0.0f;
+        v[k] = j < n ? tdbg_gpu_get(p + j) : 0.0f;
+        dv[k] = j < n ? tdbg_gpu_get(dp + j) : 0.0f;
     }
     const int64_t summed = count_summed(mask, n);
 #pragma unroll
@@ -143,41 +165,66 @@ static __device__ __forceinline__ void backward_row(const struct mask &mask, int
     for (int k = 0; k < KEPT; k++) {
         const int j = k * TDBG_GPU_WARP + lane;
         if (j < mask.cols)
-            dx[j] = j < n ? differ(v[k], dv[k], sum) : 0.0f;
+            tdbg_gpu_put(dx + j, j < n ? differ(v[k], dv[k], sum) : 0.0f);
     }
 }
 
-template <>
-__device__ __forceinline__ void backward_row<0>(const struct mask &mask, int64_t n, const float *p,
-                                                const float *dp, float *dx)
+/* The next term of a backward sum over n columns. */
+template <typename T>
+static __device__ __forceinline__ float add_at(float lane, int64_t n, const T *p, const T *dp,
+                                               int64_t j)
+{
+    return j < n ? add_product(lane, tdbg_gpu_get(p + j), tdbg_gpu_get(dp + j))
+                 : add_product(lane, 0, 0);
+}
+
+template <typename T>
+static __device__ __forceinline__ float differ_at(int64_t n, const T *p, const T *dp, int64_t j,
+                                                  float sum)
+{
+    return j < n ? differ(tdbg_gpu_get(p + j), tdbg_gpu_get(dp + j), sum) : 0.0f;
+}
+
+template <typename T>
+static __device__ __forceinline__ void backward_unkept(const struct mask &mask, int64_t n,
+                                                       const T *p, const T *dp, T *dx)
 {
     const float sum = tdbg_gpu_sum_warp(count_summed(mask, n), [=](float lane, int64_t j) {
-        return j < n ? add_product(lane, p[j], dp[j]) : add_product(lane, 0, 0);
+        return add_at(lane, n, p, dp, j);
     });
     for (int64_t j = tdbg_gpu_lane(); j < mask.cols; j += TDBG_GPU_WARP)
-        dx[j] = j < n ? differ(p[j], dp[j], sum) : 0.0f;
+        tdbg_gpu_put(dx + j, differ_at(n, p, dp, j, sum));
 }
 
-template <int KEPT>
+/* KEPT = 0: longer rows than are kept. */
+template <int KEPT, typename T>
 static __global__ void __launch_bounds__(THREADS)
-    forward_rows(int64_t rows, struct mask mask, const float *x, float *y)
+    forward_rows(int64_t rows, struct mask mask, const T *x, T *y)
 {
     const int64_t step = (int64_t)gridDim.x * WARPS;
     for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / TDBG_GPU_WARP; row < rows;
-         row += step)
-        forward_row<KEPT>(mask.cols, count_seen(mask, row), x + row * mask.cols,
-                          y + row * mask.cols);
+         row += step) {
+        const int64_t n = count_seen(mask, row), at = row * mask.cols;
+        if constexpr (KEPT > 0)
+            forward_kept<KEPT>(mask.cols, n, x + at, y + at);
+        else
+            forward_unkept(mask.cols, n, x + at, y + at);
+    }
 }
 
-template <int KEPT>
+template <int KEPT, typename T>
 static __global__ void __launch_bounds__(THREADS)
-    backward_rows(int64_t rows, struct mask mask, const float *y, const float *dy, float *dx)
+    backward_rows(int64_t rows, struct mask mask, const T *y, const T *dy, T *dx)
 {
     const int64_t step = (int64_t)gridDim.x * WARPS;
     for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / TDBG_GPU_WARP; row < rows;
-         row += step)
-        backward_row<KEPT>(mask, count_seen(mask, row), y + row * mask.cols, dy + row * mask.cols,
-                           dx + row * mask.cols);
+         row += step) {
+        const int64_t n = count_seen(mask, row), at = row * mask.cols;
+        if constexpr (KEPT > 0)
+            backward_kept<KEPT>(mask, n, y + at, dy + at, dx + at);
+        else
+            backward_unkept(mask, n, y + at, dy + at, dx + at);
+    }
 }
 
 /* ---- a block for each row, where all of it has more than one block of terms ---- */
@@ -187,13 +234,14 @@ struct long_shared {
     float high[LONG_THREADS / TDBG_GPU_WARP];
 };
 
-static __device__ __forceinline__ float find_max_of_row(int64_t n, const float *x,
+template <typename T>
+static __device__ __forceinline__ float find_max_of_row(int64_t n, const T *x,
                                                         struct long_shared *shared)
 {
     float high = minus_infinity();
 #pragma unroll 4
     for (int64_t j = threadIdx.x; j < n; j += LONG_THREADS)
-        high = larger(high, x[j]);
+        high = larger(high, tdbg_gpu_get(x + j));
     high = find_max_of_lanes(high);
     if (tdbg_gpu_lane() == 0)
         shared->high[threadIdx.x / TDBG_GPU_WARP] = high;
@@ -204,81 +252,83 @@ static __device__ __forceinline__ float find_max_of_row(int64_t n, const float *
     return high;
 }
 
+template <typename T>
 static __global__ void __launch_bounds__(LONG_THREADS)
-    forward_long(int64_t rows, struct mask mask, const float *from, float *to)
+    forward_long(int64_t rows, struct mask mask, const T *from, T *to)
 {
     TDBG_SHARED(struct long_shared, shared);
     for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
         const int64_t n = count_seen(mask, row);
-        const float *x = from + row * mask.cols;
-        float *y = to + row * mask.cols;
+        const T *x = from + row * mask.cols;
+        T *y = to + row * mask.cols;
         const float high = find_max_of_row(n, x, &shared);
         const float sum = tdbg_gpu_sum_block(
             n,
             [=](float lane, int64_t j) {
-                const float e = tdbg_strict_expf(TDBG_STRICT_SUB(x[j], high));
-                y[j] = e;
-                return TDBG_STRICT_ADD(lane, e);
+                const float e = tdbg_strict_expf(TDBG_STRICT_SUB(tdbg_gpu_get(x + j), high));
+                return TDBG_STRICT_ADD(lane, keep(y + j, e));
             },
             &shared.sums);
         for (int64_t j = threadIdx.x; j < mask.cols; j += LONG_THREADS)
-            y[j] = j < n ? divide(y[j], sum) : 0.0f;
+            tdbg_gpu_put(y + j, j < n ? divide(kept(x + j, y + j, high), sum) : 0.0f);
     }
 }
 
+template <typename T>
 static __global__ void __launch_bounds__(LONG_THREADS)
-    backward_long(int64_t rows, struct mask mask, const float *ys, const float *dys, float *dxs)
+    backward_long(int64_t rows, struct mask mask, const T *ys, const T *dys, T *dxs)
 {
     TDBG_SHARED(struct long_shared, shared);
     for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
         const int64_t n = count_seen(mask, row), summed = count_summed(mask, n);
-        const float *p = ys + row * mask.cols, *dp = dys + row * mask.cols;
-        const auto add = [=](float lane, int64_t j) {
-            return j < n ? add_product(lane, p[j], dp[j]) : add_product(lane, 0, 0);
-        };
+        const T *p = ys + row * mask.cols, *dp = dys + row * mask.cols;
+        const auto add = [=](float lane, int64_t j) { return add_at(lane, n, p, dp, j); };
         /* The sum of one block is the sum even where it is -0. */
         const float sum = n <= TDBG_SUM_BLOCK ? tdbg_gpu_sum_warp(summed, add)
                                               : tdbg_gpu_sum_block(summed, add, &shared.sums);
         __syncthreads();
         for (int64_t j = threadIdx.x; j < mask.cols; j += LONG_THREADS)
-            dxs[row * mask.cols + j] = j < n ? differ(p[j], dp[j], sum) : 0.0f;
+            tdbg_gpu_put(dxs + row * mask.cols + j, differ_at(n, p, dp, j, sum));
     }
 }
 
 /* ---- launchers ---- */
 
-static void run_forward(void *context, int64_t rows, struct mask mask, const float *x, float *y)
+template <typename T>
+static void run_forward(void *context, int64_t rows, struct mask mask, const T *x, T *y)
 {
     struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
     const unsigned blocks = tdbg_gpu_blocks(rows, WARPS);
     if (mask.cols <= 4 * TDBG_GPU_WARP)
-        TDBG_LAUNCH(gpu, forward_rows<4>, blocks, THREADS, rows, mask, x, y);
+        TDBG_LAUNCH(gpu, (forward_rows<4, T>), blocks, THREADS, rows, mask, x, y);
     else if (mask.cols <= 16 * TDBG_GPU_WARP)
-        TDBG_LAUNCH(gpu, forward_rows<16>, blocks, THREADS, rows, mask, x, y);
+        TDBG_LAUNCH(gpu, (forward_rows<16, T>), blocks, THREADS, rows, mask, x, y);
     else if (mask.cols <= 32 * TDBG_GPU_WARP)
-        TDBG_LAUNCH(gpu, forward_rows<32>, blocks, THREADS, rows, mask, x, y);
+        TDBG_LAUNCH(gpu, (forward_rows<32, T>), blocks, THREADS, rows, mask, x, y);
     else if (mask.cols <= LONG_COLS)
-        TDBG_LAUNCH(gpu, forward_rows<0>, blocks, THREADS, rows, mask, x, y);
+        TDBG_LAUNCH(gpu, (forward_rows<0, T>), blocks, THREADS, rows, mask, x, y);
     else
-        TDBG_LAUNCH(gpu, forward_long, tdbg_gpu_blocks(rows, 1), LONG_THREADS, rows, mask, x, y);
+        TDBG_LAUNCH(gpu, (forward_long<T>), tdbg_gpu_blocks(rows, 1), LONG_THREADS, rows, mask, x,
+                    y);
 }
 
-static void run_backward(void *context, int64_t rows, struct mask mask, const float *y,
-                         const float *dy, float *dx)
+template <typename T>
+static void run_backward(void *context, int64_t rows, struct mask mask, const T *y, const T *dy,
+                         T *dx)
 {
     struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
     const unsigned blocks = tdbg_gpu_blocks(rows, WARPS);
     if (mask.cols <= 4 * TDBG_GPU_WARP)
-        TDBG_LAUNCH(gpu, backward_rows<4>, blocks, THREADS, rows, mask, y, dy, dx);
+        TDBG_LAUNCH(gpu, (backward_rows<4, T>), blocks, THREADS, rows, mask, y, dy, dx);
     else if (mask.cols <= 16 * TDBG_GPU_WARP)
-        TDBG_LAUNCH(gpu, backward_rows<16>, blocks, THREADS, rows, mask, y, dy, dx);
+        TDBG_LAUNCH(gpu, (backward_rows<16, T>), blocks, THREADS, rows, mask, y, dy, dx);
     else if (mask.cols <= 32 * TDBG_GPU_WARP)
-        TDBG_LAUNCH(gpu, backward_rows<32>, blocks, THREADS, rows, mask, y, dy, dx);
+        TDBG_LAUNCH(gpu, (backward_rows<32, T>), blocks, THREADS, rows, mask, y, dy, dx);
     else if (mask.cols <= LONG_COLS)
-        TDBG_LAUNCH(gpu, backward_rows<0>, blocks, THREADS, rows, mask, y, dy, dx);
+        TDBG_LAUNCH(gpu, (backward_rows<0, T>), blocks, THREADS, rows, mask, y, dy, dx);
     else
-        TDBG_LAUNCH(gpu, backward_long, tdbg_gpu_blocks(rows, 1), LONG_THREADS, rows, mask, y, dy,
-                    dx);
+        TDBG_LAUNCH(gpu, (backward_long<T>), tdbg_gpu_blocks(rows, 1), LONG_THREADS, rows, mask, y,
+                    dy, dx);
 }
 
 extern "C" void tdbg_cuda_softmax_forward(void *gpu, int64_t rows, int64_t cols, const float *x,
@@ -309,4 +359,19 @@ extern "C" void tdbg_cuda_attention_softmax_backward(void *gpu, const struct tdb
                                                      float *dscores)
 {
     run_backward(gpu, a->rows * a->heads * a->tokens, mask_of(a), probs, dprobs, dscores);
+}
+
+extern "C" void tdbg_cuda_bf16_attention_softmax_forward(void *gpu, const struct tdbg_attention *a,
+                                                         const float *scores, float *probs)
+{
+    run_forward(gpu, a->rows * a->heads * a->tokens, mask_of(a), tdbg_gpu_bf16_of(scores),
+                tdbg_gpu_bf16_of(probs));
+}
+
+extern "C" void tdbg_cuda_bf16_attention_softmax_backward(void *gpu, const struct tdbg_attention *a,
+                                                          const float *probs, const float *dprobs,
+                                                          float *dscores)
+{
+    run_backward(gpu, a->rows * a->heads * a->tokens, mask_of(a), tdbg_gpu_bf16_of(probs),
+                 tdbg_gpu_bf16_of(dprobs), tdbg_gpu_bf16_of(dscores));
 }

@@ -1,7 +1,9 @@
 /* Data transforms on a GPU. Definition: transform.h. */
 #include "kernels/gpu.h"
+#include "kernels/gpu_map.h"
 #include "kernels/strict_math.h"
 extern "C" {
+#include "kernels/bf16_entries.h"
 #include "kernels/transform.h"
 }
 
@@ -14,11 +16,10 @@ static __global__ void u8_to_f32(int64_t n, const uint8_t *x, float *y)
         y[i] = (float)x[i];
 }
 
-static __global__ void scale(int64_t n, const float *x, float by, float *y)
+template <typename T> static __global__ void scale(int64_t n, const T *x, float by, T *y)
 {
-    const int64_t step = (int64_t)gridDim.x * THREADS;
-    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step)
-        y[i] = tdbg_strict_canonical(TDBG_STRICT_MUL(x[i], by));
+    tdbg_gpu_map(n, x, y,
+                 [=](float v) { return tdbg_strict_canonical(TDBG_STRICT_MUL(v, by)); });
 }
 
 /* Some channels, with their means and deviations: those are the host's, and go with the launch. */
@@ -46,7 +47,14 @@ extern "C" void tdbg_cuda_u8_to_f32(void *gpu, int64_t n, const uint8_t *x, floa
 
 extern "C" void tdbg_cuda_scale(void *gpu, int64_t n, const float *x, float by, float *y)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, scale, tdbg_gpu_blocks(n, THREADS), THREADS, n, x, by, y);
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (scale<float>), tdbg_gpu_map_blocks(n),
+                TDBG_GPU_MAP_THREADS, n, x, by, y);
+}
+
+extern "C" void tdbg_cuda_bf16_scale(void *gpu, int64_t n, const float *x, float by, float *y)
+{
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (scale<struct tdbg_gpu_bf16>), tdbg_gpu_map_blocks(n),
+                TDBG_GPU_MAP_THREADS, n, tdbg_gpu_bf16_of(x), by, tdbg_gpu_bf16_of(y));
 }
 
 extern "C" void tdbg_cuda_normalize(void *gpu, int64_t outer, int64_t channels, int64_t inner,

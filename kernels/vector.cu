@@ -3,12 +3,14 @@
 #include "kernels/gpu_map.h"
 #include "kernels/strict_math.h"
 extern "C" {
+#include "kernels/bf16_entries.h"
 #include "kernels/vector.h"
 }
 
 enum { THREADS = 256 };
 
-static __global__ void vector_sum(int64_t n, const float *x, const float *x2, float *y)
+template <typename T>
+static __global__ void vector_sum(int64_t n, const T *x, const T *x2, T *y)
 {
     tdbg_gpu_map(n, x, x2, y,
                  [](float v, float w) { return tdbg_strict_canonical(TDBG_STRICT_ADD(v, w)); });
@@ -17,13 +19,26 @@ static __global__ void vector_sum(int64_t n, const float *x, const float *x2, fl
 extern "C" void tdbg_cuda_vector_sum(void *gpu, int64_t n, const float *x, const float *x2,
                                      float *y)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, vector_sum, tdbg_gpu_map_blocks(n), TDBG_GPU_MAP_THREADS, n,
-                x, x2, y);
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (vector_sum<float>), tdbg_gpu_map_blocks(n),
+                TDBG_GPU_MAP_THREADS, n, x, x2, y);
 }
 
 extern "C" void tdbg_cuda_vector_add(void *gpu, int64_t n, float *dst, const float *src)
 {
     tdbg_cuda_vector_sum(gpu, n, dst, src, dst);
+}
+
+extern "C" void tdbg_cuda_bf16_vector_sum(void *gpu, int64_t n, const float *x, const float *x2,
+                                          float *y)
+{
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (vector_sum<struct tdbg_gpu_bf16>), tdbg_gpu_map_blocks(n),
+                TDBG_GPU_MAP_THREADS, n, tdbg_gpu_bf16_of(x), tdbg_gpu_bf16_of(x2),
+                tdbg_gpu_bf16_of(y));
+}
+
+extern "C" void tdbg_cuda_bf16_vector_add(void *gpu, int64_t n, float *dst, const float *src)
+{
+    tdbg_cuda_bf16_vector_sum(gpu, n, dst, src, dst);
 }
 
 static __global__ void vector_divide(int64_t n, const float *src, float divisor, float *dst)
