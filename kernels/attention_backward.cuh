@@ -22,8 +22,8 @@ static __device__ __forceinline__ float attention_dot(uint4 a, uint4 b, float su
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         sum = fmaf(tdbg_strict_float(x[i] << 16), tdbg_strict_float(y[i] << 16), sum);
-        sum = fmaf(tdbg_strict_float(x[i] & 0xffff0000u), tdbg_strict_float(y[i] & 0xffff0000u),
-                   sum);
+        sum =
+            fmaf(tdbg_strict_float(x[i] & 0xffff0000u), tdbg_strict_float(y[i] & 0xffff0000u), sum);
     }
     return sum;
 }
@@ -42,8 +42,8 @@ static __global__ void __launch_bounds__(ATTENTION_TERM_THREADS)
     struct attention_terms terms = {INFINITY, 0};
     if (real && col < p.dim) {
         const int64_t from = ((row * p.tokens + token) * p.heads + head) * p.dim + col;
-        terms.delta = attention_dot(*(const uint4 *)(p.to + from), *(const uint4 *)(p.dout + from),
-                                    0);
+        terms.delta = attention_dot(attention_read_eight(p.to + from),
+                                    attention_read_eight(p.dout + from), 0);
     }
 #pragma unroll
     for (int lanes = LANES / 2; lanes > 0; lanes /= 2)
@@ -54,8 +54,8 @@ static __global__ void __launch_bounds__(ATTENTION_TERM_THREADS)
         p.terms[at] = terms;
 }
 
-static __device__ __forceinline__ const attention_terms *
-attention_terms_of(const attention_call &p, int row, int head)
+static __device__ __forceinline__ const attention_terms *attention_terms_of(const attention_call &p,
+                                                                            int row, int head)
 {
     return p.terms + ((int64_t)row * p.heads + head) * p.padded_tokens;
 }
@@ -113,8 +113,8 @@ static __global__ void __launch_bounds__(S::THREADS, S::RESIDENT)
     const attention_head v = attention_packed(p, p.qkv, at.row, kv + p.kv_heads);
     tdbg_gpu_copies copies;
     attention_copy<S>(copies, shared.q, attention_packed(p, p.qkv, at.row, at.head), first, p);
-    attention_copy<S>(copies, shared.dout,
-                      attention_head_of(p, p.dout, at.row, at.head, p.heads), first, p);
+    attention_copy<S>(copies, shared.dout, attention_head_of(p, p.dout, at.row, at.head, p.heads),
+                      first, p);
     copies.close_group();
     attention_copy<S>(copies, shared.k[0], k, 0, p);
     attention_copy<S>(copies, shared.v[0], v, 0, p);

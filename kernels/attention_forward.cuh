@@ -71,10 +71,9 @@ attention_exponentiate(typename S::scores &scores, attention_softmax<S> &rows,
 
 /* out /= the sums; lse from row `first` of the head on. */
 template <class S>
-static __device__ __forceinline__ void attention_finish(typename S::sums &out,
-                                                        const attention_softmax<S> &rows,
-                                                        float *lse, int first,
-                                                        const attention_call &p)
+static __device__ __forceinline__ void
+attention_finish(typename S::sums &out, const attention_softmax<S> &rows, float *lse, int first,
+                 const attention_call &p)
 {
     const int lane = (int)threadIdx.x % TDBG_GPU_WARP;
 #pragma unroll

@@ -1,11 +1,12 @@
 /* Attention in one piece on a GPU's tensor cores, for engine.math = "fast": the scores and
- * probabilities are nowhere in memory. Tensors lie as in attention.h, in bfloat16 (the bits of one in
- * a uint16_t), at multiples of 16 bytes. Needs compute capability 8.0.
+ * probabilities are nowhere in memory. Tensors lie as in attention.h, in bfloat16 (the bits of one
+ * in a uint16_t), at multiples of 16 bytes. Needs compute capability 8.0.
  *
  * Products multiply bfloat16 exactly and add in f32, in an order that the GPU has; the softmax is
  * f32 with the GPU's exp2; probabilities and the scores' gradients are rounded to bfloat16 where a
  * product takes them. Nothing is added atomically: the same input gives the same bits on the same
- * kind of GPU, and nowhere else. NaN and infinities spread as in attention.h; a NaN's bits are open.
+ * kind of GPU, and nowhere else. NaN and infinities spread as in attention.h; a NaN's bits are
+ * open.
  */
 #ifndef TDBG_KERNELS_ATTENTION_FUSED_H
 #define TDBG_KERNELS_ATTENTION_FUSED_H

@@ -14,6 +14,7 @@
 #define TDBG_KERNELS_ATTENTION_TILE_CUH
 
 #include <math.h>
+#include <string.h>
 
 #include "kernels/gpu.h"
 #include "kernels/gpu_mma.h"
@@ -41,10 +42,10 @@ struct attention_shape {
     };
     static_assert(DIM % 16 == 0 && CHUNK % 16 == 0 && OTHER % CHUNK == 0, "whole fragments");
 
-    typedef float sums[TILES][DIM / 8][4];         /* of own rows */
-    typedef float scores[TILES][CHUNK / 8][4];     /* of own rows with other rows */
+    typedef float sums[TILES][DIM / 8][4];          /* of own rows */
+    typedef float scores[TILES][CHUNK / 8][4];      /* of own rows with other rows */
     typedef uint32_t weights[TILES][CHUNK / 16][4]; /* scores as the left operand of a product */
-    typedef uint16_t row[STRIDE];                  /* in shared memory */
+    typedef uint16_t row[STRIDE];                   /* in shared memory */
 };
 
 /* What a row of scores needs in the backward pass. */
@@ -110,12 +111,29 @@ static __device__ __forceinline__ attention_head attention_packed(const attentio
     return attention_head_of(p, qkv, row, head, p.heads + 2 * p.kv_heads);
 }
 
+/* Eight bf16 at a multiple of 16 bytes. */
+static __device__ __forceinline__ uint4 attention_read_eight(const uint16_t *x)
+{
+    uint4 eight;
+    memcpy(&eight, __builtin_assume_aligned((void *)x, sizeof eight), sizeof eight);
+    return eight;
+}
+
+static __device__ __forceinline__ void attention_write_eight(uint16_t *x, uint4 eight)
+{
+    memcpy(__builtin_assume_aligned((void *)x, sizeof eight), &eight, sizeof eight);
+}
+
+static __device__ __forceinline__ void attention_write_pair(uint16_t *x, uint32_t pair)
+{
+    memcpy(__builtin_assume_aligned((void *)x, sizeof pair), &pair, sizeof pair);
+}
+
 /* Starts to copy `ROWS` rows from `first` on; 0 where there are none. */
 template <class S, int ROWS>
-static __device__ __forceinline__ void attention_copy(tdbg_gpu_copies &copies,
-                                                      typename S::row (&to)[ROWS],
-                                                      attention_head from, int first,
-                                                      const attention_call &p)
+static __device__ __forceinline__ void
+attention_copy(tdbg_gpu_copies &copies, typename S::row (&to)[ROWS], attention_head from, int first,
+               const attention_call &p)
 {
     enum { ACROSS = S::DIM / 8 };
     static_assert(ROWS * ACROSS % S::THREADS == 0, "every thread copies as much");
@@ -129,10 +147,9 @@ static __device__ __forceinline__ void attention_copy(tdbg_gpu_copies &copies,
 
 /* The warp's rows of sums, from row `first` of the head on. `stage` is theirs alone. */
 template <class S>
-static __device__ __forceinline__ void attention_store(typename S::row *stage,
-                                                       const typename S::sums &sums,
-                                                       attention_head to, int first,
-                                                       const attention_call &p)
+static __device__ __forceinline__ void
+attention_store(typename S::row *stage, const typename S::sums &sums, attention_head to, int first,
+                const attention_call &p)
 {
     enum { ACROSS = S::DIM / 8 };
     const int lane = (int)threadIdx.x % TDBG_GPU_WARP;
@@ -143,14 +160,16 @@ static __device__ __forceinline__ void attention_store(typename S::row *stage,
         for (int j = 0; j < ACROSS; j++)
 #pragma unroll
             for (int half = 0; half < 2; half++)
-                *(uint32_t *)&stage[16 * i + 8 * half + lane / 4][8 * j + lane % 4 * 2] =
-                    tdbg_gpu_pack_bf16(sums[i][j][2 * half], sums[i][j][2 * half + 1]);
+                attention_write_pair(
+                    &stage[16 * i + 8 * half + lane / 4][8 * j + lane % 4 * 2],
+                    tdbg_gpu_pack_bf16(sums[i][j][2 * half], sums[i][j][2 * half + 1]));
     __syncwarp(TDBG_GPU_ALL_LANES);
 #pragma unroll
     for (int i = 0; i < S::WARP_ROWS * ACROSS / TDBG_GPU_WARP; i++) {
         const int n = lane + i * TDBG_GPU_WARP, row = n / ACROSS, col = n % ACROSS * 8;
         if (first + row < p.tokens && col < p.dim)
-            *(uint4 *)(to.x + (first + row) * to.step + col) = *(const uint4 *)&stage[row][col];
+            attention_write_eight(to.x + (first + row) * to.step + col,
+                                  attention_read_eight(&stage[row][col]));
     }
 }
 

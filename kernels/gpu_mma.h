@@ -1,6 +1,7 @@
-/* What a GPU's tensor cores need beyond gpu.h: products of fragments of bfloat16, loads of fragments
- * from shared memory, copies to shared memory that go on meanwhile, and the GPU's own exp2. The only
- * place of inline assembly; tests/gpu/emulation/gpu_mma_emulation.h has the same functions for g++.
+/* What a GPU's tensor cores need beyond gpu.h: products of fragments of bfloat16, loads of
+ * fragments from shared memory, copies to shared memory that go on meanwhile, and the GPU's own
+ * exp2. The only place of inline assembly; tests/gpu/emulation/gpu_mma_emulation.h has the same
+ * functions for g++.
  *
  * Needs compute capability 8.0: code for an older GPU stops where it calls one of these. A warp
  * calls them together, all but tdbg_gpu_copies, tdbg_gpu_pack_bf16() and tdbg_gpu_exp2().
@@ -23,10 +24,10 @@ enum { TDBG_GPU_MMA_CAPABILITY = 80 }; /* the least */
 #ifdef __CUDACC__
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-#define TDBG_GPU_PTX(...) asm(__VA_ARGS__)
+#define TDBG_GPU_PTX(...)          asm(__VA_ARGS__)
 #define TDBG_GPU_PTX_IN_ORDER(...) asm volatile(__VA_ARGS__)
 #else
-#define TDBG_GPU_PTX(...) __trap()
+#define TDBG_GPU_PTX(...)          __trap()
 #define TDBG_GPU_PTX_IN_ORDER(...) __trap()
 #endif
 
@@ -85,9 +86,9 @@ struct tdbg_gpu_copies {
     /* 16 bytes, aligned to 16; without `real` bytes of 0, and nothing is read. */
     __device__ __forceinline__ void start(void *shared, const void *global, bool real)
     {
-        TDBG_GPU_PTX_IN_ORDER("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                                  tdbg_gpu_shared_address(shared)),
-                              "l"(global), "r"(real ? 16 : 0));
+        TDBG_GPU_PTX_IN_ORDER(
+            "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(tdbg_gpu_shared_address(shared)),
+            "l"(global), "r"(real ? 16 : 0));
     }
 
     /* Ends a group. */

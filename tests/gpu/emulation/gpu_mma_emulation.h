@@ -1,6 +1,6 @@
-/* The functions of kernels/gpu_mma.h on the emulated GPU. Fragments are gathered from the lanes that
- * have them. Every other copy to shared memory happens when it is started and the rest when it is
- * waited for, as late as a GPU may: so a missing wait shows, and so does a buffer that is filled
+/* The functions of kernels/gpu_mma.h on the emulated GPU. Fragments are gathered from the lanes
+ * that have them. Every other copy to shared memory happens when it is started and the rest when it
+ * is waited for, as late as a GPU may: so a missing wait shows, and so does a buffer that is filled
  * while it is read. */
 #ifndef TDBG_TESTS_GPU_EMULATION_GPU_MMA_EMULATION_H
 #define TDBG_TESTS_GPU_EMULATION_GPU_MMA_EMULATION_H
