@@ -4,7 +4,7 @@
  * tests/gpu/emulation/, where blocks and threads are fibers of one process. So kernels use the
  * built-in names of CUDA (threadIdx, __syncthreads(), __shfl_xor_sync(), ...) but only those that
  * tests/gpu/emulation/gpu_emulation.h has; they are launched by TDBG_LAUNCH alone, take shared
- * memory by TDBG_SHARED alone, and hold no inline assembly.
+ * memory by TDBG_SHARED alone, and hold no inline assembly: that is in gpu_mma.h alone.
  *
  * A .cu file begins with this header, then its contract header inside of extern "C". What it
  * exports are launchers, extern "C", named as the entry of the backend table that they are:

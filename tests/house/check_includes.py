@@ -44,6 +44,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 GPU_FILES = re.compile(r"^kernels/((\w*gpu\w*|blas)\.c|\w+\.(h|cuh?))$|^engine/backend_cuda\w*\.c$|"
                        r"^bench/gpu/")
 GENERATED = {"tdbg_build.h"}
+# Headers of tests/gpu/emulation/, and who includes them.
+EMULATION = {"gpu_emulation.h": "kernels/gpu.h", "gpu_mma_emulation.h": "kernels/gpu_mma.h"}
 
 
 def sources(root):
@@ -73,9 +75,9 @@ def check_include(root, path, line, quote, target, gpu_headers):
         return None
     if target in GENERATED:
         return None if folder == "cli" else f"{path}:{line}: only cli may include {target}"
-    if target == "gpu_emulation.h":  # of tests/gpu/emulation/
-        return None if path == "kernels/gpu.h" else f"{path}:{line}: only kernels/gpu.h may " \
-            f"include {target}"
+    if target in EMULATION:
+        return None if path == EMULATION[target] else f"{path}:{line}: only " \
+            f"{EMULATION[target]} may include {target}"
     if target in gpu_headers and not GPU_FILES.search(path):
         return f"{path}:{line}: only GPU files may include {target}"
     if not os.path.exists(os.path.join(root, target)):
@@ -138,6 +140,7 @@ def self_test():
         ("kernels/a_cpu.c", '#include "kernels/tile.h"', "only GPU files may include kernels/tile.h"),
         ("engine/a.c", '#include "kernels/tile.h"', "only GPU files may include kernels/tile.h"),
         ("kernels/a.cu", '#include "gpu_emulation.h"', "only kernels/gpu.h may include"),
+        ("kernels/gpu.h", '#include "gpu_mma_emulation.h"', "only kernels/gpu_mma.h may include"),
         ("cli/a.c", "#include <ncurses.h>", "only tui/ may include"),
         ("cli/a.c", '#  include "nothing.h"', "is not a path"),
         ("cli/e.h", "", "names are unique"),
