@@ -128,7 +128,7 @@ static enum tdbg_status sum_losses(struct tdbg_engine *e, const struct tdbg_pass
     if (tdbg_loss_divisor_varies(loss)) {
         tdbg_loss_weigh_targets(loss, be, rows, tdbg_engine_targets(e, pass->lo),
                                 e->loss_workspace);
-        tdbg_engine_apply_weights(e, pass, e->loss_workspace, loss->targets);
+        tdbg_engine_apply_weights(e, pass, be, e->loss_workspace, loss->targets);
         tdbg_loss_divisor_share(loss, be, rows, into + e->loss_offset + 1, e->loss_workspace);
     }
 out:
