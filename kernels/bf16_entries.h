@@ -66,8 +66,6 @@ void tdbg_cuda_bf16_vector_add(void *gpu, int64_t n, float *dst, const float *sr
 void tdbg_cuda_bf16_vector_sum(void *gpu, int64_t n, const float *x, const float *x2, float *y);
 
 /* What cuBLAS leaves to do: see blas.h. */
-void tdbg_cuda_bf16_add_bias(void *gpu, int64_t rows, int64_t cols, int64_t ldc, const float *bias,
-                             float *c);
 void tdbg_cuda_bf16_mask_causal(void *gpu, int64_t matrices, int64_t tokens, float *x);
 
 #endif

@@ -5,11 +5,11 @@
 #include "kernels/blas.h"
 
 #include <cublas_v2.h>
-#include <dlfcn.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "kernels/bf16_entries.h"
+#include "kernels/blas_load.h"
+#include "kernels/blas_lt.h"
 #include "kernels/gpu.h"
 
 /* X(function): what is called. */
@@ -23,8 +23,8 @@
     X(cublasGemmStridedBatchedEx)
 
 struct tdbg_blas {
-    void *library;
     cublasHandle_t handle;
+    struct tdbg_blas_lt *lt;
     void *workspace; /* fixed: which algorithm the library takes depends on it */
     int version;
 #define MEMBER(function) __typeof__(&(function)) function;
@@ -34,24 +34,15 @@ struct tdbg_blas {
 
 enum { WORKSPACE_BYTES = 32 << 20 }; /* what NVIDIA advises for Hopper */
 
-static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so"};
+static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so", NULL};
 
 static enum tdbg_status load(struct tdbg_blas *blas, struct tdbg_err *err)
 {
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && !blas->library; i++)
-        blas->library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-    if (!blas->library)
-        return TDBG_RAISE(err, DEVICE,
-                          "engine.math = \"fast\" needs cuBLAS: %s\n"
-                          "hint: install CUDA's libraries, or take engine.math = \"strict\"",
-                          dlerror());
-#define LOAD(function)                                                                             \
-    do {                                                                                           \
-        void *symbol = dlsym(blas->library, #function);                                            \
-        if (!symbol)                                                                               \
-            return TDBG_RAISE(err, DEVICE, "cuBLAS has no " #function);                            \
-        memcpy(&blas->function, &symbol, sizeof symbol);                                           \
-    } while (0);
+    void *library;
+    const enum tdbg_status st = tdbg_blas_load(names, &library, err);
+    if (st != TDBG_OK)
+        return st;
+#define LOAD(function) TDBG_BLAS_LOAD(blas, library, function);
     FUNCTIONS(LOAD)
 #undef LOAD
     return TDBG_OK;
@@ -73,17 +64,18 @@ static enum tdbg_status set_up(struct tdbg_blas *blas, struct tdbg_gpu *gpu, str
                      blas->cublasGetVersion_v2(blas->handle, &blas->version) !=
                          CUBLAS_STATUS_SUCCESS,
                  DEVICE, "cuBLAS does not take its settings");
+    TDBG_TRY(tdbg_blas_lt_open(gpu, blas->workspace, WORKSPACE_BYTES, &blas->lt, err));
 out:
     return st;
 }
 
 static void close_blas(struct tdbg_blas *blas)
 {
+    tdbg_blas_lt_close(blas->lt);
     if (blas->handle)
         blas->cublasDestroy_v2(blas->handle);
     if (blas->workspace)
         cudaFree(blas->workspace);
-    /* The library stays loaded: it does not like to be taken away from a driver that knows it. */
     free(blas);
 }
 
@@ -172,13 +164,15 @@ void tdbg_blas_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
 
 void tdbg_blas_bf16_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
 {
+    const struct tdbg_blas *blas = ((struct tdbg_gpu *)gpu)->blas;
     (void)workspace;
     struct product p = product_of(g);
     p.from_bf16 = true;
     p.to_bf16 = !g->is_gradient;
-    run_product(gpu, &p);
-    if (g->bias)
-        tdbg_cuda_bf16_add_bias(gpu, g->m, g->n, g->ldc, g->bias, g->c);
+    if (g->bias && g->m > 0 && g->n > 0)
+        tdbg_blas_lt_gemm(blas->lt, gpu, g);
+    else
+        run_product(gpu, &p);
 }
 
 /* Attention with the elements of its tensors: f32, or bf16 in memory. */

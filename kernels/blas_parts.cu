@@ -10,13 +10,12 @@ extern "C" {
 enum { THREADS = 256 };
 
 /* A block has rows of its own, and a thread columns. */
-template <typename T>
-static __global__ void add_bias(int64_t rows, int64_t cols, int64_t ldc, const T *bias, T *c)
+static __global__ void add_bias(int64_t rows, int64_t cols, int64_t ldc, const float *bias,
+                                float *c)
 {
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
         for (int64_t col = threadIdx.x; col < cols; col += THREADS)
-            tdbg_gpu_put(c + r * ldc + col, TDBG_STRICT_ADD(tdbg_gpu_get(c + r * ldc + col),
-                                                            tdbg_gpu_get(bias + col)));
+            c[r * ldc + col] = TDBG_STRICT_ADD(c[r * ldc + col], bias[col]);
     }
 }
 
@@ -31,8 +30,8 @@ template <typename T> static __global__ void mask_causal(int64_t rows, int64_t t
 extern "C" void tdbg_cuda_add_bias(void *gpu, int64_t rows, int64_t cols, int64_t ldc,
                                    const float *bias, float *c)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (add_bias<float>), tdbg_gpu_blocks(rows, 1), THREADS, rows,
-                cols, ldc, bias, c);
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, add_bias, tdbg_gpu_blocks(rows, 1), THREADS, rows, cols,
+                ldc, bias, c);
 }
 
 extern "C" void tdbg_cuda_mask_causal(void *gpu, int64_t matrices, int64_t tokens, float *x)
@@ -40,13 +39,6 @@ extern "C" void tdbg_cuda_mask_causal(void *gpu, int64_t matrices, int64_t token
     const int64_t rows = matrices * tokens;
     TDBG_LAUNCH((struct tdbg_gpu *)gpu, (mask_causal<float>), tdbg_gpu_blocks(rows, 1), THREADS,
                 rows, tokens, x);
-}
-
-extern "C" void tdbg_cuda_bf16_add_bias(void *gpu, int64_t rows, int64_t cols, int64_t ldc,
-                                        const float *bias, float *c)
-{
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (add_bias<struct tdbg_gpu_bf16>), tdbg_gpu_blocks(rows, 1),
-                THREADS, rows, cols, ldc, tdbg_gpu_bf16_of(bias), tdbg_gpu_bf16_of(c));
 }
 
 extern "C" void tdbg_cuda_bf16_mask_causal(void *gpu, int64_t matrices, int64_t tokens, float *x)

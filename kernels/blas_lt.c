@@ -1,0 +1,208 @@
+/* cuBLASLt. See blas_lt.h. As cuBLAS it is column-major: what blas.c says of that is true here. */
+#include "kernels/blas_lt.h"
+
+#include <cublasLt.h>
+#include <stdlib.h>
+
+#include "kernels/blas_load.h"
+#include "kernels/gpu.h"
+
+/* X(function): what is called. */
+#define FUNCTIONS(X)                                                                               \
+    X(cublasLtCreate)                                                                              \
+    X(cublasLtDestroy)                                                                             \
+    X(cublasLtMatmul)                                                                              \
+    X(cublasLtMatmulAlgoGetHeuristic)                                                              \
+    X(cublasLtMatmulDescCreate)                                                                    \
+    X(cublasLtMatmulDescDestroy)                                                                   \
+    X(cublasLtMatmulDescSetAttribute)                                                              \
+    X(cublasLtMatmulPreferenceCreate)                                                              \
+    X(cublasLtMatmulPreferenceDestroy)                                                             \
+    X(cublasLtMatmulPreferenceSetAttribute)                                                        \
+    X(cublasLtMatrixLayoutCreate)                                                                  \
+    X(cublasLtMatrixLayoutDestroy)
+
+/* What the choice of an algorithm hangs on. */
+struct key {
+    int64_t m, n, k, lda, ldb, ldc;
+    int64_t misaligned; /* the addresses' last bits together */
+    int64_t trans_a, trans_b;
+};
+
+struct choice {
+    struct key key;
+    cublasLtMatmulAlgo_t algorithm;
+    struct choice *next;
+};
+
+struct tdbg_blas_lt {
+    cublasLtHandle_t handle;
+    void *workspace;
+    size_t workspace_bytes;
+    struct choice *choices;
+#define MEMBER(function) __typeof__(&(function)) function;
+    FUNCTIONS(MEMBER)
+#undef MEMBER
+};
+
+static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so",
+                                    NULL};
+
+static enum tdbg_status load(struct tdbg_blas_lt *lt, struct tdbg_err *err)
+{
+    void *library;
+    const enum tdbg_status st = tdbg_blas_load(names, &library, err);
+    if (st != TDBG_OK)
+        return st;
+#define LOAD(function) TDBG_BLAS_LOAD(lt, library, function);
+    FUNCTIONS(LOAD)
+#undef LOAD
+    return TDBG_OK;
+}
+
+enum tdbg_status tdbg_blas_lt_open(const struct tdbg_gpu *gpu, void *workspace, size_t bytes,
+                                   struct tdbg_blas_lt **out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_blas_lt *lt = calloc(1, sizeof *lt);
+    TDBG_FAIL_IF(!lt, NO_MEMORY, "no memory for cuBLAS");
+    lt->workspace = workspace;
+    lt->workspace_bytes = bytes;
+    TDBG_TRY(load(lt, err));
+    TDBG_FAIL_IF(lt->cublasLtCreate(&lt->handle) != CUBLAS_STATUS_SUCCESS, DEVICE,
+                 "cuBLAS does not work with this GPU (%s)", gpu->name);
+    *out = lt;
+    return TDBG_OK;
+out:
+    tdbg_blas_lt_close(lt);
+    return st;
+}
+
+void tdbg_blas_lt_close(struct tdbg_blas_lt *lt)
+{
+    if (!lt)
+        return;
+    while (lt->choices) {
+        struct choice *next = lt->choices->next;
+        free(lt->choices);
+        lt->choices = next;
+    }
+    if (lt->handle)
+        lt->cublasLtDestroy(lt->handle);
+    free(lt);
+}
+
+/* A product as the library describes it. */
+struct product {
+    cublasLtMatmulDesc_t how;
+    cublasLtMatrixLayout_t a, b, c;
+};
+
+static void destroy(const struct tdbg_blas_lt *lt, const struct product *p)
+{
+    if (p->how)
+        lt->cublasLtMatmulDescDestroy(p->how);
+    if (p->a)
+        lt->cublasLtMatrixLayoutDestroy(p->a);
+    if (p->b)
+        lt->cublasLtMatrixLayoutDestroy(p->b);
+    if (p->c)
+        lt->cublasLtMatrixLayoutDestroy(p->c);
+}
+
+static bool set(const struct tdbg_blas_lt *lt, cublasLtMatmulDesc_t how,
+                cublasLtMatmulDescAttributes_t attribute, const void *value, size_t bytes)
+{
+    return lt->cublasLtMatmulDescSetAttribute(how, attribute, value, bytes) ==
+           CUBLAS_STATUS_SUCCESS;
+}
+
+static bool lay_out(const struct tdbg_blas_lt *lt, cublasLtMatrixLayout_t *to, int64_t rows,
+                    int64_t cols, int64_t ld)
+{
+    return lt->cublasLtMatrixLayoutCreate(to, CUDA_R_16BF, (uint64_t)rows, (uint64_t)cols, ld) ==
+           CUBLAS_STATUS_SUCCESS;
+}
+
+/* C^T = B^T A^T; a and b of the library are B and A. */
+static bool describe(const struct tdbg_blas_lt *lt, const struct tdbg_gemm *g, struct product *p)
+{
+    const cublasOperation_t first = g->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasOperation_t second = g->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    const cudaDataType_t type = CUDA_R_16BF;
+    return lt->cublasLtMatmulDescCreate(&p->how, CUBLAS_COMPUTE_32F, CUDA_R_32F) ==
+               CUBLAS_STATUS_SUCCESS &&
+           set(lt, p->how, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first) &&
+           set(lt, p->how, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second) &&
+           set(lt, p->how, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue) &&
+           set(lt, p->how, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &g->bias, sizeof g->bias) &&
+           set(lt, p->how, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type) &&
+           lay_out(lt, &p->a, g->trans_b ? g->k : g->n, g->trans_b ? g->n : g->k, g->ldb) &&
+           lay_out(lt, &p->b, g->trans_a ? g->m : g->k, g->trans_a ? g->k : g->m, g->lda) &&
+           lay_out(lt, &p->c, g->n, g->m, g->ldc);
+}
+
+static bool ask(const struct tdbg_blas_lt *lt, const struct product *p,
+                cublasLtMatmulAlgo_t *algorithm)
+{
+    cublasLtMatmulPreference_t wish = NULL;
+    cublasLtMatmulHeuristicResult_t found;
+    int n = 0;
+    const bool done =
+        lt->cublasLtMatmulPreferenceCreate(&wish) == CUBLAS_STATUS_SUCCESS &&
+        lt->cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                 &lt->workspace_bytes,
+                                                 sizeof lt->workspace_bytes) ==
+            CUBLAS_STATUS_SUCCESS &&
+        lt->cublasLtMatmulAlgoGetHeuristic(lt->handle, p->how, p->a, p->b, p->c, p->c, wish, 1,
+                                           &found, &n) == CUBLAS_STATUS_SUCCESS &&
+        n > 0;
+    if (done)
+        *algorithm = found.algo;
+    if (wish)
+        lt->cublasLtMatmulPreferenceDestroy(wish);
+    return done;
+}
+
+/* The algorithm for such a product, asked for once; NULL: the library has none. */
+static const cublasLtMatmulAlgo_t *choose(struct tdbg_blas_lt *lt, const struct tdbg_gemm *g,
+                                          const struct product *p)
+{
+    const struct key key = {
+        g->m,       g->n,
+        g->k,       g->lda,
+        g->ldb,     g->ldc,
+        (int64_t)(((uintptr_t)g->a | (uintptr_t)g->b | (uintptr_t)g->c | (uintptr_t)g->bias) & 255),
+        g->trans_a, g->trans_b};
+    for (const struct choice *c = lt->choices; c; c = c->next)
+        if (memcmp(&c->key, &key, sizeof key) == 0)
+            return &c->algorithm;
+    struct choice *c = calloc(1, sizeof *c);
+    if (!c || !ask(lt, p, &c->algorithm)) {
+        free(c);
+        return NULL;
+    }
+    c->key = key;
+    c->next = lt->choices;
+    lt->choices = c;
+    return &c->algorithm;
+}
+
+void tdbg_blas_lt_gemm(struct tdbg_blas_lt *lt, struct tdbg_gpu *gpu, const struct tdbg_gemm *g)
+{
+    static const float one = 1, zero = 0;
+    struct product p = {0};
+    cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
+    tdbg_gpu_before_work(gpu);
+    if (describe(lt, g, &p)) {
+        const cublasLtMatmulAlgo_t *algorithm = choose(lt, g, &p);
+        if (algorithm)
+            status = lt->cublasLtMatmul(lt->handle, p.how, &one, g->b, p.a, g->a, p.b, &zero, g->c,
+                                        p.c, g->c, p.c, algorithm, lt->workspace,
+                                        lt->workspace_bytes, gpu->stream);
+    }
+    destroy(lt, &p);
+    if (status != CUBLAS_STATUS_SUCCESS)
+        tdbg_gpu_note(gpu, cudaErrorUnknown, "a product of cuBLASLt");
+}
