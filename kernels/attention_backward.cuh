@@ -42,8 +42,8 @@ static __global__ void __launch_bounds__(ATTENTION_TERM_THREADS)
     struct attention_terms terms = {INFINITY, 0};
     if (real && col < p.dim) {
         const int64_t from = ((row * p.tokens + token) * p.heads + head) * p.dim + col;
-        terms.delta = attention_dot(attention_read_eight(p.to + from),
-                                    attention_read_eight(p.dout + from), 0);
+        terms.delta =
+            attention_dot(tdbg_gpu_read_eight(p.to + from), tdbg_gpu_read_eight(p.dout + from), 0);
     }
 #pragma unroll
     for (int lanes = LANES / 2; lanes > 0; lanes /= 2)
@@ -52,6 +52,14 @@ static __global__ void __launch_bounds__(ATTENTION_TERM_THREADS)
         terms.lse = p.lse[(row * p.heads + head) * p.tokens + token] * ATTENTION_LOG2_E;
     if (at < n && col == 0)
         p.terms[at] = terms;
+}
+
+template <int DIM> static void attention_run_terms(struct tdbg_gpu *gpu, attention_call p)
+{
+    enum { LANES = DIM / 8 };
+    const int64_t n = (int64_t)p.rows * p.heads * p.padded_tokens;
+    TDBG_LAUNCH(gpu, (attention_find_terms<LANES>),
+                tdbg_gpu_blocks(n, ATTENTION_TERM_THREADS / LANES), ATTENTION_TERM_THREADS, p, n);
 }
 
 static __device__ __forceinline__ const attention_terms *attention_terms_of(const attention_call &p,
@@ -148,6 +156,13 @@ static __global__ void __launch_bounds__(S::THREADS, S::RESIDENT)
     attention_scale<S>(dq, p.scale);
     attention_store<S>(&shared.q[warp_row], dq, attention_packed(p, p.to, at.row, at.head), query,
                        p);
+}
+
+template <class S> static void attention_run_queries(struct tdbg_gpu *gpu, attention_call p)
+{
+    const unsigned grid = attention_grid<S>(&p, p.heads);
+    TDBG_LAUNCH_DYNAMIC(gpu, (attention_backward_queries<S>), grid, S::THREADS,
+                        sizeof(attention_queries_shared<S>), p);
 }
 
 /* ---- keys and values ---- */
@@ -255,6 +270,13 @@ static __global__ void __launch_bounds__(S::THREADS, S::RESIDENT)
     attention_scale<S>(dk, p.scale);
     attention_store<S>(&shared.k[warp_row], dk, attention_packed(p, p.to, at.row, of_k), key, p);
     attention_store<S>(&shared.v[warp_row], dv, attention_packed(p, p.to, at.row, of_v), key, p);
+}
+
+template <class S> static void attention_run_keys(struct tdbg_gpu *gpu, attention_call p)
+{
+    const unsigned grid = attention_grid<S>(&p, p.kv_heads);
+    TDBG_LAUNCH_DYNAMIC(gpu, (attention_backward_keys<S>), grid, S::THREADS,
+                        sizeof(attention_keys_shared<S>), p);
 }
 
 #endif

@@ -151,4 +151,11 @@ static __global__ void __launch_bounds__(S::THREADS, S::RESIDENT)
                        attention_head_of(p, p.to, at.row, at.head, p.heads), query, p);
 }
 
+template <class S> static void attention_run_forward(struct tdbg_gpu *gpu, attention_call p)
+{
+    const unsigned grid = attention_grid<S>(&p, p.heads);
+    TDBG_LAUNCH_DYNAMIC(gpu, (attention_forward<S>), grid, S::THREADS,
+                        sizeof(attention_forward_shared<S>), p);
+}
+
 #endif

@@ -6,8 +6,7 @@ extern "C" {
 #include "kernels/attention_fused.h"
 }
 
-/* TERM_TOKENS: tokens of a head in the workspace are a multiple of it; tiles do not go beyond. */
-enum { MOST_DIM = 128, TERM_TOKENS = 128 };
+enum { MOST_DIM = 128 };
 
 /* By DIM: columns, warps, 16-row tiles of a warp, other rows, of which scores are held at a time,
  * whether fragments stay in registers, blocks on a multiprocessor. */
@@ -22,7 +21,7 @@ template <> struct shapes<32> {
 template <> struct shapes<64> {
     typedef attention_shape<64, 4, 2, 64, 64, true, 2> forward;
     typedef attention_shape<64, 4, 2, 64, 32, true, 2> queries;
-    typedef attention_shape<64, 8, 1, 64, 32, true, 1> keys;
+    typedef attention_shape<64, 4, 2, 64, 32, false, 2> keys;
 };
 
 template <> struct shapes<128> {
@@ -30,11 +29,6 @@ template <> struct shapes<128> {
     typedef attention_shape<128, 4, 1, 64, 32, true, 2> queries;
     typedef attention_shape<128, 4, 1, 64, 32, false, 2> keys;
 };
-
-static int64_t padded_tokens(const struct tdbg_attention *a)
-{
-    return (a->tokens + TERM_TOKENS - 1) / TERM_TOKENS * TERM_TOKENS;
-}
 
 /* A block of the least shape has 64 rows, a head one block at least; numbers of tokens are ints. */
 extern "C" bool tdbg_cuda_attention_fused_takes(const struct tdbg_attention *a)
@@ -45,71 +39,41 @@ extern "C" bool tdbg_cuda_attention_fused_takes(const struct tdbg_attention *a)
            heads <= most / (a->dim * a->tokens) && a->rows * heads <= most / (a->tokens / 64 + 1);
 }
 
-static struct attention_call make_call(const struct tdbg_attention *a, const uint16_t *qkv)
+template <int DIM> static void run_forward(struct tdbg_gpu *gpu, const attention_call &p)
 {
-    struct attention_call p = {};
-    p.tokens = (int)a->tokens;
-    p.heads = (int)a->heads;
-    p.kv_heads = (int)a->kv_heads;
-    p.group = (int)(a->heads / a->kv_heads);
-    p.dim = (int)a->dim;
-    p.causal = a->causal;
-    p.scale = a->scale;
-    p.log2_scale = a->scale * ATTENTION_LOG2_E;
-    p.padded_tokens = (int)padded_tokens(a);
-    p.qkv = qkv;
-    return p;
-}
-
-/* heads: that own rows. */
-#define RUN(gpu, kernel, S, shared, a, heads, p)                                                   \
-    do {                                                                                           \
-        p.blocks = (p.tokens + S::OWN - 1) / S::OWN;                                               \
-        TDBG_LAUNCH_DYNAMIC((struct tdbg_gpu *)gpu, (kernel<S>),                                   \
-                            (unsigned)((a)->rows * (heads)*p.blocks), S::THREADS,                  \
-                            sizeof(shared<S>), p);                                                 \
-    } while (0)
-
-template <int DIM>
-static void run_forward(void *gpu, const struct tdbg_attention *a, struct attention_call p)
-{
-    typedef typename shapes<DIM>::forward S;
-    RUN(gpu, attention_forward, S, attention_forward_shared, a, a->heads, p);
+    attention_run_forward<typename shapes<DIM>::forward>(gpu, p);
 }
 
 template <int DIM>
-static void run_backward(void *gpu, const struct tdbg_attention *a, struct attention_call p,
-                         const uint16_t *out, uint16_t *dqkv)
+static void run_backward(struct tdbg_gpu *gpu, attention_call p, const uint16_t *out,
+                         uint16_t *dqkv)
 {
-    enum { LANES = DIM / 8 };
-    const int64_t n = a->rows * a->heads * p.padded_tokens;
     p.to = (uint16_t *)out;
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (attention_find_terms<LANES>),
-                tdbg_gpu_blocks(n, ATTENTION_TERM_THREADS / LANES), ATTENTION_TERM_THREADS, p, n);
+    attention_run_terms<DIM>(gpu, p);
     p.to = dqkv;
-    typedef typename shapes<DIM>::queries queries;
-    RUN(gpu, attention_backward_queries, queries, attention_queries_shared, a, a->heads, p);
-    typedef typename shapes<DIM>::keys keys;
-    RUN(gpu, attention_backward_keys, keys, attention_keys_shared, a, a->kv_heads, p);
+    attention_run_queries<typename shapes<DIM>::queries>(gpu, p);
+    attention_run_keys<typename shapes<DIM>::keys>(gpu, p);
 }
 
 extern "C" void tdbg_cuda_attention_fused_forward(void *gpu, const struct tdbg_attention *a,
                                                   const uint16_t *qkv, uint16_t *out, float *lse)
 {
-    struct attention_call p = make_call(a, qkv);
+    struct tdbg_gpu *const g = (struct tdbg_gpu *)gpu;
+    attention_call p = attention_call_of(a);
+    p.qkv = qkv;
     p.to = out;
     p.lse = lse;
     if (a->dim <= 32)
-        run_forward<32>(gpu, a, p);
+        run_forward<32>(g, p);
     else if (a->dim <= 64)
-        run_forward<64>(gpu, a, p);
+        run_forward<64>(g, p);
     else
-        run_forward<128>(gpu, a, p);
+        run_forward<128>(g, p);
 }
 
 extern "C" size_t tdbg_cuda_attention_fused_workspace_bytes(const struct tdbg_attention *a)
 {
-    return (size_t)(a->rows * a->heads * padded_tokens(a)) * sizeof(struct attention_terms);
+    return (size_t)(a->rows * a->heads * attention_padded_tokens(a)) * sizeof(attention_terms);
 }
 
 extern "C" void tdbg_cuda_attention_fused_backward(void *gpu, const struct tdbg_attention *a,
@@ -117,14 +81,16 @@ extern "C" void tdbg_cuda_attention_fused_backward(void *gpu, const struct tdbg_
                                                    const float *lse, const uint16_t *dout,
                                                    uint16_t *dqkv, void *workspace)
 {
-    struct attention_call p = make_call(a, qkv);
+    struct tdbg_gpu *const g = (struct tdbg_gpu *)gpu;
+    attention_call p = attention_call_of(a);
+    p.qkv = qkv;
     p.dout = dout;
     p.lse = (float *)lse;
-    p.terms = (struct attention_terms *)workspace;
+    p.terms = (attention_terms *)workspace;
     if (a->dim <= 32)
-        run_backward<32>(gpu, a, p, out, dqkv);
+        run_backward<32>(g, p, out, dqkv);
     else if (a->dim <= 64)
-        run_backward<64>(gpu, a, p, out, dqkv);
+        run_backward<64>(g, p, out, dqkv);
     else
-        run_backward<128>(gpu, a, p, out, dqkv);
+        run_backward<128>(g, p, out, dqkv);
 }

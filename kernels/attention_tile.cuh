@@ -14,11 +14,13 @@
 #define TDBG_KERNELS_ATTENTION_TILE_CUH
 
 #include <math.h>
-#include <string.h>
 
 #include "kernels/gpu.h"
 #include "kernels/gpu_mma.h"
 #include "kernels/strict_math.h"
+extern "C" {
+#include "kernels/attention.h"
+}
 
 enum { ATTENTION_PAD = 8 }; /* bf16 behind a row in shared memory: rows begin in different banks */
 
@@ -56,9 +58,12 @@ struct attention_terms {
 
 #define ATTENTION_LOG2_E 1.44269504088896341f
 
-/* A call's tensors. */
+/* Tokens of a head in the workspace are a multiple of it; tiles do not go beyond. */
+enum { ATTENTION_TERM_TOKENS = 128 };
+
+/* A call and its tensors. */
 struct attention_call {
-    int tokens, heads, kv_heads, group, dim;
+    int rows, tokens, heads, kv_heads, group, dim;
     bool causal;
     float scale, log2_scale; /* scale * log2(e) */
     const uint16_t *qkv, *dout;
@@ -68,6 +73,35 @@ struct attention_call {
     int padded_tokens;
     int blocks; /* of a head's own rows */
 };
+
+static inline int64_t attention_padded_tokens(const struct tdbg_attention *a)
+{
+    return (a->tokens + ATTENTION_TERM_TOKENS - 1) / ATTENTION_TERM_TOKENS * ATTENTION_TERM_TOKENS;
+}
+
+/* Without the tensors. */
+static inline attention_call attention_call_of(const struct tdbg_attention *a)
+{
+    attention_call p = {};
+    p.rows = (int)a->rows;
+    p.tokens = (int)a->tokens;
+    p.heads = (int)a->heads;
+    p.kv_heads = (int)a->kv_heads;
+    p.group = (int)(a->heads / a->kv_heads);
+    p.dim = (int)a->dim;
+    p.causal = a->causal;
+    p.scale = a->scale;
+    p.log2_scale = a->scale * ATTENTION_LOG2_E;
+    p.padded_tokens = (int)attention_padded_tokens(a);
+    return p;
+}
+
+/* Blocks of a kernel whose blocks own rows of `heads` heads; noted in the call. */
+template <class S> static inline unsigned attention_grid(attention_call *p, int heads)
+{
+    p->blocks = (p->tokens + S::OWN - 1) / S::OWN;
+    return (unsigned)((int64_t)p->rows * heads * p->blocks);
+}
 
 /* Block `block` of a head's own rows. */
 struct attention_item {
@@ -111,38 +145,20 @@ static __device__ __forceinline__ attention_head attention_packed(const attentio
     return attention_head_of(p, qkv, row, head, p.heads + 2 * p.kv_heads);
 }
 
-/* Eight bf16 at a multiple of 16 bytes. */
-static __device__ __forceinline__ uint4 attention_read_eight(const uint16_t *x)
-{
-    uint4 eight;
-    memcpy(&eight, __builtin_assume_aligned((void *)x, sizeof eight), sizeof eight);
-    return eight;
-}
-
-static __device__ __forceinline__ void attention_write_eight(uint16_t *x, uint4 eight)
-{
-    memcpy(__builtin_assume_aligned((void *)x, sizeof eight), &eight, sizeof eight);
-}
-
-static __device__ __forceinline__ void attention_write_pair(uint16_t *x, uint32_t pair)
-{
-    memcpy(__builtin_assume_aligned((void *)x, sizeof pair), &pair, sizeof pair);
-}
-
 /* Starts to copy `ROWS` rows from `first` on; 0 where there are none. */
 template <class S, int ROWS>
 static __device__ __forceinline__ void
 attention_copy(tdbg_gpu_copies &copies, typename S::row (&to)[ROWS], attention_head from, int first,
                const attention_call &p)
 {
-    enum { ACROSS = S::DIM / 8 };
-    static_assert(ROWS * ACROSS % S::THREADS == 0, "every thread copies as much");
+    enum { ACROSS = S::DIM / 8, STEP = S::THREADS / ACROSS };
+    static_assert(S::THREADS % ACROSS == 0 && ROWS % STEP == 0, "every thread copies as much");
+    const int row = (int)threadIdx.x / ACROSS, col = (int)threadIdx.x % ACROSS * 8;
+    const int end = col < p.dim ? p.tokens - first - row : 0;
+    const uint16_t *at = from.x + (first + row) * from.step + col;
 #pragma unroll
-    for (int i = 0; i < ROWS * ACROSS / S::THREADS; i++) {
-        const int n = (int)threadIdx.x + i * S::THREADS, row = n / ACROSS, col = n % ACROSS * 8;
-        const bool real = first + row < p.tokens && col < p.dim;
-        copies.start(&to[row][col], real ? from.x + (first + row) * from.step + col : from.x, real);
-    }
+    for (int i = 0; i < ROWS; i += STEP, at += STEP * from.step)
+        copies.start(&to[row + i][col], at, i < end);
 }
 
 /* The warp's rows of sums, from row `first` of the head on. `stage` is theirs alone. */
@@ -160,7 +176,7 @@ attention_store(typename S::row *stage, const typename S::sums &sums, attention_
         for (int j = 0; j < ACROSS; j++)
 #pragma unroll
             for (int half = 0; half < 2; half++)
-                attention_write_pair(
+                tdbg_gpu_write_pair(
                     &stage[16 * i + 8 * half + lane / 4][8 * j + lane % 4 * 2],
                     tdbg_gpu_pack_bf16(sums[i][j][2 * half], sums[i][j][2 * half + 1]));
     __syncwarp(TDBG_GPU_ALL_LANES);
@@ -168,8 +184,8 @@ attention_store(typename S::row *stage, const typename S::sums &sums, attention_
     for (int i = 0; i < S::WARP_ROWS * ACROSS / TDBG_GPU_WARP; i++) {
         const int n = lane + i * TDBG_GPU_WARP, row = n / ACROSS, col = n % ACROSS * 8;
         if (first + row < p.tokens && col < p.dim)
-            attention_write_eight(to.x + (first + row) * to.step + col,
-                                  attention_read_eight(&stage[row][col]));
+            tdbg_gpu_write_eight(to.x + (first + row) * to.step + col,
+                                 tdbg_gpu_read_eight(&stage[row][col]));
     }
 }
 

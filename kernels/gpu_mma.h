@@ -3,8 +3,8 @@
  * exp2. The only place of inline assembly; tests/gpu/emulation/gpu_mma_emulation.h has the same
  * functions for g++.
  *
- * Needs compute capability 8.0: code for an older GPU stops where it calls one of these. A warp
- * calls them together, all but tdbg_gpu_copies, tdbg_gpu_pack_bf16() and tdbg_gpu_exp2().
+ * Needs compute capability 8.0: code for an older GPU stops where it calls one of these. All
+ * lanes of a warp call tdbg_gpu_mma() and tdbg_gpu_load_four*() together.
  *
  * A fragment is a warp's share of a small matrix, in words of two bfloat16, the lower half first.
  * With g = lane / 4 and t = lane % 4 a lane has
@@ -70,6 +70,22 @@ static __device__ __forceinline__ uint32_t tdbg_gpu_pack_bf16(float low, float h
     uint32_t pair = 0;
     TDBG_GPU_PTX("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
     return pair;
+}
+
+/* Eight of them at a multiple of 16 bytes, and a pair at one of 4, at once. */
+static __device__ __forceinline__ uint4 tdbg_gpu_read_eight(const uint16_t *x)
+{
+    return *(const uint4 *)x;
+}
+
+static __device__ __forceinline__ void tdbg_gpu_write_eight(uint16_t *x, uint4 eight)
+{
+    *(uint4 *)x = eight;
+}
+
+static __device__ __forceinline__ void tdbg_gpu_write_pair(uint16_t *x, uint32_t pair)
+{
+    *(uint32_t *)x = pair;
 }
 
 /* 2^x within 2 ULP (PTX ISA, ex2.approx), denormals as 0. */

@@ -28,6 +28,12 @@ static inline unsigned tdbg_emulated_thread_number()
     abort();
 }
 
+static inline void tdbg_emulated_check_aligned(const void *at, size_t bytes)
+{
+    if ((uintptr_t)at % bytes != 0)
+        tdbg_emulated_mma_fail("an address that is not aligned to what is read or written there");
+}
+
 /* Half k % 2 of a word, as a number. */
 static inline float tdbg_emulated_half(uint32_t word, int k)
 {
@@ -69,8 +75,7 @@ static inline void tdbg_gpu_mma(float (&c)[4], const uint32_t (&a)[4], uint32_t 
 /* The rows that the lanes name. */
 static inline const uint64_t *tdbg_emulated_rows(const uint16_t *row)
 {
-    if ((uintptr_t)row % 16 != 0)
-        tdbg_emulated_mma_fail("a row of a matrix that is not at a multiple of 16 bytes");
+    tdbg_emulated_check_aligned(row, 16);
     return tdbg_emulated_exchange(~0u, (uint64_t)(uintptr_t)row, __FILE__, __LINE__);
 }
 
@@ -103,6 +108,26 @@ static inline uint32_t tdbg_gpu_pack_bf16(float low, float high)
            tdbg_bf16_round_bits(tdbg_strict_bits(high));
 }
 
+static inline uint4 tdbg_gpu_read_eight(const uint16_t *x)
+{
+    uint4 eight;
+    tdbg_emulated_check_aligned(x, sizeof eight);
+    memcpy(&eight, x, sizeof eight);
+    return eight;
+}
+
+static inline void tdbg_gpu_write_eight(uint16_t *x, uint4 eight)
+{
+    tdbg_emulated_check_aligned(x, sizeof eight);
+    memcpy(x, &eight, sizeof eight);
+}
+
+static inline void tdbg_gpu_write_pair(uint16_t *x, uint32_t pair)
+{
+    tdbg_emulated_check_aligned(x, sizeof pair);
+    memcpy(x, &pair, sizeof pair);
+}
+
 static inline float tdbg_gpu_exp2(float x)
 {
     return exp2f(x);
@@ -112,8 +137,8 @@ struct tdbg_gpu_copies {
     void start(void *shared, const void *global, bool real)
     {
         struct copy copy = {shared, global, real, open_group};
-        if ((uintptr_t)shared % 16 != 0 || (real && (uintptr_t)global % 16 != 0))
-            tdbg_emulated_mma_fail("a copy to shared memory that is not at a multiple of 16 bytes");
+        tdbg_emulated_check_aligned(shared, 16);
+        tdbg_emulated_check_aligned(real ? global : shared, 16);
         if ((started++ + tdbg_emulated_thread_number()) % 2)
             waiting.push_back(copy);
         else
