@@ -25,6 +25,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/embedding.h"
+#include "kernels/fast.h"
 #include "kernels/gemm.h"
 #include "kernels/lion.h"
 #include "kernels/pointwise_loss.h"
@@ -153,6 +154,15 @@ struct tdbg_backend {
     void (*attention_fused_backward)(void *context, const struct tdbg_attention *attention,
                                      const float *qkv, const float *out, const float *lse,
                                      const float *dout, float *dqkv, void *workspace);
+    /* Cross-entropy over rows of logits that may be apart, and a copy of such: see kernels/fast.h.
+     * NULL where the device has no such. */
+    void (*fast_cross_entropy_forward)(void *context, const struct tdbg_logits *logits,
+                                       float *loss);
+    void (*fast_cross_entropy_backward)(void *context, const struct tdbg_logits *logits,
+                                        float *dlogits);
+    int64_t (*fast_count_correct)(void *context, const struct tdbg_logits *logits);
+    void (*fast_copy_rows)(void *context, int64_t rows, int64_t cols, const float *from,
+                           int64_t from_stride, float *to, int64_t to_stride);
     void (*activation_forward)(void *context, enum tdbg_activation kind, int64_t n, const float *x,
                                float *y);
     void (*activation_backward)(void *context, enum tdbg_activation kind, int64_t n,

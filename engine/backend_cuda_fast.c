@@ -8,6 +8,7 @@
 #include "kernels/attention_fused.h"
 #include "kernels/bf16_entries.h"
 #include "kernels/blas.h"
+#include "kernels/fast.h"
 #include "kernels/gpu.h"
 
 static size_t fused_workspace_bytes(void *context, const struct tdbg_attention *attention)
@@ -35,8 +36,6 @@ static void fused_backward(void *context, const struct tdbg_attention *attention
 static void set_bf16_kernels(struct tdbg_backend *table)
 {
 #define SET(entry) table->entry = tdbg_cuda_bf16_##entry
-    SET(activation_backward);
-    SET(activation_forward);
     SET(attention_softmax_backward);
     SET(attention_softmax_forward);
     SET(count_correct);
@@ -50,7 +49,6 @@ static void set_bf16_kernels(struct tdbg_backend *table)
     SET(position_add);
     SET(position_add_fixed);
     SET(position_rotate);
-    SET(reduce_rows);
     SET(relu_backward);
     SET(relu_forward);
     SET(row_norm_backward);
@@ -59,6 +57,13 @@ static void set_bf16_kernels(struct tdbg_backend *table)
     SET(vector_add);
     SET(vector_sum);
 #undef SET
+    table->activation_backward = tdbg_cuda_fast_activation_backward;
+    table->activation_forward = tdbg_cuda_fast_activation_forward;
+    table->reduce_rows = tdbg_cuda_fast_reduce_rows;
+    table->fast_copy_rows = tdbg_cuda_fast_copy_rows;
+    table->fast_count_correct = tdbg_cuda_fast_count_correct;
+    table->fast_cross_entropy_backward = tdbg_cuda_fast_cross_entropy_backward;
+    table->fast_cross_entropy_forward = tdbg_cuda_fast_cross_entropy_forward;
     table->gemm = tdbg_blas_bf16_gemm;
     table->attention_scores = tdbg_blas_bf16_attention_scores;
     table->attention_scores_backward = tdbg_blas_bf16_attention_scores_backward;

@@ -57,6 +57,9 @@ struct tdbg_engine {
     /* (n_nodes): the node whose call computes this one's part as well; -1: none. Such a node runs
      * only for taps that want it. */
     int32_t *inside_of;
+    /* Elements from one row of the last node's output, and of its gradient, to the next, where rows
+     * are apart so that products may read them in pieces of 16 bytes; else 0. */
+    int64_t logits_stride;
     struct tdbg_source source;
     struct tdbg_tap taps[TDBG_MAX_TAPS];
     struct tdbg_want *wants[TDBG_MAX_TAPS]; /* (n_sites) each */
@@ -169,6 +172,14 @@ static inline bool tdbg_engine_is_narrow(const struct tdbg_engine *e)
 static inline float *tdbg_engine_at(const struct tdbg_engine *e, float *x, int64_t i)
 {
     return (float *)(void *)((char *)x + (size_t)i * e->act_bytes);
+}
+
+/* Elements that a sample has in the memory of a node's output or its gradient. */
+static inline int64_t tdbg_engine_act_elems(const struct tdbg_engine *e, int32_t node)
+{
+    if (node == e->graph->n_nodes - 1 && e->logits_stride > 0)
+        return e->graph->loss.targets * e->logits_stride;
+    return e->graph->nodes[node].elems;
 }
 
 /* Sets engine->ops and what hangs on it: before memory is taken. */

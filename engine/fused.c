@@ -11,6 +11,19 @@ static bool graph_is_narrow(const struct tdbg_graph *g)
     return narrow;
 }
 
+/* Where the logits' rows are no multiple of 16 bytes, products over them take several times as long
+ * as where they are. */
+static void choose_stride(struct tdbg_engine *e)
+{
+    enum { MULTIPLE = 8 };
+    struct tdbg_graph *g = e->graph;
+    const struct tdbg_node *last = &g->nodes[g->n_nodes - 1];
+    if (tdbg_engine_is_narrow(e) && last->op == &tdbg_op_linear && last->n_params == 1 &&
+        g->loss.classes % MULTIPLE != 0 && tdbg_loss_takes_stride(&g->loss, e->ops))
+        e->logits_stride = g->loss.classes + MULTIPLE - g->loss.classes % MULTIPLE;
+    g->loss.stride = e->logits_stride;
+}
+
 void tdbg_engine_choose_ops(struct tdbg_engine *e)
 {
     const struct tdbg_backend *bf16 = e->backend->bf16;
@@ -19,6 +32,7 @@ void tdbg_engine_choose_ops(struct tdbg_engine *e)
     e->ops = narrow ? bf16 : e->backend;
     e->act_bytes = narrow ? sizeof(uint16_t) : sizeof(float);
     e->inside_of = tdbg_arena_alloc(e->graph->arena, n * sizeof *e->inside_of);
+    choose_stride(e);
     tdbg_engine_choose_fused(e, false);
 }
 

@@ -70,6 +70,11 @@ bool tdbg_loss_is_narrow(const struct tdbg_loss *loss)
     return loss->cls->is_narrow;
 }
 
+bool tdbg_loss_takes_stride(const struct tdbg_loss *loss, const struct tdbg_backend *backend)
+{
+    return loss->cls->takes_stride && loss->cls->takes_stride(loss, backend);
+}
+
 bool tdbg_loss_takes_classes(const struct tdbg_loss *loss)
 {
     return loss->cls->takes_classes;

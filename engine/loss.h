@@ -28,6 +28,8 @@ struct tdbg_loss {
     float beta;                          /* smooth_l1 */
     /* From the model's output: */
     int64_t classes; /* logits per target; 0 where targets are values */
+    int64_t stride;  /* elements from one target's logits to the next one's: 0, classes; the engine
+                        sets another one where tdbg_loss_takes_stride() */
     int64_t targets; /* per sample: 1, tokens, or the elements of the output */
 };
 
@@ -39,6 +41,9 @@ const char *tdbg_loss_unit(const struct tdbg_loss *loss); /* "nat" or "" */
 
 /* Can the model's output be bf16 in memory, with a backend that has such? */
 bool tdbg_loss_is_narrow(const struct tdbg_loss *loss);
+
+/* Can rows of logits be apart with this backend? */
+bool tdbg_loss_takes_stride(const struct tdbg_loss *loss, const struct tdbg_backend *backend);
 
 /* Are targets class indices (i32, (rows, targets))? Else they are values (f32, (rows, targets)). */
 bool tdbg_loss_takes_classes(const struct tdbg_loss *loss);

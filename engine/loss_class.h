@@ -10,6 +10,8 @@ struct tdbg_loss_class {
     const char *unit;
     bool takes_classes, has_accuracy;
     bool is_narrow; /* its calls are also in a backend's table for activations of 16 bits */
+    /* See tdbg_loss_takes_stride(); NULL: never. */
+    bool (*takes_stride)(const struct tdbg_loss *loss, const struct tdbg_backend *backend);
     void (*read)(const struct tdbg_cfg_node *group, struct tdbg_loss *out); /* NULL: no keys */
     bool (*value_is_valid)(double target);                                  /* NULL: all are */
     void (*forward)(const struct tdbg_loss *loss, const struct tdbg_backend *backend, int64_t rows,

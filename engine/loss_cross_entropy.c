@@ -27,6 +27,23 @@ static bool is_plain(const struct tdbg_loss *loss)
     return loss->label_smoothing == 0 && !loss->weights;
 }
 
+/* ... and more of them where the backend has fast ones. */
+static bool takes_stride(const struct tdbg_loss *loss, const struct tdbg_backend *be)
+{
+    return is_plain(loss) && be->fast_cross_entropy_forward;
+}
+
+static struct tdbg_logits logits_of(const struct tdbg_loss *loss, int64_t rows, const float *output,
+                                    const void *targets)
+{
+    return (struct tdbg_logits){rows * loss->targets,
+                                loss->classes,
+                                loss->stride > 0 ? loss->stride : loss->classes,
+                                output,
+                                targets,
+                                loss->ignore_index};
+}
+
 static struct tdbg_cross_entropy weighted(const struct tdbg_loss *loss)
 {
     return (struct tdbg_cross_entropy){
@@ -43,7 +60,10 @@ static void forward(const struct tdbg_loss *loss, const struct tdbg_backend *be,
     const int64_t n = rows * loss->targets;
     float *each = loss->targets == 1 ? loss_sample : workspace;
     const struct tdbg_cross_entropy how = weighted(loss);
-    if (is_plain(loss))
+    const struct tdbg_logits logits = logits_of(loss, rows, output, targets);
+    if (takes_stride(loss, be))
+        be->fast_cross_entropy_forward(be->context, &logits, each);
+    else if (is_plain(loss))
         be->cross_entropy_forward(be->context, n, loss->classes, output, targets,
                                   loss->ignore_index, each);
     else
@@ -58,7 +78,10 @@ static void backward(const struct tdbg_loss *loss, const struct tdbg_backend *be
 {
     const int64_t n = rows * loss->targets;
     const struct tdbg_cross_entropy how = weighted(loss);
-    if (is_plain(loss))
+    const struct tdbg_logits logits = logits_of(loss, rows, output, targets);
+    if (takes_stride(loss, be))
+        be->fast_cross_entropy_backward(be->context, &logits, doutput);
+    else if (is_plain(loss))
         be->cross_entropy_backward(be->context, n, loss->classes, output, targets,
                                    loss->ignore_index, doutput);
     else
@@ -69,6 +92,9 @@ static void backward(const struct tdbg_loss *loss, const struct tdbg_backend *be
 static int64_t count_correct(const struct tdbg_loss *loss, const struct tdbg_backend *be,
                              int64_t rows, const float *output, const void *targets)
 {
+    const struct tdbg_logits logits = logits_of(loss, rows, output, targets);
+    if (takes_stride(loss, be))
+        return be->fast_count_correct(be->context, &logits);
     return be->count_correct(be->context, rows * loss->targets, loss->classes, output, targets,
                              loss->ignore_index);
 }
@@ -79,6 +105,7 @@ const struct tdbg_loss_class tdbg_loss_cross_entropy = {
     .takes_classes = true,
     .has_accuracy = true,
     .is_narrow = true,
+    .takes_stride = takes_stride,
     .read = read_keys,
     .forward = forward,
     .backward = backward,

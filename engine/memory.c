@@ -129,8 +129,12 @@ static enum tdbg_status take_plan(struct tdbg_engine *e, const struct tdbg_tenso
     enum tdbg_status st = TDBG_OK;
     struct tdbg_graph *g = e->graph;
     float **block = tdbg_arena_alloc(g->arena, (size_t)g->n_nodes * sizeof *block);
-    for (int32_t i = 0; i < plan->n_blocks; i++)
-        TDBG_TRY(take(e, &block[i], e->part_rows * plan->block_elems[i], e->act_bytes, what, err));
+    const int32_t last = g->n_nodes - 1, logits = plan->block[last];
+    for (int32_t i = 0; i < plan->n_blocks; i++) {
+        const int64_t apart = i == logits ? tdbg_engine_act_elems(e, last) : 0;
+        const int64_t elems = plan->block_elems[i] > apart ? plan->block_elems[i] : apart;
+        TDBG_TRY(take(e, &block[i], e->part_rows * elems, e->act_bytes, what, err));
+    }
     for (int32_t i = 0; i < g->n_nodes; i++)
         place[i] = plan->block[i] >= 0 ? block[plan->block[i]] : input;
 out:
@@ -251,7 +255,7 @@ static enum tdbg_status take_activations(struct tdbg_engine *e, struct tdbg_err 
             most_shared = node->elems;
     }
     TDBG_TRY(take(e, &e->more_grad, e->part_rows * most_shared, e->act_bytes, "gradients", err));
-    if (e->low_precision && !tdbg_engine_is_narrow(e))
+    if (e->low_precision && (!tdbg_engine_is_narrow(e) || e->logits_stride > 0))
         TDBG_TRY(take(e, &e->packed, e->part_rows * most, sizeof *e->packed, "bf16 values", err));
     TDBG_TRY(take(e, &e->sum_scratch, e->part_rows, sizeof(float), "sums", err));
     TDBG_TRY(take(e, &e->scalar, SCALAR_COUNT, sizeof(float), "scalars", err));

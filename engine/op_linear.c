@@ -140,9 +140,17 @@ static size_t workspace_bytes(const struct tdbg_backend *backend, const struct t
     return most;
 }
 
+/* The stride of y and dy. */
+static int64_t y_stride(const struct tdbg_op_run *run, struct sizes s)
+{
+    return run->y_stride > 0 ? run->y_stride : s.out;
+}
+
 static void forward(const struct tdbg_op_run *run)
 {
-    struct tdbg_gemm y = forward_product(sizes_of(run->node, run->rows));
+    const struct sizes s = sizes_of(run->node, run->rows);
+    struct tdbg_gemm y = forward_product(s);
+    y.ldc = y_stride(run, s);
     y.a = run->x;
     y.b = run->param[0];
     y.c = run->y;
@@ -156,6 +164,7 @@ static void backward(const struct tdbg_op_run *run)
     const struct sizes s = sizes_of(run->node, run->rows);
     struct tdbg_gemm dw = weight_product(s);
     dw.a = run->dy;
+    dw.lda = y_stride(run, s);
     dw.b = run->x;
     dw.c = run->grad[0];
     be->gemm(be->context, &dw, run->workspace);
@@ -164,6 +173,7 @@ static void backward(const struct tdbg_op_run *run)
     if (run->dx) {
         struct tdbg_gemm dx = input_product(s);
         dx.a = run->dy;
+        dx.lda = y_stride(run, s);
         dx.b = run->param[0];
         dx.c = run->dx;
         be->gemm(be->context, &dx, run->workspace);

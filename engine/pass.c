@@ -30,6 +30,26 @@ static enum tdbg_status show_activation(struct tdbg_engine *e, const struct tdbg
     return st;
 }
 
+/* The same for a node's output or its gradient; other rows than taps see are apart. */
+static enum tdbg_status show_node(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t node,
+                                  int32_t site, float *data, int32_t same_as, struct tdbg_err *err)
+{
+    const struct tdbg_graph *g = e->graph;
+    const int64_t samples = pass->hi - pass->lo, elems = samples * g->nodes[node].elems;
+    const bool apart = tdbg_engine_act_elems(e, node) != g->nodes[node].elems;
+    if (!apart)
+        return show_activation(e, pass, site, data, elems, same_as, err);
+    if (!pass->training || !tdbg_engine_is_due(e, pass->step, site + pass->part))
+        return TDBG_OK;
+    const int64_t rows = samples * g->loss.targets, cols = g->loss.classes;
+    float *together = (float *)(void *)e->packed;
+    e->ops->fast_copy_rows(e->ops->context, rows, cols, data, e->logits_stride, together, cols);
+    const enum tdbg_status st = show(e, pass, site, together, elems, same_as, err);
+    if (e->wanted[site + pass->part] & TDBG_WANT_CHANGE)
+        e->ops->fast_copy_rows(e->ops->context, rows, cols, together, cols, data, e->logits_stride);
+    return st;
+}
+
 static void round_floats(struct tdbg_engine *e, float *data, int64_t elems)
 {
     if (e->low_precision)
@@ -150,6 +170,7 @@ void tdbg_engine_fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, 
                              .index = index ? slot->index : NULL,
                              .lengths = e->length ? e->length + pass->lo : NULL,
                              .y = slot->act[i],
+                             .y_stride = i == g->n_nodes - 1 ? e->logits_stride : 0,
                              .param = call->param,
                              .grad = call->grad,
                              .buffer = call->buffer,
@@ -170,7 +191,6 @@ static enum tdbg_status run_node(struct tdbg_engine *e, const struct tdbg_pass *
 {
     const struct tdbg_graph *g = e->graph;
     const struct tdbg_node *node = &g->nodes[i];
-    const int64_t n = (pass->hi - pass->lo) * node->elems;
     float *y = pass->slot->act[i];
     int32_t same_as = -1;
     if (node->op->is_view) {
@@ -180,9 +200,9 @@ static enum tdbg_status run_node(struct tdbg_engine *e, const struct tdbg_pass *
         struct tdbg_call call;
         tdbg_engine_fill_call(e, pass, i, NULL, &call);
         node->op->forward(&call.run);
-        round_values(e, y, n);
+        round_values(e, y, (pass->hi - pass->lo) * node->elems);
     }
-    return show_activation(e, pass, e->table.fwd[i], y, n, same_as, err);
+    return show_node(e, pass, i, e->table.fwd[i], y, same_as, err);
 }
 
 static enum tdbg_status run_loss(struct tdbg_engine *e, const struct tdbg_pass *pass,
@@ -319,7 +339,7 @@ static void run_loss_back(struct tdbg_engine *e, const struct tdbg_pass *pass)
         slot->grad_from[i] = GRAD_NONE;
     tdbg_loss_backward(&g->loss, e->ops, rows, slot->act[last], tdbg_engine_targets(e, pass->lo),
                        slot->dact[last]);
-    tdbg_engine_apply_weights(e, pass, e->ops, slot->dact[last], g->nodes[last].elems);
+    tdbg_engine_apply_weights(e, pass, e->ops, slot->dact[last], tdbg_engine_act_elems(e, last));
     round_values(e, slot->dact[last], rows * g->nodes[last].elems);
     slot->grad_from[last] = GRAD_OWN;
 }
@@ -328,11 +348,9 @@ static void run_loss_back(struct tdbg_engine *e, const struct tdbg_pass *pass)
 static enum tdbg_status show_gradient(struct tdbg_engine *e, const struct tdbg_pass *pass,
                                       int32_t i, struct tdbg_err *err)
 {
-    const int64_t rows = pass->hi - pass->lo;
     const int32_t same = pass->slot->grad_from[i];
-    return show_activation(e, pass, e->table.bwd[i], pass->slot->dact[i],
-                           rows * e->graph->nodes[i].elems, same >= 0 ? e->table.bwd[same] : -1,
-                           err);
+    return show_node(e, pass, i, e->table.bwd[i], pass->slot->dact[i],
+                     same >= 0 ? e->table.bwd[same] : -1, err);
 }
 
 enum tdbg_status tdbg_engine_backward(struct tdbg_engine *e, const struct tdbg_pass *pass,

@@ -6,6 +6,7 @@
 extern "C" {
 #include "kernels/bf16_entries.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/fast.h"
 }
 
 enum { THREADS = 256 };
@@ -228,7 +229,7 @@ static __device__ __forceinline__ struct largest larger(struct largest a, struct
 
 /* A warp per row. */
 template <typename T>
-static __global__ void count_rows(struct logits<T> in, unsigned long long *correct)
+static __global__ void count_rows(struct logits<T> in, int64_t stride, unsigned long long *correct)
 {
     const struct tdbg_gpu_warp_team team(NULL);
     unsigned long long count = 0;
@@ -236,7 +237,7 @@ static __global__ void count_rows(struct logits<T> in, unsigned long long *corre
         struct largest best = {-__builtin_inff(), INT64_MAX};
 #pragma unroll 4
         for (int64_t j = team.rank(); j < in.classes; j += team.size())
-            best = larger(best, {tdbg_gpu_get(in.x + r * in.classes + j), j});
+            best = larger(best, {tdbg_gpu_get(in.x + r * stride + j), j});
         for (int width = TDBG_GPU_WARP / 2; width > 0; width /= 2) {
             const float x = __shfl_xor_sync(TDBG_GPU_ALL_LANES, best.x, width);
             const int64_t at = __shfl_xor_sync(TDBG_GPU_ALL_LANES, best.at, width);
@@ -277,7 +278,9 @@ static void backward(void *gpu, const struct logits<T> &in, const struct tdbg_cr
                      dlogits);
 }
 
-template <typename T> static int64_t count_correct(struct tdbg_gpu *gpu, const struct logits<T> &in)
+/* stride: elements from row to row. */
+template <typename T>
+static int64_t count_correct(struct tdbg_gpu *gpu, const struct logits<T> &in, int64_t stride)
 {
     unsigned long long correct = 0;
     unsigned long long *sum = (unsigned long long *)tdbg_gpu_scratch(gpu, sizeof *sum);
@@ -285,7 +288,7 @@ template <typename T> static int64_t count_correct(struct tdbg_gpu *gpu, const s
         return 0;
     tdbg_gpu_clear(gpu, sum, sizeof *sum);
     TDBG_LAUNCH(gpu, (count_rows<T>), tdbg_gpu_blocks(in.rows, TDBG_GPU_ROW_WARPS),
-                TDBG_GPU_ROW_WARPS * TDBG_GPU_WARP, in, sum);
+                TDBG_GPU_ROW_WARPS * TDBG_GPU_WARP, in, stride, sum);
     tdbg_gpu_fetch(gpu, &correct, sum, sizeof correct);
     return (int64_t)correct;
 }
@@ -327,8 +330,17 @@ extern "C" void tdbg_cuda_target_weights(void *gpu, int64_t n, const int32_t *ta
                                              const float *x, const int32_t *targets,               \
                                              int32_t ignored)                                      \
     {                                                                                              \
-        return count_correct<T>((struct tdbg_gpu *)gpu, {rows, classes, of(x), targets, ignored}); \
+        return count_correct<T>((struct tdbg_gpu *)gpu, {rows, classes, of(x), targets, ignored},  \
+                                classes);                                                          \
     }
 
 ENTRIES(tdbg_cuda_, float, )
 ENTRIES(tdbg_cuda_bf16_, struct tdbg_gpu_bf16, tdbg_gpu_bf16_of)
+
+extern "C" int64_t tdbg_cuda_fast_count_correct(void *gpu, const struct tdbg_logits *in)
+{
+    return count_correct<struct tdbg_gpu_bf16>(
+        (struct tdbg_gpu *)gpu,
+        {in->rows, in->classes, tdbg_gpu_bf16_of(in->x), in->targets, in->ignore_index},
+        in->stride);
+}

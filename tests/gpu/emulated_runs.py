@@ -118,6 +118,92 @@ def faults_are_planted(folder):
     same_on_both(config, folder, [stale], verifies=False)
 
 
+GPT = """
+seed = 3;
+steps = 4;
+data = {{
+  kind = "text"; train = {{ text = [ "{text}" ]; }};
+  tokens = {{ kind = "byte"; context = 11; }}; split = 0.2;
+  batch = 4;
+}};
+model = (
+  {{ op = "embedding"; name = "tok"; dim = 32; vocab = 259; init = "normal"; }},
+  {{ op = "position"; name = "pos"; init = "normal"; }},
+  {{ op = "residual"; name = "mix"; body = (
+      {{ op = "layer_norm"; name = "norm"; }},
+      {{ op = "attention"; name = "attn"; causal = true; {attention} }} ); }},
+  {{ op = "linear"; name = "up"; out = 40; }},
+  {{ op = "gelu"; approximate = "tanh"; }},
+  {{ op = "linear"; name = "down"; out = 32; }},
+  {{ op = "dropout"; name = "drop"; p = 0.1; }},
+  {{ op = "rms_norm"; name = "last"; }},
+  {{ op = "linear"; name = "head"; tie = "tok"; bias = false; }}
+);
+loss = {{ kind = "cross_entropy"; }};
+optimizer = {{ kind = "adamw"; lr = 0.01; }};
+eval = {{ every = 2; batches = 1; }};
+engine = {{ precision = "bf16"; math = "fast"; }};
+"""
+
+
+def write_gpt(folder, attention="heads = 2;"):
+    text, config = f"{folder}/text", f"{folder}/gpt.cfg"
+    with open(text, "w") as f:
+        f.write("".join(f"{n} bottles of beer on the wall, {n - 1} left. " for n in range(99, 60, -1)))
+    with open(config, "w") as f:
+        f.write(GPT.format(text=text, attention=attention))
+    return config
+
+
+def record_fast(config, trace, *keys):
+    on_gpu("record", config, "-o", trace, "--device", "cuda", "--force", "-q", *sets(keys),
+           TDBG_EMULATED_GPUS="1")
+    return info(trace)["chain"]
+
+
+def verify_fast(trace, code=0):
+    return on_gpu("replay", trace, "--verify", "-q", "--device", "cuda", code=code,
+                  TDBG_EMULATED_GPUS="1").stdout
+
+
+def last_loss(trace):
+    return float(re.search(r"^loss +([0-9.]+) at", run("info", trace).stdout, re.M).group(1))
+
+
+@case
+def fast_keeps_16_bits(folder):
+    """engine.math = "fast" in bf16: activations of 16 bits, attention in one call, rows of logits
+    apart. Its bits do not hang on what taps look at, and it is near what strict gives."""
+    config, trace, cpu = write_gpt(folder), f"{folder}/gpu.h5", f"{folder}/cpu.h5"
+    chain = record_fast(config, trace)
+    for keys in (['record.preset="light"', "record.keyframe=2"], ['record.preset="full"']):
+        check(record_fast(config, trace, *keys) == chain, f"the chain with {keys}")
+        check(verify_fast(trace).endswith(", 0 differ\n"), f"{keys} is not verified")
+    run("replay", trace, "--verify", "-q", code=125)
+    run("record", config, "-o", cpu, "--device", "cpu", "-q", *sets(['engine.math="strict"']))
+    check(abs(last_loss(trace) - last_loss(cpu)) < 0.02, (last_loss(trace), last_loss(cpu)))
+    # The emulated products are the strict ones: what parts first is the first that is not.
+    out = run("diff", cpu, trace, code=1).stdout
+    check("step 0, site fwd/mix.attn.context" in out, out)
+
+
+@case
+def fast_in_16_bits_takes_all_ways(folder):
+    """The same with what the engine does beside the kernels: lanes, micro-batches, samples without
+    weight; and attention that no call takes whole."""
+    config, trace = write_gpt(folder), f"{folder}/gpu.h5"
+    chain = record_fast(config, trace)
+    dropped = f"drop_samples={list(range(60))}"
+    for keys in (["engine.lanes=2", "engine.accumulate=2"], [dropped],
+                 ["loss={label_smoothing=0.1;}"]):
+        check(record_fast(config, trace, *keys) != chain, f"{keys} change nothing")
+        check(verify_fast(trace).endswith(", 0 differ\n"), f"{keys} is not verified")
+    for attention in ("heads = 4; kv_heads = 2; rotary = true;", "heads = 2; dropout = 0.2;",
+                      "heads = 8;"):
+        record_fast(write_gpt(folder, attention), trace, 'record.preset="full"')
+        check(verify_fast(trace).endswith(", 0 differ\n"), f"{attention} is not verified")
+
+
 @case
 def ranks_share_gpus(folder):
     """Two ranks in one process, on one GPU and on two, as on the CPU, and each alone."""
