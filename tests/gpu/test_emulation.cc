@@ -152,7 +152,8 @@ static void test_parts_of_warps(void **)
 
 /* --- what is wrong only sometimes --- */
 
-static __global__ void reverse(const int *x, int *y, bool waits)
+/* `warp_operations` lie between what a thread writes and what it reads of others. */
+static __global__ void reverse(const int *x, int *y, bool waits, int warp_operations)
 {
     struct values {
         int of[THREADS];
@@ -161,17 +162,19 @@ static __global__ void reverse(const int *x, int *y, bool waits)
     shared.of[threadIdx.x] = x[threadIdx.x];
     if (waits)
         __syncthreads();
+    for (int i = 0; i < warp_operations; i++)
+        __syncwarp(TDBG_GPU_ALL_LANES);
     y[threadIdx.x] = shared.of[THREADS - 1 - threadIdx.x];
 }
 
-static void reverse_block(bool waits)
+static void reverse_block(bool waits, int warp_operations)
 {
     int host[THREADS];
     int *x = (int *)device_block(sizeof host), *y = (int *)device_block(sizeof host);
     for (int i = 0; i < THREADS; i++)
         host[i] = i;
     cudaMemcpyAsync(x, host, sizeof host, cudaMemcpyHostToDevice, gpu.stream);
-    TDBG_LAUNCH(&gpu, reverse, 1, THREADS, x, y, waits);
+    TDBG_LAUNCH(&gpu, reverse, 1, THREADS, x, y, waits, warp_operations);
     tdbg_gpu_fetch(&gpu, host, y, sizeof host);
     for (int i = 0; i < THREADS; i++) {
         if (host[i] != THREADS - 1 - i)
@@ -181,23 +184,30 @@ static void reverse_block(bool waits)
 
 static void reverse_with_barrier()
 {
-    reverse_block(true);
+    reverse_block(true, 3);
 }
 
 static void reverse_without_barrier()
 {
-    reverse_block(false);
+    reverse_block(false, 0);
+}
+
+/* A warp may be far ahead of another. */
+static void reverse_late()
+{
+    reverse_block(false, 30);
 }
 
 static void test_missing_barrier(void **)
 {
     char text[4096];
-    int wrong = 0;
+    int wrong = 0, late = 0;
     for (int seed = 1; seed <= 5; seed++) {
         assert_int_equal(run_child(reverse_with_barrier, seed, text, sizeof text), 0);
         wrong += run_child(reverse_without_barrier, seed, text, sizeof text) != 0;
+        late += run_child(reverse_late, seed, text, sizeof text) != 0;
     }
-    assert_true(wrong > 0);
+    assert_true(wrong > 0 && late > 0);
 }
 
 static __global__ void read_unwritten(int *out)

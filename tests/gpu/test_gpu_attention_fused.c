@@ -427,6 +427,29 @@ static void test_nan(void **state)
     free(dout);
 }
 
+/* What is in one sample does not reach another: not even NaN behind its last token. */
+static void test_samples(void **state)
+{
+    (void)state;
+    const struct attention_case c = {2, 130, 2, 1, 64, false, 0.125f};
+    const struct sizes n = sizes_of(&c);
+    uint16_t *qkv = make_values(n.qkv, 400), *dout = make_values(n.out, 401);
+    struct results alone = run(&c, qkv, dout);
+    for (int64_t i = n.qkv / 2; i < n.qkv; i++)
+        qkv[i] = 0x7fc0;
+    for (int64_t i = n.out / 2; i < n.out; i++)
+        dout[i] = 0x7fc0;
+    struct results beside = run(&c, qkv, dout);
+    assert_memory_equal(alone.out, beside.out, (size_t)n.out / 2 * sizeof *alone.out);
+    assert_memory_equal(alone.lse, beside.lse, (size_t)n.lse / 2 * sizeof *alone.lse);
+    assert_memory_equal(alone.dqkv, beside.dqkv, (size_t)n.qkv / 2 * sizeof *alone.dqkv);
+    assert_true(nan_count(beside.out + n.out / 2, n.out / 2) > 0);
+    free_results(&alone);
+    free_results(&beside);
+    free(qkv);
+    free(dout);
+}
+
 static void test_takes(void **state)
 {
     (void)state;
@@ -464,7 +487,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_takes),     cmocka_unit_test(test_reference),
         cmocka_unit_test(test_causality), cmocka_unit_test(test_repeats),
-        cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_nan),       cmocka_unit_test(test_samples),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     tdbg_backend_cuda_destroy(gpu);
