@@ -30,13 +30,13 @@ template <> struct shapes<128> {
     typedef attention_shape<128, 4, 1, 64, 32, false, 2> keys;
 };
 
-/* A block of the least shape has 64 rows, a head one block at least; numbers of tokens are ints. */
+/* Tokens, columns and blocks are counted in ints; a block has 16 tokens of a head at least. */
 extern "C" bool tdbg_cuda_attention_fused_takes(const struct tdbg_attention *a)
 {
     const int64_t most = INT32_MAX, heads = a->heads + 2 * a->kv_heads;
     return a->dim > 0 && a->dim % 8 == 0 && a->dim <= MOST_DIM && a->scale > 0 &&
            a->scale <= 3.4028235e38f && !a->lengths && a->tokens > 0 && a->tokens <= most / 4 &&
-           heads <= most / (a->dim * a->tokens) && a->rows * heads <= most / (a->tokens / 64 + 1);
+           heads <= most / a->dim && a->rows <= most / heads / (a->tokens / 16 + 8);
 }
 
 template <int DIM> static void run_forward(struct tdbg_gpu *gpu, const attention_call &p)

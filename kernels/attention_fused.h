@@ -5,9 +5,8 @@
  * Products multiply bfloat16 exactly and add in f32, in an order that the GPU has; the softmax is
  * f32 with the GPU's exp2; probabilities and the scores' gradients are rounded to bfloat16 where a
  * product takes them. Nothing is added atomically: the same input gives the same bits on the same
- * kind of GPU, and nowhere else. NaN and infinities spread as in attention.h; a NaN's bits are
- * open.
- */
+ * kind of GPU, and nowhere else. NaN and infinities reach all that sees them, and may reach what is
+ * less than 64 tokens from that; a NaN's bits are open. */
 #ifndef TDBG_KERNELS_ATTENTION_FUSED_H
 #define TDBG_KERNELS_ATTENTION_FUSED_H
 

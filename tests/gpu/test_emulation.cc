@@ -15,7 +15,9 @@ extern "C" {
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernels/bf16.h"
 #include "kernels/gpu.h"
+#include "kernels/gpu_mma.h"
 
 enum { THREADS = 256, WARPS = THREADS / 32, BLOCKS = 5 };
 
@@ -150,7 +152,8 @@ static void test_parts_of_warps(void **)
 
 /* --- what is wrong only sometimes --- */
 
-static __global__ void reverse(const int *x, int *y, bool waits)
+/* `warp_operations` lie between what a thread writes and what it reads of others. */
+static __global__ void reverse(const int *x, int *y, bool waits, int warp_operations)
 {
     struct values {
         int of[THREADS];
@@ -159,17 +162,19 @@ static __global__ void reverse(const int *x, int *y, bool waits)
     shared.of[threadIdx.x] = x[threadIdx.x];
     if (waits)
         __syncthreads();
+    for (int i = 0; i < warp_operations; i++)
+        __syncwarp(TDBG_GPU_ALL_LANES);
     y[threadIdx.x] = shared.of[THREADS - 1 - threadIdx.x];
 }
 
-static void reverse_block(bool waits)
+static void reverse_block(bool waits, int warp_operations)
 {
     int host[THREADS];
     int *x = (int *)device_block(sizeof host), *y = (int *)device_block(sizeof host);
     for (int i = 0; i < THREADS; i++)
         host[i] = i;
     cudaMemcpyAsync(x, host, sizeof host, cudaMemcpyHostToDevice, gpu.stream);
-    TDBG_LAUNCH(&gpu, reverse, 1, THREADS, x, y, waits);
+    TDBG_LAUNCH(&gpu, reverse, 1, THREADS, x, y, waits, warp_operations);
     tdbg_gpu_fetch(&gpu, host, y, sizeof host);
     for (int i = 0; i < THREADS; i++) {
         if (host[i] != THREADS - 1 - i)
@@ -179,23 +184,30 @@ static void reverse_block(bool waits)
 
 static void reverse_with_barrier()
 {
-    reverse_block(true);
+    reverse_block(true, 3);
 }
 
 static void reverse_without_barrier()
 {
-    reverse_block(false);
+    reverse_block(false, 0);
+}
+
+/* A warp may be far ahead of another. */
+static void reverse_late()
+{
+    reverse_block(false, 30);
 }
 
 static void test_missing_barrier(void **)
 {
     char text[4096];
-    int wrong = 0;
+    int wrong = 0, late = 0;
     for (int seed = 1; seed <= 5; seed++) {
         assert_int_equal(run_child(reverse_with_barrier, seed, text, sizeof text), 0);
         wrong += run_child(reverse_without_barrier, seed, text, sizeof text) != 0;
+        late += run_child(reverse_late, seed, text, sizeof text) != 0;
     }
-    assert_true(wrong > 0);
+    assert_true(wrong > 0 && late > 0);
 }
 
 static __global__ void read_unwritten(int *out)
@@ -430,14 +442,153 @@ static void test_copies(void **)
     assert_int_equal(run_child(misuse_copies, 1, text, sizeof text), 0);
 }
 
+/* --- tensor cores --- */
+
+struct mma_operands {
+    alignas(16) uint16_t a[16][24], b[16][24]; /* 16 columns of each are used */
+};
+
+static uint16_t bf16_of(int x)
+{
+    return (uint16_t)(tdbg_bf16_round_bits(tdbg_strict_bits((float)x)) >> 16);
+}
+
+/* c (16 x 16) = a b, and with `turned` a b^T, by fragments as they are loaded. */
+static __global__ void multiply(const uint16_t *a, const uint16_t *b, float *c, bool turned)
+{
+    TDBG_SHARED(mma_operands, shared);
+    const int lane = (int)threadIdx.x, half = lane / 16, eight = lane / 8 % 2;
+    tdbg_gpu_copies copies;
+    copies.start(&shared.a[lane % 16][8 * half], a + lane % 16 * 16 + 8 * half, true);
+    copies.start(&shared.b[lane % 16][8 * half], b + lane % 16 * 16 + 8 * half, true);
+    copies.close_group();
+    copies.wait<0>();
+    __syncwarp(TDBG_GPU_ALL_LANES);
+    uint32_t left[4], right[4];
+    tdbg_gpu_load_four(left, &shared.a[lane % 16][8 * half]);
+    if (turned)
+        tdbg_gpu_load_four(right, &shared.b[lane % 8 + 8 * half][8 * eight]);
+    else
+        tdbg_gpu_load_four_transposed(right, &shared.b[lane % 16][8 * half]);
+    for (int n = 0; n < 2; n++) {
+        float sums[4] = {1, 1, 1, 1};
+        tdbg_gpu_mma(sums, left, right[2 * n], right[2 * n + 1]);
+        for (int e = 0; e < 4; e++)
+            c[(lane / 4 + e / 2 * 8) * 16 + 8 * n + lane % 4 * 2 + e % 2] = sums[e];
+    }
+}
+
+static void multiply_right(bool turned)
+{
+    uint16_t a[16 * 16], b[16 * 16];
+    float got[16 * 16];
+    for (int i = 0; i < 256; i++) {
+        a[i] = bf16_of(i * 7 % 31 - 15);
+        b[i] = bf16_of(i * 11 % 29 - 14);
+    }
+    uint16_t *on_gpu[2] = {(uint16_t *)device_block(sizeof a), (uint16_t *)device_block(sizeof b)};
+    float *c = (float *)device_block(sizeof got);
+    cudaMemcpyAsync(on_gpu[0], a, sizeof a, cudaMemcpyHostToDevice, gpu.stream);
+    cudaMemcpyAsync(on_gpu[1], b, sizeof b, cudaMemcpyHostToDevice, gpu.stream);
+    TDBG_LAUNCH(&gpu, multiply, 1, 32, on_gpu[0], on_gpu[1], c, turned);
+    tdbg_gpu_fetch(&gpu, got, c, sizeof got);
+    for (int i = 0; i < 256; i++) {
+        int want = 1;
+        for (int k = 0; k < 16; k++)
+            want += ((i / 16 * 16 + k) * 7 % 31 - 15) *
+                    ((turned ? i % 16 * 16 + k : k * 16 + i % 16) * 11 % 29 - 14);
+        if (got[i] != (float)want)
+            _exit(1);
+    }
+}
+
+static void multiply_plain()
+{
+    multiply_right(false);
+}
+
+static void multiply_turned()
+{
+    multiply_right(true);
+}
+
+static void test_products(void **)
+{
+    char text[4096];
+    for (int seed = 1; seed <= 5; seed++) {
+        assert_int_equal(run_child(multiply_plain, seed, text, sizeof text), 0);
+        assert_int_equal(run_child(multiply_turned, seed, text, sizeof text), 0);
+    }
+}
+
+struct copied_words {
+    alignas(16) uint32_t x[32][4];
+};
+
+/* The last word of what a lane copies, before it is waited for. */
+static __global__ void copy_words(const uint32_t *from, uint32_t *out, int shift, bool waits)
+{
+    TDBG_SHARED(copied_words, shared);
+    const int lane = (int)threadIdx.x;
+    tdbg_gpu_copies copies;
+    copies.start(shared.x[lane], from + 4 * lane + shift, lane > 0);
+    copies.close_group();
+    copies.wait<1>();
+    __syncwarp(TDBG_GPU_ALL_LANES);
+    out[lane] = shared.x[lane][3];
+    if (waits)
+        copies.wait<0>();
+}
+
+/* The last group is not waited for: it may have arrived, or not. */
+static void copy_too_early()
+{
+    uint32_t host[128] = {}, got[32];
+    uint32_t *from = (uint32_t *)device_block(sizeof host);
+    uint32_t *out = (uint32_t *)device_block(sizeof got);
+    int there = 0;
+    cudaMemcpyAsync(from, host, sizeof host, cudaMemcpyHostToDevice, gpu.stream);
+    TDBG_LAUNCH(&gpu, copy_words, 1, 32, from, out, 0, true);
+    tdbg_gpu_fetch(&gpu, got, out, sizeof got);
+    for (int i = 0; i < 32; i++)
+        there += got[i] == 0;
+    _exit(there == 0 || there == 32);
+}
+
+static void copy_without_wait()
+{
+    uint32_t *from = (uint32_t *)device_block(512), *out = (uint32_t *)device_block(128);
+    TDBG_LAUNCH(&gpu, copy_words, 1, 32, from, out, 0, false);
+}
+
+static void copy_unaligned()
+{
+    uint32_t *from = (uint32_t *)device_block(1024), *out = (uint32_t *)device_block(128);
+    TDBG_LAUNCH(&gpu, copy_words, 1, 32, from, out, 1, true);
+}
+
+static void test_copies_to_shared(void **)
+{
+    char text[4096];
+    assert_int_equal(run_child(copy_too_early, 1, text, sizeof text), 0);
+    check_dies(copy_without_wait, "ends with copies to shared memory that it did not wait for");
+    check_dies(copy_unaligned, "not aligned to what is read or written there");
+}
+
 int main()
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sums),      cmocka_unit_test(test_parts_of_warps),
-        cmocka_unit_test(test_barriers),  cmocka_unit_test(test_missing_barrier),
-        cmocka_unit_test(test_unwritten), cmocka_unit_test(test_warp_operations),
-        cmocka_unit_test(test_limits),    cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_parts_of_warps),
+        cmocka_unit_test(test_barriers),
+        cmocka_unit_test(test_missing_barrier),
+        cmocka_unit_test(test_unwritten),
+        cmocka_unit_test(test_warp_operations),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_copies_to_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -391,6 +391,65 @@ static void test_causality(void **state)
     check_causality(2, 1);
 }
 
+static int nan_count(const uint16_t *x, int64_t n)
+{
+    int count = 0;
+    for (int64_t i = 0; i < n; i++)
+        count += isnan(value_of(x[i])) ? 1 : 0;
+    return count;
+}
+
+/* A NaN among a token's values, and one among its gradients, reach all that it is summed into, and
+ * nothing that is 64 tokens apart from that. */
+static void test_nan(void **state)
+{
+    (void)state;
+    const struct attention_case c = {1, 200, 1, 1, 64, true, 0.125f};
+    const struct sizes n = sizes_of(&c);
+    const int64_t at = 100;
+    uint16_t *qkv = make_values(n.qkv, 300), *dout = make_values(n.out, 301);
+    qkv[packed_at(&c, 0, at, 2)] = 0x7fc0;
+    struct results of_value = run(&c, qkv, dout);
+    qkv[packed_at(&c, 0, at, 2)] = 0;
+    dout[at * c.dim] = 0x7fc0;
+    struct results of_gradient = run(&c, qkv, dout);
+    for (int64_t t = 0; t < c.tokens; t++) {
+        const int in_out = nan_count(of_value.out + t * c.dim, c.dim);
+        const int in_dv = nan_count(of_gradient.dqkv + packed_at(&c, 0, t, 2), c.dim);
+        if ((t >= at && in_out == 0) || (t < at - 64 && in_out > 0))
+            fail_msg("a NaN among the values of %d: %d in query %d's out", (int)at, in_out, (int)t);
+        if ((t <= at && in_dv == 0) || (t > at + 64 && in_dv > 0))
+            fail_msg("a NaN in the gradient of %d: %d in that of value %d", (int)at, in_dv, (int)t);
+    }
+    free_results(&of_value);
+    free_results(&of_gradient);
+    free(qkv);
+    free(dout);
+}
+
+/* What is in one sample does not reach another: not even NaN behind its last token. */
+static void test_samples(void **state)
+{
+    (void)state;
+    const struct attention_case c = {2, 130, 2, 1, 64, false, 0.125f};
+    const struct sizes n = sizes_of(&c);
+    uint16_t *qkv = make_values(n.qkv, 400), *dout = make_values(n.out, 401);
+    struct results alone = run(&c, qkv, dout);
+    for (int64_t i = n.qkv / 2; i < n.qkv; i++)
+        qkv[i] = 0x7fc0;
+    for (int64_t i = n.out / 2; i < n.out; i++)
+        dout[i] = 0x7fc0;
+    struct results beside = run(&c, qkv, dout);
+    assert_memory_equal(alone.out, beside.out, (size_t)n.out / 2 * sizeof *alone.out);
+    assert_memory_equal(alone.lse, beside.lse, (size_t)n.lse / 2 * sizeof *alone.lse);
+    assert_memory_equal(alone.dqkv, beside.dqkv, (size_t)n.qkv / 2 * sizeof *alone.dqkv);
+    assert_true(nan_count(beside.out + n.out / 2, n.out / 2) > 0);
+    free_results(&alone);
+    free_results(&beside);
+    free(qkv);
+    free(dout);
+}
+
 static void test_takes(void **state)
 {
     (void)state;
@@ -415,7 +474,7 @@ static void test_takes(void **state)
     a.scale = -1;
     assert_false(tdbg_cuda_attention_fused_takes(&a));
     a = good;
-    a.tokens = 1 << 22;
+    a.tokens = 1 << 30;
     assert_false(tdbg_cuda_attention_fused_takes(&a));
     a = good;
     a.rows = 1 << 25;
@@ -426,10 +485,9 @@ int main(void)
 {
     gpu_open_both(&cpu, &gpu);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_takes),
-        cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_causality),
-        cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_takes),     cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_causality), cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_nan),       cmocka_unit_test(test_samples),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     tdbg_backend_cuda_destroy(gpu);

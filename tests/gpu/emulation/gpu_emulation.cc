@@ -144,15 +144,16 @@ void try_warp(fiber *f)
     }
 }
 
-/* Lets all go if all are at the block's barrier; says who is missing when nobody can run. */
-void try_block()
+/* Lets all go if all are at the block's barrier, and says so; says who is missing when nobody can
+ * run. */
+bool try_block()
 {
     const fiber *at = NULL;
     int waiting = 0, ended = 0;
     for (int i = 0; i < n_fibers; i++) {
         const fiber *f = &fibers[i];
         if (f->state == READY)
-            return;
+            return false;
         ended += f->state == DONE;
         if (f->state != AT_BLOCK_BARRIER)
             continue;
@@ -162,13 +163,21 @@ void try_block()
         waiting++;
     }
     if (ended == n_fibers)
-        return;
+        return false;
     if (!at || waiting + ended != n_fibers)
         fail(at ? at : &fibers[0], "a barrier that not all threads reach");
     if (ended > 0)
         fail(at, "some threads end before a barrier that others wait at");
     for (int i = 0; i < n_fibers; i++)
         fibers[i].state = READY;
+    return true;
+}
+
+/* Warps that wait until the others can do no more, by bit: a warp may be ahead of another by all
+ * that lies between two barriers. In every second case none. */
+unsigned draw_held_back()
+{
+    return random_below(2) ? random_below(~0u) : 0;
 }
 
 void run_block(dim3 block_index, dim3 grid, dim3 block, size_t dynamic_bytes)
@@ -186,19 +195,25 @@ void run_block(dim3 block_index, dim3 grid, dim3 block, size_t dynamic_bytes)
     dynamic_shared = dynamic_bytes;
     if (dynamic_bytes > 0)
         memset(shared_memory + SHARED_BYTES - dynamic_bytes, 0xa5, dynamic_bytes);
+    unsigned held_back = draw_held_back();
     for (int left = n_fibers; left > 0;) {
+        bool any = false;
         for (int i = n_fibers - 1; i > 0; i--)
             std::swap(order[i], order[random_below((uint32_t)i + 1)]);
         for (int i = 0; i < n_fibers; i++) {
             fiber *f = &fibers[order[i]];
-            if (f->state != READY)
+            if (f->state != READY || (held_back >> order[i] / WARP & 1))
                 continue;
+            any = true;
             run(f);
             left -= f->state == DONE;
             if (f->state == AT_WARP)
                 try_warp(f);
         }
-        try_block();
+        if (!any)
+            held_back = 0;
+        if (try_block())
+            held_back = draw_held_back();
     }
 }
 

@@ -1,7 +1,7 @@
 /* A GPU's blocks, threads, warps and shared memory on the CPU, for kernels that g++ compiles
  * (kernels/gpu.h). Every thread of a block is a fiber with a stack of its own, that runs until it
  * meets a barrier. What a GPU leaves open is drawn at random, from TDBG_EMULATED_GPU_SEED: the
- * order of blocks and, between two barriers, of threads. So a missing barrier shows.
+ * order of blocks, of threads and warps between two barriers. So a missing barrier shows.
  *
  * What fails, with kernel, block and thread: barriers that not all threads reach, or not the same
  * one; warp operations whose lanes are not all there; shared memory beyond what a block has. Shared
