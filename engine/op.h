@@ -20,7 +20,8 @@ struct tdbg_op_run {
     const int32_t *lengths; /* (rows): tokens of each sample before its padding; NULL: all are */
     float *y;               /* (rows, output shape) */
     int64_t y_stride;       /* elements from row to row of y and dy, in their last dimension; 0: as
-                               many as it has. Other than 0 for linear without a bias alone */
+                               many as it has. Other than 0 for linear without a bias alone; then
+                               dy has +0 in between, and y anything */
     const float *dy;        /* (rows, output shape); backward */
     float *dx, *dx2;        /* as x and x2, overwritten; NULL: nobody needs it; backward */
     const float *const *param; /* (n_params) */

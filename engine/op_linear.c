@@ -151,6 +151,7 @@ static void forward(const struct tdbg_op_run *run)
     const struct sizes s = sizes_of(run->node, run->rows);
     struct tdbg_gemm y = forward_product(s);
     y.ldc = y_stride(run, s);
+    y.writes_gaps = run->y_stride > 0;
     y.a = run->x;
     y.b = run->param[0];
     y.c = run->y;
@@ -174,6 +175,7 @@ static void backward(const struct tdbg_op_run *run)
         struct tdbg_gemm dx = input_product(s);
         dx.a = run->dy;
         dx.lda = y_stride(run, s);
+        dx.reads_gaps = run->y_stride > 0;
         dx.b = run->param[0];
         dx.c = run->dx;
         be->gemm(be->context, &dx, run->workspace);

@@ -162,11 +162,38 @@ void tdbg_blas_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
         tdbg_cuda_add_bias(gpu, g->m, g->n, g->ldc, g->bias, g->c);
 }
 
+/* Where rows of bf16 values begin at multiples of 16 bytes but are no multiple of that long, the
+ * library takes kernels that read element by element, several times as slow. So rows are made as
+ * long: those of C or A into the gaps between them, with rows of +0 at the end of B, of which
+ * `rows` are there and row-major (rows, cols) with stride cols. */
+static bool lengthen(struct tdbg_gpu *gpu, struct product *p, int64_t rows, int64_t cols,
+                     int64_t *extent, int64_t stride)
+{
+    enum { MULTIPLE = 8 };
+    const int64_t longer = (rows + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+    const size_t bytes = (size_t)(rows * cols) * sizeof(uint16_t);
+    const size_t more = (size_t)((longer - rows) * cols) * sizeof(uint16_t);
+    if (more == 0 || stride < longer || p->ldb != cols)
+        return true;
+    char *b = tdbg_gpu_scratch(gpu, bytes + more);
+    if (!b)
+        return false;
+    tdbg_gpu_copy(gpu, b, p->b, bytes);
+    tdbg_gpu_clear(gpu, b + bytes, more);
+    p->b = b;
+    *extent = longer;
+    return true;
+}
+
 void tdbg_blas_bf16_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
 {
     const struct tdbg_blas *blas = ((struct tdbg_gpu *)gpu)->blas;
     (void)workspace;
     struct product p = product_of(g);
+    if (g->writes_gaps && g->trans_b && !lengthen(gpu, &p, g->n, g->k, &p.n, g->ldc))
+        return;
+    if (g->reads_gaps && !g->trans_b && !lengthen(gpu, &p, g->k, g->n, &p.k, g->lda))
+        return;
     p.from_bf16 = true;
     p.to_bf16 = !g->is_gradient;
     if (g->bias && g->m > 0 && g->n > 0)

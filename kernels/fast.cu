@@ -172,11 +172,11 @@ static __global__ void __launch_bounds__(THREADS) cross_entropy_backward(struct 
         const bf16 *x = r.x + row * r.in.stride;
         bf16 *d = dx + row * r.in.stride;
         const int32_t t = r.in.targets[row];
-        if (t == r.in.ignore_index) {
-            for (int64_t j = threadIdx.x; j < r.in.classes; j += THREADS)
-                tdbg_gpu_put(d + j, 0);
+        const bool ignored = t == r.in.ignore_index;
+        for (int64_t j = (ignored ? 0 : r.in.classes) + threadIdx.x; j < r.in.stride; j += THREADS)
+            tdbg_gpu_put(d + j, 0);
+        if (ignored)
             continue;
-        }
         const struct soft_sum s = sum_row(r.in.classes, r.eights, x, &shared);
         const bool has_share = is_class(r.in, t) && s.max > -__builtin_inff();
         const float share = has_share ? 1 / s.sum : __builtin_nanf("");

@@ -11,13 +11,13 @@
 /* Rows of logits and their targets, as in cross_entropy.h. */
 struct tdbg_logits {
     int64_t rows, classes;
-    int64_t stride; /* elements from row to row; what lies between rows is not touched */
+    int64_t stride; /* elements from row to row */
     const float *x;
     const int32_t *targets; /* (rows) */
     int32_t ignore_index;
 };
 
-/* loss (rows), f32; dlogits as the logits, with their stride. */
+/* loss (rows), f32; dlogits as the logits, with their stride, and +0 between rows. */
 void tdbg_cuda_fast_cross_entropy_forward(void *gpu, const struct tdbg_logits *logits, float *loss);
 void tdbg_cuda_fast_cross_entropy_backward(void *gpu, const struct tdbg_logits *logits,
                                            float *dlogits);

@@ -27,6 +27,11 @@ struct tdbg_gemm {
     int64_t ldc;
     const float *bias; /* (n) or NULL */
     bool is_gradient;  /* C is a parameter's gradient: f32 also where activations are bf16 in memory */
+    /* ldc > n: what lies between rows of C may be written, too. */
+    bool writes_gaps;
+    /* lda > k, not trans_a: what lies between rows of A is +0 (which stands for nothing that is
+     * infinite or NaN elsewhere). */
+    bool reads_gaps;
 };
 
 /* Bytes of scratch memory, 64-byte aligned, that tdbg_gemm_run needs for this product. */
