@@ -51,7 +51,6 @@ static void set_bf16_kernels(struct tdbg_backend *table)
     SET(position_rotate);
     SET(relu_backward);
     SET(relu_forward);
-    SET(row_norm_backward);
     SET(row_norm_forward);
     SET(scale);
     SET(vector_add);
@@ -60,6 +59,7 @@ static void set_bf16_kernels(struct tdbg_backend *table)
     table->activation_backward = tdbg_cuda_fast_activation_backward;
     table->activation_forward = tdbg_cuda_fast_activation_forward;
     table->reduce_rows = tdbg_cuda_fast_reduce_rows;
+    table->row_norm_backward = tdbg_cuda_fast_row_norm_backward;
     table->fast_copy_rows = tdbg_cuda_fast_copy_rows;
     table->fast_count_correct = tdbg_cuda_fast_count_correct;
     table->fast_cross_entropy_backward = tdbg_cuda_fast_cross_entropy_backward;
@@ -101,5 +101,9 @@ enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct 
     *bf16 = *table;
     set_bf16_kernels(bf16);
     table->bf16 = bf16;
+    if (gpu->capability < 80) { /* its tensor cores know no bf16 */
+        free(bf16);
+        table->bf16 = NULL;
+    }
     return TDBG_OK;
 }

@@ -1,5 +1,6 @@
 /* Fast forms of what is not a product, on a GPU. See fast.h. */
 #include "kernels/gpu.h"
+#include "kernels/gpu_columns.h"
 #include "kernels/gpu_map.h"
 #include "kernels/gpu_mma.h"
 #include "kernels/gpu_reduce.h"
@@ -10,41 +11,6 @@ extern "C" {
 }
 
 typedef struct tdbg_gpu_bf16 bf16;
-
-/* Elements that are read and written at once: 16 bytes. */
-enum { EIGHT = 8 };
-
-struct eight {
-    float at[EIGHT];
-};
-
-static __device__ __forceinline__ struct eight read_eight(const bf16 *x)
-{
-    const uint4 v = *(const uint4 *)x;
-    const unsigned word[EIGHT / 2] = {v.x, v.y, v.z, v.w};
-    struct eight e;
-#pragma unroll
-    for (int i = 0; i < EIGHT / 2; i++) {
-        e.at[2 * i] = tdbg_strict_float(word[i] << 16);
-        e.at[2 * i + 1] = tdbg_strict_float(word[i] & 0xffff0000u);
-    }
-    return e;
-}
-
-static __device__ __forceinline__ void write_eight(bf16 *y, const struct eight &e)
-{
-    unsigned word[EIGHT / 2];
-#pragma unroll
-    for (int i = 0; i < EIGHT / 2; i++)
-        word[i] = tdbg_bf16_round_bits(tdbg_strict_bits(e.at[2 * i])) >> 16 |
-                  tdbg_bf16_round_bits(tdbg_strict_bits(e.at[2 * i + 1]));
-    *(uint4 *)y = make_uint4(word[0], word[1], word[2], word[3]);
-}
-
-static bool has_eights(const void *x, int64_t stride)
-{
-    return (uintptr_t)x % sizeof(uint4) == 0 && stride % EIGHT == 0;
-}
 
 /* ---- cross-entropy: a block for each row ---- */
 
@@ -82,16 +48,16 @@ static __device__ __forceinline__ struct soft_sum join(struct soft_sum a, struct
     return {max, below(a, max) + below(b, max)};
 }
 
-static __device__ __forceinline__ struct soft_sum add_eight(struct soft_sum s,
-                                                            const struct eight &x)
+static __device__ __forceinline__ struct soft_sum add_logits(struct soft_sum s,
+                                                             const struct tdbg_gpu_eight &x)
 {
     float max = s.max;
 #pragma unroll
-    for (int i = 0; i < EIGHT; i++)
+    for (int i = 0; i < TDBG_GPU_EIGHT; i++)
         max = larger(max, x.at[i]);
     float sum = below(s, max);
 #pragma unroll
-    for (int i = 0; i < EIGHT; i++)
+    for (int i = 0; i < TDBG_GPU_EIGHT; i++)
         sum += exp_below(x.at[i], max);
     return {max, sum};
 }
@@ -106,8 +72,8 @@ static __device__ __forceinline__ struct soft_sum sum_row(int64_t n, int64_t eig
 {
     struct soft_sum s = {-__builtin_inff(), 0};
     for (int64_t i = threadIdx.x; i < eights; i += THREADS)
-        s = add_eight(s, read_eight(x + i * EIGHT));
-    for (int64_t i = eights * EIGHT + threadIdx.x; i < n; i += THREADS) {
+        s = add_logits(s, tdbg_gpu_read_bf16(x + i * TDBG_GPU_EIGHT));
+    for (int64_t i = eights * TDBG_GPU_EIGHT + threadIdx.x; i < n; i += THREADS) {
         const float v = tdbg_gpu_get(x + i), max = larger(s.max, v);
         s = {max, below(s, max) + exp_below(v, max)};
     }
@@ -133,8 +99,9 @@ struct rows {
 
 static struct rows rows_of(const struct tdbg_logits *in, const void *other)
 {
-    const bool wide = has_eights(in->x, in->stride) && has_eights(other, in->stride);
-    return {*in, tdbg_gpu_bf16_of(in->x), wide ? in->classes / EIGHT : 0};
+    const bool wide =
+        tdbg_gpu_has_eights(in->x, in->stride) && tdbg_gpu_has_eights(other, in->stride);
+    return {*in, tdbg_gpu_bf16_of(in->x), wide ? in->classes / TDBG_GPU_EIGHT : 0};
 }
 
 static __device__ __forceinline__ bool is_class(const struct tdbg_logits &in, int32_t target)
@@ -159,7 +126,8 @@ static __global__ void __launch_bounds__(THREADS) cross_entropy_forward(struct r
     }
 }
 
-static __device__ __forceinline__ float slope(float x, struct soft_sum s, float share, bool is_target)
+static __device__ __forceinline__ float slope(float x, struct soft_sum s, float share,
+                                              bool is_target)
 {
     const float p = exp_below(x, s.max) * share;
     return is_target ? p - 1 : p;
@@ -181,13 +149,13 @@ static __global__ void __launch_bounds__(THREADS) cross_entropy_backward(struct 
         const bool has_share = is_class(r.in, t) && s.max > -__builtin_inff();
         const float share = has_share ? 1 / s.sum : __builtin_nanf("");
         for (int64_t i = threadIdx.x; i < r.eights; i += THREADS) {
-            struct eight e = read_eight(x + i * EIGHT);
+            struct tdbg_gpu_eight e = tdbg_gpu_read_bf16(x + i * TDBG_GPU_EIGHT);
 #pragma unroll
-            for (int k = 0; k < EIGHT; k++)
-                e.at[k] = slope(e.at[k], s, share, i * EIGHT + k == t);
-            write_eight(d + i * EIGHT, e);
+            for (int k = 0; k < TDBG_GPU_EIGHT; k++)
+                e.at[k] = slope(e.at[k], s, share, i * TDBG_GPU_EIGHT + k == t);
+            tdbg_gpu_write_bf16(d + i * TDBG_GPU_EIGHT, e);
         }
-        for (int64_t j = r.eights * EIGHT + threadIdx.x; j < r.in.classes; j += THREADS)
+        for (int64_t j = r.eights * TDBG_GPU_EIGHT + threadIdx.x; j < r.in.classes; j += THREADS)
             tdbg_gpu_put(d + j, slope(tdbg_gpu_get(x + j), s, share, j == t));
     }
 }
@@ -270,79 +238,26 @@ extern "C" void tdbg_cuda_fast_activation_backward(void *gpu, enum tdbg_activati
         tdbg_cuda_bf16_activation_backward(gpu, kind, n, at, dy, dx);
 }
 
-/* ---- sums over rows: chunks of rows first, by a block for 64 columns of a chunk ---- */
+/* ---- sums over rows ---- */
 
-enum {
-    SUM_THREADS = 256,
-    ACROSS = 8, /* threads of a row, each with 8 columns */
-    DOWN = SUM_THREADS / ACROSS,
-    CHUNK = 1024 /* rows */
+struct row_terms {
+    enum { SUMS = 1 };
+    const bf16 *x;
+    int64_t cols;
+
+    __device__ __forceinline__ void add(int64_t row, int64_t col, struct tdbg_gpu_eight *sums) const
+    {
+        tdbg_gpu_add_eight(&sums[0], tdbg_gpu_read_bf16(x + row * cols + col));
+    }
 };
 
-struct column_sums {
-    struct eight of[DOWN][ACROSS];
-};
-
-static __global__ void __launch_bounds__(SUM_THREADS)
-    sum_chunks(int64_t rows, int64_t cols, int64_t tiles, const bf16 *x, float *out)
+extern "C" void tdbg_cuda_fast_reduce_rows(void *gpu, int64_t rows, int64_t cols, const float *x,
+                                           float *out)
 {
-    TDBG_SHARED(struct column_sums, shared);
-    const int across = (int)(threadIdx.x % ACROSS), down = (int)(threadIdx.x / ACROSS);
-    const int64_t chunk = blockIdx.x / tiles;
-    const int64_t col = (blockIdx.x - chunk * tiles) * (ACROSS * EIGHT) + across * EIGHT;
-    const int64_t end = rows - chunk * CHUNK < CHUNK ? rows : (chunk + 1) * CHUNK;
-    struct eight sum = {};
-    if (col < cols)
-#pragma unroll 4
-        for (int64_t row = chunk * CHUNK + down; row < end; row += DOWN) {
-            const struct eight v = read_eight(x + row * cols + col);
-#pragma unroll
-            for (int k = 0; k < EIGHT; k++)
-                sum.at[k] += v.at[k];
-        }
-    shared.of[down][across] = sum;
-    __syncthreads();
-    for (int half = DOWN / 2; half > 0; half /= 2) {
-        if (down < half)
-            for (int k = 0; k < EIGHT; k++)
-                shared.of[down][across].at[k] += shared.of[down + half][across].at[k];
-        __syncthreads();
-    }
-    if (down == 0 && col < cols)
-        for (int k = 0; k < EIGHT; k++)
-            out[chunk * cols + col + k] = tdbg_strict_canonical(shared.of[0][across].at[k]);
-}
-
-static __global__ void add_chunks(int64_t chunks, int64_t cols, const float *parts, float *out)
-{
-    const int64_t step = (int64_t)gridDim.x * SUM_THREADS;
-    for (int64_t c = (int64_t)blockIdx.x * SUM_THREADS + threadIdx.x; c < cols; c += step) {
-        float sum = 0;
-#pragma unroll 8
-        for (int64_t i = 0; i < chunks; i++)
-            sum += parts[i * cols + c];
-        out[c] = tdbg_strict_canonical(sum);
-    }
-}
-
-extern "C" void tdbg_cuda_fast_reduce_rows(void *context, int64_t rows, int64_t cols,
-                                           const float *x, float *out)
-{
-    struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
-    const int64_t chunks = rows > CHUNK ? (rows + CHUNK - 1) / CHUNK : 1;
-    const int64_t tiles = (cols + ACROSS * EIGHT - 1) / (ACROSS * EIGHT);
-    float *parts = out;
-    if (!has_eights(x, cols) || chunks * tiles > INT32_MAX) {
+    const struct row_terms terms = {tdbg_gpu_bf16_of(x), cols};
+    float *const outs[] = {out};
+    if (tdbg_gpu_has_eights(x, cols))
+        tdbg_gpu_sum_columns((struct tdbg_gpu *)gpu, rows, cols, terms, outs);
+    else
         tdbg_cuda_bf16_reduce_rows(gpu, rows, cols, x, out);
-        return;
-    }
-    if (chunks > 1)
-        parts = (float *)tdbg_gpu_scratch(gpu, (size_t)(chunks * cols) * sizeof *parts);
-    if (!parts)
-        return;
-    TDBG_LAUNCH(gpu, sum_chunks, tdbg_gpu_blocks(chunks * tiles, 1), SUM_THREADS, rows, cols, tiles,
-                tdbg_gpu_bf16_of(x), parts);
-    if (chunks > 1)
-        TDBG_LAUNCH(gpu, add_chunks, tdbg_gpu_blocks(cols, SUM_THREADS), SUM_THREADS, chunks, cols,
-                    parts, out);
 }

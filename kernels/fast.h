@@ -7,6 +7,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/row_norm.h"
 
 /* Rows of logits and their targets, as in cross_entropy.h. */
 struct tdbg_logits {
@@ -27,11 +28,14 @@ int64_t tdbg_cuda_fast_count_correct(void *gpu, const struct tdbg_logits *logits
 void tdbg_cuda_fast_copy_rows(void *gpu, int64_t rows, int64_t cols, const float *from,
                               int64_t from_stride, float *to, int64_t to_stride);
 
-/* Entries of the backend table: gelu by tanh, other kinds as they are, and sums over rows. */
+/* Entries of the backend table: gelu by tanh, other kinds as they are; and sums over rows. */
 void tdbg_cuda_fast_activation_forward(void *gpu, enum tdbg_activation kind, int64_t n,
                                        const float *x, float *y);
 void tdbg_cuda_fast_activation_backward(void *gpu, enum tdbg_activation kind, int64_t n,
                                         const float *at, const float *dy, float *dx);
 void tdbg_cuda_fast_reduce_rows(void *gpu, int64_t rows, int64_t cols, const float *x, float *out);
+void tdbg_cuda_fast_row_norm_backward(void *gpu, const struct tdbg_row_norm *norm, const float *x,
+                                      const float *weight, const float *stats, const float *dy,
+                                      float *dx, float *dweight, float *dbias, void *workspace);
 
 #endif

@@ -1,11 +1,12 @@
 /* Layer norm and RMS norm on a GPU. Formulas and orders: row_norm.h. */
 #include "kernels/gpu.h"
-#include "kernels/gpu_elem.h"
+#include "kernels/gpu_columns.h"
 #include "kernels/gpu_rows.h"
 #include "kernels/gpu_slices.h"
 #include "kernels/strict_exp.h"
 extern "C" {
 #include "kernels/bf16_entries.h"
+#include "kernels/fast.h"
 #include "kernels/row_norm.h"
 }
 
@@ -41,9 +42,9 @@ find_stats(const Team &team, const struct tdbg_row_norm &norm, const T *x)
     struct row_stats s = {0, 0, 0};
     float square;
     if (norm.centre) {
-        const float sum = team.sum(
-            norm.width,
-            [=](float lane, int64_t i) { return TDBG_STRICT_ADD(lane, tdbg_gpu_get(x + i)); });
+        const float sum = team.sum(norm.width, [=](float lane, int64_t i) {
+            return TDBG_STRICT_ADD(lane, tdbg_gpu_get(x + i));
+        });
         const float m = s.m = TDBG_STRICT_DIV(sum, n);
         const struct tdbg_gpu_pair spread =
             team.sum_pair(norm.width, [=](struct tdbg_gpu_pair lane, int64_t i) {
@@ -121,7 +122,8 @@ static __global__ void row_norm_backward(struct tdbg_row_norm norm, const T *x, 
             team.sum_pair(norm.width, [=](struct tdbg_gpu_pair lane, int64_t i) {
                 const float g = weighted(slope, weight, i);
                 lane.first = TDBG_STRICT_ADD(lane.first, g);
-                lane.second = TDBG_STRICT_FMA(g, normalised(tdbg_gpu_get(from + i), s), lane.second);
+                lane.second =
+                    TDBG_STRICT_FMA(g, normalised(tdbg_gpu_get(from + i), s), lane.second);
                 return lane;
             });
         const float a = norm.centre ? TDBG_STRICT_DIV(sums.first, n) : 0;
@@ -293,4 +295,43 @@ extern "C" void tdbg_cuda_bf16_row_norm_backward(void *gpu, const struct tdbg_ro
 {
     backward((struct tdbg_gpu *)gpu, norm, tdbg_gpu_bf16_of(x), tdbg_gpu_bf16_of(weight), stats,
              tdbg_gpu_bf16_of(dy), tdbg_gpu_bf16_of(dx), dweight, dbias);
+}
+
+/* ---- fast: sums of dy * h and of dy over rows in another order ---- */
+
+struct norm_terms {
+    enum { SUMS = 2 };
+    struct tdbg_row_norm norm;
+    const struct tdbg_gpu_bf16 *x, *dy;
+    const float *stats;
+
+    __device__ __forceinline__ void add(int64_t row, int64_t col, struct tdbg_gpu_eight *sums) const
+    {
+        const struct row_stats s = load_stats(norm, stats, row);
+        const struct tdbg_gpu_eight d = tdbg_gpu_read_bf16(dy + row * norm.width + col);
+        struct tdbg_gpu_eight h = tdbg_gpu_read_bf16(x + row * norm.width + col);
+#pragma unroll
+        for (int k = 0; k < TDBG_GPU_EIGHT; k++)
+            h.at[k] = d.at[k] * normalised(h.at[k], s);
+        tdbg_gpu_add_eight(&sums[0], h);
+        tdbg_gpu_add_eight(&sums[1], d);
+    }
+};
+
+extern "C" void tdbg_cuda_fast_row_norm_backward(void *context, const struct tdbg_row_norm *norm,
+                                                 const float *x, const float *weight,
+                                                 const float *stats, const float *dy, float *dx,
+                                                 float *dweight, float *dbias, void *workspace)
+{
+    struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
+    const struct norm_terms terms = {*norm, tdbg_gpu_bf16_of(x), tdbg_gpu_bf16_of(dy), stats};
+    float *const sums[] = {dweight, dbias};
+    const bool wide = tdbg_gpu_has_eights(x, norm->width) && tdbg_gpu_has_eights(dy, norm->width);
+    if (!wide || norm->width < 1 || !(dweight || dbias)) {
+        tdbg_cuda_bf16_row_norm_backward(gpu, norm, x, weight, stats, dy, dx, dweight, dbias,
+                                         workspace);
+        return;
+    }
+    tdbg_cuda_bf16_row_norm_backward(gpu, norm, x, weight, stats, dy, dx, NULL, NULL, workspace);
+    tdbg_gpu_sum_columns(gpu, norm->rows, norm->width, terms, sums);
 }

@@ -239,7 +239,7 @@ static void test_embedding(void **state)
 
 static void test_row_norm(void **state)
 {
-    static const int64_t shapes[][2] = {{1, 1}, {5, 33}, {130, 64}, {3, 1030}, {2, 4200}};
+    static const int64_t shapes[][2] = {{1, 1}, {5, 33}, {130, 64}, {3, 1030}, {2, 4200}, {1100, 24}};
     (void)state;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         for (int variant = 0; variant < 4;
@@ -247,7 +247,7 @@ static void test_row_norm(void **state)
             const struct tdbg_row_norm norm = {shapes[s][0], shapes[s][1], 1e-5f, variant % 2 == 0};
             const int64_t n = norm.rows * norm.width;
             const bool has_weight = variant < 2, has_bias = has_weight && norm.centre;
-            const struct pair x = pair_in(n, 1, GPU_PLAIN), dy = pair_in(n, 2, GPU_RARE),
+            const struct pair x = pair_in(n, 1, GPU_PLAIN), dy = pair_in(n, 2, GPU_PLAIN),
                               weight = pair_in(norm.width, 3, GPU_PLAIN),
                               bias = pair_in(norm.width, 4, GPU_PLAIN);
             const struct pair y = pair_out(n), dx = pair_out(n), dweight = floats_out(norm.width),
@@ -262,8 +262,8 @@ static void test_row_norm(void **state)
             }
             pair_check("row_norm_forward", y, EXACT);
             pair_check("row_norm_backward", dx, EXACT);
-            floats_check("row_norm_backward, weight", dweight, EXACT);
-            floats_check("row_norm_backward, bias", dbias, EXACT);
+            floats_check("row_norm_backward, weight", dweight, ROUNDED);
+            floats_check("row_norm_backward, bias", dbias, ROUNDED);
             floats_check("row_norm_forward, statistics", stats, EXACT);
             pair_drop(x);
             pair_drop(dy);
