@@ -28,9 +28,10 @@ static void fused_backward(void *context, const struct tdbg_attention *attention
                            const float *out, const float *lse, const float *dout, float *dqkv,
                            void *workspace)
 {
-    tdbg_cuda_attention_fused_backward(
-        context, attention, (const uint16_t *)(const void *)qkv, (const uint16_t *)(const void *)out,
-        lse, (const uint16_t *)(const void *)dout, (uint16_t *)(void *)dqkv, workspace);
+    tdbg_cuda_attention_fused_backward(context, attention, (const uint16_t *)(const void *)qkv,
+                                       (const uint16_t *)(const void *)out, lse,
+                                       (const uint16_t *)(const void *)dout,
+                                       (uint16_t *)(void *)dqkv, workspace);
 }
 
 static void set_bf16_kernels(struct tdbg_backend *table)
@@ -75,22 +76,9 @@ static void set_bf16_kernels(struct tdbg_backend *table)
     table->attention_fused_backward = fused_backward;
 }
 
-enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct tdbg_err *err)
+/* Products in TF32. */
+static void set_f32_products(struct tdbg_backend *table)
 {
-    if (table->on_host)
-        return TDBG_RAISE(err, DEVICE,
-                          "engine.math = \"fast\" needs a GPU, and this run computes on the CPU\n"
-                          "hint: engine.math = \"strict\" runs everywhere");
-    struct tdbg_gpu *gpu = table->context;
-    struct tdbg_backend *bf16 = calloc(1, sizeof *bf16);
-    if (!bf16)
-        return TDBG_RAISE(err, NO_MEMORY, "no memory for the CUDA backend");
-    const enum tdbg_status st = tdbg_blas_open(gpu, err);
-    if (st != TDBG_OK) {
-        free(bf16);
-        return st;
-    }
-    table->blas_version = tdbg_blas_version(gpu->blas);
     table->gemm_workspace_bytes = tdbg_blas_gemm_workspace_bytes;
     table->gemm = tdbg_blas_gemm;
     table->attention_workspace_bytes = tdbg_blas_attention_workspace_bytes;
@@ -98,12 +86,28 @@ enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct 
     table->attention_scores_backward = tdbg_blas_attention_scores_backward;
     table->attention_context = tdbg_blas_attention_context;
     table->attention_context_backward = tdbg_blas_attention_context_backward;
+}
+
+enum { BF16_CAPABILITY = 80 }; /* tensor cores before that know no bf16 */
+
+enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (table->on_host)
+        return TDBG_RAISE(err, DEVICE,
+                          "engine.math = \"fast\" needs a GPU, and this run computes on the CPU\n"
+                          "hint: engine.math = \"strict\" runs everywhere");
+    struct tdbg_gpu *gpu = table->context;
+    TDBG_TRY(tdbg_blas_open(gpu, err));
+    table->blas_version = tdbg_blas_version(gpu->blas);
+    set_f32_products(table);
+    if (gpu->capability < BF16_CAPABILITY)
+        goto out;
+    struct tdbg_backend *bf16 = malloc(sizeof *bf16);
+    TDBG_FAIL_IF(!bf16, NO_MEMORY, "no memory for the CUDA backend");
     *bf16 = *table;
     set_bf16_kernels(bf16);
     table->bf16 = bf16;
-    if (gpu->capability < 80) { /* its tensor cores know no bf16 */
-        free(bf16);
-        table->bf16 = NULL;
-    }
-    return TDBG_OK;
+out:
+    return st;
 }

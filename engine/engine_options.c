@@ -69,7 +69,8 @@ static const struct tdbg_option root_options[] = {
      "that where there is one that works, else the CPU. Never changes a bit."},
     {"engine.math", TDBG_OPT_ENUM, "", 0, 0, "strict|fast", "\"strict\"", 0,
      "strict: the same bits on every processor and GPU, at any number of threads. fast: on a GPU "
-     "cuBLAS multiplies, in TF32; its bits repeat on the same GPU and libraries alone."},
+     "cuBLAS multiplies, in TF32 or with precision = \"bf16\" in that; its bits repeat on the same "
+     "GPU and libraries alone."},
     {"engine.precision", TDBG_OPT_ENUM, "", 0, 0, "f32|bf16", "\"f32\"", 0,
      "Type of activations and their gradients; bf16 rounds what each op gives, sums and the state "
      "stay f32."},

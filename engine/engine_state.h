@@ -191,7 +191,8 @@ void tdbg_engine_choose_fused(struct tdbg_engine *engine, bool has_taps);
 /* May a tap change what a node gives, or its gradient, in any step? */
 bool tdbg_engine_is_changed(const struct tdbg_engine *engine, int32_t node);
 
-/* Does a tap want to see, at this step, anything of what node `node` computes inside of its call? */
+/* Does a tap want to see, at this step, anything of what node `node` computes inside of its call?
+ */
 struct tdbg_pass;
 bool tdbg_engine_shows_inside(const struct tdbg_engine *engine, const struct tdbg_pass *pass,
                               int32_t node);
@@ -215,8 +216,8 @@ bool tdbg_engine_read_dropped(struct tdbg_engine *engine);
 enum tdbg_status tdbg_engine_weigh_samples(struct tdbg_engine *engine, int64_t n,
                                            struct tdbg_err *err);
 
-/* Shows a part's weights; rows (rows of the part, elems) of the table `be` are multiplied by them, a
- * row of weight 0 becomes +0 whatever it holds. Both do nothing where no sample is dropped. */
+/* Shows a part's weights; rows (rows of the part, elems) of the table `be` are multiplied by them,
+ * a row of weight 0 becomes +0 whatever it holds. Both do nothing where no sample is dropped. */
 enum tdbg_status tdbg_engine_show_weights(struct tdbg_engine *engine, const struct tdbg_pass *pass,
                                           struct tdbg_err *err);
 void tdbg_engine_apply_weights(struct tdbg_engine *engine, const struct tdbg_pass *pass,

@@ -1,5 +1,5 @@
-/* What the engine does otherwise where the backend can do better than op by op in f32: activations of
- * 16 bits, and attention in one call. See engine_state.h. */
+/* What the engine does otherwise where the backend can do better than op by op in f32: activations
+ * of 16 bits, and attention in one call. See engine_state.h. */
 #include "engine/engine_state.h"
 #include "engine/op_attention.h"
 

@@ -156,10 +156,9 @@ static size_t context_workspace_bytes(const struct tdbg_backend *backend,
 {
     const struct tdbg_attention a = attention_of(node, rows);
     const size_t parts = workspace_bytes(backend, node, rows);
-    const size_t fused =
-        backend->attention_fused_workspace_bytes
-            ? backend->attention_fused_workspace_bytes(backend->context, &a)
-            : 0;
+    const size_t fused = backend->attention_fused_workspace_bytes
+                             ? backend->attention_fused_workspace_bytes(backend->context, &a)
+                             : 0;
     return parts > fused ? parts : fused;
 }
 

@@ -160,30 +160,29 @@ void tdbg_engine_fill_call(struct tdbg_engine *e, const struct tdbg_pass *pass, 
         call->buffer[k] = e->buffer + lane * g->buffer_elems + b->offset;
     }
     const bool index = node->op->takes_index;
-    call->run =
-        (struct tdbg_op_run){.backend = e->ops,
-                             .act_bytes = e->act_bytes,
-                             .node = node,
-                             .rows = pass->hi - pass->lo,
-                             .x = index ? NULL : read_node(e, slot, node->input[0]),
-                             .x2 = node->n_inputs > 1 ? read_node(e, slot, node->input[1]) : NULL,
-                             .index = index ? slot->index : NULL,
-                             .lengths = e->length ? e->length + pass->lo : NULL,
-                             .y = slot->act[i],
-                             .y_stride = i == g->n_nodes - 1 ? e->logits_stride : 0,
-                             .param = call->param,
-                             .grad = call->grad,
-                             .buffer = call->buffer,
-                             .saved = slot->saved[i],
-                             .workspace = e->workspace,
-                             .training = pass->training,
-                             .seed = e->info.seed,
-                             .step = pass->step,
-                             .first_sample = pass->lo,
-                             .all_rows = pass->all_rows,
-                             .leads = pass->slot == e->slots,
-                             .fused = node->n_inputs > 1 && node->input[0] >= 0 &&
-                                      e->inside_of[node->input[0]] == i};
+    call->run = (struct tdbg_op_run){
+        .backend = e->ops,
+        .act_bytes = e->act_bytes,
+        .node = node,
+        .rows = pass->hi - pass->lo,
+        .x = index ? NULL : read_node(e, slot, node->input[0]),
+        .x2 = node->n_inputs > 1 ? read_node(e, slot, node->input[1]) : NULL,
+        .index = index ? slot->index : NULL,
+        .lengths = e->length ? e->length + pass->lo : NULL,
+        .y = slot->act[i],
+        .y_stride = i == g->n_nodes - 1 ? e->logits_stride : 0,
+        .param = call->param,
+        .grad = call->grad,
+        .buffer = call->buffer,
+        .saved = slot->saved[i],
+        .workspace = e->workspace,
+        .training = pass->training,
+        .seed = e->info.seed,
+        .step = pass->step,
+        .first_sample = pass->lo,
+        .all_rows = pass->all_rows,
+        .leads = pass->slot == e->slots,
+        .fused = node->n_inputs > 1 && node->input[0] >= 0 && e->inside_of[node->input[0]] == i};
 }
 
 static enum tdbg_status run_node(struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t i,

@@ -35,7 +35,8 @@ void tdbg_blas_attention_context_backward(void *gpu, const struct tdbg_attention
                                           const float *dcontext, float *dprobs, float *dqkv,
                                           void *workspace);
 
-/* The same where activations are bf16 in memory (bf16_entries.h): products of bf16 with sums in f32. */
+/* The same where activations are bf16 in memory (bf16_entries.h): products of bf16 with sums in
+ * f32. */
 void tdbg_blas_bf16_gemm(void *gpu, const struct tdbg_gemm *gemm, void *workspace);
 void tdbg_blas_bf16_attention_scores(void *gpu, const struct tdbg_attention *attention,
                                      const float *qkv, float *scores, void *workspace);

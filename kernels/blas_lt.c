@@ -151,10 +151,9 @@ static bool ask(const struct tdbg_blas_lt *lt, const struct product *p,
     int n = 0;
     const bool done =
         lt->cublasLtMatmulPreferenceCreate(&wish) == CUBLAS_STATUS_SUCCESS &&
-        lt->cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                 &lt->workspace_bytes,
-                                                 sizeof lt->workspace_bytes) ==
-            CUBLAS_STATUS_SUCCESS &&
+        lt->cublasLtMatmulPreferenceSetAttribute(
+            wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &lt->workspace_bytes,
+            sizeof lt->workspace_bytes) == CUBLAS_STATUS_SUCCESS &&
         lt->cublasLtMatmulAlgoGetHeuristic(lt->handle, p->how, p->a, p->b, p->c, p->c, wish, 1,
                                            &found, &n) == CUBLAS_STATUS_SUCCESS &&
         n > 0;
@@ -170,11 +169,15 @@ static const cublasLtMatmulAlgo_t *choose(struct tdbg_blas_lt *lt, const struct 
                                           const struct product *p)
 {
     const struct key key = {
-        g->m,       g->n,
-        g->k,       g->lda,
-        g->ldb,     g->ldc,
+        g->m,
+        g->n,
+        g->k,
+        g->lda,
+        g->ldb,
+        g->ldc,
         (int64_t)(((uintptr_t)g->a | (uintptr_t)g->b | (uintptr_t)g->c | (uintptr_t)g->bias) & 255),
-        g->trans_a, g->trans_b};
+        g->trans_a,
+        g->trans_b};
     for (const struct choice *c = lt->choices; c; c = c->next)
         if (memcmp(&c->key, &key, sizeof key) == 0)
             return &c->algorithm;

@@ -15,8 +15,8 @@ enum tdbg_status tdbg_blas_lt_open(const struct tdbg_gpu *gpu, void *workspace, 
                                    struct tdbg_blas_lt **out, struct tdbg_err *err);
 void tdbg_blas_lt_close(struct tdbg_blas_lt *lt); /* NULL is fine */
 
-/* c = op(a) op(b) + bias, all of them bf16 in memory, added in f32 and rounded once. Which algorithm
- * is taken hangs on sizes, strides and alignments alone. */
+/* c = op(a) op(b) + bias, all of them bf16 in memory, added in f32 and rounded once. Which
+ * algorithm is taken hangs on sizes, strides and alignments alone. */
 void tdbg_blas_lt_gemm(struct tdbg_blas_lt *lt, struct tdbg_gpu *gpu, const struct tdbg_gemm *gemm);
 
 #endif

@@ -110,8 +110,7 @@ static __global__ void cross_entropy_backward(struct logits<T> in, T *dx)
         for (int64_t j = team.rank(); j < in.classes; j += team.size()) {
             const float e = tdbg_strict_expf(below(x, j, max));
             const float p = tdbg_strict_canonical(TDBG_STRICT_DIV(e, sum));
-            tdbg_gpu_put(d + j,
-                         j == t ? tdbg_strict_canonical(TDBG_STRICT_SUB(p, 1.0f)) : p);
+            tdbg_gpu_put(d + j, j == t ? tdbg_strict_canonical(TDBG_STRICT_SUB(p, 1.0f)) : p);
         }
     }
 }
@@ -249,8 +248,7 @@ static __global__ void count_rows(struct logits<T> in, int64_t stride, unsigned 
         atomicAdd(correct, count);
 }
 
-template <typename T>
-static void forward(void *gpu, const struct logits<T> &in, float *loss)
+template <typename T> static void forward(void *gpu, const struct logits<T> &in, float *loss)
 {
     TDBG_LAUNCH_ROWS((struct tdbg_gpu *)gpu, cross_entropy_forward, T, in.rows, in.classes, in,
                      loss);

@@ -304,8 +304,7 @@ static __global__ void sum_slices(struct tdbg_embedding e, struct space s, const
 
 /* A block for each row of the table. */
 template <typename T>
-static __global__ void sum_rows(struct tdbg_embedding e, struct space s, const T *dy,
-                                float *dtable)
+static __global__ void sum_rows(struct tdbg_embedding e, struct space s, const T *dy, float *dtable)
 {
     for (int64_t v = blockIdx.x; v < e.vocab; v += gridDim.x) {
         const int64_t start = s.start[v];

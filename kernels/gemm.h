@@ -26,7 +26,8 @@ struct tdbg_gemm {
     float *c; /* row-major (m, n) with row stride ldc; is overwritten; aliases nothing */
     int64_t ldc;
     const float *bias; /* (n) or NULL */
-    bool is_gradient;  /* C is a parameter's gradient: f32 also where activations are bf16 in memory */
+    bool is_gradient;  /* C is a parameter's gradient: f32 also where activations are bf16 in memory
+                        */
     /* ldc > n: what lies between rows of C may be written, too. */
     bool writes_gaps;
     /* lda > k, not trans_a: what lies between rows of A is +0 (which stands for nothing that is

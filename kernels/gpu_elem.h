@@ -1,5 +1,5 @@
-/* What a tensor's elements are in a GPU's memory: f32, or bf16 where the engine keeps activations in
- * 16 bits (bf16_entries.h). Kernels that are templates over one of these read and write elements
+/* What a tensor's elements are in a GPU's memory: f32, or bf16 where the engine keeps activations
+ * in 16 bits (bf16_entries.h). Kernels that are templates over one of these read and write elements
  * with the functions here and compute in f32, so that both forms give the same values: those of
  * bf16 are what tdbg_bf16_round_bits() makes of the others. Included by .cu files behind gpu.h. */
 #ifndef TDBG_KERNELS_GPU_ELEM_H

@@ -1,6 +1,6 @@
 /* Element by element over arrays on a GPU, four at once where all of them lie at multiples of four
- * elements' size; elements as gpu_elem.h has them. Included by .cu files behind gpu.h; launched with
- * tdbg_gpu_map_blocks(n) blocks of TDBG_GPU_MAP_THREADS. */
+ * elements' size; elements as gpu_elem.h has them. Included by .cu files behind gpu.h; launched
+ * with tdbg_gpu_map_blocks(n) blocks of TDBG_GPU_MAP_THREADS. */
 #ifndef TDBG_KERNELS_GPU_MAP_H
 #define TDBG_KERNELS_GPU_MAP_H
 

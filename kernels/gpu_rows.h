@@ -1,7 +1,8 @@
 /* Rows of a tensor on a GPU: a warp for each row of at most TDBG_SUM_BLOCK terms, a whole block for
  * a longer one. Kernels are templates over the team, who calls its functions together:
  *
- *     template <class Team, typename T> static __global__ void kernel(int64_t rows, const T *x, ...)
+ *     template <class Team, typename T> static __global__ void kernel(int64_t rows, const T *x,
+ * ...)
  *     {
  *         TDBG_SHARED(struct tdbg_gpu_team_memory, memory);
  *         const Team team(&memory);

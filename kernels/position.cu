@@ -17,8 +17,8 @@ static __global__ void position_add(int64_t rows, int64_t n, const T *x, const T
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step) {
         const float at = tdbg_gpu_get(table + i);
         for (int64_t row = blockIdx.y; row < rows; row += gridDim.y)
-            tdbg_gpu_put(y + row * n + i, tdbg_strict_canonical(TDBG_STRICT_ADD(
-                                              tdbg_gpu_get(x + row * n + i), at)));
+            tdbg_gpu_put(y + row * n + i,
+                         tdbg_strict_canonical(TDBG_STRICT_ADD(tdbg_gpu_get(x + row * n + i), at)));
     }
 }
 
@@ -75,10 +75,10 @@ static __global__ void position_rotate(struct tdbg_rotary r, float sign, const T
             for (int64_t i = threadIdx.x; i < half; i += PAIRS) {
                 const float a = tdbg_gpu_get(x + at + i), b = tdbg_gpu_get(x + at + half + i);
                 const float c = cos[i], s = TDBG_STRICT_MUL(sign, sin[i]);
-                tdbg_gpu_put(y + at + i, tdbg_strict_canonical(
-                                             TDBG_STRICT_FMA(-b, s, TDBG_STRICT_MUL(a, c))));
-                tdbg_gpu_put(y + at + half + i, tdbg_strict_canonical(TDBG_STRICT_FMA(
-                                                    a, s, TDBG_STRICT_MUL(b, c))));
+                tdbg_gpu_put(y + at + i,
+                             tdbg_strict_canonical(TDBG_STRICT_FMA(-b, s, TDBG_STRICT_MUL(a, c))));
+                tdbg_gpu_put(y + at + half + i,
+                             tdbg_strict_canonical(TDBG_STRICT_FMA(a, s, TDBG_STRICT_MUL(b, c))));
             }
         }
         const int64_t kept = p * width + r.turned * r.dim;
@@ -99,8 +99,8 @@ static void rotate(struct tdbg_gpu *g, const struct tdbg_rotary *rotary, bool in
         if (!r.cos || !r.sin)
             return;
     }
-    TDBG_LAUNCH(g, (position_rotate<T>), tdbg_gpu_blocks(r.rows * r.tokens, 1), dim3(PAIRS, HEADS), r,
-                inverse ? -1.0f : 1.0f, x, y);
+    TDBG_LAUNCH(g, (position_rotate<T>), tdbg_gpu_blocks(r.rows * r.tokens, 1), dim3(PAIRS, HEADS),
+                r, inverse ? -1.0f : 1.0f, x, y);
 }
 
 extern "C" void tdbg_cuda_position_rotate(void *gpu, const struct tdbg_rotary *rotary, bool inverse,

@@ -22,15 +22,15 @@ static __global__ void relu_backward(int64_t n, const T *y, const T *dy, T *dx)
 
 extern "C" void tdbg_cuda_relu_forward(void *gpu, int64_t n, const float *x, float *y)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (relu_forward<float>), tdbg_gpu_map_blocks(n), TDBG_GPU_MAP_THREADS,
-                n, x, y);
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (relu_forward<float>), tdbg_gpu_map_blocks(n),
+                TDBG_GPU_MAP_THREADS, n, x, y);
 }
 
 extern "C" void tdbg_cuda_relu_backward(void *gpu, int64_t n, const float *y, const float *dy,
                                         float *dx)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (relu_backward<float>), tdbg_gpu_map_blocks(n), TDBG_GPU_MAP_THREADS,
-                n, y, dy, dx);
+    TDBG_LAUNCH((struct tdbg_gpu *)gpu, (relu_backward<float>), tdbg_gpu_map_blocks(n),
+                TDBG_GPU_MAP_THREADS, n, y, dy, dx);
 }
 
 extern "C" void tdbg_cuda_bf16_relu_forward(void *gpu, int64_t n, const float *x, float *y)

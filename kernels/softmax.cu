@@ -189,9 +189,8 @@ template <typename T>
 static __device__ __forceinline__ void backward_unkept(const struct mask &mask, int64_t n,
                                                        const T *p, const T *dp, T *dx)
 {
-    const float sum = tdbg_gpu_sum_warp(count_summed(mask, n), [=](float lane, int64_t j) {
-        return add_at(lane, n, p, dp, j);
-    });
+    const float sum = tdbg_gpu_sum_warp(
+        count_summed(mask, n), [=](float lane, int64_t j) { return add_at(lane, n, p, dp, j); });
     for (int64_t j = tdbg_gpu_lane(); j < mask.cols; j += TDBG_GPU_WARP)
         tdbg_gpu_put(dx + j, differ_at(n, p, dp, j, sum));
 }

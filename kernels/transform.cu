@@ -18,8 +18,7 @@ static __global__ void u8_to_f32(int64_t n, const uint8_t *x, float *y)
 
 template <typename T> static __global__ void scale(int64_t n, const T *x, float by, T *y)
 {
-    tdbg_gpu_map(n, x, y,
-                 [=](float v) { return tdbg_strict_canonical(TDBG_STRICT_MUL(v, by)); });
+    tdbg_gpu_map(n, x, y, [=](float v) { return tdbg_strict_canonical(TDBG_STRICT_MUL(v, by)); });
 }
 
 /* Some channels, with their means and deviations: those are the host's, and go with the launch. */

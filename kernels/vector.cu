@@ -9,8 +9,7 @@ extern "C" {
 
 enum { THREADS = 256 };
 
-template <typename T>
-static __global__ void vector_sum(int64_t n, const T *x, const T *x2, T *y)
+template <typename T> static __global__ void vector_sum(int64_t n, const T *x, const T *x2, T *y)
 {
     tdbg_gpu_map(n, x, x2, y,
                  [](float v, float w) { return tdbg_strict_canonical(TDBG_STRICT_ADD(v, w)); });

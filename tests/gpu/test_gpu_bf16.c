@@ -239,7 +239,8 @@ static void test_embedding(void **state)
 
 static void test_row_norm(void **state)
 {
-    static const int64_t shapes[][2] = {{1, 1}, {5, 33}, {130, 64}, {3, 1030}, {2, 4200}, {1100, 24}};
+    static const int64_t shapes[][2] = {{1, 1},    {5, 33},   {130, 64},
+                                        {3, 1030}, {2, 4200}, {1100, 24}};
     (void)state;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         for (int variant = 0; variant < 4;

@@ -31,8 +31,8 @@ GUARDED = [
     (r"(hdf5|H5\w+)\.h$", r"^trace/", "trace/"),
     (r"(ncurses|curses|term)\w*\.h$|^ncursesw/", r"^tui/", "tui/"),
     (r"^(cuda|cublas|cooperative_groups|nv)\w*\.h$",
-     r"^kernels/(gpu\.h|blas\.c|\w+\.cuh?)$|^engine/backend_cuda\w*\.c$|^bench/gpu/",
-     "kernels/gpu.h, blas.c, *.cu and engine/backend_cuda*.c"),
+     r"^kernels/(gpu\.h|blas\w*\.c|\w+\.cuh?)$|^engine/backend_cuda\w*\.c$|^bench/gpu/",
+     "kernels/gpu.h, blas*.c, *.cu and engine/backend_cuda*.c"),
     (r"^(mpi|nccl)\.h$", r"^engine/\w*comm\w*\.", "engine's comm files"),
     (r"^libconfig\.h$", r"^base/config\w*\.c$", "base/config*.c"),
     (r"^(zstd|xxhash)\.h$", r"^trace/", "trace/"),
@@ -41,7 +41,7 @@ GUARDED = [
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # And who may see those through kernels/gpu.h and the headers of kernels/ that include it.
-GPU_FILES = re.compile(r"^kernels/((\w*gpu\w*|blas)\.c|\w+\.(h|cuh?))$|^engine/backend_cuda\w*\.c$|"
+GPU_FILES = re.compile(r"^kernels/((\w*gpu\w*|blas\w*)\.c|\w+\.(h|cuh?))$|^engine/backend_cuda\w*\.c$|"
                        r"^bench/gpu/")
 GENERATED = {"tdbg_build.h"}
 # Headers of tests/gpu/emulation/, and who includes them.

@@ -1,6 +1,6 @@
 /* In place of cuBLAS (kernels/blas.h) on an emulated GPU: the strict kernels, so that what the
- * engine does with engine.math = "fast" runs everywhere. Tensors that are bf16 in memory are widened
- * before a product and rounded after it, as cuBLAS does with tensor cores. */
+ * engine does with engine.math = "fast" runs everywhere. Tensors that are bf16 in memory are
+ * widened before a product and rounded after it, as cuBLAS does with tensor cores. */
 #include "kernels/gpu.h"
 extern "C" {
 #include "kernels/bf16.h"
@@ -182,9 +182,11 @@ extern "C" void tdbg_blas_bf16_attention_context(void *context, const struct tdb
     out.store();
 }
 
-extern "C" void tdbg_blas_bf16_attention_context_backward(
-    void *context, const struct tdbg_attention *a, const float *probs, const float *qkv,
-    const float *dcontext, float *dprobs, float *dqkv, void *workspace)
+extern "C" void tdbg_blas_bf16_attention_context_backward(void *context,
+                                                          const struct tdbg_attention *a,
+                                                          const float *probs, const float *qkv,
+                                                          const float *dcontext, float *dprobs,
+                                                          float *dqkv, void *workspace)
 {
     struct tdbg_gpu *gpu = (struct tdbg_gpu *)context;
     const widened p(gpu, probs, square_elems(a)), in(gpu, qkv, qkv_elems(a));
