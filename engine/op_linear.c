@@ -166,6 +166,7 @@ static void backward(const struct tdbg_op_run *run)
     struct tdbg_gemm dw = weight_product(s);
     dw.a = run->dy;
     dw.lda = y_stride(run, s);
+    dw.reads_gaps = run->y_stride > 0;
     dw.b = run->x;
     dw.c = run->grad[0];
     be->gemm(be->context, &dw, run->workspace);

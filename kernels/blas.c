@@ -162,6 +162,8 @@ void tdbg_blas_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
         tdbg_cuda_add_bias(gpu, g->m, g->n, g->ldc, g->bias, g->c);
 }
 
+enum { MULTIPLE = 8 }; /* elements of bf16 in 16 bytes */
+
 /* Where rows of bf16 values begin at multiples of 16 bytes but are no multiple of that long, the
  * library takes kernels that read element by element, several times as slow. So rows are made as
  * long: those of C or A into the gaps between them, with rows of +0 at the end of B, of which
@@ -169,7 +171,6 @@ void tdbg_blas_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
 static bool lengthen(struct tdbg_gpu *gpu, struct product *p, int64_t rows, int64_t cols,
                      int64_t *extent, int64_t stride)
 {
-    enum { MULTIPLE = 8 };
     const int64_t longer = (rows + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
     const size_t bytes = (size_t)(rows * cols) * sizeof(uint16_t);
     const size_t more = (size_t)((longer - rows) * cols) * sizeof(uint16_t);
@@ -185,6 +186,23 @@ static bool lengthen(struct tdbg_gpu *gpu, struct product *p, int64_t rows, int6
     return true;
 }
 
+/* The same for a gradient, whose rows are A's columns: with more of them, which are +0, beside it.
+ */
+static bool run_longer_gradient(struct tdbg_gpu *gpu, struct product *p)
+{
+    const int64_t m = p->m, longer = (m + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+    void *c = p->c;
+    if (longer == m || p->lda < longer || p->ldc != p->n)
+        return false;
+    p->c = tdbg_gpu_scratch(gpu, (size_t)(longer * p->n) * sizeof(float));
+    p->m = longer;
+    if (!p->c)
+        return true;
+    run_product(gpu, p);
+    tdbg_gpu_copy(gpu, c, p->c, (size_t)(m * p->n) * sizeof(float));
+    return true;
+}
+
 void tdbg_blas_bf16_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
 {
     const struct tdbg_blas *blas = ((struct tdbg_gpu *)gpu)->blas;
@@ -196,6 +214,8 @@ void tdbg_blas_bf16_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
         return;
     p.from_bf16 = true;
     p.to_bf16 = !g->is_gradient;
+    if (g->reads_gaps && g->trans_a && g->is_gradient && run_longer_gradient(gpu, &p))
+        return;
     if (g->bias && g->m > 0 && g->n > 0)
         tdbg_blas_lt_gemm(blas->lt, gpu, g);
     else

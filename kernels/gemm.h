@@ -30,8 +30,8 @@ struct tdbg_gemm {
                         */
     /* ldc > n: what lies between rows of C may be written, too. */
     bool writes_gaps;
-    /* lda > k, not trans_a: what lies between rows of A is +0 (which stands for nothing that is
-     * infinite or NaN elsewhere). */
+    /* lda > k, or > m if trans_a: what lies between rows of A is +0 (which stands for nothing that
+     * is infinite or NaN elsewhere). */
     bool reads_gaps;
 };
 

@@ -436,60 +436,58 @@ static void test_products(void **state)
     }
 }
 
-/* Logits whose rows are apart: y = x W^T, and dx = dy W, with what is between rows. */
+/* Logits whose rows are apart: y = x W^T, dx = dy W and dW = dy^T x, with what is between rows. */
 static void test_products_with_gaps(void **state)
 {
-    enum { ROWS = 9, IN = 24, OUT = 13, STRIDE = 16 };
+    enum { ROWS = 9, IN = 24, OUT = 13, STRIDE = 16, WAYS = 3 };
     (void)state;
     const struct pair x = pair_in(ROWS * IN, 1, GPU_PLAIN), w = pair_in(OUT * IN, 2, GPU_PLAIN);
-    const struct pair dy = pair_in(ROWS * OUT, 3, GPU_PLAIN), y = pair_out(ROWS * OUT),
-                      dx = pair_out(ROWS * IN);
+    const struct pair dy = pair_in(ROWS * OUT, 3, GPU_PLAIN);
     const struct pair apart = pair_in(ROWS * STRIDE, 4, GPU_PLAIN);
+    const struct pair result[WAYS] = {pair_out(ROWS * OUT), pair_out(ROWS * IN),
+                                      floats_out(OUT * IN)};
+    const struct pair first[WAYS] = {x, dy, dy}, second[WAYS] = {w, w, x};
     const struct tdbg_backend *be = gpu->bf16;
-    for (int f = 0; f < 2; f++) {
-        struct tdbg_gemm g = {.m = ROWS,
-                              .n = OUT,
-                              .k = IN,
-                              .a = x.f[f],
-                              .lda = IN,
-                              .b = w.f[f],
-                              .ldb = IN,
-                              .trans_b = true,
-                              .c = y.f[f],
-                              .ldc = OUT};
-        if (f == 1) {
-            g.c = apart.f[1];
-            g.ldc = STRIDE;
-            g.writes_gaps = true;
+    for (int way = 0; way < WAYS; way++) {
+        struct tdbg_gemm g[WAYS] = {
+            {.m = ROWS, .n = OUT, .k = IN, .lda = IN, .ldb = IN, .trans_b = true, .ldc = OUT},
+            {.m = ROWS, .n = IN, .k = OUT, .lda = OUT, .ldb = IN, .ldc = IN},
+            {.m = OUT,
+             .n = IN,
+             .k = ROWS,
+             .lda = OUT,
+             .trans_a = true,
+             .ldb = IN,
+             .ldc = IN,
+             .is_gradient = true}};
+        struct tdbg_gemm *p = &g[way];
+        if (way == 1) {
+            be->fill_zero(gpu->context, apart.f[1], ROWS * STRIDE * sizeof(uint16_t));
+            be->fast_copy_rows(gpu->context, ROWS, OUT, dy.f[1], OUT, apart.f[1], STRIDE);
         }
-        void *workspace = gpu_place(gpu, NULL, table(f)->gemm_workspace_bytes(gpu->context, &g));
-        table(f)->gemm(gpu->context, &g, workspace);
-        gpu_drop(gpu, workspace);
-    }
-    be->fast_copy_rows(gpu->context, ROWS, OUT, apart.f[1], STRIDE, y.f[1], OUT);
-    be->fill_zero(gpu->context, apart.f[1], ROWS * STRIDE * sizeof(uint16_t));
-    be->fast_copy_rows(gpu->context, ROWS, OUT, dy.f[1], OUT, apart.f[1], STRIDE);
-    for (int f = 0; f < 2; f++) {
-        struct tdbg_gemm g = {.m = ROWS,
-                              .n = IN,
-                              .k = OUT,
-                              .a = dy.f[f],
-                              .lda = OUT,
-                              .b = w.f[f],
-                              .ldb = IN,
-                              .c = dx.f[f],
-                              .ldc = IN};
-        if (f == 1) {
-            g.a = apart.f[1];
-            g.lda = STRIDE;
-            g.reads_gaps = true;
+        for (int f = 0; f < 2; f++) {
+            p->a = first[way].f[f];
+            p->b = second[way].f[f];
+            p->c = result[way].f[f];
+            if (f == 1 && way == 0) {
+                p->c = apart.f[1];
+                p->ldc = STRIDE;
+                p->writes_gaps = true;
+            } else if (f == 1) {
+                p->a = apart.f[1];
+                p->lda = STRIDE;
+                p->reads_gaps = true;
+            }
+            void *workspace = gpu_place(gpu, NULL, table(f)->gemm_workspace_bytes(gpu->context, p));
+            table(f)->gemm(gpu->context, p, workspace);
+            gpu_drop(gpu, workspace);
         }
-        void *workspace = gpu_place(gpu, NULL, table(f)->gemm_workspace_bytes(gpu->context, &g));
-        table(f)->gemm(gpu->context, &g, workspace);
-        gpu_drop(gpu, workspace);
+        if (way == 0)
+            be->fast_copy_rows(gpu->context, ROWS, OUT, apart.f[1], STRIDE, result[0].f[1], OUT);
     }
-    pair_check("gemm, rows of C apart", y, ROUNDED);
-    pair_check("gemm, rows of A apart", dx, ROUNDED);
+    pair_check("gemm, rows of C apart", result[0], ROUNDED);
+    pair_check("gemm, rows of A apart", result[1], ROUNDED);
+    floats_check("gemm of a weight, rows of A apart", result[2], ROUNDED);
     pair_drop(x);
     pair_drop(w);
     pair_drop(dy);
