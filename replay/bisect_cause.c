@@ -121,8 +121,12 @@ static enum tdbg_status refine(struct search *s, bool *taken, bool *scratch, boo
             n_parts += is_part;
         }
         scratch[whole] = false;
-        if (n_parts < 2)
+        if (n_parts == 0)
             continue;
+        if (n_parts == 1) { /* the same by another name */
+            memcpy(taken, scratch, (size_t)s->n * sizeof *taken);
+            continue;
+        }
         TDBG_TRY(tdbg_ddmin(s->n, scratch, fixed, test, s, err));
         for (int i = 0; i < s->n; i++) /* all others, and what of the whole is not needed */
             fixed[i] = d->item[i].whole == whole ? !scratch[i] : i < d->n_wholes && !taken[i];

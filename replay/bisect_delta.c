@@ -127,12 +127,15 @@ static bool note_key(void *context, const char *unit, const char *path,
     return false;
 }
 
-/* The keys that act on something beside the engine. */
+/* The keys that act on something beside the engine: what is drawn for a tensor hangs on its shape,
+ * too. */
 static void explain(struct finder *f, struct tdbg_delta *delta, enum tdbg_delta_kind kind)
 {
     for (int i = 0; i < f->n_differs; i++) {
-        const enum tdbg_delta_kind acts = class_of(f->differs[i].key, true);
-        if (acts == kind || (acts == TDBG_DELTA_SEED && kind != TDBG_DELTA_DATA))
+        const char *key = f->differs[i].key;
+        const enum tdbg_delta_kind acts = class_of(key, true);
+        const bool shapes = kind == TDBG_DELTA_STATE && matches("model", key);
+        if (acts == kind || shapes || (acts == TDBG_DELTA_SEED && kind != TDBG_DELTA_DATA))
             add_key(f, &delta->keys, &delta->n_keys, &f->differs[i]);
     }
 }
@@ -188,6 +191,8 @@ static void add_items(struct finder *f)
             add(f, TDBG_DELTA_ITEM, tdbg_arena_printf(f->out->arena, "initial %s", item->name));
         part->of = tdbg_arena_strdup(f->out->arena, item->name);
         part->whole = whole;
+        part->keys = f->out->item[whole].keys;
+        part->n_keys = f->out->item[whole].n_keys;
     }
 }
 
@@ -303,6 +308,8 @@ static enum tdbg_status add_samples(struct finder *f, struct tdbg_err *err)
                                   x_differs ? "sample %" PRId64 : "target of sample %" PRId64, id));
         part->sample = id;
         part->whole = whole;
+        part->keys = f->out->item[whole].keys;
+        part->n_keys = f->out->item[whole].n_keys;
     }
 out:
     free(sample[0]);
