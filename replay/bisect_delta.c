@@ -19,7 +19,7 @@ static const struct key_class {
     {"inject", TDBG_DELTA_NONE},
     {"engine.device", TDBG_DELTA_NONE},
     {"engine.threads", TDBG_DELTA_NONE},
-    {"engine.ranks_in_process", TDBG_DELTA_NONE},
+    {"engine.comm.op", TDBG_DELTA_CONFIG},
     {"engine.comm", TDBG_DELTA_NONE},
     {"seed", TDBG_DELTA_SEED},
     {"init_from", TDBG_DELTA_STATE},
@@ -68,7 +68,13 @@ struct finder {
     int room;
     struct tdbg_config_difference *differs; /* all keys */
     int n_differs, differs_room;
+    bool sums_ranks; /* in one of the runs the number of ranks is a factor of the gradients */
 };
+
+static bool sums_ranks(const struct tdbg_bisect_side *side)
+{
+    return strcmp(tdbg_cfg_string(tdbg_config_root(side->config), "engine.comm.op"), "sum") == 0;
+}
 
 static void *grow(struct finder *f, void *items, int n, int *room, size_t bytes)
 {
@@ -112,7 +118,9 @@ static bool note_key(void *context, const char *unit, const char *path,
     unit = strcmp(path, "epochs") == 0 ? "steps" : unit;
     f->differs = grow(f, f->differs, f->n_differs, &f->differs_room, sizeof *f->differs);
     f->differs[f->n_differs++] = key;
-    const enum tdbg_delta_kind kind = class_of(path, f->options->with_eval);
+    enum tdbg_delta_kind kind = class_of(path, f->options->with_eval);
+    if (strcmp(path, "engine.ranks_in_process") == 0 && !f->sums_ranks)
+        kind = TDBG_DELTA_NONE; /* the lanes decide on the bits */
     if (kind == TDBG_DELTA_NONE)
         add_key(f, &d->idle, &d->n_idle, &key);
     if (kind != TDBG_DELTA_CONFIG && kind != TDBG_DELTA_SEED)
@@ -324,6 +332,7 @@ enum tdbg_status tdbg_deltas_find(struct tdbg_bisect_side side[2],
 {
     enum tdbg_status st = TDBG_OK;
     struct finder f = {.side = side, .state = state, .options = options, .out = out};
+    f.sums_ranks = sums_ranks(&side[0]) || sums_ranks(&side[1]);
     *out = (struct tdbg_deltas){.arena = tdbg_arena_create()};
     TDBG_FAIL_IF(!out->arena, NO_MEMORY, "no memory for the differences");
     tdbg_config_merge(tdbg_config_root(side[0].config), tdbg_config_root(side[1].config),

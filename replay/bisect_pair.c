@@ -242,7 +242,13 @@ enum tdbg_status tdbg_bisect_pair(const char *good, const char *bad,
     r->runs.progress_context = options->progress_context;
     r->runs.with_eval = asks_for_evaluation(options->when);
     TDBG_TRY(tdbg_bisect_runs_open(&r->runs, good, bad, err));
-    TDBG_TRY(judge(&p, err));
+    st = judge(&p, err);
+    if (st == TDBG_STOPPED) { /* before there was anything to tell */
+        tdbg_err_clear(err);
+        st = TDBG_RAISE(err, CANNOT_JUDGE,
+                        "'--max-steps %lld': these were executed before the two runs parted",
+                        (long long)options->max_steps);
+    }
 out:
     tdbg_bisect_log_close(p.log);
     return st;

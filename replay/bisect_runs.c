@@ -90,7 +90,11 @@ static enum tdbg_status start_config(struct tdbg_bisect_runs *r, int i, struct t
     struct tdbg_source_live *live = NULL;
     struct tdbg_engine *engine = NULL;
     TDBG_TRY(tdbg_source_live_reorder(s->live, tdbg_config_root(s->config), &live, err));
-    TDBG_TRY(tdbg_engine_create(s->config, r->backend, tdbg_source_live_table(live), &engine, err));
+    struct tdbg_source source = tdbg_source_live_table(live);
+    source.world_size =
+        (int32_t)tdbg_cfg_int(tdbg_config_root(s->config), "engine.ranks_in_process");
+    source.has_all_lanes = source.world_size > 1;
+    TDBG_TRY(tdbg_engine_create(s->config, r->backend, source, &engine, err));
     TDBG_TRY(tdbg_config_result(s->config, err));
     s->end = tdbg_engine_info(engine)->total_steps;
     TDBG_TRY(tdbg_engine_init_state(engine, err));

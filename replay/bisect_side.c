@@ -34,22 +34,34 @@ out:
     return st;
 }
 
-/* Lanes of as many ranks as the config alone says. */
+/* One engine executes all ranks: it is told how many there are, and their lanes. */
+enum { SET_BYTES = 48 };
+struct rank_sets {
+    char lanes[SET_BYTES], ranks[SET_BYTES];
+    const char *text[2];
+};
+
+static void fill_sets(struct rank_sets *sets, int64_t lanes, int64_t ranks)
+{
+    snprintf(sets->lanes, SET_BYTES, "engine.lanes=%lld", (long long)(lanes > 0 ? lanes : ranks));
+    snprintf(sets->ranks, SET_BYTES, "engine.ranks_in_process=%lld", (long long)ranks);
+    sets->text[0] = sets->lanes;
+    sets->text[1] = sets->ranks;
+}
+
 static enum tdbg_status load_config(struct tdbg_bisect_side *s, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    char lanes[48];
-    const char *sets[2] = {lanes, "engine.ranks_in_process=1"};
+    struct rank_sets sets;
     s->end = INT64_MAX;
     TDBG_TRY(tdbg_config_load(s->path, NULL, 0, &s->config, err));
     TDBG_TRY(check(s, err));
     const struct tdbg_cfg_node *root = tdbg_config_root(s->config);
-    const int64_t ranks = tdbg_cfg_int(root, "engine.ranks_in_process");
-    const int64_t n = tdbg_cfg_int(root, "engine.lanes");
-    snprintf(lanes, sizeof lanes, "engine.lanes=%lld", (long long)(n > 0 ? n : ranks));
+    fill_sets(&sets, tdbg_cfg_int(root, "engine.lanes"),
+              tdbg_cfg_int(root, "engine.ranks_in_process"));
     tdbg_config_destroy(s->config);
     s->config = NULL;
-    TDBG_TRY(tdbg_config_load(s->path, sets, 2, &s->config, err));
+    TDBG_TRY(tdbg_config_load(s->path, sets.text, 2, &s->config, err));
     TDBG_TRY(check(s, err));
 out:
     return st;
@@ -64,6 +76,10 @@ static enum tdbg_status check_program(const struct tdbg_bisect_side *s, struct t
     TDBG_FAIL_IF(version != tdbg_engine_numerics_version(), CANNOT_JUDGE,
                  "%s was recorded with numerics version %d; this tdbg computes version %d", s->path,
                  (int)version, (int)tdbg_engine_numerics_version());
+    TDBG_FAIL_IF(strstr(tdbg_trace_info(s->trace)->config, "algorithm = \"native\""), CANNOT_JUDGE,
+                 "%s has sums over ranks whose order is not known (engine.comm.algorithm = "
+                 "\"native\")",
+                 s->path);
 out:
     return st;
 }
@@ -71,8 +87,7 @@ out:
 static enum tdbg_status open_trace(struct tdbg_bisect_side *s, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    char lanes[48];
-    const char *const sets[2] = {lanes, "engine.ranks_in_process=1"};
+    struct rank_sets sets;
     int64_t n;
     TDBG_TRY(tdbg_rank_group_open(s->path, &s->group, err));
     TDBG_TRY(tdbg_rank_group_refuse_foreign(s->group, err));
@@ -80,8 +95,8 @@ static enum tdbg_status open_trace(struct tdbg_bisect_side *s, struct tdbg_err *
     const struct tdbg_run_info *info = tdbg_trace_info(s->trace);
     TDBG_TRY(check_program(s, err));
     s->had_inject = *info->inject != '\0';
-    snprintf(lanes, sizeof lanes, "engine.lanes=%d", (int)info->lanes);
-    TDBG_TRY(tdbg_resume_config(s->trace, sets, 2, &s->config, err));
+    fill_sets(&sets, info->lanes, info->world_size);
+    TDBG_TRY(tdbg_resume_config(s->trace, sets.text, 2, &s->config, err));
     TDBG_TRY(check(s, err));
     s->recorded = tdbg_source_recorded_table(s->trace);
     if (info->world_size > 1) {

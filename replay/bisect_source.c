@@ -86,6 +86,7 @@ enum tdbg_status tdbg_bisect_source_open(struct tdbg_bisect_source *s,
         TDBG_TRY(tdbg_source_live_reorder(s->side[s->data].live, root, &s->live, err));
     TDBG_TRY(describe(s, shape, err));
     const struct tdbg_data_shape *train = &shape[TDBG_SET_TRAIN];
+    s->world_size = (int32_t)tdbg_cfg_int(root, "engine.ranks_in_process");
     s->x_bytes = (size_t)tdbg_data_x_elems(train) * tdbg_dtype_bytes(train->x_dtype);
     s->y_bytes = (size_t)tdbg_data_y_elems(train) * tdbg_dtype_bytes(train->y_dtype);
 out:
@@ -100,5 +101,9 @@ void tdbg_bisect_source_close(struct tdbg_bisect_source *s)
 
 struct tdbg_source tdbg_bisect_source_table(struct tdbg_bisect_source *s)
 {
-    return (struct tdbg_source){.ops = &source_ops, .self = s, .rank = 0, .world_size = 1};
+    return (struct tdbg_source){.ops = &source_ops,
+                                .self = s,
+                                .rank = 0,
+                                .world_size = s->world_size,
+                                .has_all_lanes = s->world_size > 1};
 }

@@ -61,8 +61,11 @@ static const struct tdbg_cfg_node *child(const struct tdbg_cfg_node *group, cons
     return NULL;
 }
 
+/* Of two items of a list, which have no keys. */
 static bool is_other_op(const struct tdbg_cfg_node *a, const struct tdbg_cfg_node *b)
 {
+    if (a->key)
+        return false;
     const struct tdbg_cfg_node *x = child(a, "op"), *y = child(b, "op");
     return (x != NULL) != (y != NULL) || (x && y && !same_value(x, y));
 }
