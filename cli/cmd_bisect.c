@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/progress.h"
+#include "cli/bisect_git.h"
 #include "cli/bisect_two.h"
 #include "cli/commands.h"
 #include "replay/bisect.h"
@@ -13,7 +14,7 @@
 struct bisect {
     const char *path, *second; /* second: NULL where there is one run */
     const char *when, *steps, *log_path, *resume;
-    bool first_difference, as_json, quiet;
+    bool first_difference, git, as_json, quiet;
     int64_t max_steps;
     struct cli_execution execution;
     struct tdbg_progress progress; /* started with the first step */
@@ -273,6 +274,13 @@ static enum tdbg_status check_options(const struct bisect *b, struct tdbg_err *e
                  "--first-difference and --when are two questions");
     TDBG_FAIL_IF(b->log_path && b->resume, USAGE,
                  "--resume goes on with a log, --log begins a new one");
+    TDBG_FAIL_IF(b->git && (b->first_difference || b->max_steps > 0 || b->log_path || b->resume ||
+                            b->steps || b->as_json),
+                 USAGE, "--git-bisect says good or bad, and goes with --when only");
+    TDBG_FAIL_IF(
+        b->git && (b->second != NULL) == (b->when != NULL), USAGE,
+        "--git-bisect wants either a good trace to compare bits with, or --when\nhint: tdbg "
+        "bisect --git-bisect GOOD.h5 train.cfg");
 out:
     return st;
 }
@@ -297,6 +305,40 @@ out:
     return st;
 }
 
+/* For `git bisect run` whatever goes wrong is "cannot judge"; signals stay, and stop it. */
+static int run_git(struct bisect *b)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_err fault = {0}, *err = &fault;
+    struct cli_bisect_git git = {.good = b->second ? b->path : NULL,
+                                 .bad = b->second ? b->second : b->path,
+                                 .execution = b->execution};
+    bool is_bad = false;
+    TDBG_TRY(check_options(b, err));
+    if (b->when)
+        TDBG_TRY(parse(b->when, &git.when, err));
+    TDBG_TRY(cli_bisect_git(&git, &is_bad, err));
+out:
+    tdbg_expr_destroy(git.when);
+    if (cli_stop_signal()) {
+        tdbg_err_clear(err);
+        return 128 + cli_stop_signal();
+    }
+    if (st == TDBG_OK)
+        return is_bad;
+    cli_fail(err);
+    return tdbg_status_exit_code(TDBG_CANNOT_JUDGE);
+}
+
+static bool asks_for_git(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--git-bisect") == 0)
+            return true;
+    }
+    return false;
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
@@ -319,6 +361,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
          "Of two runs: write down what each trial gave."},
         {"--resume", 0, CLI_STRING, "FILE", &b.resume, 0, 0,
          "Go on with such a log: what it knows is not executed again."},
+        {"--git-bisect", 0, CLI_FLAG, NULL, &b.git, 0, 0,
+         "Judge a commit for `git bisect run`: exit 0 where BAD, a config that is run or a trace, "
+         "has "
+         "the bits of the trace GOOD (or, with one run, where --when does not hold), 1 where not, "
+         "125 "
+         "where that cannot be told."},
         {"--json", 0, CLI_FLAG, NULL, &b.as_json, 0, 0, "Print JSON (schema 1)."},
         {"--quiet", 'q', CLI_FLAG, NULL, &b.quiet, 0, 0, "No progress."},
         CLI_EXECUTION_OPTIONS(b.execution),
@@ -329,14 +377,19 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return 0;
     b.path = words[0];
     b.second = n_words > 1 ? words[1] : NULL;
+    if (b.git)
+        return run_git(&b);
     TDBG_TRY(check_options(&b, err));
     TDBG_TRY(b.second ? bisect_two(&b, &exit_code, err) : bisect(&b, &exit_code, err));
 out:
-    if (st == TDBG_INTERRUPTED)
+    if (st == TDBG_OK)
+        return exit_code;
+    if (st == TDBG_INTERRUPTED) {
         tdbg_err_clear(err);
-    return st == TDBG_OK            ? exit_code
-           : st == TDBG_INTERRUPTED ? 128 + cli_stop_signal()
-                                    : cli_fail(err);
+        return 128 + cli_stop_signal();
+    }
+    exit_code = cli_fail(err);
+    return asks_for_git(argc, argv) ? tdbg_status_exit_code(TDBG_CANNOT_JUDGE) : exit_code;
 }
 
 const struct cli_command cli_bisect = {
@@ -345,7 +398,8 @@ const struct cli_command cli_bisect = {
         "Find the cause: of what one run does and another does not, or of what a run does from "
         "a step on.",
     .usage = "GOOD BAD [--when EXPR | --first-difference] [--json]\n"
-             "       tdbg bisect TRACE [--when EXPR] [--steps A:B] [--json]",
+             "       tdbg bisect TRACE [--when EXPR] [--steps A:B] [--json]\n"
+             "       tdbg bisect --git-bisect GOOD BAD | --git-bisect BAD --when EXPR",
     .examples =
         "  tdbg bisect good.h5 bad.h5\n"
         "  tdbg bisect good.cfg bad.cfg\n"

@@ -162,6 +162,10 @@ out:
         tdbg_source_live_destroy(s->live);
         s->live = NULL;
     }
+    if (st == TDBG_CONFIG && s->trace) { /* what it was recorded from is gone: nobody's mistake */
+        tdbg_err_prefix(err, "%s does not hold all that is compared, and its data set", s->path);
+        err->status = st = TDBG_DATA;
+    }
     return st;
 }
 
