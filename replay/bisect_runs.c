@@ -74,7 +74,7 @@ static enum tdbg_status open_data(struct tdbg_bisect_runs *r, struct tdbg_err *e
             st = tdbg_bisect_side_open_data(&r->side[1], err);
     }
     if (st == TDBG_DATA && (r->side[0].trace || r->side[1].trace)) {
-        tdbg_err_prefix(err, "the two runs cut their batches otherwise, which needs the data set");
+        tdbg_err_prefix(err, "what differs between the two runs cannot be tried without the data set");
         err->status = st = TDBG_CANNOT_JUDGE;
     }
     return st;

@@ -163,7 +163,7 @@ out:
         s->live = NULL;
     }
     if (st == TDBG_CONFIG && s->trace) { /* what it was recorded from is gone: nobody's mistake */
-        tdbg_err_prefix(err, "%s does not hold all that is compared, and its data set", s->path);
+        tdbg_err_prefix(err, "that of %s", s->path);
         err->status = st = TDBG_DATA;
     }
     return st;

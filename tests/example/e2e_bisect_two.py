@@ -91,7 +91,7 @@ def the_data_set_may_be_gone(folder):
     check(names(r) == [["target of sample 17"]], r)
     check(r["cause"]["sets"][0]["differences"][0]["sample"] == e2e_causes.SAMPLE, r)
     done = run("bisect", made["a"], made["batch"], "-q", "--first-difference", code=125)
-    check("which needs the data set" in done.stderr, done.stderr)
+    check("cannot be tried without the data set" in done.stderr, done.stderr)
 
 
 @case

@@ -81,8 +81,8 @@ def planted(name, step, site, kind="bitflip", more="", **kwargs):
 RANKS = {"engine.ranks_in_process": 2}
 ONE_FILE = {"data.train.x": '"x2.npy"'}
 DEFAULT_INIT = {"model[0].init": '"normal"'}
-ROWS = (
-    # --- one key of the config, whatever it acts on ---
+# One key of the config, whatever it acts on.
+KEYS = (
     Row("seed", {"seed": 4}, ["data order"], r"samples/id", 0),
     Row("lr", {"optimizer.lr": 0.011}, ["optimizer.lr"], r"hyper/lr", 0),
     Row("eps", {"optimizer.eps": 1e-5}, ["optimizer.eps"], r"param/", 0),
@@ -132,8 +132,9 @@ ROWS = (
     Row("ranks are a factor", {"engine.ranks_in_process": 4}, ["engine.ranks_in_process"], r"grad/",
         0, both={"engine.ranks_in_process": 2, "engine.lanes": 4, "engine.comm.op": '"sum"'}),
     Row("buckets", {"engine.comm.bucket_mib": 0.01}, "same", both=RANKS),
-
-    # --- what a run begins with, and its samples ---
+)
+# What a run begins with, and its samples.
+BEGINNINGS = (
     Row("initial values", DEFAULT_INIT, ["initial fc1.weight"], r"state/fc1.weight", 0),
     Row("zeros", {"model[3].init": '"zeros"'}, ["initial fc2.weight"], r"state/fc2.weight", 0),
     Row("not shuffled", {"data.shuffle": "false"}, ["data order"], r"samples/id", 0),
@@ -146,8 +147,9 @@ ROWS = (
     Row("batch", {"data.batch": 12}, ["data.batch"], r"hyper/lr|state/|grad/|loss|param/", None),
     Row("random numbers", {"seed": 4}, ["seed"], r"fwd/drop", 0,
         both={"data.shuffle": "false", "init_from": '{path="start.h5";}'}),
-
-    # --- several keys, of which one is the cause of the first difference ---
+)
+# Several keys differ: one of them is the cause of the first difference, ...
+SEVERAL = (
     Row("of lr and eps, lr", {"optimizer.lr": 0.011, "optimizer.eps": 1e-5}, ["optimizer.lr"],
         r"hyper/lr", 0),
     Row("of seed and lr, the order", {"seed": 4, "optimizer.lr": 0.02}, ["data order"],
@@ -159,8 +161,7 @@ ROWS = (
         r"state/fc1.weight", 0),
     Row("of decay and a frozen bias, decay", {"optimizer.weight_decay": 0.3, "steps": 23},
         ["optimizer.weight_decay"], r"param/", 0),
-
-    # --- several keys, of which one makes the loss diverge ---
+    # ... or of what an expression says, ...
     Row("of six, lr diverges", {"optimizer.lr": 10.0, "seed": 5, "optimizer.momentum": 0.8,
                                 "model[2].p": 0.1, "optimizer.weight_decay": 1e-4,
                                 "loss.label_smoothing": 0.05},
@@ -175,8 +176,7 @@ ROWS = (
         [["data.transforms[0].by"], ["loss.reduction"]], when="grad_norm > 4"),
     Row("of two, the norm is high", {"loss.reduction": '"sum"', "optimizer.eps": 1e-6},
         ["loss.reduction"], when="grad_norm > 6"),
-
-    # --- two keys that do it together only ---
+    # ... or two of them together only.
     Row("lr and clipping", {"optimizer.lr": 3.0, "clip.norm": 0.0, "seed": 5, "model[2].p": 0.2},
         ["optimizer.lr", "clip.norm"], both={"optimizer": SGD, "clip.norm": 0.01, "steps": 60},
         when=DIVERGES),
@@ -190,8 +190,9 @@ ROWS = (
         ["data.transforms[0].by", "loss.reduction"], when="grad_norm > 30"),
     Row("dropout and lr", {"model[2].p": 0.9, "optimizer.lr": 0.1, "optimizer.eps": 1e-6},
         ["model[2].p", "optimizer.lr"], when="lr > 0.05 and zeros(fwd/drop) > 165"),
-
-    # --- values that are not what their inputs give ---
+)
+# Values that are not what their inputs give.
+FAULTS = (
     planted("bit of a gradient", 6, "grad/fc1.weight"),
     planted("bit of a parameter", 7, "param/fc2.bias"),
     planted("bit of a moment", 8, "optim/fc1.weight.exp_avg"),
@@ -203,14 +204,16 @@ ROWS = (
             rank=1),
     planted("share of a rank is lost", 6, "reduce_in/fc1.weight", "drop", "rank=1;", both=RANKS,
             missing=1),
-
-    # --- nothing ---
+)
+NOTHING = (
     Row("the same again", {}, "same"),
     Row("threads", {"engine.threads": 1}, "same"),
     Row("preset", {"record.preset": '"full"'}, "same"),
     Row("keyframes", {"record.keyframe": 7}, "same"),
     Row("ranks", {"engine.ranks_in_process": 2}, "same", both={"engine.lanes": 2}),
 )
+
+ROWS = KEYS + BEGINNINGS + SEVERAL + FAULTS + NOTHING
 
 
 def sets_of(keys):
@@ -293,19 +296,19 @@ def check_cause(row, report):
     check(cause["sets"][0]["true_at"] >= 0 and cause["without_false_to"] >= 0, f"{row.name}: {cause}")
 
 
-def ask(row, paths):
+def ask(row, paths, *how):
     question = [] if row.when == DIVERGES else \
         ["--when", row.when] if row.when else ["--first-difference"]
-    return bisect(*paths, *question, code=1 if row.cause == "same" else 0)
+    return bisect(*paths, *question, *how, code=1 if row.cause == "same" else 0)
 
 
-def run_row(folder, row):
+def run_row(folder, row, *how):
     write_data(folder)
     if "init_from" in row.both:
         record(f"{folder}/base.cfg", f"{folder}/start.h5", "--steps", 1, "--force")
     paths = record_pair(folder, row, "light", *(["--set", 'record.preset="standard"']
                                                 if row.cause is None else []))
-    report = ask(row, paths)
+    report = ask(row, paths, *how)
     check(report["same"] == (row.cause == "same"), f"{row.name}: {report}")
     if row.cause is None:
         check_fault(row, report)
@@ -315,7 +318,7 @@ def run_row(folder, row):
             check_part(row, report, folder, paths)
     if not row.configs:
         return
-    again = ask(row, print_configs(folder, row))
+    again = ask(row, print_configs(folder, row), *how)
     check(again["same"] == report["same"], f"{row.name}, configs: {again}")
     if row.cause != "same":
         check_cause(row, again)
@@ -324,23 +327,35 @@ def run_row(folder, row):
               f"{row.name}: {again['first_difference']}, of traces {report['first_difference']}")
 
 
-QUICK = ("seed", "lr", "eps", "clip norm, later", "initial values", "one target", "batch",
-         "of five, dropout", "of six, lr diverges", "lr and clipping", "bit of a parameter",
-         "share of a rank is lost", "the same again", "ranks")
+def run_rows(folder, rows, *how):
+    for row in rows:
+        run_row(folder, row, *how)
 
 
 @case
-def causes_are_named(folder):
-    for row in ROWS:
-        if row.name in QUICK:
-            run_row(folder, row)
+def causes_among_keys(folder):
+    run_rows(folder, KEYS)
 
 
 @case
-def causes_are_named_long(folder):
-    for row in ROWS:
-        if row.name not in QUICK:
-            run_row(folder, row)
+def causes_among_beginnings(folder):
+    run_rows(folder, BEGINNINGS)
+
+
+@case
+def causes_among_several(folder):
+    run_rows(folder, SEVERAL)
+
+
+@case
+def causes_among_faults(folder):
+    run_rows(folder, FAULTS + NOTHING)
+
+
+@case
+def causes_another_way(folder):
+    """The same answers on another instruction set, with one thread."""
+    run_rows(folder, ROWS, "--isa", "portable", "--threads", 1)
 
 
 if __name__ == "__main__":
