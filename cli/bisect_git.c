@@ -181,7 +181,7 @@ static enum tdbg_status ask_config(const struct cli_bisect_git *g, int64_t *step
     const struct tdbg_bisect_question question = {.when = g->when};
     struct tdbg_bisect_answer answer = {.why = NULL};
     TDBG_TRY(tdbg_bisect_runs_open(&runs, g->bad, g->bad, err));
-    TDBG_TRY(tdbg_bisect_runs_start(&runs, 0, err));
+    TDBG_TRY(tdbg_bisect_runs_start(&runs, 0, runs.end, err));
     TDBG_TRY(tdbg_bisect_judge(&runs, &question, &none, runs.end, &answer, err));
     TDBG_FAIL_IF(answer.outcome == TDBG_OUTCOME_UNRESOLVED, CANNOT_JUDGE, "%s cannot be run: %s",
                  g->bad, answer.why);

@@ -15,7 +15,9 @@
 
 #include "base/digest.h"
 
-enum { LONGER = 20 }; /* steps that a short run has at least beside those that the bad run took */
+/* How long a short run is: the good run with the cause may take longer to do it than the bad run
+ * with all the other differences, too. */
+enum { TIMES_LONGER = 4, LONGER = 40 };
 
 struct search {
     struct tdbg_bisect_runs *runs;
@@ -78,7 +80,7 @@ static enum tdbg_status test(void *context, const bool *taken, enum tdbg_outcome
 static int64_t short_end(const struct search *s)
 {
     const int64_t took = s->report->bad_step - s->runs->start + 1;
-    const int64_t end = s->runs->start + 2 * took + LONGER;
+    const int64_t end = s->runs->start + TIMES_LONGER * took + LONGER;
     return end < s->runs->end ? end : s->runs->end;
 }
 

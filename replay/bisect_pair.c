@@ -8,7 +8,9 @@ struct pair {
     const struct tdbg_pair_options *options;
     struct tdbg_pair_report *report;
     struct tdbg_bisect_log *log;
-    int64_t step; /* the last in which the first difference may be */
+    struct tdbg_expr *when; /* what is asked; NULL: for the first difference */
+    int64_t step;           /* the last in which the first difference may be */
+    int64_t last;           /* the last that can matter to what is asked */
 };
 
 /* --- what is recorded --- */
@@ -136,59 +138,67 @@ static enum tdbg_status refuse(const struct pair *p, const char *text, bool in_g
                       text, in_good ? "both" : "neither");
 }
 
-/* Of two traces it is known where an expression holds. *ask: in the bad one alone. */
-static enum tdbg_status look_up(struct pair *p, struct tdbg_expr *expr, bool is_default, bool *ask,
-                                struct tdbg_err *err)
+/* Of two traces it is known where an expression holds, and with it what there is to ask. */
+static enum tdbg_status look_up(struct pair *p, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    const bool is_default = !p->options->when;
     int64_t step[2];
     for (int side = 0; side < 2; side++)
-        TDBG_TRY(find_step(p, side, expr, &step[side], err));
-    *ask = step[0] < 0 && step[1] >= 0;
-    if (!*ask && (!is_default || (step[0] >= 0 && step[1] < 0)))
-        st = refuse(p, expr->text, step[0] >= 0, step[1] >= 0, err);
-    if (*ask && step[1] > p->step)
-        p->step = step[1]; /* what is not reproduced is looked for up to there */
+        TDBG_TRY(find_step(p, side, p->when, &step[side], err));
+    if (step[0] < 0 && step[1] >= 0) {
+        p->last = step[1];
+        goto out;
+    }
+    if (!is_default || (step[0] >= 0 && step[1] < 0))
+        TDBG_TRY(refuse(p, p->when->text, step[0] >= 0, step[1] >= 0, err));
+    p->when = NULL;
 out:
     return st;
 }
 
 /* Of a config it is known when it has run. */
-static enum tdbg_status ask_configs(struct pair *p, struct tdbg_expr *expr, bool is_default,
-                                    struct tdbg_err *err)
+static enum tdbg_status ask_configs(struct pair *p, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_pair_report *r = p->report;
-    TDBG_TRY(ask_when(p, expr, false, err));
+    TDBG_TRY(ask_when(p, p->when, false, err));
     const bool in_good = r->cause.verdict == TDBG_CAUSE_IN_GOOD_TOO;
     const bool in_neither = r->cause.verdict == TDBG_CAUSE_NOT_REPRODUCED;
     if (!in_good && !in_neither)
         goto out;
     r->has_cause = false;
-    if (is_default)
+    if (!p->options->when)
         TDBG_TRY(ask_first(p, err));
     else
-        TDBG_TRY(refuse(p, expr->text, in_good, in_good, err));
+        TDBG_TRY(refuse(p, p->when->text, in_good, in_good, err));
 out:
     return st;
 }
 
 static enum tdbg_status ask(struct pair *p, struct tdbg_err *err)
 {
+    if (!p->when)
+        return ask_first(p, err);
+    return p->report->is_recorded ? ask_when(p, p->when, true, err) : ask_configs(p, err);
+}
+
+/* What is asked, as far as that is known before anything is executed. */
+static enum tdbg_status choose_question(struct pair *p, struct tdbg_err *err)
+{
     enum tdbg_status st = TDBG_OK;
     struct tdbg_pair_report *r = p->report;
-    const bool is_default = !p->options->when;
-    struct tdbg_expr *expr = is_default ? r->own : p->options->when;
-    bool holds_in_bad = false;
+    struct tdbg_expr_fault fault;
+    p->last = p->step;
     if (p->options->first_difference)
-        return ask_first(p, err);
-    if (!r->is_recorded)
-        return ask_configs(p, expr, is_default, err);
-    TDBG_TRY(look_up(p, expr, is_default, &holds_in_bad, err));
-    if (holds_in_bad)
-        TDBG_TRY(ask_when(p, expr, true, err));
-    else
-        TDBG_TRY(ask_first(p, err));
+        return TDBG_OK;
+    p->when = p->options->when;
+    if (!p->when) {
+        p->when = r->own = tdbg_expr_parse("diverges(loss)", &fault);
+        TDBG_FAIL_IF(!r->own, NO_MEMORY, "no memory for an expression");
+    }
+    if (r->is_recorded)
+        TDBG_TRY(look_up(p, err));
 out:
     return st;
 }
@@ -204,27 +214,22 @@ static enum tdbg_status judge(struct pair *p, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_pair_report *r = p->report;
-    struct tdbg_expr_fault fault;
     TDBG_TRY(compare_recorded(p, err));
     if (r->same)
         goto out;
-    TDBG_TRY(tdbg_bisect_runs_start(&r->runs, p->step, err));
-    if (r->runs.deltas.n == 0 && !r->is_recorded) {
-        r->same = true;
+    TDBG_TRY(choose_question(p, err));
+    TDBG_TRY(tdbg_bisect_runs_start(&r->runs, p->step, p->when ? r->runs.end : p->step + 1, err));
+    r->same = r->runs.deltas.n == 0 && !r->is_recorded;
+    if (r->same)
         goto out;
-    }
-    r->own = tdbg_expr_parse("diverges(loss)", &fault);
-    TDBG_FAIL_IF(!r->own, NO_MEMORY, "no memory for an expression");
     TDBG_TRY(open_log(p, err));
-    st = tdbg_bisect_part_find(&r->runs, p->step, &r->part, err);
-    TDBG_TRY(st);
+    TDBG_TRY(tdbg_bisect_part_find(&r->runs, p->step, &r->part, err));
     r->same = !r->part.is_found && !r->is_recorded;
     if (r->same)
         goto out;
     TDBG_TRY(ask(p, err));
-    const bool explained = r->has_cause && r->cause.verdict != TDBG_CAUSE_NOT_REPRODUCED;
-    if (!explained)
-        TDBG_TRY(find_fault(p, p->step, err));
+    if (!r->has_cause || r->cause.verdict == TDBG_CAUSE_NOT_REPRODUCED)
+        TDBG_TRY(find_fault(p, p->last > p->step ? p->last : p->step, err));
 out:
     return st;
 }

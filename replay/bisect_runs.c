@@ -74,7 +74,8 @@ static enum tdbg_status open_data(struct tdbg_bisect_runs *r, struct tdbg_err *e
             st = tdbg_bisect_side_open_data(&r->side[1], err);
     }
     if (st == TDBG_DATA && (r->side[0].trace || r->side[1].trace)) {
-        tdbg_err_prefix(err, "what differs between the two runs cannot be tried without the data set");
+        tdbg_err_prefix(err,
+                        "what differs between the two runs cannot be tried without the data set");
         err->status = st = TDBG_CANNOT_JUDGE;
     }
     return st;
@@ -169,7 +170,7 @@ out:
     return st;
 }
 
-enum tdbg_status tdbg_bisect_runs_start(struct tdbg_bisect_runs *r, int64_t step,
+enum tdbg_status tdbg_bisect_runs_start(struct tdbg_bisect_runs *r, int64_t step, int64_t end,
                                         struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -184,7 +185,7 @@ enum tdbg_status tdbg_bisect_runs_start(struct tdbg_bisect_runs *r, int64_t step
         at = r->start - 1;
     }
     const struct tdbg_delta_options options = {
-        .first = r->start, .end = r->end, .is_live = r->is_live, .with_eval = r->with_eval};
+        .first = r->start, .end = end, .is_live = r->is_live, .with_eval = r->with_eval};
     tdbg_deltas_clear(&r->deltas);
     TDBG_TRY(tdbg_deltas_find(r->side, r->state, &options, &r->deltas, err));
 out:

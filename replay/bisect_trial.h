@@ -32,9 +32,9 @@ enum tdbg_status tdbg_bisect_runs_open(struct tdbg_bisect_runs *runs, const char
 void tdbg_bisect_runs_close(struct tdbg_bisect_runs *runs);
 
 /* The state that trials begin with: that before `step` at the latest, or before an earlier one that
- * both have a keyframe of, so that it is the same in both where there is such a one; and the
- * differences from there on. */
-enum tdbg_status tdbg_bisect_runs_start(struct tdbg_bisect_runs *runs, int64_t step,
+ * the good run has a keyframe of, so that it is the same in both where there is such a one; and the
+ * differences from there on to step `end` - 1, as far as they can matter. */
+enum tdbg_status tdbg_bisect_runs_start(struct tdbg_bisect_runs *runs, int64_t step, int64_t end,
                                         struct tdbg_err *err);
 
 struct tdbg_bisect_trial {
