@@ -59,14 +59,17 @@ static void remove_temporary(struct temporary *t)
     rmdir(t->folder);
 }
 
-static enum tdbg_status load_config(struct temporary *t, const char *path, const char *preset,
-                                    struct tdbg_err *err)
+/* A run that is as long as the golden one, whose schedule and evaluations hang on that, and
+ * recorded as it is. */
+static enum tdbg_status load_config(struct temporary *t, const char *path,
+                                    const struct tdbg_trace *golden, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    char text[80];
-    const char *const sets[] = {text, "record.window=0"};
-    snprintf(text, sizeof text, "record.preset=%s", preset);
-    TDBG_TRY(tdbg_config_load(path, sets, 2, &t->config, err));
+    char preset[80], steps[48];
+    const char *const sets[] = {preset, steps, "record.window=0"};
+    snprintf(preset, sizeof preset, "record.preset=%s", tdbg_trace_info(golden)->preset);
+    snprintf(steps, sizeof steps, "steps=%" PRId64, tdbg_trace_info(golden)->planned_steps);
+    TDBG_TRY(tdbg_config_load(path, sets, 3, &t->config, err));
     tdbg_engine_check_options(t->config, &tdbg_recorder_options, 1);
     tdbg_recorder_check_options(t->config);
     tdbg_dataset_check_files(t->config);
@@ -75,7 +78,7 @@ out:
     return st;
 }
 
-/* Records what the golden trace has steps of, and as it has. */
+/* Records the steps that the golden trace has. */
 static enum tdbg_status record(struct temporary *t, const struct cli_bisect_git *g,
                                const struct tdbg_trace *golden, struct tdbg_err *err)
 {
@@ -85,7 +88,7 @@ static enum tdbg_status record(struct temporary *t, const struct cli_bisect_git 
                  "%s begins at step %" PRId64 ", and a run of %s at step 0", g->good,
                  tdbg_trace_first_step(golden), g->bad);
     TDBG_TRY(make_folder(t, err));
-    TDBG_TRY(load_config(t, g->bad, tdbg_trace_info(golden)->preset, err));
+    TDBG_TRY(load_config(t, g->bad, golden, err));
     t->ranks.launch = (struct tdbg_comm_launch){.world_size = 1, .local_rank = -1, .local_size = 1};
     t->ranks.run = (struct cli_recording){.config_path = g->bad,
                                           .isa = cli_session_options(&g->execution).isa,
@@ -95,8 +98,7 @@ static enum tdbg_status record(struct temporary *t, const struct cli_bisect_git 
                                           .quiet = true};
     TDBG_TRY(cli_ranks_start(&t->ranks, -1, err));
     TDBG_TRY(cli_ranks_set_up(&t->ranks, err));
-    const int64_t total = tdbg_engine_info(t->ranks.rank[0].engine)->total_steps;
-    t->ranks.run.end_step = end < total ? end : total;
+    t->ranks.run.end_step = end;
     TDBG_TRY(cli_ranks_train(&t->ranks, err));
     TDBG_FAIL_IF(cli_ranks_have_failed(&t->ranks), IO, "recording %s had to stop", g->bad);
 out:
