@@ -216,6 +216,8 @@ static void print_fault(const struct tdbg_pair_report *r)
         printf("  what rank %d put in is missing\n", (int)f->dropped);
     if (f->has_elements)
         tdbg_compare_print(&f->elements, site, "  ", stdout);
+    if (r->fault_is_alone)
+        puts("  executing it gives what the other run has there");
     puts(
         "  its inputs were recorded, and give other bits: a fault of the machine or of the program "
         "that recorded it");

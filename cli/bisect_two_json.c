@@ -143,6 +143,7 @@ static void print_fault(struct tdbg_json *json, const struct tdbg_pair_report *r
         tdbg_json_string(json, "chain", tdbg_chain_name(f->chain));
     if (f->dropped >= 0)
         tdbg_json_int(json, "missing_rank", f->dropped);
+    tdbg_json_bool(json, "executed_as_in_the_other", r->fault_is_alone);
     if (f->has_elements && f->site >= 0)
         tdbg_compare_print_json(&f->elements, &sites[f->site], "elements", json);
     tdbg_json_object_end(json);

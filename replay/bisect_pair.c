@@ -85,6 +85,26 @@ out:
     return st;
 }
 
+/* Has the other trace there what executing the faulty one gives? */
+static enum tdbg_status ask_other(struct pair *p, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_pair_report *r = p->report;
+    struct tdbg_rank_group *faulty = r->runs.side[r->faulty].group;
+    const struct tdbg_bisect_side *other = &r->runs.side[!r->faulty];
+    uint64_t digest;
+    int32_t n;
+    if (!other->trace || r->fault.site < 0 || r->fault.step >= other->end)
+        return TDBG_OK;
+    const struct tdbg_site *site =
+        &tdbg_trace_sites(faulty->files[r->fault.rank].trace, &n)[r->fault.site];
+    TDBG_TRY(
+        tdbg_bisect_recorded_digest(other, r->fault.step, site, &digest, &r->fault_is_alone, err));
+    r->fault_is_alone = r->fault_is_alone && digest == r->fault.computed;
+out:
+    return st;
+}
+
 static enum tdbg_status find_fault(struct pair *p, int64_t last, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -93,6 +113,8 @@ static enum tdbg_status find_fault(struct pair *p, int64_t last, struct tdbg_err
         if (r->runs.side[side].trace)
             TDBG_TRY(verify(p, side, last, err));
     }
+    if (r->faulty >= 0)
+        TDBG_TRY(ask_other(p, err));
 out:
     return st;
 }

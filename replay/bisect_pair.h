@@ -37,6 +37,7 @@ struct tdbg_pair_report {
      * runs is the cause of that. Looked for where they do not explain what was recorded. */
     int faulty; /* side, or -1 */
     struct tdbg_verify_report fault;
+    bool fault_is_alone; /* executing it gives what the other run has recorded there */
 };
 
 /* good and bad: traces or configs. Clear with tdbg_pair_report_clear() in any case. TDBG_USAGE

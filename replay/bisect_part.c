@@ -244,26 +244,12 @@ static enum tdbg_status compare_recorded(struct comparison *c, int k, struct tdb
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_bisect_part *out = c->out;
-    const struct tdbg_rank_group *group = c->runs->side[k].group;
-    uint64_t *digests = NULL;
-    struct tdbg_step_row row;
-    out->recorded[k] = -1;
-    const int32_t site =
-        group ? tdbg_rank_group_find(group, out->site.name, out->site.lane, out->site.micro) : -1;
-    if (site < 0)
-        return TDBG_OK;
-    struct tdbg_trace *trace = group->files[group->holder[site]].trace;
-    int32_t n;
-    tdbg_trace_sites(trace, &n);
-    digests = malloc((size_t)(n + 1) * sizeof *digests);
-    TDBG_FAIL_IF(!digests, NO_MEMORY, "no memory for digests");
-    TDBG_TRY(tdbg_trace_read_steps(trace, out->step, 1, &row, err));
-    if (tdbg_trace_has_digest(trace, group->local[site], out->step, row.evaluated != 0)) {
-        TDBG_TRY(tdbg_trace_read_digests(trace, out->step, digests, err));
-        out->recorded[k] = digests[group->local[site]] == out->digest[k];
-    }
+    uint64_t digest = 0;
+    bool has;
+    TDBG_TRY(
+        tdbg_bisect_recorded_digest(&c->runs->side[k], out->step, &out->site, &digest, &has, err));
+    out->recorded[k] = has ? digest == out->digest[k] : -1;
 out:
-    free(digests);
     return st;
 }
 

@@ -275,3 +275,32 @@ out:
     tdbg_session_destroy(session);
     return st;
 }
+
+enum tdbg_status tdbg_bisect_recorded_digest(const struct tdbg_bisect_side *s, int64_t step,
+                                             const struct tdbg_site *site, uint64_t *digest,
+                                             bool *has, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int32_t joined =
+        s->group ? tdbg_rank_group_find(s->group, site->name, site->lane, site->micro) : -1;
+    struct tdbg_step_row row;
+    uint64_t *digests = NULL;
+    int32_t n;
+    *has = false;
+    if (joined < 0)
+        return TDBG_OK;
+    struct tdbg_trace *trace = s->group->files[s->group->holder[joined]].trace;
+    const int32_t local = s->group->local[joined];
+    tdbg_trace_sites(trace, &n);
+    digests = malloc((size_t)(n + 1) * sizeof *digests);
+    TDBG_FAIL_IF(!digests, NO_MEMORY, "no memory for digests");
+    TDBG_TRY(tdbg_trace_read_steps(trace, step, 1, &row, err));
+    if (!tdbg_trace_has_digest(trace, local, step, row.evaluated != 0))
+        goto out;
+    TDBG_TRY(tdbg_trace_read_digests(trace, step, digests, err));
+    *digest = digests[local];
+    *has = true;
+out:
+    free(digests);
+    return st;
+}

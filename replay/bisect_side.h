@@ -63,4 +63,10 @@ enum tdbg_status tdbg_bisect_side_state(struct tdbg_bisect_side *side, int64_t s
                                         struct tdbg_bisect_state *out, int64_t *executed,
                                         struct tdbg_err *err);
 
+/* The digest of a site, by its name and part, that a trace has of a step; *has false: it has none.
+ */
+enum tdbg_status tdbg_bisect_recorded_digest(const struct tdbg_bisect_side *side, int64_t step,
+                                             const struct tdbg_site *site, uint64_t *digest,
+                                             bool *has, struct tdbg_err *err);
+
 #endif

@@ -202,6 +202,10 @@ FAULTS = (
     planted("bit of a rank's share", 6, "reduce_in/fc1.weight", more="rank=1;", both=RANKS, rank=1),
     planted("bit of a sum on one rank", 6, "reduce_out/fc1.weight", more="rank=1;", both=RANKS,
             rank=1),
+    Row("fault beside other keys", {"inject": inject(9, "grad/fc1.weight", "scale", "by=1e8;"),
+                                    "optimizer.nesterov": "true", "seed": 5}, None, configs=False,
+        both={"optimizer": SGD, "clip.norm": 0.0, "steps": 60}, when=DIVERGES,
+        fault=(9, "grad/fc1.weight")),
     planted("share of a rank is lost", 6, "reduce_in/fc1.weight", "drop", "rank=1;", both=RANKS,
             missing=1),
 )
@@ -283,6 +287,7 @@ def check_fault(row, report):
     check(fault["site"] == site, f"{row.name}: {fault}")
     check(row.rank is None or fault["rank"] == row.rank, f"{row.name}: {fault}")
     check(fault.get("missing_rank") == row.missing, f"{row.name}: {fault}")
+    check(fault["executed_as_in_the_other"] == (set(row.bad) == {"inject"}), f"{row.name}: {fault}")
     check("first_difference" not in report or report["cause"]["verdict"] == "not_reproduced",
           f"{row.name}: {report}")
 
