@@ -137,16 +137,17 @@ static void print_causes(const struct tdbg_pair_report *r)
 {
     const struct tdbg_cause_report *c = &r->cause;
     const struct tdbg_deltas *d = &r->runs.deltas;
+    const char *plural = d->n_wholes == 1 ? "" : "s";
     for (int i = 0; i < c->n_causes; i++) {
         const struct tdbg_cause *cause = &c->cause[i];
         if (c->n_causes > 1)
-            printf("cause %d of %d, enough alone: %d of %d differences\n", i + 1, c->n_causes,
-                   cause->n, d->n_wholes);
+            printf("cause %d of %d, enough alone: %d of %d difference%s\n", i + 1, c->n_causes,
+                   cause->n, d->n_wholes, plural);
         else if (c->verdict == TDBG_CAUSE_STOPPED)
-            printf("not finished: the cause is among these %d of %d differences\n", cause->n,
-                   d->n_wholes);
+            printf("not finished: the cause is among these %d of %d difference%s\n", cause->n,
+                   d->n_wholes, plural);
         else
-            printf("cause: %d of %d differences\n", cause->n, d->n_wholes);
+            printf("cause: %d of %d difference%s\n", cause->n, d->n_wholes, plural);
         for (int k = 0; k < cause->n; k++)
             print_delta(&d->item[cause->delta[k]]);
         if (cause->step >= 0)

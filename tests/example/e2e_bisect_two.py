@@ -76,6 +76,31 @@ def a_keyframe_is_near(folder):
 
 
 @case
+def a_resumed_run_has_other_batches(folder):
+    """A run that goes on with another order of samples, and weights that somebody has touched."""
+    import h5py
+    write_data(folder)
+    good, bad, other = (f"{folder}/{name}.h5" for name in ("good", "bad", "other"))
+    record(f"{folder}/base.cfg", good)
+    run("record", "--resume", good, "--at-step", 10, "--set", "seed=9", "-q", "-o", bad)
+    r = bisect(good, bad, "--first-difference")
+    check(names(r) == [["data order"]] and r["from_step"] == 10, r)
+    check(r["first_difference"]["site"] == "samples/id" and r["first_difference"]["step"] == 10, r)
+    check([k["key"] for k in r["cause"]["sets"][0]["differences"][0]["keys"]] == ["seed"], r)
+    # the same config, data and order, and another tensor to begin with
+    record(f"{folder}/base.cfg", f"{folder}/start.h5", "--steps", 1)
+    with h5py.File(f"{folder}/start.h5") as f, h5py.File(f"{folder}/w.h5", "w") as g:
+        for name in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"):
+            g[name] = f["keyframe/" + name][0]
+        g["fc2.weight"][3, 4] += 1
+    record(f"{folder}/base.cfg", other, "--set", f'init_from={{path="{folder}/w.h5";}}')
+    r = bisect(good, other, "--first-difference")
+    check(names(r) == [["initial fc2.weight"]], r)
+    check(r["first_difference"]["site"] == "state/fc2.weight", r)
+    check(r["first_difference"]["elements"]["differ"] == 1, r["first_difference"]["elements"])
+
+
+@case
 def the_data_set_may_be_gone(folder):
     """Traces hold what is needed, unless the batch is cut otherwise."""
     write_data(folder)
