@@ -113,11 +113,14 @@ out:
 static enum tdbg_status add_past(const struct tdbg_bisect_runs *runs, struct tdbg_expr_live *live,
                                  struct tdbg_err *err)
 {
+    enum { ROWS = 64 };
     enum tdbg_status st = TDBG_OK;
-    for (int64_t step = runs->first; step < runs->start; step++) {
-        struct tdbg_step_row row;
-        TDBG_TRY(tdbg_trace_read_steps(runs->side[0].trace, step, 1, &row, err));
-        tdbg_expr_live_add_past(live, &row);
+    struct tdbg_step_row rows[ROWS];
+    for (int64_t step = runs->first; step < runs->start; step += ROWS) {
+        const int64_t left = runs->start - step, n = left < ROWS ? left : ROWS;
+        TDBG_TRY(tdbg_trace_read_steps(runs->side[0].trace, step, n, rows, err));
+        for (int64_t i = 0; i < n; i++)
+            tdbg_expr_live_add_past(live, &rows[i]);
     }
 out:
     return st;

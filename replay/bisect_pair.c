@@ -10,7 +10,7 @@ struct pair {
     struct tdbg_bisect_log *log;
     struct tdbg_expr *when; /* what is asked; NULL: for the first difference */
     int64_t step;           /* the last in which the first difference may be */
-    int64_t last;           /* the last that can matter to what is asked */
+    int64_t first, last;    /* that can matter to what is asked */
 };
 
 /* --- what is recorded --- */
@@ -73,7 +73,7 @@ static enum tdbg_status verify(struct pair *p, int side, int64_t last, struct td
     struct tdbg_pair_report *r = p->report;
     struct tdbg_bisect_side *s = &r->runs.side[side];
     const struct tdbg_verify_options options = {
-        .session = r->runs.session, .from = r->runs.start, .to = last};
+        .session = r->runs.session, .from = p->first, .to = last};
     if (tdbg_trace_info(s->trace)->world_size > 1)
         TDBG_TRY(tdbg_verify_group(s->group, &options, &r->fault, err));
     else
@@ -132,6 +132,15 @@ static enum tdbg_status ask_when(struct pair *p, struct tdbg_expr *expr, bool go
     return tdbg_cause_find(&r->runs, &question, p->log, good_is_known, &r->cause, err);
 }
 
+/* Where the runs part, both have the same state behind them: trials begin there. For an expression
+ * the steps before have to be recorded, as it may hang on their losses. */
+static void skip_what_is_the_same(struct pair *p)
+{
+    struct tdbg_pair_report *r = p->report;
+    if (r->part.is_found && r->part.step > r->runs.start)
+        tdbg_bisect_runs_go_on(&r->runs, r->part.step, r->part.before);
+}
+
 static enum tdbg_status ask_first(struct pair *p, struct tdbg_err *err)
 {
     struct tdbg_pair_report *r = p->report;
@@ -140,6 +149,7 @@ static enum tdbg_status ask_first(struct pair *p, struct tdbg_err *err)
     r->when = NULL;
     if (!r->part.is_found)
         return TDBG_OK;
+    skip_what_is_the_same(p);
     r->has_cause = true;
     tdbg_cause_report_clear(&r->cause);
     return tdbg_cause_find(&r->runs, &question, p->log, true, &r->cause, err);
@@ -202,7 +212,10 @@ static enum tdbg_status ask(struct pair *p, struct tdbg_err *err)
 {
     if (!p->when)
         return ask_first(p, err);
-    return p->report->is_recorded ? ask_when(p, p->when, true, err) : ask_configs(p, err);
+    if (!p->report->is_recorded)
+        return ask_configs(p, err);
+    skip_what_is_the_same(p);
+    return ask_when(p, p->when, true, err);
 }
 
 /* What is asked, as far as that is known before anything is executed. */
@@ -241,6 +254,7 @@ static enum tdbg_status judge(struct pair *p, struct tdbg_err *err)
         goto out;
     TDBG_TRY(choose_question(p, err));
     TDBG_TRY(tdbg_bisect_runs_start(&r->runs, p->step, p->when ? r->runs.end : p->step + 1, err));
+    p->first = r->runs.start;
     r->same = r->runs.deltas.n == 0 && !r->is_recorded;
     if (r->same)
         goto out;

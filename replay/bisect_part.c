@@ -272,8 +272,11 @@ enum tdbg_status tdbg_bisect_part_find(struct tdbg_bisect_runs *runs, int64_t la
         goto out;
     list_inputs(&c);
     TDBG_TRY(repeat(&c, err));
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; k < 2; k++) {
         TDBG_TRY(compare_recorded(&c, k, err));
+        out->before[k] = c.run[k].before;
+        c.run[k].before = (struct tdbg_bisect_state){0};
+    }
 out:
     stop(&c.run[0]);
     stop(&c.run[1]);
@@ -284,5 +287,7 @@ out:
 void tdbg_bisect_part_clear(struct tdbg_bisect_part *part)
 {
     tdbg_arena_destroy(part->arena);
+    for (int k = 0; k < 2; k++)
+        tdbg_bisect_state_clear(&part->before[k]);
     *part = (struct tdbg_bisect_part){0};
 }

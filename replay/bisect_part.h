@@ -31,6 +31,7 @@ struct tdbg_bisect_part {
     int32_t recorded[2]; /* is the digest in the trace the one that was executed? 1, 0; -1: none */
     bool has_elements;
     struct tdbg_tensor_difference elements;
+    struct tdbg_bisect_state before[2]; /* that step, of each run */
 };
 
 /* Executes the good and the bad run from runs->start up to step `last` at the most. Clear the

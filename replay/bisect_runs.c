@@ -191,3 +191,14 @@ enum tdbg_status tdbg_bisect_runs_start(struct tdbg_bisect_runs *r, int64_t step
 out:
     return st;
 }
+
+void tdbg_bisect_runs_go_on(struct tdbg_bisect_runs *r, int64_t step,
+                            struct tdbg_bisect_state before[2])
+{
+    r->start = step;
+    for (int k = 0; k < 2; k++) {
+        tdbg_bisect_state_clear(&r->state[k]);
+        r->state[k] = before[k];
+        before[k] = (struct tdbg_bisect_state){0};
+    }
+}

@@ -37,6 +37,11 @@ void tdbg_bisect_runs_close(struct tdbg_bisect_runs *runs);
 enum tdbg_status tdbg_bisect_runs_start(struct tdbg_bisect_runs *runs, int64_t step, int64_t end,
                                         struct tdbg_err *err);
 
+/* Moves the first step of trials on to `step`, up to which the two runs were found to be the same;
+ * takes the states before it over. */
+void tdbg_bisect_runs_go_on(struct tdbg_bisect_runs *runs, int64_t step,
+                            struct tdbg_bisect_state before[2]);
+
 struct tdbg_bisect_trial {
     struct tdbg_bisect_runs *runs;
     struct tdbg_config *config, *sampler; /* sampler: NULL: that of config */

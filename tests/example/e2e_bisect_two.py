@@ -72,7 +72,8 @@ def a_keyframe_is_near(folder):
                                                      "record.keyframe": 8, "optimizer.eps": 1e-7}))
     r = bisect(*paths, "--first-difference")
     check(names(r) == [["schedule.gamma"]] and r["first_difference"]["step"] == 70, r)
-    check(r["from_step"] == 64 and r["steps_executed"] < 60, r)
+    # from the keyframe before step 64 both side by side, twice more, and each trial the step alone
+    check(r["from_step"] == 70 and r["steps_executed"] == 2 * 7 + 4 + r["cause"]["trials"], r)
 
 
 @case
