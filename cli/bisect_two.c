@@ -43,10 +43,15 @@ static void print_differences(const struct tdbg_deltas *d)
     for (int i = 0; i < d->n_wholes; i++) {
         const struct tdbg_delta *delta = &d->item[i];
         const bool is_config = delta->kind == TDBG_DELTA_CONFIG || delta->kind == TDBG_DELTA_SEED;
-        if (is_config)
+        if (is_config) {
             print_keys(delta->keys, delta->n_keys, "  ");
-        else
-            printf("  %s\n", delta->name);
+            continue;
+        }
+        printf("  %s\n", delta->name);
+        for (int k = 0; k < delta->n_keys; k++) {
+            if (tdbg_deltas_unit(d, delta->keys[k].key) < 0) /* else it has a line of its own */
+                print_keys(&delta->keys[k], 1, "    ");
+        }
     }
     if (d->n_idle > 0)
         puts("  of no effect on what is asked:");

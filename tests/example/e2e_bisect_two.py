@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -146,6 +147,28 @@ def a_bisect_is_resumed(folder):
     check("log of other runs" in done.stderr, done.stderr)
     done = run("bisect", *paths, "-q", "--max-steps", 2, code=125)
     check("--max-steps 2" in done.stderr and done.stdout == "", done.stderr)
+
+
+@case
+def a_stopped_bisect_is_resumed(folder):
+    """SIGINT ends it with 130, and the log is as far as it came."""
+    write_data(folder)
+    long = {"steps": 60000}  # the bad run without its lr is executed whole, after the log has begun
+    row = e2e_causes.Row("long", {"optimizer.lr": 0.2, "optimizer.eps": 1e-6}, None, both=long)
+    paths = e2e_causes.print_configs(folder, row)
+    log = f"{folder}/b.log"
+    running = subprocess.Popen([TDBG, "bisect", *paths, "-q", "--log", log, "--when", "lr > 0.05"], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while running.poll() is None:
+        if os.path.exists(log) and len(open(log).readlines()) >= 2:
+            running.send_signal(signal.SIGINT)
+            break
+    out, err = running.communicate()
+    check(running.returncode == 130 and out == "", f"{running.returncode}: {out}{err}")
+    n = len(open(log).readlines())
+    r = bisect(*paths, "--resume", log, "--when", "lr > 0.05")
+    check(names(r) == [["optimizer.lr"]] and r["cause"]["verdict"] == "proved", r["cause"])
+    check(r["cause"]["trials"] + n == len(open(log).readlines()), (n, r["cause"]))
 
 
 @case
