@@ -170,6 +170,15 @@ SEVERAL = (
         r"state/fc1.weight", 0),
     Row("of decay and a frozen bias, decay", {"optimizer.weight_decay": 0.3, "steps": 23},
         ["optimizer.weight_decay"], r"param/", 0),
+    Row("of a sample and eps, eps", {**ONE_FILE, "optimizer.eps": 1e-5}, ["optimizer.eps"],
+        r"param/", 0),
+    Row("of a target and a late rate, the target", {"data.train.y": '"y2.npy"',
+                                                    "schedule.gamma": 0.5},
+        [f"target of sample {SAMPLE}"], r"samples/y", None,
+        both={"schedule": '{kind="step";size=20;gamma=0.1;}'}),
+    Row("of smoothing and decay, smoothing", {"optimizer.weight_decay": 0.3,
+                                              "loss.label_smoothing": 0.1},
+        ["loss.label_smoothing"], r"loss", 0),
     # ... or of what an expression says, ...
     Row("of six, lr diverges", {"optimizer.lr": 10.0, "seed": 5, "optimizer.momentum": 0.8,
                                 "model[2].p": 0.1, "optimizer.weight_decay": 1e-4,
@@ -215,6 +224,7 @@ FAULTS = (
                                     "optimizer.nesterov": "true", "seed": 5}, None, configs=False,
         both={"optimizer": SGD, "clip.norm": 0.0, "steps": 60}, when=DIVERGES,
         fault=(9, "grad/fc1.weight")),
+    planted("stale bucket", 11, "reduce_out/fc1.weight", "stale", both=RANKS),
     planted("share of a rank is lost", 6, "reduce_in/fc1.weight", "drop", "rank=1;", both=RANKS,
             missing=1),
 )
