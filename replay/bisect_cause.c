@@ -19,6 +19,10 @@
  * with all the other differences, too. */
 enum { TIMES_LONGER = 4, LONGER = 40 };
 
+/* A trial of an expression may take the whole run, and a model has many tensors: where so many
+ * trials do not tell which of them matter, they are named together. */
+enum { MOST_PART_TRIALS = 32 };
+
 struct search {
     struct tdbg_bisect_runs *runs;
     const struct tdbg_bisect_question *question;
@@ -26,6 +30,7 @@ struct search {
     struct tdbg_bisect_log *log;
     int n;        /* deltas */
     int64_t end;  /* of a trial */
+    int left;     /* trials that may still be made of the parts of something; -1: any number */
     bool *leaves; /* (n) scratch */
 };
 
@@ -72,6 +77,9 @@ static enum tdbg_status test(void *context, const bool *taken, enum tdbg_outcome
 {
     struct search *s = context;
     int64_t step;
+    if (s->left == 0)
+        return TDBG_RAISE(err, CANNOT_JUDGE, "too many parts");
+    s->left -= s->left > 0;
     return try(s, taken, s->end, out, &step, err);
 }
 
@@ -129,7 +137,14 @@ static enum tdbg_status refine(struct search *s, bool *taken, bool *scratch, boo
             memcpy(taken, scratch, (size_t)s->n * sizeof *taken);
             continue;
         }
-        TDBG_TRY(tdbg_ddmin(s->n, scratch, fixed, test, s, err));
+        s->left = s->question->when ? MOST_PART_TRIALS : -1;
+        st = tdbg_ddmin(s->n, scratch, fixed, test, s, err);
+        if (st == TDBG_CANNOT_JUDGE && s->left == 0) {
+            tdbg_err_clear(err);
+            st = TDBG_OK;
+            continue;
+        }
+        TDBG_TRY(st);
         for (int i = 0; i < s->n; i++) /* all others, and what of the whole is not needed */
             fixed[i] = d->item[i].whole == whole ? !scratch[i] : i < d->n_wholes && !taken[i];
         for (int c = 0; c < s->report->n_causes; c++) {
@@ -151,6 +166,7 @@ static enum tdbg_status minimize(struct search *s, bool *taken, struct tdbg_err 
     bool *scratch = calloc((size_t)s->n + 1, sizeof *scratch);
     bool *fixed = calloc((size_t)s->n + 1, sizeof *fixed);
     TDBG_FAIL_IF(!scratch || !fixed, NO_MEMORY, "no memory for a cause");
+    s->left = -1;
     s->end = short_end(s);
     TDBG_TRY(tdbg_ddmin(s->n, taken, NULL, test, s, err));
     s->end = s->runs->end;
