@@ -9,6 +9,7 @@ struct pair {
     struct tdbg_pair_report *report;
     struct tdbg_bisect_log *log;
     struct tdbg_expr *when; /* what is asked; NULL: for the first difference */
+    bool is_known;          /* where it holds, from what is recorded */
     int64_t step;           /* the last in which the first difference may be */
     int64_t first, last;    /* that can matter to what is asked */
 };
@@ -190,14 +191,14 @@ out:
 }
 
 /* Of a config it is known when it has run. */
-static enum tdbg_status ask_configs(struct pair *p, struct tdbg_err *err)
+static enum tdbg_status ask_and_see(struct pair *p, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_pair_report *r = p->report;
     TDBG_TRY(ask_when(p, p->when, false, err));
     const bool in_good = r->cause.verdict == TDBG_CAUSE_IN_GOOD_TOO;
     const bool in_neither = r->cause.verdict == TDBG_CAUSE_NOT_REPRODUCED;
-    if (!in_good && !in_neither)
+    if (!in_good && (!in_neither || r->is_recorded)) /* of a trace a fault may be the cause */
         goto out;
     r->has_cause = false;
     if (!p->options->when)
@@ -212,10 +213,17 @@ static enum tdbg_status ask(struct pair *p, struct tdbg_err *err)
 {
     if (!p->when)
         return ask_first(p, err);
-    if (!p->report->is_recorded)
-        return ask_configs(p, err);
+    if (!p->is_known)
+        return ask_and_see(p, err);
     skip_what_is_the_same(p);
     return ask_when(p, p->when, true, err);
+}
+
+/* No file has all lanes of a run of several ranks, and trials have. */
+static bool has_ranks(const struct tdbg_pair_report *r)
+{
+    return tdbg_trace_info(r->runs.side[0].trace)->world_size > 1 ||
+           tdbg_trace_info(r->runs.side[1].trace)->world_size > 1;
 }
 
 /* What is asked, as far as that is known before anything is executed. */
@@ -232,8 +240,11 @@ static enum tdbg_status choose_question(struct pair *p, struct tdbg_err *err)
         p->when = r->own = tdbg_expr_parse("diverges(loss)", &fault);
         TDBG_FAIL_IF(!r->own, NO_MEMORY, "no memory for an expression");
     }
-    if (r->is_recorded)
+    p->is_known = r->is_recorded && (p->when->n_terms == 0 || !has_ranks(r));
+    if (p->is_known)
         TDBG_TRY(look_up(p, err));
+    else if (r->is_recorded)
+        p->last = r->runs.end - 1;
 out:
     return st;
 }

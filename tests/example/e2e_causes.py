@@ -192,6 +192,8 @@ SEVERAL = (
         ["optimizer.weight_decay"], both={"steps": 40}, when="rms(param/*) > 1"),
     Row("any of two", {"data.transforms[0].by": 8.0, "loss.reduction": '"sum"', "seed": 9},
         [["data.transforms[0].by"], ["loss.reduction"]], when="grad_norm > 4"),
+    Row("of two, what one rank has", {"model[2].p": 0.6, "optimizer.eps": 1e-6}, ["model[2].p"],
+        both=RANKS, when="zeros(fwd/drop) > 145"),
     Row("of all initial values, a bias", {"seed": 4}, ["initial fc2.bias"],
         when="param/fc2.bias[2] < -0.1 and step < 3"),
     Row("of two, the norm is high", {"loss.reduction": '"sum"', "optimizer.eps": 1e-6},
