@@ -111,7 +111,7 @@ enum tdbg_status cli_parse_args(const struct cli_command *command, const struct 
             words[(*n_words)++] = argv[i];
         }
     }
-    if (*n_words < max_words)
+    if (*n_words < max_words - command->n_optional)
         return TDBG_RAISE(err, USAGE, "too few arguments\nusage: tdbg %s %s", command->name,
                           command->usage);
     return TDBG_OK;

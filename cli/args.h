@@ -37,6 +37,7 @@ struct cli_command {
     const char *summary;  /* one line, for `tdbg --help` */
     const char *usage;    /* "CFG [-o FILE] ..." */
     const char *examples; /* lines that open the help */
+    int n_optional;       /* of its words the last so many may be left out */
     /* Runs with argv[0] = the command's name; returns a process exit code. */
     int (*run)(const struct cli_command *command, int argc, char **argv);
 };

@@ -1,17 +1,21 @@
-/* tdbg bisect: the first step at which an expression holds, and where it began. Exit 0: found, 1:
- * not found, 125: cannot judge. */
+/* tdbg bisect: in one run the first step at which an expression holds, and where it began; between
+ * two runs the cause (bisect_two.c). Exit 0: found, 1: not found, 125: cannot judge. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/progress.h"
+#include "cli/bisect_git.h"
+#include "cli/bisect_two.h"
 #include "cli/commands.h"
 #include "replay/bisect.h"
 
 struct bisect {
-    const char *path, *when, *steps;
-    bool as_json, quiet;
+    const char *path, *second; /* second: NULL where there is one run */
+    const char *when, *steps, *log_path, *resume;
+    bool first_difference, git, as_json, quiet;
+    int64_t max_steps;
     struct cli_execution execution;
     struct tdbg_progress progress; /* started with the first step */
 };
@@ -257,42 +261,152 @@ out:
     return st;
 }
 
+/* Which options go with one run, and which with two. */
+static enum tdbg_status check_options(const struct bisect *b, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_FAIL_IF(
+        !b->second && (b->first_difference || b->max_steps > 0 || b->log_path || b->resume), USAGE,
+        "--first-difference, --max-steps, --log and --resume want two runs: tdbg bisect "
+        "GOOD BAD");
+    TDBG_FAIL_IF(b->second && b->steps, USAGE, "--steps wants one run: tdbg bisect TRACE");
+    TDBG_FAIL_IF(b->first_difference && b->when, USAGE,
+                 "--first-difference and --when are two questions");
+    TDBG_FAIL_IF(b->log_path && b->resume, USAGE,
+                 "--resume goes on with a log, --log begins a new one");
+    TDBG_FAIL_IF(b->git && (b->first_difference || b->max_steps > 0 || b->log_path || b->resume ||
+                            b->steps || b->as_json),
+                 USAGE, "--git-bisect says good or bad, and goes with --when only");
+    TDBG_FAIL_IF(
+        b->git && (b->second != NULL) == (b->when != NULL), USAGE,
+        "--git-bisect wants either a good trace to compare bits with, or --when\nhint: tdbg "
+        "bisect --git-bisect GOOD.h5 train.cfg");
+out:
+    return st;
+}
+
+static enum tdbg_status bisect_two(struct bisect *b, int *exit_code, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct cli_bisect_two pair = {.good = b->path,
+                                  .bad = b->second,
+                                  .first_difference = b->first_difference,
+                                  .as_json = b->as_json,
+                                  .quiet = b->quiet,
+                                  .max_steps = b->max_steps,
+                                  .log_path = b->resume ? b->resume : b->log_path,
+                                  .resume = b->resume != NULL,
+                                  .execution = b->execution};
+    if (b->when)
+        TDBG_TRY(parse(b->when, &pair.when, err));
+    TDBG_TRY(cli_bisect_two(&pair, exit_code, err));
+out:
+    tdbg_expr_destroy(pair.when);
+    return st;
+}
+
+/* For `git bisect run` whatever goes wrong is "cannot judge"; signals stay, and stop it. */
+static int run_git(struct bisect *b)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_err fault = {0}, *err = &fault;
+    struct cli_bisect_git git = {.good = b->second ? b->path : NULL,
+                                 .bad = b->second ? b->second : b->path,
+                                 .execution = b->execution};
+    bool is_bad = false;
+    TDBG_TRY(check_options(b, err));
+    if (b->when)
+        TDBG_TRY(parse(b->when, &git.when, err));
+    TDBG_TRY(cli_bisect_git(&git, &is_bad, err));
+out:
+    tdbg_expr_destroy(git.when);
+    if (cli_stop_signal()) {
+        tdbg_err_clear(err);
+        return 128 + cli_stop_signal();
+    }
+    if (st == TDBG_OK)
+        return is_bad;
+    cli_fail(err);
+    return tdbg_status_exit_code(TDBG_CANNOT_JUDGE);
+}
+
+static bool asks_for_git(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--git-bisect") == 0)
+            return true;
+    }
+    return false;
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
     struct bisect b = {0};
     bool helped;
+    const char *words[2];
     int n_words, exit_code = 0;
     const struct cli_option options[] = {
         {"--when", 0, CLI_STRING, "EXPR", &b.when, 0, 0,
          "What to look for (default: diverges(loss)); docs/expressions.md."},
         {"--steps", 0, CLI_STRING, "A:B", &b.steps, 0, 0,
-         "Steps A to B, both included (A: and :B are open ranges; default: all)."},
+         "In one run: steps A to B, both included (A: and :B are open ranges; default: all)."},
+        {"--first-difference", 0, CLI_FLAG, NULL, &b.first_difference, 0, 0,
+         "Of two runs: the cause of the first difference (default where diverges(loss) does not "
+         "hold in the bad one alone)."},
+        {"--max-steps", 0, CLI_INT, "N", &b.max_steps, 1, INT64_MAX,
+         "Of two runs: execute at most so many steps."},
+        {"--log", 0, CLI_STRING, "FILE", &b.log_path, 0, 0,
+         "Of two runs: write down what each trial gave."},
+        {"--resume", 0, CLI_STRING, "FILE", &b.resume, 0, 0,
+         "Go on with such a log: what it knows is not executed again."},
+        {"--git-bisect", 0, CLI_FLAG, NULL, &b.git, 0, 0,
+         "Judge a commit for `git bisect run`: exit 0 where BAD, a config that is run or a trace, "
+         "has "
+         "the bits of the trace GOOD (or, with one run, where --when does not hold), 1 where not, "
+         "125 "
+         "where that cannot be told."},
         {"--json", 0, CLI_FLAG, NULL, &b.as_json, 0, 0, "Print JSON (schema 1)."},
         {"--quiet", 'q', CLI_FLAG, NULL, &b.quiet, 0, 0, "No progress."},
         CLI_EXECUTION_OPTIONS(b.execution),
     };
     TDBG_TRY(cli_parse_args(command, options, (int)(sizeof options / sizeof options[0]), argc, argv,
-                            &b.path, 1, &n_words, &helped, err));
+                            words, 2, &n_words, &helped, err));
     if (helped)
         return 0;
-    TDBG_TRY(bisect(&b, &exit_code, err));
+    b.path = words[0];
+    b.second = n_words > 1 ? words[1] : NULL;
+    if (b.git)
+        return run_git(&b);
+    TDBG_TRY(check_options(&b, err));
+    TDBG_TRY(b.second ? bisect_two(&b, &exit_code, err) : bisect(&b, &exit_code, err));
 out:
-    if (st == TDBG_INTERRUPTED)
+    if (st == TDBG_OK)
+        return exit_code;
+    if (st == TDBG_INTERRUPTED) {
         tdbg_err_clear(err);
-    return st == TDBG_OK            ? exit_code
-           : st == TDBG_INTERRUPTED ? 128 + cli_stop_signal()
-                                    : cli_fail(err);
+        return 128 + cli_stop_signal();
+    }
+    exit_code = cli_fail(err);
+    return asks_for_git(argc, argv) ? tdbg_status_exit_code(TDBG_CANNOT_JUDGE) : exit_code;
 }
 
 const struct cli_command cli_bisect = {
     .name = "bisect",
-    .summary = "Find the first step at which something holds, and where it began.",
-    .usage = "TRACE [--when EXPR] [--steps A:B] [--json]",
-    .examples = "  tdbg bisect bad.h5\n"
-                "  tdbg bisect bad.h5 --when 'loss > 10'\n"
-                "  tdbg bisect bad.h5 --when 'absmax(grad/fc*) > 100 if step > 500'\n"
-                "  tdbg bisect bad.h5 --when nan --json\n",
+    .summary =
+        "Find the cause: of what one run does and another does not, or of what a run does from "
+        "a step on.",
+    .usage = "GOOD BAD [--when EXPR | --first-difference] [--json]\n"
+             "       tdbg bisect TRACE [--when EXPR] [--steps A:B] [--json]\n"
+             "       tdbg bisect --git-bisect GOOD BAD | --git-bisect BAD --when EXPR",
+    .examples =
+        "  tdbg bisect good.h5 bad.h5\n"
+        "  tdbg bisect good.cfg bad.cfg\n"
+        "  tdbg bisect good.h5 bad.cfg --when 'grad_norm > 1e3' --max-steps 5000 --log b.log\n"
+        "  tdbg bisect bad.h5\n"
+        "  tdbg bisect bad.h5 --when 'absmax(grad/fc*) > 100 if step > 500'\n"
+        "  tdbg bisect bad.h5 --when nan --json\n",
+    .n_optional = 1,
     .run = run,
 };

@@ -12,7 +12,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
-#include "cli/init_from.h"
+#include "replay/init_from.h"
 #include "engine/rank_check.h"
 #include "replay/resume.h"
 #include "trace/segment.h"
@@ -111,7 +111,7 @@ enum tdbg_status cli_rank_build(struct cli_rank *r, struct tdbg_err *err)
         TDBG_TRY(go_on(r, err));
     } else {
         TDBG_TRY(tdbg_engine_init_state(r->engine, err));
-        TDBG_TRY(cli_init_from(run->config, r->engine, err));
+        TDBG_TRY(tdbg_init_from(run->config, r->engine, err));
     }
 out:
     return st;

@@ -16,11 +16,17 @@ struct tdbg_source_live {
     bool borrows;                     /* the sets belong to another live source */
 };
 
+static bool fills_a_batch(const struct tdbg_cfg_node *root, const struct tdbg_dataset *train)
+{
+    return tdbg_sampler_steps_per_epoch(train->shape.count, tdbg_cfg_int(root, "data.batch"),
+                                        tdbg_sampler_drops_last(root)) > 0;
+}
+
 static bool check_batch(struct tdbg_config *config, const struct tdbg_dataset *train)
 {
     const struct tdbg_cfg_node *root = tdbg_config_root(config);
     int64_t batch = tdbg_cfg_int(root, "data.batch");
-    if (tdbg_sampler_steps_per_epoch(train->shape.count, batch, tdbg_sampler_drops_last(root)) > 0)
+    if (fills_a_batch(root, train))
         return true;
     tdbg_config_report(config, tdbg_cfg_find(root, "data.batch"), "or set data.drop_last = false;",
                        "data.batch = %lld, but the training set has %lld samples", (long long)batch,
@@ -48,21 +54,38 @@ out:
     return st;
 }
 
-enum tdbg_status tdbg_source_live_share(const struct tdbg_source_live *live,
-                                        struct tdbg_source_live **out, struct tdbg_err *err)
+enum tdbg_status tdbg_source_live_reorder(const struct tdbg_source_live *live,
+                                          const struct tdbg_cfg_node *root,
+                                          struct tdbg_source_live **out, struct tdbg_err *err)
 {
+    const struct tdbg_dataset *train = &live->set[TDBG_SET_TRAIN];
+    if (!fills_a_batch(root, train))
+        return TDBG_RAISE(err, CONFIG,
+                          "data.batch is more than the %lld samples of the training set",
+                          (long long)train->shape.count);
     struct tdbg_source_live *other = calloc(1, sizeof *other);
     if (!other)
         return TDBG_RAISE(err, NO_MEMORY, "no memory for the data source");
     *other = *live;
+    other->root = root;
     other->borrows = true;
-    const enum tdbg_status st =
-        tdbg_sampler_init(&other->sampler, live->root, live->set[TDBG_SET_TRAIN].shape.count, err);
+    const enum tdbg_status st = tdbg_sampler_init(&other->sampler, root, train->shape.count, err);
     if (st == TDBG_OK)
         *out = other;
     else
         free(other);
     return st;
+}
+
+enum tdbg_status tdbg_source_live_share(const struct tdbg_source_live *live,
+                                        struct tdbg_source_live **out, struct tdbg_err *err)
+{
+    return tdbg_source_live_reorder(live, live->root, out, err);
+}
+
+const struct tdbg_dataset *tdbg_source_live_set(const struct tdbg_source_live *live, int set)
+{
+    return &live->set[set];
 }
 
 void tdbg_source_live_destroy(struct tdbg_source_live *live)

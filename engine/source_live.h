@@ -19,7 +19,17 @@ enum tdbg_status tdbg_source_live_create(struct tdbg_config *config, tdbg_read_h
 enum tdbg_status tdbg_source_live_share(const struct tdbg_source_live *live,
                                         struct tdbg_source_live **out, struct tdbg_err *err);
 
+/* Another one over the same data sets, whose batches are those of another checked config: root,
+ * borrowed, has its own seed, batch and order of samples. TDBG_CONFIG where the set has fewer
+ * samples than a batch. It has to be destroyed before `live`. */
+enum tdbg_status tdbg_source_live_reorder(const struct tdbg_source_live *live,
+                                          const struct tdbg_cfg_node *root,
+                                          struct tdbg_source_live **out, struct tdbg_err *err);
+
 void tdbg_source_live_destroy(struct tdbg_source_live *live); /* NULL is fine */
+
+/* Borrowed: the samples of a set (TDBG_SET_...). */
+const struct tdbg_dataset *tdbg_source_live_set(const struct tdbg_source_live *live, int set);
 
 /* The table over it; valid as long as `live`. */
 struct tdbg_source tdbg_source_live_table(struct tdbg_source_live *live);

@@ -44,6 +44,17 @@ bool tdbg_diverges_add(struct tdbg_diverges *d, double value)
     return d->result;
 }
 
+void tdbg_expr_add_row(struct tdbg_expr_eval *e, const struct tdbg_step_row *row)
+{
+    const struct tdbg_expr *x = e->expr;
+    for (int i = 0; i < x->n_nodes; i++) {
+        const struct tdbg_expr_node *n = &x->node[i];
+        if (n->code == TDBG_EXPR_DIVERGES)
+            tdbg_diverges_add(&e->diverges[n->b],
+                              n->a == TDBG_EXPR_LOSS ? (double)row->loss : row->grad_norm);
+    }
+}
+
 /* The series of every diverges() up to and with this step. */
 static enum tdbg_status advance_series(struct tdbg_expr_eval *e, int64_t step, struct tdbg_err *err)
 {
@@ -58,12 +69,7 @@ static enum tdbg_status advance_series(struct tdbg_expr_eval *e, int64_t step, s
     for (; e->diverges_next <= step; e->diverges_next++) {
         struct tdbg_step_row row;
         TDBG_TRY(read_row(e, e->diverges_next, &row, err));
-        for (int i = 0; i < x->n_nodes; i++) {
-            const struct tdbg_expr_node *n = &x->node[i];
-            if (n->code == TDBG_EXPR_DIVERGES)
-                tdbg_diverges_add(&e->diverges[n->b],
-                                  n->a == TDBG_EXPR_LOSS ? (double)row.loss : row.grad_norm);
-        }
+        tdbg_expr_add_row(e, &row);
     }
 out:
     return st;
@@ -160,6 +166,11 @@ static struct tdbg_expr_value evaluate(const struct tdbg_expr_eval *e, int at)
                                     : (struct tdbg_expr_value){0};
 }
 
+struct tdbg_expr_value tdbg_expr_evaluate(const struct tdbg_expr_eval *e)
+{
+    return evaluate(e, e->expr->root);
+}
+
 /* --- a step --- */
 
 enum tdbg_status tdbg_expr_eval_at(struct tdbg_expr_eval *e, int64_t step,
@@ -222,28 +233,41 @@ out:
     return st;
 }
 
+enum tdbg_status tdbg_expr_eval_bind(struct tdbg_expr_eval *e, const struct tdbg_site *sites,
+                                     int32_t n_sites, int32_t world_size, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_expr_fault fault;
+    e->sites = sites;
+    e->n_sites = n_sites;
+    e->value = calloc((size_t)e->expr->n_terms + 1, sizeof *e->value);
+    e->diverges = calloc((size_t)e->expr->n_diverges + 1, sizeof *e->diverges);
+    TDBG_FAIL_IF(!e->value || !e->diverges, NO_MEMORY, "no memory for an expression");
+    if (!tdbg_expr_bind(e->expr, sites, n_sites, world_size, &fault))
+        st = tdbg_expr_raise(e->expr->text, &fault, err);
+    TDBG_TRY(st);
+    TDBG_TRY(make_buffers(e, err));
+out:
+    return st;
+}
+
 enum tdbg_status tdbg_expr_eval_create(struct tdbg_trace *trace,
                                        const struct tdbg_session_options *options,
                                        struct tdbg_expr *expr, struct tdbg_expr_eval **out,
                                        struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_expr_fault fault;
+    int32_t n_sites;
+    const struct tdbg_site *sites = tdbg_trace_sites(trace, &n_sites);
     struct tdbg_expr_eval *e = calloc(1, sizeof *e);
     TDBG_FAIL_IF(!e, NO_MEMORY, "no memory for an expression");
     e->trace = trace;
     e->options = *options;
     e->expr = expr;
-    e->sites = tdbg_trace_sites(trace, &e->n_sites);
     e->diverges_next = tdbg_trace_first_step(trace);
-    e->after = malloc((size_t)(e->n_sites + 1) * sizeof *e->after);
-    e->value = calloc((size_t)expr->n_terms + 1, sizeof *e->value);
-    e->diverges = calloc((size_t)expr->n_diverges + 1, sizeof *e->diverges);
-    TDBG_FAIL_IF(!e->after || !e->value || !e->diverges, NO_MEMORY, "no memory for an expression");
-    if (!tdbg_expr_bind(expr, e->sites, e->n_sites, tdbg_trace_info(trace)->world_size, &fault))
-        st = tdbg_expr_raise(expr->text, &fault, err);
-    TDBG_TRY(st);
-    TDBG_TRY(make_buffers(e, err));
+    e->after = malloc((size_t)(n_sites + 1) * sizeof *e->after);
+    TDBG_FAIL_IF(!e->after, NO_MEMORY, "no memory for an expression");
+    TDBG_TRY(tdbg_expr_eval_bind(e, sites, n_sites, tdbg_trace_info(trace)->world_size, err));
     tdbg_expr_find_after(e);
     *out = e;
     return TDBG_OK;
@@ -252,21 +276,26 @@ out:
     return st;
 }
 
-void tdbg_expr_eval_destroy(struct tdbg_expr_eval *e)
+void tdbg_expr_eval_clear(struct tdbg_expr_eval *e)
 {
-    if (!e)
-        return;
     for (int i = 0; e->value && i < e->expr->n_terms; i++) {
         for (int32_t k = 0; e->value[i].before && k < e->expr->term[i].n_sites; k++)
             free(e->value[i].before[k]);
         free(e->value[i].before);
     }
-    tdbg_session_destroy(e->session);
-    tdbg_expr_ranks_close(e->ranks);
-    free(e->after);
     free(e->value);
     free(e->diverges);
     free(e->data);
     free(e->scratch);
+}
+
+void tdbg_expr_eval_destroy(struct tdbg_expr_eval *e)
+{
+    if (!e)
+        return;
+    tdbg_expr_eval_clear(e);
+    tdbg_session_destroy(e->session);
+    tdbg_expr_ranks_close(e->ranks);
+    free(e->after);
     free(e);
 }

@@ -19,7 +19,7 @@ struct term_value {
 };
 
 struct tdbg_expr_eval {
-    struct tdbg_trace *trace;
+    struct tdbg_trace *trace; /* NULL over a running engine (expression_live.h) */
     struct tdbg_session_options options;
     struct tdbg_expr *expr;
     struct tdbg_session *session;  /* NULL until a step has to be executed */
@@ -35,6 +35,21 @@ struct tdbg_expr_eval {
     int64_t diverges_next;          /* the step whose values they want next */
     struct tdbg_expr_cost cost;
 };
+
+/* Finds the sites that e->expr means and makes room for their values; what it allocates is freed by
+ * tdbg_expr_eval_clear(), which leaves the rest of the evaluator alone. */
+enum tdbg_status tdbg_expr_eval_bind(struct tdbg_expr_eval *e, const struct tdbg_site *sites,
+                                     int32_t n_sites, int32_t world_size, struct tdbg_err *err);
+void tdbg_expr_eval_clear(struct tdbg_expr_eval *e);
+
+/* Adds a step's row to every diverges(): each step once, in order. */
+void tdbg_expr_add_row(struct tdbg_expr_eval *e, const struct tdbg_step_row *row);
+
+/* Value at the step of e->row, by what is known of the terms. */
+struct tdbg_expr_value tdbg_expr_evaluate(const struct tdbg_expr_eval *e);
+
+/* The tap (self: struct tdbg_expr_eval) that gathers the terms that are PENDING. */
+extern const struct tdbg_tap_ops tdbg_expr_tap_ops;
 
 /* For every state/ site the one that has the same value after the step before. */
 void tdbg_expr_find_after(struct tdbg_expr_eval *e);

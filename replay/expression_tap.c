@@ -115,7 +115,7 @@ static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
     return TDBG_OK;
 }
 
-static const struct tdbg_tap_ops expression_ops = {plan, begin_step, show_site, end_step};
+const struct tdbg_tap_ops tdbg_expr_tap_ops = {plan, begin_step, show_site, end_step};
 
 enum tdbg_status tdbg_expr_eval_session(struct tdbg_expr_eval *e, struct tdbg_session **out,
                                         struct tdbg_err *err)
@@ -131,7 +131,7 @@ out:
 enum tdbg_status tdbg_expr_execute(struct tdbg_expr_eval *e, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const struct tdbg_tap tap = {&expression_ops, e};
+    const struct tdbg_tap tap = {&tdbg_expr_tap_ops, e};
     struct tdbg_session *session;
     st = tdbg_expr_eval_session(e, &session, err);
     if (st != TDBG_OK)

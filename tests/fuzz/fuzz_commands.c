@@ -83,6 +83,9 @@ static const struct call calls[] = {
      {"@", "--when", "max(fwd/fc1[0:3,1]) > 1e9 or nan", "-q", "--json", "--threads", "1"}},
     {&cli_bisect,
      {"@", "--when", "update_ratio(*) > 9 or step == 6", "--steps", "2:", "-q", "--threads", "1"}},
+    {&cli_bisect, {"@", "+", "-q", "--threads", "1"}},
+    {&cli_bisect,
+     {"+", "@", "--first-difference", "--max-steps", "60", "-q", "--json", "--threads", "1"}},
     {&cli_fsck, {"@"}},
     /* changes the file, and what it leaves has to be as harmless */
     {&cli_recover, {"@"}},

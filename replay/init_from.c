@@ -1,5 +1,5 @@
 /* Traces and HDF5 files are told by what is in them, all else has to be safetensors. */
-#include "cli/init_from.h"
+#include "replay/init_from.h"
 
 #include "engine/weights.h"
 #include "replay/init_trace.h"
@@ -16,8 +16,8 @@ static enum tdbg_status read_weights(void *context, const char *path, tdbg_array
     return tdbg_init_trace_visit(path, tdbg_cfg_int(group, "step"), visit, self, err);
 }
 
-enum tdbg_status cli_init_from(struct tdbg_config *config, struct tdbg_engine *engine,
-                               struct tdbg_err *err)
+enum tdbg_status tdbg_init_from(struct tdbg_config *config, struct tdbg_engine *engine,
+                                struct tdbg_err *err)
 {
     const struct tdbg_cfg_node *group = tdbg_cfg_find(tdbg_config_root(config), "init_from");
     if (!group)
