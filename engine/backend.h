@@ -72,6 +72,26 @@ struct tdbg_backend {
      * where the device has no copies of them. */
     void (*forget_tables)(void *context);
 
+    /* Attention from qkv to context in one; lse (rows, heads, tokens): see
+     * kernels/attention_fused.h. NULL where the device has no such. */
+    bool (*attention_fused_takes)(const struct tdbg_attention *attention);
+    size_t (*attention_fused_workspace_bytes)(void *context,
+                                              const struct tdbg_attention *attention);
+    void (*attention_fused_forward)(void *context, const struct tdbg_attention *attention,
+                                    const float *qkv, float *out, float *lse);
+    void (*attention_fused_backward)(void *context, const struct tdbg_attention *attention,
+                                     const float *qkv, const float *out, const float *lse,
+                                     const float *dout, float *dqkv, void *workspace);
+    /* Cross-entropy over rows of logits that may be apart, and a copy of such: see kernels/fast.h.
+     * NULL where the device has no such. */
+    void (*fast_cross_entropy_forward)(void *context, const struct tdbg_logits *logits,
+                                       float *loss);
+    void (*fast_cross_entropy_backward)(void *context, const struct tdbg_logits *logits,
+                                        float *dlogits);
+    int64_t (*fast_count_correct)(void *context, const struct tdbg_logits *logits);
+    void (*fast_copy_rows)(void *context, int64_t rows, int64_t cols, const float *from,
+                           int64_t from_stride, float *to, int64_t to_stride);
+
     /* Memory: 64-byte aligned, zeroed; NULL when there is none. */
     void *(*alloc)(void *context, size_t bytes);
     void (*free)(void *context, void *data);
@@ -144,25 +164,6 @@ struct tdbg_backend {
     void (*attention_context_backward)(void *context, const struct tdbg_attention *attention,
                                        const float *probs, const float *qkv, const float *dcontext,
                                        float *dprobs, float *dqkv, void *workspace);
-    /* Attention from qkv to context in one; lse (rows, heads, tokens): see
-     * kernels/attention_fused.h. NULL where the device has no such. */
-    bool (*attention_fused_takes)(const struct tdbg_attention *attention);
-    size_t (*attention_fused_workspace_bytes)(void *context,
-                                              const struct tdbg_attention *attention);
-    void (*attention_fused_forward)(void *context, const struct tdbg_attention *attention,
-                                    const float *qkv, float *out, float *lse);
-    void (*attention_fused_backward)(void *context, const struct tdbg_attention *attention,
-                                     const float *qkv, const float *out, const float *lse,
-                                     const float *dout, float *dqkv, void *workspace);
-    /* Cross-entropy over rows of logits that may be apart, and a copy of such: see kernels/fast.h.
-     * NULL where the device has no such. */
-    void (*fast_cross_entropy_forward)(void *context, const struct tdbg_logits *logits,
-                                       float *loss);
-    void (*fast_cross_entropy_backward)(void *context, const struct tdbg_logits *logits,
-                                        float *dlogits);
-    int64_t (*fast_count_correct)(void *context, const struct tdbg_logits *logits);
-    void (*fast_copy_rows)(void *context, int64_t rows, int64_t cols, const float *from,
-                           int64_t from_stride, float *to, int64_t to_stride);
     void (*activation_forward)(void *context, enum tdbg_activation kind, int64_t n, const float *x,
                                float *y);
     void (*activation_backward)(void *context, enum tdbg_activation kind, int64_t n,

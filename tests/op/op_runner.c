@@ -176,6 +176,7 @@ static struct tdbg_op_run describe(struct work *w, int32_t i)
     for (int32_t k = 0; k < node->n_buffers; k++)
         w->buffer[k] = w->r.buffer + g->buffers[node->buffer[k]].offset;
     return (struct tdbg_op_run){.backend = w->backend,
+                                .act_bytes = sizeof(float),
                                 .node = node,
                                 .rows = s->c->rows,
                                 .x = node->op->takes_index ? NULL : act_of(w, node->input[0]),
