@@ -14,6 +14,12 @@ static uint64_t element_bits(const void *data, size_t width, int64_t i)
     return bits;
 }
 
+static bool is_floating(enum tdbg_dtype dtype)
+{
+    return dtype == TDBG_DTYPE_F32 || dtype == TDBG_DTYPE_F64 || dtype == TDBG_DTYPE_BF16 ||
+           dtype == TDBG_DTYPE_F16;
+}
+
 static struct tdbg_element_difference describe(const void *a, const void *b, enum tdbg_dtype dtype,
                                                int64_t i)
 {
@@ -30,8 +36,8 @@ static struct tdbg_element_difference describe(const void *a, const void *b, enu
     double larger = fabs(d.a) > fabs(d.b) ? fabs(d.a) : fabs(d.b);
     d.absolute = finite ? fabs(d.a - d.b) : NAN;
     d.relative = finite && larger > 0 ? d.absolute / larger : finite ? 0 : NAN;
-    if (finite && dtype == TDBG_DTYPE_F32)
-        d.ulp = tdbg_convert_ulp_distance((float)d.a, (float)d.b);
+    if (finite && is_floating(dtype))
+        d.ulp = tdbg_convert_ulp_apart(d.bits_a, d.bits_b, width);
     return d;
 }
 
@@ -43,8 +49,30 @@ static bool is_worse(const struct tdbg_element_difference *d,
     return isnan(d->absolute) || d->absolute > than->absolute;
 }
 
+bool tdbg_tolerance_is_none(const struct tdbg_tolerance *tolerance)
+{
+    return !(tolerance->absolute > 0) && !(tolerance->relative > 0) && tolerance->ulp < 0;
+}
+
+static bool is_within(const struct tdbg_element_difference *d, const struct tdbg_tolerance *t)
+{
+    if (isnan(d->a) || isnan(d->b))
+        return isnan(d->a) && isnan(d->b);
+    if (isnan(d->absolute))
+        return false;
+    const double larger = fmax(fabs(d->a), fabs(d->b));
+    return d->absolute <= t->absolute + t->relative * larger ||
+           (t->ulp >= 0 && d->ulp >= 0 && d->ulp <= t->ulp);
+}
+
 void tdbg_compare_tensors(const void *a, const void *b, enum tdbg_dtype dtype, int64_t n,
                           struct tdbg_tensor_difference *out)
+{
+    tdbg_compare_within(a, b, dtype, n, NULL, out);
+}
+
+void tdbg_compare_within(const void *a, const void *b, enum tdbg_dtype dtype, int64_t n,
+                         const struct tdbg_tolerance *tolerance, struct tdbg_tensor_difference *out)
 {
     size_t width = tdbg_dtype_bytes(dtype);
     *out = (struct tdbg_tensor_difference){.n_elems = n};
@@ -53,12 +81,30 @@ void tdbg_compare_tensors(const void *a, const void *b, enum tdbg_dtype dtype, i
         if (memcmp((const unsigned char *)a + at, (const unsigned char *)b + at, width) == 0)
             continue;
         struct tdbg_element_difference d = describe(a, b, dtype, i);
+        if (tolerance && is_within(&d, tolerance))
+            continue;
         if (out->n_differ == 0)
             out->first = out->worst = d;
         else if (is_worse(&d, &out->worst))
             out->worst = d;
         out->n_differ++;
     }
+}
+
+void tdbg_compare_distance(const void *a, const void *b, enum tdbg_dtype dtype, int64_t n,
+                           struct tdbg_tensor_distance *out)
+{
+    double sum_difference = 0, sum_a = 0, largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double x = tdbg_convert_elem_to_f64(a, dtype, i);
+        const double apart = fabs(x - tdbg_convert_elem_to_f64(b, dtype, i));
+        sum_difference += apart * apart;
+        sum_a += x * x;
+        largest = isnan(apart) || apart > largest ? apart : largest;
+    }
+    const double count = n > 0 ? (double)n : 1;
+    *out = (struct tdbg_tensor_distance){sqrt(sum_difference / count), sqrt(sum_a / count),
+                                         isfinite(sum_difference) ? largest : NAN};
 }
 
 const char *tdbg_compare_index_text(const struct tdbg_site *site, int64_t index, char *buf,
