@@ -15,8 +15,8 @@
 #include "trace/schema.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_record, &cli_info, &cli_show,   &cli_replay, &cli_diff,   &cli_report_command,
-    &cli_bisect, &cli_pack, &cli_export, &cli_fsck,   &cli_recover};
+    &cli_record, &cli_info, &cli_show, &cli_replay, &cli_diff, &cli_report_command,
+    &cli_bisect, &cli_ci,   &cli_pack, &cli_export, &cli_fsck, &cli_recover};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *out)
