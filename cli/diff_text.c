@@ -204,7 +204,9 @@ static void print_growth(const struct tdbg_diff_report *r)
         printf("%9" PRId64, g->step[at[k]]);
     printf("\n  %-*s", width, "loss");
     for (int k = 0; k < n; k++)
-        print_number(fabs(g->loss_a[at[k]] - g->loss_b[at[k]]) / fabs(g->loss_a[at[k]]));
+        print_number(g->loss_a[at[k]] == g->loss_b[at[k]]
+                         ? 0
+                         : fabs(g->loss_a[at[k]] - g->loss_b[at[k]]) / fabs(g->loss_a[at[k]]));
     putchar('\n');
     for (int i = 0; i < n_rows; i++) {
         const struct tdbg_diff_growth_row *row = &g->row[rows[i]];

@@ -7,6 +7,8 @@
 
 #include "base/convert.h"
 
+enum { BLOCK_ELEMS = 4096 }; /* compared at once; most are the same */
+
 static uint64_t element_bits(const void *data, size_t width, int64_t i)
 {
     uint64_t bits = 0;
@@ -71,40 +73,65 @@ void tdbg_compare_tensors(const void *a, const void *b, enum tdbg_dtype dtype, i
     tdbg_compare_within(a, b, dtype, n, NULL, out);
 }
 
+static void add_element(const void *a, const void *b, enum tdbg_dtype dtype, int64_t i,
+                        const struct tdbg_tolerance *tolerance, struct tdbg_tensor_difference *out)
+{
+    const struct tdbg_element_difference d = describe(a, b, dtype, i);
+    if (tolerance && is_within(&d, tolerance))
+        return;
+    if (out->n_differ == 0)
+        out->first = out->worst = d;
+    else if (is_worse(&d, &out->worst))
+        out->worst = d;
+    out->n_differ++;
+}
+
 void tdbg_compare_within(const void *a, const void *b, enum tdbg_dtype dtype, int64_t n,
                          const struct tdbg_tolerance *tolerance, struct tdbg_tensor_difference *out)
 {
-    size_t width = tdbg_dtype_bytes(dtype);
+    const size_t width = tdbg_dtype_bytes(dtype);
+    const unsigned char *x = a, *y = b;
     *out = (struct tdbg_tensor_difference){.n_elems = n};
-    for (int64_t i = 0; i < n; i++) {
-        size_t at = (size_t)i * width;
-        if (memcmp((const unsigned char *)a + at, (const unsigned char *)b + at, width) == 0)
+    for (int64_t from = 0; from < n; from += BLOCK_ELEMS) {
+        const int64_t to = n - from < BLOCK_ELEMS ? n : from + BLOCK_ELEMS;
+        if (memcmp(x + (size_t)from * width, y + (size_t)from * width,
+                   (size_t)(to - from) * width) == 0)
             continue;
-        struct tdbg_element_difference d = describe(a, b, dtype, i);
-        if (tolerance && is_within(&d, tolerance))
-            continue;
-        if (out->n_differ == 0)
-            out->first = out->worst = d;
-        else if (is_worse(&d, &out->worst))
-            out->worst = d;
-        out->n_differ++;
+        for (int64_t i = from; i < to; i++) {
+            if (memcmp(x + (size_t)i * width, y + (size_t)i * width, width) != 0)
+                add_element(a, b, dtype, i, tolerance, out);
+        }
     }
+}
+
+struct distance_sums {
+    double difference, a, largest;
+};
+
+static void add_distance(struct distance_sums *sums, double a, double b)
+{
+    const double apart = fabs(a - b);
+    sums->difference += apart * apart;
+    sums->a += a * a;
+    sums->largest = apart > sums->largest ? apart : sums->largest;
 }
 
 void tdbg_compare_distance(const void *a, const void *b, enum tdbg_dtype dtype, int64_t n,
                            struct tdbg_tensor_distance *out)
 {
-    double sum_difference = 0, sum_a = 0, largest = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const double x = tdbg_convert_elem_to_f64(a, dtype, i);
-        const double apart = fabs(x - tdbg_convert_elem_to_f64(b, dtype, i));
-        sum_difference += apart * apart;
-        sum_a += x * x;
-        largest = isnan(apart) || apart > largest ? apart : largest;
+    struct distance_sums sums = {0};
+    if (dtype == TDBG_DTYPE_F32) { /* most of them: without the choice of type per element */
+        const float *x = a, *y = b;
+        for (int64_t i = 0; i < n; i++)
+            add_distance(&sums, (double)x[i], (double)y[i]);
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            add_distance(&sums, tdbg_convert_elem_to_f64(a, dtype, i),
+                         tdbg_convert_elem_to_f64(b, dtype, i));
     }
     const double count = n > 0 ? (double)n : 1;
-    *out = (struct tdbg_tensor_distance){sqrt(sum_difference / count), sqrt(sum_a / count),
-                                         isfinite(sum_difference) ? largest : NAN};
+    *out = (struct tdbg_tensor_distance){sqrt(sums.difference / count), sqrt(sums.a / count),
+                                         isfinite(sums.difference) ? sums.largest : NAN};
 }
 
 const char *tdbg_compare_index_text(const struct tdbg_site *site, int64_t index, char *buf,

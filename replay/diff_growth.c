@@ -7,7 +7,7 @@
 
 enum {
     MOST_STEPS = 40,               /* 2^38 steps are enough for everybody */
-    STEP_BYTES = 64 * 1024 * 1024, /* of one side that are read of one step */
+    STEP_BYTES = 16 * 1024 * 1024, /* of one side that are read of one step */
 };
 
 static void choose_steps(struct tdbg_diff *d)
@@ -41,8 +41,19 @@ static bool all_stored(struct tdbg_rank_group *g, const int32_t *sites, int32_t 
     return true;
 }
 
-/* Pairs that can be measured at a step: those that are stored on both sides or, if that is asked
- * for, all. `rows` (pairs): the row of a pair, -1: none yet. */
+/* Can a pair be measured in the step whose rows were read last: is it stored on both sides or, if
+ * that is asked for, executed? */
+static bool is_measurable(const struct tdbg_diff *d, const struct tdbg_diff_pair *pair,
+                          int64_t step)
+{
+    if (!is_floating(pair->site.dtype) || pair->site.stage == TDBG_STAGE_SAMPLES)
+        return false;
+    return d->options->executes ||
+           (all_stored(d->a.group, pair->a, pair->n_a, step, d->a.row.evaluated) &&
+            all_stored(d->b.group, pair->b, pair->n_b, step, d->b.row.evaluated));
+}
+
+/* The first pair that differs is taken first, whatever there is room for. */
 static enum tdbg_status choose_pairs(struct tdbg_diff *d, int64_t step, int32_t *pairs, int32_t *n,
                                      int *n_left_out, struct tdbg_err *err)
 {
@@ -52,16 +63,12 @@ static enum tdbg_status choose_pairs(struct tdbg_diff *d, int64_t step, int32_t 
     *n = 0;
     TDBG_TRY(tdbg_diff_read_side(&d->a, step, r, err));
     TDBG_TRY(tdbg_diff_read_side(&d->b, step, r, err));
-    for (int32_t p = 0; p < r->n_pairs; p++) {
-        const struct tdbg_diff_pair *pair = &r->pair[p];
-        if (!is_floating(pair->site.dtype) || pair->site.stage == TDBG_STAGE_SAMPLES)
-            continue;
-        if (!d->options->executes &&
-            (!all_stored(d->a.group, pair->a, pair->n_a, step, d->a.row.evaluated) ||
-             !all_stored(d->b.group, pair->b, pair->n_b, step, d->b.row.evaluated)))
+    for (int32_t k = r->at >= 0 ? -1 : 0; k < r->n_pairs; k++) {
+        const int32_t p = k < 0 ? r->at : k;
+        if ((k >= 0 && k == r->at) || !is_measurable(d, &r->pair[p], step))
             continue;
         const int64_t more =
-            tdbg_site_elems(&pair->site) * (int64_t)tdbg_dtype_bytes(pair->site.dtype);
+            tdbg_site_elems(&r->pair[p].site) * (int64_t)tdbg_dtype_bytes(r->pair[p].site.dtype);
         if (*n > 0 && more > STEP_BYTES - bytes) {
             ++*n_left_out;
             continue;
