@@ -5,7 +5,7 @@
 
 #include "cli/diff_print.h"
 
-enum { SHOWN_SITES = 8, SHOWN_KEYS = 24, SHOWN_ROWS = 10, SHOWN_STEPS = 7 };
+enum { SHOWN_SITES = 8, SHOWN_SHAPES = 2, SHOWN_KEYS = 24, SHOWN_ROWS = 10, SHOWN_STEPS = 7 };
 
 const char *cli_diff_verdict_text(enum tdbg_diff_verdict verdict)
 {
@@ -42,21 +42,21 @@ static void print_about(const struct tdbg_diff_report *r)
         printf("note: %s\n", r->notes[i]);
 }
 
-static void print_sites(const char *title, const char **labels, int32_t n)
+static void print_sites(const char *title, const char **labels, int32_t n, int32_t most)
 {
     if (n == 0)
         return;
     printf("%s: %d:", title, (int)n);
-    for (int32_t i = 0; i < n && i < SHOWN_SITES; i++)
+    for (int32_t i = 0; i < n && i < most; i++)
         printf("%s %s", i ? "," : "", labels[i]);
-    puts(n > SHOWN_SITES ? ", ..." : "");
+    puts(n > most ? ", ..." : "");
 }
 
 static void print_lists(const struct tdbg_diff_report *r)
 {
-    print_sites("sites only in A", r->only_a, r->n_only_a);
-    print_sites("sites only in B", r->only_b, r->n_only_b);
-    print_sites("sites of another shape", r->reshaped, r->n_reshaped);
+    print_sites("sites only in A", r->only_a, r->n_only_a, SHOWN_SITES);
+    print_sites("sites only in B", r->only_b, r->n_only_b, SHOWN_SITES);
+    print_sites("sites of another shape", r->reshaped, r->n_reshaped, SHOWN_SHAPES);
     if (r->n_by_name > 0)
         printf("sites compared though their lanes have other numbers: %d\n", (int)r->n_by_name);
     if (r->n_by_parts > 0)
@@ -143,12 +143,12 @@ static void print_cost(const struct tdbg_diff_report *r)
     putchar('\n');
 }
 
-/* How many of a row's steps are known to differ, or at all. */
-static int known_steps(const struct tdbg_diff_growth *g, int row, bool only_nonzero)
+/* At how many of its steps a row is known to differ. */
+static int known_steps(const struct tdbg_diff_growth *g, int row)
 {
     int n = 0;
     for (int i = 0; i < g->n_steps; i++)
-        n += !isnan(g->row[row].relative[i]) && (!only_nonzero || g->row[row].relative[i] > 0);
+        n += g->row[row].relative[i] > 0;
     return n;
 }
 
@@ -157,11 +157,12 @@ int cli_diff_choose_rows(const struct tdbg_diff_report *r, int most, int *rows)
     const struct tdbg_diff_growth *g = &r->growth;
     int n = 0, best = 0, room = 0;
     for (int i = 0; i < g->n_rows; i++)
-        best = known_steps(g, i, true) > best ? known_steps(g, i, true) : best;
-    /* those that are stored at a keyframe only say little; those that never differ say nothing */
+        best = known_steps(g, i) > best ? known_steps(g, i) : best;
+    /* those that are stored at a keyframe only say little; those that are not known to differ say
+     * nothing */
     for (int pass = 0; pass < 2; pass++) {
         for (int i = 0, seen = 0; i < g->n_rows; i++) {
-            if (2 * known_steps(g, i, true) < best || known_steps(g, i, false) == 0)
+            if (2 * known_steps(g, i) < best || known_steps(g, i) == 0)
                 continue;
             if (pass == 0)
                 room++;
@@ -215,7 +216,7 @@ static void print_growth(const struct tdbg_diff_report *r)
             print_number(row->relative[at[k]]);
         putchar('\n');
     }
-    if (g->n_rows > n_rows)
+    if (g->n_rows > n_rows && n_rows > 0)
         printf("  (%d of %d tensors; --json has all)\n", n_rows, g->n_rows);
 }
 

@@ -104,6 +104,9 @@ static void explain(struct tdbg_diff *d)
             is_fast(a) && is_fast(b) ? " of a repeat" : " of strict");
     if (r->reason)
         note(d, r->reason);
+    if (!both_ours)
+        note(d,
+             "recorded by another program, which may not repeat its bits: --noise takes a repeat");
     if (both_ours && (a->lanes != b->lanes || a->accumulate != b->accumulate))
         note(d, tdbg_arena_printf(
                     r->arena,
