@@ -7,7 +7,7 @@
 
 enum {
     MOST_STEPS = 40,               /* 2^38 steps are enough for everybody */
-    STEP_BYTES = 16 * 1024 * 1024, /* of one side that are read of one step */
+    MOST_BYTES = 32 * 1024 * 1024, /* of one side that are read in all: a fraction of a second */
 };
 
 static void choose_steps(struct tdbg_diff *d)
@@ -59,6 +59,8 @@ static enum tdbg_status choose_pairs(struct tdbg_diff *d, int64_t step, int32_t 
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_diff_report *r = d->report;
+    const int64_t most =
+        d->options->executes ? TDBG_DIFF_VALUE_BYTES : MOST_BYTES / r->growth.n_steps;
     int64_t bytes = 0;
     *n = 0;
     TDBG_TRY(tdbg_diff_read_side(&d->a, step, r, err));
@@ -69,11 +71,11 @@ static enum tdbg_status choose_pairs(struct tdbg_diff *d, int64_t step, int32_t 
             continue;
         const int64_t more =
             tdbg_site_elems(&r->pair[p].site) * (int64_t)tdbg_dtype_bytes(r->pair[p].site.dtype);
-        if (*n > 0 && more > STEP_BYTES - bytes) {
+        if (*n > 0 && more > most - bytes) {
             ++*n_left_out;
             continue;
         }
-        bytes += more > STEP_BYTES - bytes ? STEP_BYTES - bytes : more;
+        bytes += more > most - bytes ? most - bytes : more;
         pairs[(*n)++] = p;
     }
 out:
@@ -154,6 +156,7 @@ enum tdbg_status tdbg_diff_measure_growth(struct tdbg_diff *d, struct tdbg_err *
     struct tdbg_diff_growth *g = &r->growth;
     int32_t *row = malloc((size_t)r->n_pairs * sizeof *row);
     int32_t *pairs = malloc((size_t)r->n_pairs * sizeof *pairs);
+    const int64_t n_reads = r->n_reads; /* up to here they were to find the answer */
     TDBG_FAIL_IF(!row || !pairs, NO_MEMORY, "no memory to compare traces");
     for (int32_t p = 0; p < r->n_pairs; p++)
         row[p] = -1;
@@ -164,6 +167,7 @@ enum tdbg_status tdbg_diff_measure_growth(struct tdbg_diff *d, struct tdbg_err *
         TDBG_TRY(measure_step(d, row, pairs, i, err));
     }
     qsort(g->row, (size_t)g->n_rows, sizeof *g->row, compare_rows);
+    r->n_reads = n_reads;
 out:
     free(row);
     free(pairs);
