@@ -112,7 +112,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         TDBG_TRY(cli_open_run(d.noise, &d.execution, &noise, err));
     how.noise = noise.group;
     cli_catch_signals(false);
-    TDBG_TRY(tdbg_diff_groups(a.group, b.group, &how, &report, err));
+    TDBG_TRY(tdbg_diff_runs(a.group, b.group, &how, &report, err));
     tdbg_progress_clear(&d.progress);
     if (d.as_json)
         cli_diff_print_json(a.group, b.group, &report);

@@ -43,7 +43,7 @@ static enum tdbg_status gather(struct report_command *c, struct tdbg_err *err)
     for (int i = 0; i < r->n_runs; i++)
         TDBG_TRY(read_run(c, i, err));
     if (r->n_runs == 2)
-        TDBG_TRY(tdbg_diff_groups(r->run[0].group, r->run[1].group, &options, &r->diff, err));
+        TDBG_TRY(tdbg_diff_runs(r->run[0].group, r->run[1].group, &options, &r->diff, err));
 out:
     return st;
 }

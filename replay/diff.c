@@ -260,13 +260,14 @@ out:
     return st;
 }
 
-enum tdbg_status tdbg_diff_groups(struct tdbg_rank_group *a, struct tdbg_rank_group *b,
-                                  const struct tdbg_diff_options *options,
-                                  struct tdbg_diff_report *report, struct tdbg_err *err)
+enum tdbg_status tdbg_diff_runs(struct tdbg_rank_group *a, struct tdbg_rank_group *b,
+                                const struct tdbg_diff_options *options,
+                                struct tdbg_diff_report *report, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_diff d = {.report = report, .options = options};
-    *report = (struct tdbg_diff_report){.at = -1, .bits_step = -1, .allowed = NAN};
+    *report = (struct tdbg_diff_report){
+        .at = -1, .site_a = -1, .site_b = -1, .bits_step = -1, .allowed = NAN};
     report->is_within = options->noise || !tdbg_tolerance_is_none(&options->tolerance);
     report->arena = tdbg_arena_create();
     d.differs = calloc((size_t)a->n_sites, sizeof *d.differs);
@@ -278,12 +279,29 @@ enum tdbg_status tdbg_diff_groups(struct tdbg_rank_group *a, struct tdbg_rank_gr
     if (options->noise)
         TDBG_TRY(tdbg_diff_init_side(&d.noise, options->noise, err));
     TDBG_TRY(judge(&d, err));
+    report->same = report->verdict == TDBG_DIFF_SAME;
+    if (report->at >= 0) {
+        report->site_a = report->pair[report->at].a[0];
+        report->site_b = report->pair[report->at].b[0];
+    }
 out:
     tdbg_diff_clear_side(&d.a);
     tdbg_diff_clear_side(&d.b);
     tdbg_diff_clear_side(&d.noise);
     free(d.differs);
     free(d.noise_site);
+    return st;
+}
+
+enum tdbg_status tdbg_diff_groups(struct tdbg_rank_group *a, struct tdbg_rank_group *b,
+                                  struct tdbg_diff_report *report, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_diff_options options = tdbg_diff_default_options();
+    TDBG_TRY(tdbg_diff_runs(a, b, &options, report, err));
+    TDBG_FAIL_IF(report->verdict == TDBG_DIFF_CANNOT_JUDGE && !report->has_step, CANNOT_JUDGE, "%s",
+                 report->reason);
+out:
     return st;
 }
 

@@ -71,10 +71,12 @@ struct tdbg_diff_report {
     int64_t steps_executed;
 
     enum tdbg_diff_verdict verdict;
+    bool same;              /* verdict is SAME */
     const char *reason;     /* of CANNOT_JUDGE */
     bool has_step;          /* a step and what follows are known */
     int64_t step;           /* the first step that differs */
-    int32_t at;             /* pair: the first in dataflow order, or -1: only a chain differs */
+    int32_t at;             /* pair: the first in dataflow order, or -1: only a chain differs; */
+    int32_t site_a, site_b; /* its sites, of the joined lists, or -1 */
     int32_t rank_a, rank_b; /* whose files were compared there, */
     int32_t n_ranks_a, n_ranks_b; /* and how many of each side's differ from the other side's */
     int chain;                    /* whose h(step) differs, when at == -1 */
@@ -124,8 +126,13 @@ struct tdbg_diff_options tdbg_diff_default_options(void);
  * one does not promise to repeat them; a tolerance where values cannot be had. Values that are not
  * stored are recomputed if the traces have recompute functions registered. TDBG_INTERRUPTED when
  * the progress function says so. */
+enum tdbg_status tdbg_diff_runs(struct tdbg_rank_group *a, struct tdbg_rank_group *b,
+                                const struct tdbg_diff_options *options,
+                                struct tdbg_diff_report *report, struct tdbg_err *err);
+
+/* The same for who wants to know where the bits part, and nothing more. TDBG_CANNOT_JUDGE where the
+ * runs have no step or no site in common. */
 enum tdbg_status tdbg_diff_groups(struct tdbg_rank_group *a, struct tdbg_rank_group *b,
-                                  const struct tdbg_diff_options *options,
                                   struct tdbg_diff_report *report, struct tdbg_err *err);
 void tdbg_diff_clear(struct tdbg_diff_report *report);
 
