@@ -74,15 +74,17 @@ const char *tdbg_convert_bytes_text(int64_t bytes, char *buf, size_t buf_bytes)
     return buf;
 }
 
-/* Floats in order as integers: negative ones mirrored below zero, so that both zeros are 0. */
-static int64_t ordered_bits(float x)
+/* Bits without the sign are in the order of the magnitudes. */
+int64_t tdbg_convert_ulp_apart(uint64_t bits_a, uint64_t bits_b, size_t width)
 {
-    uint32_t u = tdbg_float_bits(x);
-    return u >> 31 ? -(int64_t)(u & 0x7fffffffu) : (int64_t)u;
+    const uint64_t sign = UINT64_C(1) << (8 * width - 1);
+    const uint64_t a = bits_a & (sign - 1), b = bits_b & (sign - 1);
+    const bool same_side = (bits_a & sign) == (bits_b & sign);
+    const uint64_t apart = !same_side ? a + b : a > b ? a - b : b - a;
+    return apart > INT64_MAX ? INT64_MAX : (int64_t)apart;
 }
 
 uint32_t tdbg_convert_ulp_distance(float a, float b)
 {
-    int64_t d = ordered_bits(a) - ordered_bits(b);
-    return (uint32_t)(d < 0 ? -d : d);
+    return (uint32_t)tdbg_convert_ulp_apart(tdbg_float_bits(a), tdbg_float_bits(b), sizeof a);
 }

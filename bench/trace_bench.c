@@ -39,12 +39,6 @@ double bench_median(double *values, size_t n)
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-void bench_die(const char *what, const char *why)
-{
-    fprintf(stderr, "bench-trace: %s: %s\n", what, why ? why : "?");
-    exit(4);
-}
-
 int main(int argc, char **argv)
 {
     for (int i = 0; argc > 1 && i < PARTS; i++) {

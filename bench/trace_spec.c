@@ -2,10 +2,17 @@
 #include "bench/trace_spec.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "bench/trace_bench.h"
+
+void bench_die(const char *what, const char *why)
+{
+    fprintf(stderr, "bench-trace: %s: %s\n", what, why ? why : "?");
+    exit(4);
+}
 
 void bench_spec_init(struct bench_spec *b, int32_t lanes, int64_t keyframe_every)
 {

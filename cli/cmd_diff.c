@@ -1,202 +1,128 @@
-/* tdbg diff: where two traces part. Exit 0: same, 1: different. */
-#include <inttypes.h>
+/* tdbg diff: where two traces part. Exit 0: same, 1: different, 125: cannot judge. */
+#include <errno.h>
+#include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/progress.h"
 #include "cli/commands.h"
-#include "replay/diff.h"
+#include "cli/diff_print.h"
 
-static void print_config(const struct tdbg_diff_report *r)
+struct diff {
+    const char *words[2];
+    const char *rtol, *atol, *noise;
+    int64_t ulp;
+    bool as_json, quiet, deep, executes;
+    struct cli_execution execution;
+    struct tdbg_progress progress; /* started with the first step */
+};
+
+static int show_progress(void *context, int64_t done, int64_t total)
 {
-    if (r->n_config > 0)
-        puts("config:");
-    for (int i = 0; i < r->n_config; i++) {
-        const struct tdbg_config_difference *c = &r->config[i];
-        printf("  %s: %s -> %s\n", c->key, c->a ? c->a : "(not there)",
-               c->b ? c->b : "(not there)");
+    struct diff *d = context;
+    if (!d->progress.out || d->progress.n_steps != total)
+        tdbg_progress_start(&d->progress, stderr,
+                            d->quiet ? TDBG_PROGRESS_QUIET : TDBG_PROGRESS_AUTO, 0, total,
+                            tdbg_clock_ns());
+    tdbg_progress_update(&d->progress, done, NULL, -1, tdbg_clock_ns());
+    return cli_stop_signal();
+}
+
+static enum tdbg_status parse_tolerance(const char *name, const char *text, double *out,
+                                        struct tdbg_err *err)
+{
+    char *end;
+    if (!text)
+        return TDBG_OK;
+    errno = 0;
+    *out = strtod(text, &end);
+    if (errno || end == text || *end || !(*out >= 0) || *out > 1e300)
+        return TDBG_RAISE(err, USAGE,
+                          "'%s' wants a number that is not below 0, such as 1e-6, not "
+                          "'%s'",
+                          name, text);
+    return TDBG_OK;
+}
+
+static enum tdbg_status read_options(struct diff *d, struct tdbg_diff_options *out,
+                                     struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    *out = tdbg_diff_default_options();
+    TDBG_TRY(parse_tolerance("--rtol", d->rtol, &out->tolerance.relative, err));
+    TDBG_TRY(parse_tolerance("--atol", d->atol, &out->tolerance.absolute, err));
+    out->tolerance.ulp = d->ulp;
+    out->deep = d->deep;
+    out->grows = true;
+    out->executes = d->executes;
+    out->execution = cli_session_options(&d->execution);
+    out->progress = show_progress;
+    out->progress_context = d;
+out:
+    return st;
+}
+
+static int exit_code(enum tdbg_status st, const struct tdbg_diff_report *report,
+                     struct tdbg_err *err)
+{
+    if (st == TDBG_INTERRUPTED && cli_stop_signal()) {
+        cli_fail(err);
+        return 128 + cli_stop_signal();
     }
-    if (r->data_differs)
-        puts("data: the data sets have other fingerprints");
-}
-
-static void print_only(const char *which, const char **labels, int32_t n)
-{
-    enum { SHOWN = 8 };
-    if (n == 0)
-        return;
-    printf("sites only in %s: %d:", which, (int)n);
-    for (int32_t i = 0; i < n && i < SHOWN; i++)
-        printf(" %s%s", labels[i], i + 1 < n ? "," : "");
-    puts(n > SHOWN ? " ..." : "");
-}
-
-static const char *path_of(const struct tdbg_rank_group *group)
-{
-    return group->files[group->first].path;
-}
-
-/* "rank 2 of A, " where that is not clear from the lane: one of several differs, or has it. */
-static const char *who_text(const struct tdbg_rank_group *a, const struct tdbg_rank_group *b,
-                            const struct tdbg_diff_report *r, char buf[64])
-{
-    const bool of_lane = a->sites[r->site_a].lane >= 0;
-    buf[0] = '\0';
-    if (a->world_size > 1 && b->world_size > 1 && of_lane && r->rank_a == r->rank_b)
-        snprintf(buf, 64, "rank %d, ", (int)r->rank_a);
-    else if (a->world_size > 1 && (of_lane || (r->n_ranks_a > 0 && r->n_ranks_a < a->n_there)))
-        snprintf(buf, 64, "rank %d of A, ", (int)r->rank_a);
-    else if (b->world_size > 1 && (of_lane || (r->n_ranks_b > 0 && r->n_ranks_b < b->n_there)))
-        snprintf(buf, 64, "rank %d of B, ", (int)r->rank_b);
-    return buf;
-}
-
-static void print_split(const char *which, const struct tdbg_rank_group *group,
-                        const struct tdbg_rank_split *split)
-{
-    if (split->found)
-        printf("within %s: rank%s %s differ%s from the other%s, from step %" PRId64
-               " on: first in %s\n",
-               which, split->n_odd > 1 ? "s" : "", split->ranks, split->n_odd > 1 ? "" : "s",
-               split->n_files - split->n_odd > 1 ? "s" : "", split->step,
-               group->sites[split->site].name);
-}
-
-static void print_text(const struct tdbg_rank_group *a, const struct tdbg_rank_group *b,
-                       const struct tdbg_diff_report *r)
-{
-    char label[TDBG_MAX_SITE_NAME + 40], who[64];
-    print_config(r);
-    print_only("A", r->only_a, r->n_only_a);
-    print_only("B", r->only_b, r->n_only_b);
-    if (r->n_steps_a != r->n_steps_b)
-        printf("steps: %s has %" PRId64 ", %s has %" PRId64 "; %" PRId64 " are compared\n",
-               path_of(a), r->n_steps_a, path_of(b), r->n_steps_b, r->n_steps);
-    print_split("A", a, &r->split_a);
-    print_split("B", b, &r->split_b);
-    if (r->same) {
-        printf("same: %" PRId64 " steps, %d sites\n", r->n_steps, (int)r->n_common);
-        return;
-    }
-    if (r->site_a < 0) {
-        printf("first difference: step %" PRId64 ", chain %s (no recorded site differs in this "
-               "step)\n",
-               r->step, tdbg_chain_name(r->chain));
-        return;
-    }
-    const struct tdbg_site *site = &a->sites[r->site_a];
-    printf("first difference: step %" PRId64 ", %ssite %s (%s); %" PRId64
-           " of %d sites differ in this step\n",
-           r->step, who_text(a, b, r, who), tdbg_site_label(site, label, sizeof label), site->op,
-           r->n_sites_differ, (int)r->n_common);
-    if (r->has_elements)
-        tdbg_compare_print(&r->elements, site, "  ", stdout);
-    else if (r->elements_missing)
-        printf("  values: %s\n", r->elements_missing);
-}
-
-static void print_labels_json(struct tdbg_json *json, const char *key, const char **labels,
-                              int32_t n)
-{
-    tdbg_json_array_begin(json, key);
-    for (int32_t i = 0; i < n; i++)
-        tdbg_json_string(json, NULL, labels[i]);
-    tdbg_json_array_end(json);
-}
-
-static void print_split_json(const char *key, const struct tdbg_rank_group *group,
-                             const struct tdbg_rank_split *split, struct tdbg_json *json)
-{
-    if (!split->found)
-        return;
-    tdbg_json_object_begin(json, key);
-    tdbg_json_int(json, "step", split->step);
-    tdbg_json_string(json, "site", group->sites[split->site].name);
-    tdbg_json_string(json, "ranks", split->ranks);
-    tdbg_json_object_end(json);
-}
-
-static void print_first_json(const struct tdbg_rank_group *a, const struct tdbg_diff_report *r,
-                             struct tdbg_json *json)
-{
-    const struct tdbg_site *site = r->site_a < 0 ? NULL : &a->sites[r->site_a];
-    tdbg_json_object_begin(json, "first");
-    tdbg_json_int(json, "step", r->step);
-    tdbg_json_string(json, "site", site ? site->name : NULL);
-    tdbg_json_string(json, "chain", site ? NULL : tdbg_chain_name(r->chain));
-    tdbg_json_int(json, "lane", site ? site->lane : -1);
-    tdbg_json_int(json, "micro", site ? site->micro : -1);
-    if (site) {
-        tdbg_json_int(json, "rank_a", r->rank_a);
-        tdbg_json_int(json, "rank_b", r->rank_b);
-    }
-    tdbg_json_int(json, "sites_differ", r->n_sites_differ);
-    if (r->has_elements)
-        tdbg_compare_print_json(&r->elements, site, "elements", json);
-    else if (r->elements_missing)
-        tdbg_json_string(json, "elements_missing", r->elements_missing);
-    tdbg_json_object_end(json);
-}
-
-static void print_json(const struct tdbg_rank_group *a, const struct tdbg_rank_group *b,
-                       const struct tdbg_diff_report *r)
-{
-    struct tdbg_json json;
-    tdbg_json_init(&json, stdout, true);
-    tdbg_json_object_begin(&json, NULL);
-    tdbg_json_int(&json, "schema", 1);
-    tdbg_json_string(&json, "a", path_of(a));
-    tdbg_json_string(&json, "b", path_of(b));
-    tdbg_json_bool(&json, "same", r->same);
-    tdbg_json_int(&json, "steps_compared", r->n_steps);
-    tdbg_json_int(&json, "sites_compared", r->n_common);
-    tdbg_json_int(&json, "reads", r->n_reads);
-    tdbg_json_bool(&json, "data_differs", r->data_differs);
-    tdbg_json_array_begin(&json, "config");
-    for (int i = 0; i < r->n_config; i++) {
-        tdbg_json_object_begin(&json, NULL);
-        tdbg_json_string(&json, "key", r->config[i].key);
-        tdbg_json_string(&json, "a", r->config[i].a);
-        tdbg_json_string(&json, "b", r->config[i].b);
-        tdbg_json_object_end(&json);
-    }
-    tdbg_json_array_end(&json);
-    print_labels_json(&json, "only_a", r->only_a, r->n_only_a);
-    print_labels_json(&json, "only_b", r->only_b, r->n_only_b);
-    print_split_json("ranks_differ_a", a, &r->split_a, &json);
-    print_split_json("ranks_differ_b", b, &r->split_b, &json);
-    if (!r->same)
-        print_first_json(a, r, &json);
-    tdbg_json_object_end(&json);
-    putchar('\n');
+    if (st != TDBG_OK)
+        return cli_fail(err);
+    return report->verdict == TDBG_DIFF_SAME      ? 0
+           : report->verdict == TDBG_DIFF_DIFFERS ? 1
+                                                  : tdbg_status_exit_code(TDBG_CANNOT_JUDGE);
 }
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct cli_run a = {0}, b = {0};
+    struct cli_run a = {0}, b = {0}, noise = {0};
     struct tdbg_diff_report report = {0};
-    struct cli_execution execution = {0};
-    const char *words[2];
-    bool as_json = false, helped;
+    struct tdbg_diff_options how;
+    struct diff d = {.ulp = -1};
+    bool helped;
     int n_words;
     const struct cli_option options[] = {
-        {"--json", 0, CLI_FLAG, NULL, &as_json, 0, 0, "Print JSON (schema 1)."},
-        CLI_EXECUTION_OPTIONS(execution),
+        {"--deep", 0, CLI_FLAG, NULL, &d.deep, 0, 0,
+         "Read all stored values, too, and compare them with their digests."},
+        {"--rtol", 0, CLI_STRING, "X", &d.rtol, 0, 0,
+         "Elements may differ by X times the larger of the two."},
+        {"--atol", 0, CLI_STRING, "X", &d.atol, 0, 0, "Elements may differ by X."},
+        {"--ulp", 0, CLI_INT, "N", &d.ulp, 0, INT64_MAX,
+         "Elements may differ by N units in the last place."},
+        {"--noise", 0, CLI_STRING, "A2", &d.noise, 0, 0,
+         "A repeat of A: tensors may differ by 4 times what they differ there."},
+        {"--execute", 0, CLI_FLAG, NULL, &d.executes, 0, 0,
+         "Say how the difference grows in tensors that are not stored, too."},
+        {"--json", 0, CLI_FLAG, NULL, &d.as_json, 0, 0, "Print JSON (schema 1)."},
+        {"--quiet", 'q', CLI_FLAG, NULL, &d.quiet, 0, 0, "No progress."},
+        CLI_EXECUTION_OPTIONS(d.execution),
     };
     TDBG_TRY(cli_parse_args(command, options, (int)(sizeof options / sizeof options[0]), argc, argv,
-                            words, 2, &n_words, &helped, err));
+                            d.words, 2, &n_words, &helped, err));
     if (helped)
         return 0;
-    TDBG_TRY(cli_open_run(words[0], &execution, &a, err));
-    TDBG_TRY(cli_open_run(words[1], &execution, &b, err));
-    TDBG_TRY(tdbg_diff_groups(a.group, b.group, &report, err));
-    if (as_json)
-        print_json(a.group, b.group, &report);
+    TDBG_TRY(read_options(&d, &how, err));
+    TDBG_TRY(cli_open_run(d.words[0], &d.execution, &a, err));
+    TDBG_TRY(cli_open_run(d.words[1], &d.execution, &b, err));
+    if (d.noise)
+        TDBG_TRY(cli_open_run(d.noise, &d.execution, &noise, err));
+    how.noise = noise.group;
+    cli_catch_signals(false);
+    TDBG_TRY(tdbg_diff_runs(a.group, b.group, &how, &report, err));
+    tdbg_progress_clear(&d.progress);
+    if (d.as_json)
+        cli_diff_print_json(a.group, b.group, &report);
     else
-        print_text(a.group, b.group, &report);
+        cli_diff_print(a.group, b.group, &report);
 out:
     cli_close_run(&a);
     cli_close_run(&b);
-    int code = st != TDBG_OK ? cli_fail(err) : report.same ? 0 : 1;
+    cli_close_run(&noise);
+    int code = exit_code(st, &report, err);
     tdbg_diff_clear(&report);
     return code;
 }
@@ -204,7 +130,9 @@ out:
 const struct cli_command cli_diff = {
     .name = "diff",
     .summary = "Say where two runs part: config, then the first step, site and element.",
-    .usage = "A B [--json]",
-    .examples = "  tdbg diff good.h5 bad.h5\n",
+    .usage = "A B [--deep] [--rtol X] [--atol X] [--ulp N] [--noise A2] [--json]",
+    .examples = "  tdbg diff good.h5 bad.h5\n"
+                "  tdbg diff gpu.h5 gpu2.h5 --noise gpu-again.h5\n"
+                "  tdbg diff a.h5 b.h5 --rtol 1e-5 --atol 1e-8 --json\n",
     .run = run,
 };

@@ -9,7 +9,7 @@
 struct tdbg_backend;
 
 extern const struct cli_command cli_record, cli_info, cli_show, cli_replay, cli_diff, cli_pack,
-    cli_export, cli_recover, cli_fsck, cli_bisect;
+    cli_export, cli_recover, cli_fsck, cli_bisect, cli_report_command, cli_ci;
 
 /* The options of a command that re-executes. */
 struct cli_execution {

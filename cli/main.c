@@ -15,8 +15,8 @@
 #include "trace/schema.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_record, &cli_info, &cli_show,   &cli_replay, &cli_diff,
-    &cli_bisect, &cli_pack, &cli_export, &cli_fsck,   &cli_recover};
+    &cli_record, &cli_info, &cli_show, &cli_replay, &cli_diff, &cli_report_command,
+    &cli_bisect, &cli_ci,   &cli_pack, &cli_export, &cli_fsck, &cli_recover};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *out)
@@ -26,6 +26,7 @@ static void print_help(FILE *out)
           "  tdbg replay a.h5                  look at it, forward and backward\n"
           "  tdbg replay a.h5 --verify         re-execute it and compare every bit\n"
           "  tdbg diff a.h5 b.h5               where two runs part\n"
+          "  tdbg report a.h5 b.h5 -o r.html   the same as a page with plots\n"
           "  tdbg bisect bad.h5                the step at which a run went wrong\n\nCommands:\n",
           out);
     for (int i = 0; i < N_COMMANDS; i++)

@@ -7,11 +7,19 @@
 
 #include "base/convert.h"
 
+enum { BLOCK_ELEMS = 4096 }; /* compared at once; most are the same */
+
 static uint64_t element_bits(const void *data, size_t width, int64_t i)
 {
     uint64_t bits = 0;
     memcpy(&bits, (const unsigned char *)data + (size_t)i * width, width);
     return bits;
+}
+
+static bool is_floating(enum tdbg_dtype dtype)
+{
+    return dtype == TDBG_DTYPE_F32 || dtype == TDBG_DTYPE_F64 || dtype == TDBG_DTYPE_BF16 ||
+           dtype == TDBG_DTYPE_F16;
 }
 
 static struct tdbg_element_difference describe(const void *a, const void *b, enum tdbg_dtype dtype,
@@ -30,8 +38,8 @@ static struct tdbg_element_difference describe(const void *a, const void *b, enu
     double larger = fabs(d.a) > fabs(d.b) ? fabs(d.a) : fabs(d.b);
     d.absolute = finite ? fabs(d.a - d.b) : NAN;
     d.relative = finite && larger > 0 ? d.absolute / larger : finite ? 0 : NAN;
-    if (finite && dtype == TDBG_DTYPE_F32)
-        d.ulp = tdbg_convert_ulp_distance((float)d.a, (float)d.b);
+    if (finite && is_floating(dtype))
+        d.ulp = tdbg_convert_ulp_apart(d.bits_a, d.bits_b, width);
     return d;
 }
 
@@ -43,22 +51,87 @@ static bool is_worse(const struct tdbg_element_difference *d,
     return isnan(d->absolute) || d->absolute > than->absolute;
 }
 
+bool tdbg_tolerance_is_none(const struct tdbg_tolerance *tolerance)
+{
+    return !(tolerance->absolute > 0) && !(tolerance->relative > 0) && tolerance->ulp < 0;
+}
+
+static bool is_within(const struct tdbg_element_difference *d, const struct tdbg_tolerance *t)
+{
+    if (isnan(d->a) || isnan(d->b))
+        return isnan(d->a) && isnan(d->b);
+    if (isnan(d->absolute))
+        return false;
+    const double larger = fmax(fabs(d->a), fabs(d->b));
+    return d->absolute <= t->absolute + t->relative * larger ||
+           (t->ulp >= 0 && d->ulp >= 0 && d->ulp <= t->ulp);
+}
+
 void tdbg_compare_tensors(const void *a, const void *b, enum tdbg_dtype dtype, int64_t n,
                           struct tdbg_tensor_difference *out)
 {
-    size_t width = tdbg_dtype_bytes(dtype);
+    tdbg_compare_within(a, b, dtype, n, NULL, out);
+}
+
+static void add_element(const void *a, const void *b, enum tdbg_dtype dtype, int64_t i,
+                        const struct tdbg_tolerance *tolerance, struct tdbg_tensor_difference *out)
+{
+    const struct tdbg_element_difference d = describe(a, b, dtype, i);
+    if (tolerance && is_within(&d, tolerance))
+        return;
+    if (out->n_differ == 0)
+        out->first = out->worst = d;
+    else if (is_worse(&d, &out->worst))
+        out->worst = d;
+    out->n_differ++;
+}
+
+void tdbg_compare_within(const void *a, const void *b, enum tdbg_dtype dtype, int64_t n,
+                         const struct tdbg_tolerance *tolerance, struct tdbg_tensor_difference *out)
+{
+    const size_t width = tdbg_dtype_bytes(dtype);
+    const unsigned char *x = a, *y = b;
     *out = (struct tdbg_tensor_difference){.n_elems = n};
-    for (int64_t i = 0; i < n; i++) {
-        size_t at = (size_t)i * width;
-        if (memcmp((const unsigned char *)a + at, (const unsigned char *)b + at, width) == 0)
+    for (int64_t from = 0; from < n; from += BLOCK_ELEMS) {
+        const int64_t to = n - from < BLOCK_ELEMS ? n : from + BLOCK_ELEMS;
+        if (memcmp(x + (size_t)from * width, y + (size_t)from * width,
+                   (size_t)(to - from) * width) == 0)
             continue;
-        struct tdbg_element_difference d = describe(a, b, dtype, i);
-        if (out->n_differ == 0)
-            out->first = out->worst = d;
-        else if (is_worse(&d, &out->worst))
-            out->worst = d;
-        out->n_differ++;
+        for (int64_t i = from; i < to; i++) {
+            if (memcmp(x + (size_t)i * width, y + (size_t)i * width, width) != 0)
+                add_element(a, b, dtype, i, tolerance, out);
+        }
     }
+}
+
+struct distance_sums {
+    double difference, a, largest;
+};
+
+static void add_distance(struct distance_sums *sums, double a, double b)
+{
+    const double apart = fabs(a - b);
+    sums->difference += apart * apart;
+    sums->a += a * a;
+    sums->largest = apart > sums->largest ? apart : sums->largest;
+}
+
+void tdbg_compare_distance(const void *a, const void *b, enum tdbg_dtype dtype, int64_t n,
+                           struct tdbg_tensor_distance *out)
+{
+    struct distance_sums sums = {0};
+    if (dtype == TDBG_DTYPE_F32) { /* most of them: without the choice of type per element */
+        const float *x = a, *y = b;
+        for (int64_t i = 0; i < n; i++)
+            add_distance(&sums, (double)x[i], (double)y[i]);
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            add_distance(&sums, tdbg_convert_elem_to_f64(a, dtype, i),
+                         tdbg_convert_elem_to_f64(b, dtype, i));
+    }
+    const double count = n > 0 ? (double)n : 1;
+    *out = (struct tdbg_tensor_distance){sqrt(sums.difference / count), sqrt(sums.a / count),
+                                         isfinite(sums.difference) ? sums.largest : NAN};
 }
 
 const char *tdbg_compare_index_text(const struct tdbg_site *site, int64_t index, char *buf,

@@ -8,7 +8,10 @@
 
 #include "base/digest.h"
 
-enum { MOST_LINES = 4096 }; /* of a text; what follows is compared as a whole */
+enum {
+    MOST_LINES = 4096, /* of a text; what follows is compared as a whole */
+    MOST_DEPTH = 32    /* of nested JSON */
+};
 
 struct leaf {
     const char *path, *value;
@@ -153,6 +156,87 @@ int tdbg_config_diff_texts(const char *a, const char *b, struct tdbg_arena *aren
     struct leaves in_a = {.arena = arena}, in_b = {.arena = arena};
     collect_lines(&in_a, a);
     collect_lines(&in_b, b);
+    return compare(&in_a, &in_b, out);
+}
+
+/* --- JSON --- */
+
+static const char *skip_space(const char *p)
+{
+    return p + strspn(p, " \t\r\n");
+}
+
+/* Behind a scalar or a string that begins at p; NULL: it does not end. */
+static const char *scalar_end(const char *p)
+{
+    if (*p != '"')
+        return p + strcspn(p, ",]} \t\r\n");
+    for (p++; *p && *p != '"'; p++)
+        p += *p == '\\' && p[1];
+    return *p ? p + 1 : NULL;
+}
+
+static const char *collect_json(struct leaves *l, const char *path, const char *p, int depth);
+
+/* The members of an object or an array from behind its bracket on; returns what follows it. */
+static const char *collect_members(struct leaves *l, const char *path, const char *p, char close,
+                                   int depth)
+{
+    p = skip_space(p);
+    for (int i = 0; *p && *p != close; i++) {
+        const char *below = tdbg_arena_printf(l->arena, "%s[%d]", path, i);
+        if (close == '}') {
+            const char *end = *p == '"' ? scalar_end(p) : NULL;
+            if (!end)
+                return NULL;
+            below = tdbg_arena_printf(l->arena, "%s%s%.*s", path, *path ? "." : "",
+                                      (int)(end - p - 2), p + 1);
+            p = skip_space(end);
+            if (*p++ != ':')
+                return NULL;
+        }
+        p = collect_json(l, below, p, depth + 1);
+        if (!p)
+            return NULL;
+        p = skip_space(p);
+        if (*p == ',')
+            p = skip_space(p + 1);
+        else if (*p != close)
+            return NULL;
+    }
+    return *p ? p + 1 : NULL;
+}
+
+/* Leaves of the value at p; returns what follows it, or NULL where this is no JSON. */
+static const char *collect_json(struct leaves *l, const char *path, const char *p, int depth)
+{
+    p = skip_space(p);
+    if (depth > MOST_DEPTH || l->n >= MOST_LINES)
+        return NULL;
+    if (*p == '{' || *p == '[')
+        return collect_members(l, path, p + 1, *p == '{' ? '}' : ']', depth);
+    const char *end = scalar_end(p);
+    if (!end || end == p)
+        return NULL;
+    add_leaf(l, path, tdbg_arena_printf(l->arena, "%.*s", (int)(end - p), p));
+    return end;
+}
+
+static void collect_json_text(struct leaves *l, const char *text)
+{
+    const char *end = collect_json(l, "", text, 0);
+    if (!end || *skip_space(end)) { /* another program may have written anything there */
+        l->n = 0;
+        collect_lines(l, text);
+    }
+}
+
+int tdbg_config_diff_json(const char *a, const char *b, struct tdbg_arena *arena,
+                          struct tdbg_config_difference **out)
+{
+    struct leaves in_a = {.arena = arena}, in_b = {.arena = arena};
+    collect_json_text(&in_a, a);
+    collect_json_text(&in_b, b);
     return compare(&in_a, &in_b, out);
 }
 

@@ -20,6 +20,11 @@ int tdbg_config_diff(const struct tdbg_cfg_node *a, const struct tdbg_cfg_node *
 int tdbg_config_diff_texts(const char *a, const char *b, struct tdbg_arena *arena,
                            struct tdbg_config_difference **out);
 
+/* The same for JSON texts, leaf by leaf ("train.samples", "gpus[0]"); values as they are written. A
+ * text that is no JSON is compared line by line. */
+int tdbg_config_diff_json(const char *a, const char *b, struct tdbg_arena *arena,
+                          struct tdbg_config_difference **out);
+
 /* Do two descriptions of data sets (struct tdbg_run_info's dataset) have the same fingerprints? */
 bool tdbg_dataset_same(const char *a, const char *b);
 

@@ -1,53 +1,28 @@
-/* Finding where two traces part: binary search over hash chains, then one row of digests. See
- * diff.h. */
-#include "replay/diff.h"
-
+/* Finding where two traces part: the verdict and what is said of the first difference. See diff.h;
+ * diff_impl.h says which file does the rest. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "replay/session.h"
+#include "replay/diff_impl.h"
 
-/* One run: its files, and the digests of the step that is compared. */
-struct side {
-    struct tdbg_rank_group *group;
-    struct tdbg_trace *first; /* of the lowest rank */
-    int32_t *match;           /* (n_sites): the other side's site, or -1 */
-    uint64_t **digests;       /* (world_size), in the order of the file; NULL: no file */
-    struct tdbg_step_row row; /* of the first file */
-};
-
-struct diff {
-    struct side a, b;
-    struct tdbg_diff_report *report;
-    bool *differs; /* (sites of a) in the step that is compared */
-};
-
-/* --- what can be compared --- */
-
-static bool same_tensor(const struct tdbg_site *a, const struct tdbg_site *b)
+struct tdbg_diff_options tdbg_diff_default_options(void)
 {
-    return a->dtype == b->dtype && a->ndim == b->ndim &&
-           memcmp(a->dims, b->dims, (size_t)a->ndim * sizeof a->dims[0]) == 0;
+    return (struct tdbg_diff_options){.tolerance.ulp = -1, .execution.isa = "auto"};
 }
 
-static const char *label(struct diff *d, const struct tdbg_site *site)
+enum tdbg_status tdbg_diff_progress(const struct tdbg_diff *d, int64_t done, int64_t total,
+                                    struct tdbg_err *err)
 {
-    char text[TDBG_MAX_SITE_NAME + 40];
-    return tdbg_arena_strdup(d->report->arena, tdbg_site_label(site, text, sizeof text));
+    const struct tdbg_diff_options *o = d->options;
+    if (o->progress && o->progress(o->progress_context, done, total))
+        return TDBG_RAISE(err, INTERRUPTED, "stopped after %lld of %lld steps", (long long)done,
+                          (long long)total);
+    return TDBG_OK;
 }
 
-static void list_only(struct diff *d, const struct side *side, const char ***out, int32_t *n_out)
-{
-    const struct tdbg_rank_group *g = side->group;
-    *out = tdbg_arena_alloc(d->report->arena, (size_t)g->n_sites * sizeof **out);
-    for (int32_t i = 0; i < g->n_sites; i++) {
-        if (side->match[i] < 0)
-            (*out)[(*n_out)++] = label(d, &g->sites[i]);
-    }
-}
-
-static enum tdbg_status init_side(struct side *side, struct tdbg_rank_group *group,
-                                  struct tdbg_err *err)
+enum tdbg_status tdbg_diff_init_side(struct tdbg_diff_side *side, struct tdbg_rank_group *group,
+                                     struct tdbg_err *err)
 {
     side->group = group;
     side->first = group->files[group->first].trace;
@@ -65,134 +40,26 @@ static enum tdbg_status init_side(struct side *side, struct tdbg_rank_group *gro
     return lacks ? TDBG_RAISE(err, NO_MEMORY, "no memory to compare traces") : TDBG_OK;
 }
 
-static void clear_side(struct side *side)
+void tdbg_diff_clear_side(struct tdbg_diff_side *side)
 {
     for (int32_t r = 0; side->digests && r < side->group->world_size; r++)
         free(side->digests[r]);
     free(side->digests);
     free(side->match);
+    tdbg_step_values_destroy(side->values);
 }
 
-static void align_sites(struct diff *d)
-{
-    const struct tdbg_rank_group *a = d->a.group, *b = d->b.group;
-    for (int32_t j = 0; j < b->n_sites; j++)
-        d->b.match[j] = -1;
-    for (int32_t i = 0; i < a->n_sites; i++) {
-        const struct tdbg_site *s = &a->sites[i];
-        int32_t j = tdbg_rank_group_find(b, s->name, s->lane, s->micro);
-        d->a.match[i] = j >= 0 && same_tensor(s, &b->sites[j]) ? j : -1;
-        if (d->a.match[i] < 0)
-            continue;
-        d->b.match[j] = i;
-        d->report->n_common++;
-    }
-    list_only(d, &d->a, &d->report->only_a, &d->report->n_only_a);
-    list_only(d, &d->b, &d->report->only_b, &d->report->n_only_b);
-}
-
-/* A chain says the same of two files only if it absorbs the same sites at the same steps in both.
- */
-static bool is_comparable(const struct diff *d, int32_t rank_a, int32_t rank_b, int chain)
-{
-    const struct tdbg_rank_file *a = &d->a.group->files[rank_a], *b = &d->b.group->files[rank_b];
-    bool any = false;
-    int32_t covered_b = 0, n_a, n_b;
-    const struct tdbg_site *sites_a = tdbg_trace_sites(a->trace, &n_a);
-    const struct tdbg_site *sites_b = tdbg_trace_sites(b->trace, &n_b);
-    const struct tdbg_site_plan *plans_a = tdbg_trace_plans(a->trace);
-    const struct tdbg_site_plan *plans_b = tdbg_trace_plans(b->trace);
-    for (int32_t j = 0; j < n_b; j++)
-        covered_b += tdbg_chain_covers(chain, &sites_b[j]) && plans_b[j].digest_every > 0;
-    for (int32_t i = 0; i < n_a; i++) {
-        if (!tdbg_chain_covers(chain, &sites_a[i]) || plans_a[i].digest_every == 0)
-            continue;
-        const int32_t match = d->a.match[a->joined[i]];
-        const int32_t j = match < 0 ? -1 : tdbg_rank_local_site(b, match);
-        if (j < 0 || plans_a[i].digest_every != plans_b[j].digest_every)
-            return false;
-        covered_b--;
-        any = true;
-    }
-    return any && covered_b == 0;
-}
-
-static enum tdbg_status compare_configs(struct diff *d, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_config *a = NULL, *b = NULL;
-    const struct tdbg_run_info *info_a = tdbg_trace_info(d->a.first),
-                               *info_b = tdbg_trace_info(d->b.first);
-    if (!tdbg_session_is_possible(d->a.first) || !tdbg_session_is_possible(d->b.first)) {
-        d->report->n_config = tdbg_config_diff_texts(info_a->config, info_b->config,
-                                                     d->report->arena, &d->report->config);
-        return TDBG_OK;
-    }
-    TDBG_TRY(tdbg_config_parse(info_a->config, "/run/config", NULL, 0, &a, err));
-    TDBG_TRY(tdbg_config_parse(info_b->config, "/run/config", NULL, 0, &b, err));
-    d->report->n_config = tdbg_config_diff(tdbg_config_root(a), tdbg_config_root(b),
-                                           d->report->arena, &d->report->config);
-out:
-    tdbg_config_destroy(a);
-    tdbg_config_destroy(b);
-    return st;
-}
-
-/* --- where they part --- */
-
-static enum tdbg_status read_side(struct side *side, int64_t step, int64_t *n_reads,
-                                  struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    TDBG_TRY(tdbg_trace_read_steps(side->first, step, 1, &side->row, err));
-    ++*n_reads;
-    for (int32_t r = 0; r < side->group->world_size; r++) {
-        if (!side->digests[r])
-            continue;
-        TDBG_TRY(tdbg_trace_read_digests(side->group->files[r].trace, step, side->digests[r], err));
-        ++*n_reads;
-    }
-out:
-    return st;
-}
-
-/* Digest of a joined site at a step, as the file that stands for it has it. */
-static bool reference(const struct side *side, int32_t site, int64_t step, uint64_t *digest)
-{
-    const int32_t rank = side->group->holder[site], local = side->group->local[site];
-    *digest = side->digests[rank][local];
-    return tdbg_trace_has_digest(side->group->files[rank].trace, local, step, side->row.evaluated);
-}
-
-/* Every file of one side against what stands for the other. */
-static void compare_files(struct diff *d, const struct side *side, const struct side *other,
-                          int64_t step)
-{
-    for (int32_t r = 0; r < side->group->world_size; r++) {
-        const struct tdbg_rank_file *file = &side->group->files[r];
-        int32_t n = 0;
-        if (file->trace)
-            tdbg_trace_sites(file->trace, &n);
-        for (int32_t i = 0; i < n; i++) {
-            const int32_t site = file->joined[i], match = side->match[site];
-            uint64_t theirs;
-            if (match < 0 || !reference(other, match, step, &theirs) ||
-                !tdbg_trace_has_digest(file->trace, i, step, side->row.evaluated))
-                continue;
-            if (side->digests[r][i] != theirs)
-                d->differs[side == &d->a ? site : match] = true;
-        }
-    }
-}
+/* --- the first difference --- */
 
 /* Which ranks of a side have another digest of a site than what stands for the other side: the
  * lowest; where none has, the one that stands for it. */
-static int32_t first_rank(const struct side *side, int32_t site, const struct side *other,
-                          int32_t match, int64_t step, int32_t *n)
+static int32_t first_rank(const struct tdbg_diff_side *side, int32_t site,
+                          const struct tdbg_diff_side *other, int32_t match, int64_t step,
+                          int32_t *n)
 {
     uint64_t theirs;
     int32_t rank = -1;
-    reference(other, match, step, &theirs);
+    tdbg_diff_digest(other, match, step, &theirs);
     *n = 0;
     for (int32_t r = 0; r < side->group->world_size; r++) {
         const int32_t local =
@@ -205,153 +72,37 @@ static int32_t first_rank(const struct side *side, int32_t site, const struct si
     return rank < 0 ? side->group->holder[site] : rank;
 }
 
-/* First common site in dataflow order that differs at a step. */
-static enum tdbg_status compare_step(struct diff *d, int64_t step, bool *differs,
-                                     struct tdbg_err *err)
+static void name_ranks(struct tdbg_diff *d)
+{
+    struct tdbg_diff_report *r = d->report;
+    const struct tdbg_diff_pair *p = &r->pair[r->at];
+    r->rank_a = d->a.group->holder[p->a[0]];
+    r->rank_b = d->b.group->holder[p->b[0]];
+    r->n_ranks_a = r->n_ranks_b = 0;
+    if (p->how == TDBG_DIFF_BY_PARTS)
+        return;
+    r->rank_a = first_rank(&d->a, p->a[0], &d->b, p->b[0], r->step, &r->n_ranks_a);
+    r->rank_b = first_rank(&d->b, p->b[0], &d->a, p->a[0], r->step, &r->n_ranks_b);
+}
+
+static enum tdbg_status read_elements(struct tdbg_diff *d, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_diff_report *r = d->report;
-    TDBG_TRY(read_side(&d->a, step, &r->n_reads, err));
-    TDBG_TRY(read_side(&d->b, step, &r->n_reads, err));
-    r->site_a = r->site_b = -1;
-    r->n_sites_differ = 0;
-    memset(d->differs, 0, (size_t)d->a.group->n_sites * sizeof *d->differs);
-    compare_files(d, &d->a, &d->b, step);
-    compare_files(d, &d->b, &d->a, step);
-    for (int32_t i = d->a.group->n_sites - 1; i >= 0; i--) {
-        if (!d->differs[i])
-            continue;
-        r->n_sites_differ++;
-        r->site_a = i;
-        r->site_b = d->a.match[i];
-    }
-    *differs = r->n_sites_differ > 0;
-    if (*differs) {
-        r->rank_a = first_rank(&d->a, r->site_a, &d->b, r->site_b, step, &r->n_ranks_a);
-        r->rank_b = first_rank(&d->b, r->site_b, &d->a, r->site_a, step, &r->n_ranks_b);
-    }
-out:
-    return st;
-}
-
-/* No chain is comparable (other lanes, other layers): every step of the common sites in turn, up to
- * the first that is known to differ. */
-static enum tdbg_status scan_steps(struct diff *d, int64_t end, int64_t *first,
-                                   struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    bool differs = false;
-    *first = end;
-    for (int64_t step = d->report->first_step; step < end && !differs; step++) {
-        TDBG_TRY(compare_step(d, step, &differs, err));
-        if (differs)
-            *first = step;
-    }
-out:
-    return st;
-}
-
-/* Traces that begin at different steps, or with a part of a run: is what a chain says of the steps
- * before the first common one the same? Else its later values differ whatever the steps do. */
-static enum tdbg_status compare_bases(struct diff *d, struct tdbg_trace *file_a,
-                                      struct tdbg_trace *file_b, bool same[TDBG_CHAIN_COUNT],
-                                      struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    uint64_t a[TDBG_CHAIN_COUNT], b[TDBG_CHAIN_COUNT];
-    TDBG_TRY(tdbg_trace_read_chain_before(file_a, d->report->first_step, a, err));
-    TDBG_TRY(tdbg_trace_read_chain_before(file_b, d->report->first_step, b, err));
-    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
-        same[c] = a[c] == b[c];
-out:
-    return st;
-}
-
-/* Searches the chains of two files up to *first, which comes down to the first step that differs.
- * *scan: that cannot be told from chains. */
-static enum tdbg_status search_pair(struct diff *d, int32_t rank_a, int32_t rank_b, int64_t *first,
-                                    bool *scan, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_diff_report *r = d->report;
-    struct tdbg_trace *a = d->a.group->files[rank_a].trace, *b = d->b.group->files[rank_b].trace;
-    bool same_base[TDBG_CHAIN_COUNT], comparable[TDBG_CHAIN_COUNT];
-    TDBG_TRY(compare_bases(d, a, b, same_base, err));
-    for (int c = 0; c < TDBG_CHAIN_COUNT; c++) {
-        comparable[c] = is_comparable(d, rank_a, rank_b, c);
-        if ((c == TDBG_CHAIN_MAIN || comparable[c]) && (!same_base[c] || !comparable[c]))
-            *scan = true;
-    }
-    for (int c = 0; c < TDBG_CHAIN_COUNT && !*scan; c++) {
-        int64_t at;
-        if (*first == r->first_step || !comparable[c])
-            continue;
-        /* only a step before the best so far could be better */
-        TDBG_TRY(tdbg_chain_search(a, b, c, r->first_step, *first, &at, &r->n_reads, err));
-        if (at < *first) {
-            *first = at;
-            r->chain = c;
-        }
-    }
-out:
-    return st;
-}
-
-/* Lanes lie in other files on the other side, so that no chain covers the same ones: is one of
- * their sites digested by both? */
-static bool lanes_are_cut_otherwise(const struct diff *d)
-{
-    const struct tdbg_rank_group *a = d->a.group, *b = d->b.group;
-    for (int32_t i = 0; a->world_size != b->world_size && i < a->n_sites; i++) {
-        if (a->sites[i].lane >= 0 && d->a.match[i] >= 0 && a->plans[i].digest_every > 0 &&
-            b->plans[d->a.match[i]].digest_every > 0)
-            return true;
-    }
-    return false;
-}
-
-/* Every file is searched against that of the same rank or, where the other side has none, against
- * its lowest. */
-static enum tdbg_status find_step(struct diff *d, int64_t *first, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const struct tdbg_rank_group *a = d->a.group, *b = d->b.group;
-    const int32_t most = a->world_size > b->world_size ? a->world_size : b->world_size;
-    const int64_t end = d->report->first_step + d->report->n_steps;
-    bool scan = false;
-    *first = end;
-    for (int32_t r = 0; r < most && !scan; r++) {
-        const bool in_a = r < a->world_size && a->files[r].trace;
-        const bool in_b = r < b->world_size && b->files[r].trace;
-        if (in_a || in_b)
-            TDBG_TRY(search_pair(d, in_a ? r : a->first, in_b ? r : b->first, first, &scan, err));
-    }
-    if (scan)
-        return scan_steps(d, end, first, err);
-    if (lanes_are_cut_otherwise(d))
-        TDBG_TRY(scan_steps(d, *first, first, err));
-out:
-    return st;
-}
-
-static enum tdbg_status read_elements(struct diff *d, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_diff_report *r = d->report;
-    const struct tdbg_site *site = &d->a.group->sites[r->site_a];
+    const struct tdbg_diff_pair *p = &r->pair[r->at];
     const struct tdbg_rank_file *of_a = &d->a.group->files[r->rank_a];
     const struct tdbg_rank_file *of_b = &d->b.group->files[r->rank_b];
-    size_t bytes = (size_t)tdbg_site_elems(site) * tdbg_dtype_bytes(site->dtype);
+    size_t bytes = (size_t)tdbg_site_elems(&p->site) * tdbg_dtype_bytes(p->site.dtype);
     int64_t n_a, n_b;
     void *a = malloc(bytes), *b = malloc(bytes);
-    TDBG_FAIL_IF(!a || !b, NO_MEMORY, "no memory for %s", site->name);
-    TDBG_TRY(tdbg_trace_read_values(of_a->trace, r->step, tdbg_rank_local_site(of_a, r->site_a), a,
+    TDBG_FAIL_IF(!a || !b, NO_MEMORY, "no memory for %s", p->site.name);
+    TDBG_TRY(tdbg_trace_read_values(of_a->trace, r->step, tdbg_rank_local_site(of_a, p->a[0]), a,
                                     &n_a, err));
-    TDBG_TRY(tdbg_trace_read_values(of_b->trace, r->step, tdbg_rank_local_site(of_b, r->site_b), b,
+    TDBG_TRY(tdbg_trace_read_values(of_b->trace, r->step, tdbg_rank_local_site(of_b, p->b[0]), b,
                                     &n_b, err));
     TDBG_FAIL_IF(n_a != n_b, CANNOT_JUDGE, "%lld and %lld elements", (long long)n_a,
                  (long long)n_b);
-    tdbg_compare_tensors(a, b, site->dtype, n_a, &r->elements);
+    tdbg_compare_tensors(a, b, p->site.dtype, n_a, &r->elements);
     r->has_elements = r->elements.n_differ > 0;
     TDBG_FAIL_IF(!r->has_elements, DAMAGED,
                  "the digests differ, but the values do not: what was recorded is not what comes "
@@ -363,15 +114,53 @@ out:
 }
 
 /* Elements are a help; that they cannot be had does not change the verdict. */
-static void explain_elements(struct diff *d)
+static void explain_elements(struct tdbg_diff *d)
 {
     struct tdbg_err why = {0};
-    if (d->report->site_a >= 0 && read_elements(d, &why) != TDBG_OK)
+    if (read_elements(d, &why) != TDBG_OK)
         d->report->elements_missing = tdbg_arena_strdup(d->report->arena, why.message);
     tdbg_err_clear(&why);
 }
 
-static enum tdbg_status common_steps(struct diff *d, struct tdbg_err *err)
+/* The lowest chain that differs at the step, of those that can be compared there. */
+static int first_chain(const struct tdbg_diff *d)
+{
+    for (int c = 0; c < TDBG_CHAIN_COUNT; c++) {
+        if ((d->chains >> c & 1u) && d->a.row.chain[c] != d->b.row.chain[c])
+            return c;
+    }
+    return TDBG_CHAIN_MAIN;
+}
+
+/* What differs in the report's step, and how much its first tensor does. */
+static enum tdbg_status describe_step(struct tdbg_diff *d, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_diff_report *r = d->report;
+    bool differs;
+    int32_t by_digest = r->n_pairs;
+    r->has_step = true;
+    TDBG_TRY(tdbg_diff_compare_step(d, r->step, &differs, err));
+    for (int32_t p = r->n_pairs - 1; p >= 0; p--) {
+        r->pair_differs[p] = r->pair[p].n_a == 1 && d->differs[r->pair[p].a[0]];
+        by_digest = r->pair_differs[p] ? p : by_digest;
+    }
+    TDBG_TRY(tdbg_diff_compare_parts(d, r->step, by_digest, &r->at, err));
+    if (r->at == r->n_pairs) {
+        r->at = -1;
+        r->chain = first_chain(d);
+        goto out;
+    }
+    name_ranks(d);
+    if (r->at == by_digest)
+        explain_elements(d);
+out:
+    return st;
+}
+
+/* --- the verdict --- */
+
+static void common_steps(struct tdbg_diff *d)
 {
     struct tdbg_diff_report *r = d->report;
     int64_t first_a, first_b;
@@ -380,14 +169,11 @@ static enum tdbg_status common_steps(struct diff *d, struct tdbg_err *err)
     int64_t end_a = first_a + r->n_steps_a, end_b = first_b + r->n_steps_b;
     r->first_step = first_a > first_b ? first_a : first_b;
     r->n_steps = (end_a < end_b ? end_a : end_b) - r->first_step;
-    if (r->n_steps <= 0)
-        return TDBG_RAISE(err, CANNOT_JUDGE, "%s and %s have no step in common",
-                          tdbg_trace_path(d->a.first), tdbg_trace_path(d->b.first));
-    return TDBG_OK;
+    r->n_steps = r->n_steps > 0 ? r->n_steps : 0;
 }
 
 /* What the ranks of each run have in common, they may not agree on. */
-static enum tdbg_status find_splits(struct diff *d, struct tdbg_err *err)
+static enum tdbg_status find_splits(struct tdbg_diff *d, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_diff_report *r = d->report;
@@ -399,28 +185,111 @@ out:
     return st;
 }
 
-static enum tdbg_status judge(struct diff *d, struct tdbg_err *err)
+/* Bits that differ say something only of runs that promise to repeat them. */
+static void judge_bits(struct tdbg_diff *d)
+{
+    d->report->verdict = d->report->reason ? TDBG_DIFF_CANNOT_JUDGE : TDBG_DIFF_DIFFERS;
+}
+
+/* A changed value is a difference in itself: at its step, unless the runs part before. */
+static enum tdbg_status judge_deep(struct tdbg_diff *d, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_diff_report *r = d->report;
-    const struct tdbg_run_info *a = tdbg_trace_info(d->a.first), *b = tdbg_trace_info(d->b.first);
-    bool differs;
-    int64_t first;
-    align_sites(d);
-    TDBG_TRY(compare_configs(d, err));
-    r->data_differs = !tdbg_dataset_same(a->dataset, b->dataset);
-    TDBG_TRY(common_steps(d, err));
-    TDBG_FAIL_IF(r->n_common == 0, CANNOT_JUDGE, "%s and %s have no site in common",
-                 tdbg_trace_path(d->a.first), tdbg_trace_path(d->b.first));
-    TDBG_TRY(find_splits(d, err));
-    TDBG_TRY(find_step(d, &first, err));
-    r->same = first == r->first_step + r->n_steps;
-    if (r->same)
+    const int64_t end = r->has_step ? r->step + 1 : r->first_step + r->n_steps;
+    TDBG_TRY(tdbg_diff_read_deep(d, end, err));
+    if (!r->has_changed)
         goto out;
-    r->step = first;
-    TDBG_TRY(compare_step(d, first, &differs, err));
+    r->verdict = TDBG_DIFF_DIFFERS;
+    if (r->has_step && r->step < r->changed.step)
+        goto out;
+    const int32_t *other = r->changed.in_b ? d->b.match : d->a.match;
+    const int32_t a = r->changed.in_b ? other[r->changed.site] : r->changed.site;
+    r->has_step = true;
+    r->step = r->changed.step;
+    r->at = -1;
+    r->has_elements = false;
+    r->elements_missing = NULL;
+    for (int32_t p = 0; p < r->n_pairs && r->at < 0; p++)
+        r->at = a >= 0 && r->pair[p].n_a == 1 && r->pair[p].a[0] == a ? p : -1;
+    if (r->at < 0)
+        goto out;
+    TDBG_TRY(tdbg_diff_read_side(&d->a, r->step, r, err));
+    TDBG_TRY(tdbg_diff_read_side(&d->b, r->step, r, err));
+    name_ranks(d);
+    *(r->changed.in_b ? &r->rank_b : &r->rank_a) = r->changed.rank;
     explain_elements(d);
 out:
+    return st;
+}
+
+static enum tdbg_status judge(struct tdbg_diff *d, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_diff_report *r = d->report;
+    int64_t first;
+    tdbg_diff_align(d);
+    TDBG_TRY(tdbg_diff_about(d, err));
+    common_steps(d);
+    if (r->n_steps == 0 || r->n_pairs == 0) {
+        r->verdict = TDBG_DIFF_CANNOT_JUDGE;
+        r->reason = tdbg_arena_printf(r->arena, "%s and %s have no %s in common",
+                                      tdbg_trace_path(d->a.first), tdbg_trace_path(d->b.first),
+                                      r->n_steps == 0 ? "step" : "tensor");
+        goto out;
+    }
+    TDBG_TRY(find_splits(d, err));
+    TDBG_TRY(tdbg_diff_find_step(d, &first, err));
+    if (first == r->first_step + r->n_steps) {
+        r->verdict = TDBG_DIFF_SAME;
+        r->reason = NULL;
+    } else if (r->is_within) {
+        r->bits_step = first;
+        r->reason = NULL;
+        TDBG_TRY(tdbg_diff_search_within(d, first, err));
+    } else {
+        r->step = first;
+        judge_bits(d);
+        TDBG_TRY(describe_step(d, err));
+    }
+    if (d->options->deep)
+        TDBG_TRY(judge_deep(d, err));
+    if (d->options->grows && (r->has_step || r->bits_step >= 0))
+        TDBG_TRY(tdbg_diff_measure_growth(d, err));
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_diff_runs(struct tdbg_rank_group *a, struct tdbg_rank_group *b,
+                                const struct tdbg_diff_options *options,
+                                struct tdbg_diff_report *report, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_diff d = {.report = report, .options = options};
+    *report = (struct tdbg_diff_report){
+        .at = -1, .site_a = -1, .site_b = -1, .bits_step = -1, .allowed = NAN};
+    report->is_within = options->noise || !tdbg_tolerance_is_none(&options->tolerance);
+    report->arena = tdbg_arena_create();
+    d.differs = calloc((size_t)a->n_sites, sizeof *d.differs);
+    d.noise_site = calloc((size_t)a->n_sites, sizeof *d.noise_site);
+    TDBG_FAIL_IF(!report->arena || !d.differs || !d.noise_site, NO_MEMORY,
+                 "no memory to compare traces");
+    TDBG_TRY(tdbg_diff_init_side(&d.a, a, err));
+    TDBG_TRY(tdbg_diff_init_side(&d.b, b, err));
+    if (options->noise)
+        TDBG_TRY(tdbg_diff_init_side(&d.noise, options->noise, err));
+    TDBG_TRY(judge(&d, err));
+    report->same = report->verdict == TDBG_DIFF_SAME;
+    if (report->at >= 0) {
+        report->site_a = report->pair[report->at].a[0];
+        report->site_b = report->pair[report->at].b[0];
+    }
+out:
+    tdbg_diff_clear_side(&d.a);
+    tdbg_diff_clear_side(&d.b);
+    tdbg_diff_clear_side(&d.noise);
+    free(d.differs);
+    free(d.noise_site);
     return st;
 }
 
@@ -428,18 +297,11 @@ enum tdbg_status tdbg_diff_groups(struct tdbg_rank_group *a, struct tdbg_rank_gr
                                   struct tdbg_diff_report *report, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct diff d = {.report = report};
-    *report = (struct tdbg_diff_report){.site_a = -1, .site_b = -1};
-    report->arena = tdbg_arena_create();
-    d.differs = calloc((size_t)a->n_sites, sizeof *d.differs);
-    TDBG_FAIL_IF(!report->arena || !d.differs, NO_MEMORY, "no memory to compare traces");
-    TDBG_TRY(init_side(&d.a, a, err));
-    TDBG_TRY(init_side(&d.b, b, err));
-    TDBG_TRY(judge(&d, err));
+    const struct tdbg_diff_options options = tdbg_diff_default_options();
+    TDBG_TRY(tdbg_diff_runs(a, b, &options, report, err));
+    TDBG_FAIL_IF(report->verdict == TDBG_DIFF_CANNOT_JUDGE && !report->has_step, CANNOT_JUDGE, "%s",
+                 report->reason);
 out:
-    clear_side(&d.a);
-    clear_side(&d.b);
-    free(d.differs);
     return st;
 }
 

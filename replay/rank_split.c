@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum tdbg_status chain_differs(struct tdbg_trace *a, struct tdbg_trace *b, int chain,
+static enum tdbg_status chain_differs(struct tdbg_trace *a, struct tdbg_trace *b, uint32_t chains,
                                       int64_t step, bool *differs, int64_t *n_reads,
                                       struct tdbg_err *err)
 {
@@ -14,24 +14,28 @@ static enum tdbg_status chain_differs(struct tdbg_trace *a, struct tdbg_trace *b
     TDBG_TRY(tdbg_trace_read_steps(a, step, 1, &row_a, err));
     TDBG_TRY(tdbg_trace_read_steps(b, step, 1, &row_b, err));
     *n_reads += 2;
-    *differs = row_a.chain[chain] != row_b.chain[chain];
+    *differs = false;
+    for (int c = 0; c < TDBG_CHAIN_COUNT; c++)
+        *differs |= (chains >> c & 1u) && row_a.chain[c] != row_b.chain[c];
 out:
     return st;
 }
 
-enum tdbg_status tdbg_chain_search(struct tdbg_trace *a, struct tdbg_trace *b, int chain,
+enum tdbg_status tdbg_chain_search(struct tdbg_trace *a, struct tdbg_trace *b, uint32_t chains,
                                    int64_t lo, int64_t hi, int64_t *first, int64_t *n_reads,
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     bool differs;
     *first = hi;
-    TDBG_TRY(chain_differs(a, b, chain, hi - 1, &differs, n_reads, err));
+    if (chains == 0 || lo >= hi)
+        return TDBG_OK;
+    TDBG_TRY(chain_differs(a, b, chains, hi - 1, &differs, n_reads, err));
     if (!differs)
         goto out;
     for (hi--; lo < hi;) { /* h(hi) differs; h(lo - 1) does not */
         int64_t mid = lo + (hi - lo) / 2;
-        TDBG_TRY(chain_differs(a, b, chain, mid, &differs, n_reads, err));
+        TDBG_TRY(chain_differs(a, b, chains, mid, &differs, n_reads, err));
         if (differs)
             hi = mid;
         else
@@ -77,17 +81,17 @@ static enum tdbg_status search_pair(const struct tdbg_rank_group *g, struct tdbg
     uint64_t before_a[TDBG_CHAIN_COUNT], before_b[TDBG_CHAIN_COUNT];
     TDBG_TRY(tdbg_trace_read_chain_before(a, first, before_a, err));
     TDBG_TRY(tdbg_trace_read_chain_before(b, first, before_b, err));
-    for (int c = 0; c<TDBG_CHAIN_COUNT && * end> first; c++) {
-        int64_t at;
+    uint32_t chains = 0;
+    for (int c = 0; c < TDBG_CHAIN_COUNT; c++) {
         if (!is_common(g, c))
             continue;
-        if (before_a[c] != before_b[c]) {
+        chains |= 1u << c;
+        if (before_a[c] != before_b[c])
             *end = first; /* they parted before */
-            break;
-        }
-        TDBG_TRY(tdbg_chain_search(a, b, c, first, *end, &at, n_reads, err));
-        *end = at;
     }
+    int64_t at;
+    TDBG_TRY(tdbg_chain_search(a, b, chains, first, *end, &at, n_reads, err));
+    *end = at;
 out:
     return st;
 }

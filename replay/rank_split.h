@@ -22,9 +22,10 @@ enum tdbg_status tdbg_rank_split_find(const struct tdbg_rank_group *group, int64
 /* Steps that every file that is there has: *first .. *first + *n - 1; *n may be 0. */
 void tdbg_rank_split_steps(const struct tdbg_rank_group *group, int64_t *first, int64_t *n);
 
-/* First step in [lo, hi) at which the chain of two traces differs, or hi; it has to be of the same
- * sites and to agree before lo. Once it differs it differs in every later step. */
-enum tdbg_status tdbg_chain_search(struct tdbg_trace *a, struct tdbg_trace *b, int chain,
+/* First step in [lo, hi) at which one of these chains (bit c: chain c) of two traces differs, or
+ * hi; they have to be of the same sites and to agree before lo. Once a chain differs it differs in
+ * every later step, and one row has them all: at most 2 + 2 log2(hi - lo) rows are read. */
+enum tdbg_status tdbg_chain_search(struct tdbg_trace *a, struct tdbg_trace *b, uint32_t chains,
                                    int64_t lo, int64_t hi, int64_t *first, int64_t *n_reads,
                                    struct tdbg_err *err);
 

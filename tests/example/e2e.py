@@ -25,7 +25,7 @@ CNN = os.path.join(SOURCE, "examples", "fashion_cnn.cfg")
 DIVERGING = os.path.join(SOURCE, "examples", "fashion_mlp_diverging.cfg")
 os.environ["HDF5_PLUGIN_PATH"] = os.path.join(BUILD, "trace")
 COMMANDS = ("record", "info", "show", "replay", "diff", "pack", "export", "fsck", "recover",
-            "bisect")
+            "bisect", "report", "ci")
 
 
 def case_table():

@@ -282,6 +282,14 @@ static void test_ulp_distance(void **state)
     assert_int_equal(tdbg_convert_ulp_distance(0.0f, -0.0f), 0);
     assert_int_equal(tdbg_convert_ulp_distance(0x1p-149f, -0x1p-149f), 2);
     assert_int_equal(tdbg_convert_ulp_distance(-1.0f, 1.0f), 2 * 0x3f800000u);
+    /* bf16 1.0 and the next; the smallest on both sides of zero; doubles as far apart as can be */
+    assert_int_equal(tdbg_convert_ulp_apart(0x3f80, 0x3f81, 2), 1);
+    assert_int_equal(tdbg_convert_ulp_apart(0x8001, 0x0001, 2), 2);
+    assert_int_equal(tdbg_convert_ulp_apart(0x8000, 0x0000, 2), 0);
+    assert_int_equal(
+        tdbg_convert_ulp_apart(UINT64_C(0x3ff0000000000000), UINT64_C(0x3fefffffffffffff), 8), 1);
+    assert_true(tdbg_convert_ulp_apart(UINT64_C(0xffefffffffffffff), UINT64_C(0x7fefffffffffffff),
+                                       8) == INT64_MAX);
     assert_int_equal(tdbg_bits_float(tdbg_float_bits(0.1f)) == 0.1f, true);
 }
 
