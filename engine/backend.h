@@ -31,6 +31,7 @@
 #include "kernels/pointwise_loss.h"
 #include "kernels/pool2d.h"
 #include "kernels/position.h"
+#include "kernels/ranges.h"
 #include "kernels/rmsprop.h"
 #include "kernels/row_norm.h"
 #include "kernels/sgd.h"
@@ -198,10 +199,15 @@ struct tdbg_backend {
     int64_t (*pointwise_count_correct)(void *context, int64_t n, const float *x,
                                        const float *target);
     void (*sum_rows)(void *context, int64_t rows, int64_t cols, const float *x, float *out);
-    void (*clip_square_sum)(void *context, int64_t n, const float *x, float *out, float *scratch);
+    /* Clipping and the optimizers' steps (below): `ranges` says which elements of the flat buffers
+     * take part; its table stays. Square sums: out (ranges->n), scratch
+     * (tdbg_clip_scratch_elems()). */
+    void (*clip_square_sum)(void *context, const struct tdbg_ranges *ranges, const float *x,
+                            float *out, float *scratch);
     void (*clip_norm)(void *context, int64_t n, const float *squares, float limit, float *out);
-    void (*clip_scale)(void *context, int64_t n, const float *factor, float *x);
-    void (*clip_value)(void *context, int64_t n, float limit, float *x);
+    void (*clip_scale)(void *context, const struct tdbg_ranges *ranges, const float *factor,
+                       float *x);
+    void (*clip_value)(void *context, const struct tdbg_ranges *ranges, float limit, float *x);
     void (*row_norm_forward)(void *context, const struct tdbg_row_norm *norm, const float *x,
                              const float *weight, const float *bias, float *y, float *stats);
     void (*row_norm_backward)(void *context, const struct tdbg_row_norm *norm, const float *x,
@@ -252,20 +258,23 @@ struct tdbg_backend {
     void (*channels)(void *context, const struct tdbg_channels *channels, const float *x, float *y);
     void (*crop)(void *context, const struct tdbg_crop *crop, const float *x, float *y);
     void (*flip)(void *context, const struct tdbg_flip *flip, const float *x, float *y);
-    void (*sgd)(void *context, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
-                float *param, float *momentum_buffer);
-    void (*adam)(void *context, int64_t n, const struct tdbg_adam *adam, const float *grad,
-                 float *param, float *exp_avg, float *exp_avg_sq);
-    void (*adadelta)(void *context, int64_t n, const struct tdbg_adadelta *adadelta,
-                     const float *grad, float *param, float *square_avg, float *acc_delta);
-    void (*adagrad)(void *context, int64_t n, const struct tdbg_adagrad *adagrad, const float *grad,
-                    float *param, float *sum);
-    void (*rmsprop)(void *context, int64_t n, const struct tdbg_rmsprop *rmsprop, const float *grad,
-                    float *param, const struct tdbg_rmsprop_state *state);
-    void (*lion)(void *context, int64_t n, const struct tdbg_lion *lion, const float *grad,
-                 float *param, float *exp_avg);
-    void (*adamw)(void *context, int64_t n, const struct tdbg_adamw *adamw, const float *grad,
-                  float *param, float *exp_avg, float *exp_avg_sq);
+    void (*sgd)(void *context, const struct tdbg_ranges *ranges, const struct tdbg_sgd *sgd,
+                const float *grad, float *param, float *momentum_buffer);
+    void (*adam)(void *context, const struct tdbg_ranges *ranges, const struct tdbg_adam *adam,
+                 const float *grad, float *param, float *exp_avg, float *exp_avg_sq);
+    void (*adadelta)(void *context, const struct tdbg_ranges *ranges,
+                     const struct tdbg_adadelta *adadelta, const float *grad, float *param,
+                     float *square_avg, float *acc_delta);
+    void (*adagrad)(void *context, const struct tdbg_ranges *ranges,
+                    const struct tdbg_adagrad *adagrad, const float *grad, float *param,
+                    float *sum);
+    void (*rmsprop)(void *context, const struct tdbg_ranges *ranges,
+                    const struct tdbg_rmsprop *rmsprop, const float *grad, float *param,
+                    const struct tdbg_rmsprop_state *state);
+    void (*lion)(void *context, const struct tdbg_ranges *ranges, const struct tdbg_lion *lion,
+                 const float *grad, float *param, float *exp_avg);
+    void (*adamw)(void *context, const struct tdbg_ranges *ranges, const struct tdbg_adamw *adamw,
+                  const float *grad, float *param, float *exp_avg, float *exp_avg_sq);
 };
 
 /* How a run computes; changes no bit but where it says so. */

@@ -86,6 +86,18 @@ static void resolve_optimizer(struct tdbg_engine *e)
     tdbg_schedule_check_values(e->config, tdbg_cfg_find(root, "schedule"), &e->schedule);
 }
 
+static void group_params(struct tdbg_engine *e)
+{
+    const struct tdbg_graph *g = e->graph;
+    const size_t n = (size_t)g->n_params;
+    struct tdbg_range *params = tdbg_arena_alloc(g->arena, n * sizeof *params);
+    struct tdbg_range *range = tdbg_arena_alloc(g->arena, n * sizeof *range);
+    for (int32_t p = 0; p < g->n_params; p++)
+        params[p] = (struct tdbg_range){.offset = g->params[p].offset, .elems = g->params[p].elems};
+    e->groups = tdbg_arena_alloc(g->arena, n * sizeof *e->groups);
+    e->n_groups = tdbg_optimizer_group(e->settings, params, g->n_params, range, e->groups);
+}
+
 static void list_items(struct tdbg_engine *e)
 {
     struct tdbg_graph *g = e->graph;
@@ -166,6 +178,7 @@ enum tdbg_status tdbg_engine_create(struct tdbg_config *config, const struct tdb
     resolve_optimizer(e);
     if (tdbg_config_n_diagnostics(config) > 0)
         goto out;
+    group_params(e);
     list_items(e);
     const struct tdbg_site_cut cut = {.batch = e->info.batch,
                                       .lanes = e->info.lanes,

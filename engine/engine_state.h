@@ -117,10 +117,13 @@ struct tdbg_engine {
     float *clip_norm;    /* (2): norm and factor */
     float *clip_squares; /* (n_params) */
     float *clip_scratch;
-    int64_t *clip_elems;            /* (n_params): on the host: what is clipped, last first */
-    float **clip_grad;              /* (n_params): on the host */
-    int32_t *clip_param, n_clipped; /* (n_params): on the host */
     void *workspace;
+
+    /* On the host: tables that stay, of the flat buffers. */
+    struct tdbg_ranges clip_ranges; /* gradients that are clipped, the last parameter's first */
+    int32_t *clip_param;            /* (clip_ranges.n): whose */
+    struct tdbg_optimizer_group *groups; /* (n_groups): what one call of the optimizer updates */
+    int32_t n_groups;
 
     /* On the host. */
     struct tdbg_slot *slots;  /* (n_slots) */

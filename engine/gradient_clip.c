@@ -22,30 +22,33 @@ bool tdbg_clip_is_on(const struct tdbg_clip *clip)
     return clip->value > 0 || clip->norm > 0;
 }
 
-int64_t tdbg_clip_scratch_elems(int64_t n)
+/* The CPU goes from range to range, a GPU has the first sums of all at once. */
+int64_t tdbg_clip_scratch_elems(const struct tdbg_ranges *ranges)
 {
-    return tdbg_reduce_scratch_elems(n);
+    int64_t most = ranges->n_tiles;
+    for (int32_t r = 0; r < ranges->n; r++) {
+        const int64_t one = tdbg_reduce_scratch_elems(ranges->range[r].elems);
+        most = one > most ? one : most;
+    }
+    return most;
 }
 
-void tdbg_clip_measure(const struct tdbg_clip *clip, const struct tdbg_backend *backend, int32_t n,
-                       const int64_t *elems, float *const *grad,
+void tdbg_clip_measure(const struct tdbg_clip *clip, const struct tdbg_backend *backend,
+                       const struct tdbg_ranges *ranges, float *grad,
                        const struct tdbg_clip_memory *memory)
 {
-    for (int32_t i = 0; i < n; i++) {
-        if (clip->value > 0)
-            backend->clip_value(backend->context, elems[i], clip->value, grad[i]);
-        if (clip->norm > 0)
-            backend->clip_square_sum(backend->context, elems[i], grad[i], memory->squares + i,
-                                     memory->scratch);
-    }
-    if (clip->norm > 0)
-        backend->clip_norm(backend->context, n, memory->squares, clip->norm, memory->norm);
+    if (clip->value > 0)
+        backend->clip_value(backend->context, ranges, clip->value, grad);
+    if (clip->norm <= 0)
+        return;
+    backend->clip_square_sum(backend->context, ranges, grad, memory->squares, memory->scratch);
+    backend->clip_norm(backend->context, ranges->n, memory->squares, clip->norm, memory->norm);
 }
 
 void tdbg_clip_scale_all(const struct tdbg_clip *clip, const struct tdbg_backend *backend,
-                         int32_t n, const int64_t *elems, float *const *grad,
+                         const struct tdbg_ranges *ranges, float *grad,
                          const struct tdbg_clip_memory *memory)
 {
-    for (int32_t i = 0; clip->norm > 0 && i < n; i++)
-        backend->clip_scale(backend->context, elems[i], memory->norm + 1, grad[i]);
+    if (clip->norm > 0)
+        backend->clip_scale(backend->context, ranges, memory->norm + 1, grad);
 }

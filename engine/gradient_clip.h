@@ -21,18 +21,18 @@ bool tdbg_clip_is_on(const struct tdbg_clip *clip);
 struct tdbg_clip_memory {
     float *squares; /* (number of gradients) */
     float *norm;    /* (2): the global norm before scaling, and the factor; only if clip->norm */
-    float *scratch; /* (tdbg_clip_scratch_elems() of the longest gradient) */
+    float *scratch; /* (tdbg_clip_scratch_elems()) */
 };
-int64_t tdbg_clip_scratch_elems(int64_t n);
+int64_t tdbg_clip_scratch_elems(const struct tdbg_ranges *ranges);
 
-/* Clips n gradients in place, in two passes: tdbg_clip_measure applies `value` and computes norm
- * and factor (the gradients' squares are added in the order given), tdbg_clip_scale applies the
- * factor. elems (n), grad (n). */
-void tdbg_clip_measure(const struct tdbg_clip *clip, const struct tdbg_backend *backend, int32_t n,
-                       const int64_t *elems, float *const *grad,
+/* Clips gradients in place, the ranges of `grad`, in two passes: tdbg_clip_measure applies `value`
+ * and computes norm and factor (the gradients' squares are added in the order of the ranges),
+ * tdbg_clip_scale_all applies the factor. */
+void tdbg_clip_measure(const struct tdbg_clip *clip, const struct tdbg_backend *backend,
+                       const struct tdbg_ranges *ranges, float *grad,
                        const struct tdbg_clip_memory *memory);
 void tdbg_clip_scale_all(const struct tdbg_clip *clip, const struct tdbg_backend *backend,
-                         int32_t n, const int64_t *elems, float *const *grad,
+                         const struct tdbg_ranges *ranges, float *grad,
                          const struct tdbg_clip_memory *memory);
 
 #endif

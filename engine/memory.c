@@ -282,23 +282,21 @@ static enum tdbg_status take_clip(struct tdbg_engine *e, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_graph *g = e->graph;
-    const size_t n = (size_t)g->n_params;
-    int64_t most = 0;
-    e->clip_elems = tdbg_arena_alloc(g->arena, n * sizeof *e->clip_elems);
-    e->clip_grad = tdbg_arena_alloc(g->arena, n * sizeof *e->clip_grad);
-    e->clip_param = tdbg_arena_alloc(g->arena, n * sizeof *e->clip_param);
+    const size_t n_params = (size_t)g->n_params;
+    struct tdbg_range *range = tdbg_arena_alloc(g->arena, n_params * sizeof *range);
+    int32_t n = 0;
+    e->clip_param = tdbg_arena_alloc(g->arena, n_params * sizeof *e->clip_param);
     for (int32_t p = g->n_params - 1; p >= 0; p--) {
-        const int64_t scratch = tdbg_clip_scratch_elems(g->params[p].elems);
         if (e->settings[p].frozen)
             continue;
-        e->clip_elems[e->n_clipped] = g->params[p].elems;
-        e->clip_grad[e->n_clipped] = e->lacking ? NULL : e->grad + g->params[p].offset;
-        e->clip_param[e->n_clipped++] = p;
-        most = scratch > most ? scratch : most;
+        range[n] = (struct tdbg_range){.offset = g->params[p].offset, .elems = g->params[p].elems};
+        e->clip_param[n++] = p;
     }
+    e->clip_ranges = tdbg_ranges_of(range, n);
     TDBG_TRY(take(e, &e->clip_norm, 2, sizeof(float), "clipping", err));
-    TDBG_TRY(take(e, &e->clip_squares, g->n_params, sizeof(float), "clipping", err));
-    TDBG_TRY(take(e, &e->clip_scratch, most, sizeof(float), "clipping", err));
+    TDBG_TRY(take(e, &e->clip_squares, n, sizeof(float), "clipping", err));
+    TDBG_TRY(take(e, &e->clip_scratch, tdbg_clip_scratch_elems(&e->clip_ranges), sizeof(float),
+                  "clipping", err));
 out:
     return st;
 }

@@ -91,18 +91,17 @@ void tdbg_optimizer_read_betas(const struct tdbg_cfg_node *group, struct tdbg_op
 }
 
 void tdbg_optimizer_apply(const struct tdbg_optimizer *optimizer,
-                          const struct tdbg_param_setting *setting,
-                          const struct tdbg_backend *backend, int64_t step, double lr, int64_t n,
+                          const struct tdbg_optimizer_group *group,
+                          const struct tdbg_backend *backend, int64_t step, double lr,
                           const float *grad, float *param, float *const *state)
 {
-    if (setting->frozen)
-        return;
     const struct tdbg_optimizer_update update = {
         .backend = backend,
         .step = step,
-        .lr = (double)(float)(lr * setting->lr_scale), /* rounded once more, where it is scaled */
-        .weight_decay = setting->weight_decay,
-        .n = n,
+        /* rounded once more, where it is scaled */
+        .lr = (double)(float)(lr * group->setting.lr_scale),
+        .weight_decay = group->setting.weight_decay,
+        .ranges = &group->ranges,
         .grad = grad,
         .param = param,
         .state = state,

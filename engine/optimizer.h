@@ -52,12 +52,25 @@ void tdbg_optimizer_resolve(struct tdbg_config *config, const struct tdbg_cfg_no
                             const struct tdbg_optimizer *optimizer, const char *const *names,
                             int32_t n, struct tdbg_param_setting *out);
 
-/* One update in place at step `step` (from 0) with learning rate lr (an f32 value, before
- * lr_scale): grad (n), param (n), state[i] (n). A frozen parameter is left alone. The formulas
- * stand in kernels/<kind>.h. */
+/* Parameters of one setting, which one call updates: see tdbg_optimizer_group(). */
+struct tdbg_optimizer_group {
+    struct tdbg_param_setting setting;
+    struct tdbg_ranges ranges; /* in the flat buffers */
+};
+
+/* The n parameters whose settings and ranges are given (offset and elems are read), put together by
+ * setting; frozen ones are in none. out (n): groups in the order of their first parameters, their
+ * ranges in range (n), borrowed. Returns the number of groups. */
+int32_t tdbg_optimizer_group(const struct tdbg_param_setting *settings,
+                             const struct tdbg_range *params, int32_t n, struct tdbg_range *range,
+                             struct tdbg_optimizer_group *out);
+
+/* One update in place of all parameters of a group at step `step` (from 0) with learning rate lr
+ * (an f32 value, before lr_scale). grad, param and state[i] are flat buffers: the group's ranges of
+ * them are read and written. The formulas stand in kernels/<kind>.h. */
 void tdbg_optimizer_apply(const struct tdbg_optimizer *optimizer,
-                          const struct tdbg_param_setting *setting,
-                          const struct tdbg_backend *backend, int64_t step, double lr, int64_t n,
+                          const struct tdbg_optimizer_group *group,
+                          const struct tdbg_backend *backend, int64_t step, double lr,
                           const float *grad, float *param, float *const *state);
 
 #endif

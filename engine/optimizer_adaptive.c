@@ -67,7 +67,8 @@ static void apply_adam(const struct tdbg_optimizer *o, const struct tdbg_optimiz
         .step_size = (float)(u->lr / bias1),
         .bias2_sqrt = (float)sqrt(bias2),
     };
-    u->backend->adam(u->backend->context, u->n, &args, u->grad, u->param, u->state[0], u->state[1]);
+    u->backend->adam(u->backend->context, u->ranges, &args, u->grad, u->param, u->state[0],
+                     u->state[1]);
 }
 
 static void apply_adamw(const struct tdbg_optimizer *o, const struct tdbg_optimizer_update *u)
@@ -84,7 +85,7 @@ static void apply_adamw(const struct tdbg_optimizer *o, const struct tdbg_optimi
         .step_size = (float)(u->lr / bias1),
         .bias2_sqrt = (float)sqrt(bias2),
     };
-    u->backend->adamw(u->backend->context, u->n, &args, u->grad, u->param, u->state[0],
+    u->backend->adamw(u->backend->context, u->ranges, &args, u->grad, u->param, u->state[0],
                       u->state[1]);
 }
 
@@ -104,7 +105,7 @@ static void apply_adadelta(const struct tdbg_optimizer *o, const struct tdbg_opt
                                        .eps = (float)o->eps,
                                        .weight_decay = (float)u->weight_decay,
                                        .one_minus_rho = (float)(1 - o->rho)};
-    u->backend->adadelta(u->backend->context, u->n, &args, u->grad, u->param, u->state[0],
+    u->backend->adadelta(u->backend->context, u->ranges, &args, u->grad, u->param, u->state[0],
                          u->state[1]);
 }
 
@@ -124,7 +125,7 @@ static void apply_adagrad(const struct tdbg_optimizer *o, const struct tdbg_opti
         .eps = (float)o->eps,
         .weight_decay = (float)u->weight_decay,
     };
-    u->backend->adagrad(u->backend->context, u->n, &args, u->grad, u->param, u->state[0]);
+    u->backend->adagrad(u->backend->context, u->ranges, &args, u->grad, u->param, u->state[0]);
 }
 
 static void read_rmsprop(const struct tdbg_cfg_node *group, struct tdbg_optimizer *out)
@@ -154,7 +155,7 @@ static void apply_rmsprop(const struct tdbg_optimizer *o, const struct tdbg_opti
         .momentum_buffer = args.momentum != 0 ? u->state[1] : NULL,
         .grad_avg = o->centered ? u->state[o->n_states - 1] : NULL,
     };
-    u->backend->rmsprop(u->backend->context, u->n, &args, u->grad, u->param, &state);
+    u->backend->rmsprop(u->backend->context, u->ranges, &args, u->grad, u->param, &state);
 }
 
 const struct tdbg_optimizer_class tdbg_optimizer_adam = {

@@ -5,12 +5,13 @@
 #include "engine/kind_table.h"
 #include "engine/optimizer.h"
 
-/* One update of n elements; weight_decay and lr are the parameter's own, lr an f32 value. */
+/* One update of parameters that share a setting; weight_decay and lr are theirs, lr an f32 value.
+ * Buffers are flat. */
 struct tdbg_optimizer_update {
     const struct tdbg_backend *backend;
     int64_t step; /* from 0 */
     double lr, weight_decay;
-    int64_t n;
+    const struct tdbg_ranges *ranges;
     const float *grad;
     float *param;
     float *const *state;

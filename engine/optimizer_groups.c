@@ -103,3 +103,39 @@ void tdbg_optimizer_resolve(struct tdbg_config *config, const struct tdbg_cfg_no
         tdbg_config_report(config, freeze->n_child > 0 ? freeze : groups, NULL,
                            "every parameter is frozen: there is nothing to train");
 }
+
+static bool same_setting(const struct tdbg_param_setting *a, const struct tdbg_param_setting *b)
+{
+    return a->frozen == b->frozen && a->weight_decay == b->weight_decay &&
+           a->lr_scale == b->lr_scale;
+}
+
+/* Is there one with the setting of parameter p before it? */
+static bool is_grouped(const struct tdbg_param_setting *settings, int32_t p)
+{
+    for (int32_t i = 0; i < p; i++) {
+        if (same_setting(&settings[i], &settings[p]))
+            return true;
+    }
+    return false;
+}
+
+int32_t tdbg_optimizer_group(const struct tdbg_param_setting *settings,
+                             const struct tdbg_range *params, int32_t n, struct tdbg_range *range,
+                             struct tdbg_optimizer_group *out)
+{
+    int32_t n_groups = 0;
+    for (int32_t p = 0; p < n; p++) {
+        if (settings[p].frozen || is_grouped(settings, p))
+            continue;
+        int32_t n_ranges = 0;
+        for (int32_t i = p; i < n; i++) {
+            if (same_setting(&settings[i], &settings[p]))
+                range[n_ranges++] = params[i];
+        }
+        out[n_groups].setting = settings[p];
+        out[n_groups++].ranges = tdbg_ranges_of(range, n_ranges);
+        range += n_ranges;
+    }
+    return n_groups;
+}

@@ -32,7 +32,7 @@ static void apply_sgd(const struct tdbg_optimizer *o, const struct tdbg_optimize
                                   .momentum = (float)o->momentum,
                                   .weight_decay = (float)u->weight_decay,
                                   .nesterov = o->nesterov};
-    u->backend->sgd(u->backend->context, u->n, &args, u->grad, u->param,
+    u->backend->sgd(u->backend->context, u->ranges, &args, u->grad, u->param,
                     o->n_states ? u->state[0] : NULL);
 }
 
@@ -66,7 +66,7 @@ static void apply_lion(const struct tdbg_optimizer *o, const struct tdbg_optimiz
         .one_minus_beta2 = (float)(1 - o->beta2),
         .decay = (float)(1 - u->lr * u->weight_decay),
     };
-    u->backend->lion(u->backend->context, u->n, &args, u->grad, u->param, u->state[0]);
+    u->backend->lion(u->backend->context, u->ranges, &args, u->grad, u->param, u->state[0]);
 }
 
 const struct tdbg_optimizer_class tdbg_optimizer_lion = {

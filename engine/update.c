@@ -37,13 +37,15 @@ static enum tdbg_status clip(struct tdbg_engine *e, int64_t step, struct tdbg_er
     if (!tdbg_clip_is_on(&e->clip))
         return TDBG_OK;
     const struct tdbg_clip_memory memory = {e->clip_squares, e->clip_norm, e->clip_scratch};
-    tdbg_clip_measure(&e->clip, e->backend, e->n_clipped, e->clip_elems, e->clip_grad, &memory);
+    const struct tdbg_ranges *ranges = &e->clip_ranges;
+    tdbg_clip_measure(&e->clip, e->backend, ranges, e->grad, &memory);
     if (e->table.clip_norm >= 0)
         TDBG_TRY(tdbg_engine_show(e, step, e->table.clip_norm, e->clip_norm, 1, -1, err));
-    tdbg_clip_scale_all(&e->clip, e->backend, e->n_clipped, e->clip_elems, e->clip_grad, &memory);
-    for (int32_t i = 0; i < e->n_clipped; i++)
-        TDBG_TRY(tdbg_engine_show(e, step, e->table.clip[e->clip_param[i]], e->clip_grad[i],
-                                  e->clip_elems[i], -1, err));
+    tdbg_clip_scale_all(&e->clip, e->backend, ranges, e->grad, &memory);
+    for (int32_t i = 0; i < ranges->n; i++)
+        TDBG_TRY(tdbg_engine_show(e, step, e->table.clip[e->clip_param[i]],
+                                  e->grad + ranges->range[i].offset, ranges->range[i].elems, -1,
+                                  err));
 out:
     return st;
 }
@@ -53,14 +55,9 @@ enum tdbg_status tdbg_engine_update(struct tdbg_engine *e, int64_t step, double 
 {
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(clip(e, step, err));
-    for (int32_t p = 0; p < e->graph->n_params; p++) {
-        const struct tdbg_param *param = &e->graph->params[p];
-        float *state[TDBG_MAX_OPTIM_STATES] = {0};
-        for (int s = 0; s < e->optimizer.n_states; s++)
-            state[s] = e->optim[s] + param->offset;
-        tdbg_optimizer_apply(&e->optimizer, &e->settings[p], e->backend, step, lr, param->elems,
-                             e->grad + param->offset, e->param + param->offset, state);
-    }
+    for (int32_t g = 0; g < e->n_groups; g++)
+        tdbg_optimizer_apply(&e->optimizer, &e->groups[g], e->backend, step, lr, e->grad, e->param,
+                             e->optim);
     for (int pass = 0; pass < 2; pass++) { /* optimizer state, then parameters: dataflow order */
         for (int32_t i = 0; i < e->info.n_items; i++) {
             if ((e->state_items[i].state >= 0) != (pass == 0))

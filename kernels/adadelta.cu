@@ -28,14 +28,14 @@ struct adadelta_step {
     }
 };
 
-extern "C" void tdbg_cuda_adadelta(void *gpu, int64_t n, const struct tdbg_adadelta *adadelta,
-                                   const float *grad, float *param, float *square_avg,
-                                   float *acc_delta)
+extern "C" void tdbg_cuda_adadelta(void *gpu, const struct tdbg_ranges *ranges,
+                                   const struct tdbg_adadelta *adadelta, const float *grad,
+                                   float *param, float *square_avg, float *acc_delta)
 {
     const struct tdbg_optimizer_state<2> state = {
         {
             square_avg, acc_delta
         }
     };
-    tdbg_optimizer_run(gpu, n, grad, param, state, adadelta_step{*adadelta});
+    tdbg_optimizer_run(gpu, ranges, grad, param, state, adadelta_step{*adadelta});
 }

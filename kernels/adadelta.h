@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu.h"
+#include "kernels/ranges.h"
 
 struct tdbg_adadelta {
     float lr, rho, eps, weight_decay;
@@ -22,8 +23,9 @@ struct tdbg_adadelta {
 void tdbg_adadelta_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_adadelta *adadelta,
                         const float *grad, float *param, float *square_avg, float *acc_delta);
 
-/* The same on a GPU: see gpu.h. */
-void tdbg_cuda_adadelta(void *gpu, int64_t n, const struct tdbg_adadelta *adadelta,
-                        const float *grad, float *param, float *square_avg, float *acc_delta);
+/* The same on a GPU, for all ranges of flat buffers: see gpu.h. */
+void tdbg_cuda_adadelta(void *gpu, const struct tdbg_ranges *ranges,
+                        const struct tdbg_adadelta *adadelta, const float *grad, float *param,
+                        float *square_avg, float *acc_delta);
 
 #endif

@@ -19,13 +19,14 @@ struct adagrad_step {
     }
 };
 
-extern "C" void tdbg_cuda_adagrad(void *gpu, int64_t n, const struct tdbg_adagrad *adagrad,
-                                  const float *grad, float *param, float *sum)
+extern "C" void tdbg_cuda_adagrad(void *gpu, const struct tdbg_ranges *ranges,
+                                  const struct tdbg_adagrad *adagrad, const float *grad,
+                                  float *param, float *sum)
 {
     const struct tdbg_optimizer_state<1> state = {
         {
             sum
         }
     };
-    tdbg_optimizer_run(gpu, n, grad, param, state, adagrad_step{*adagrad});
+    tdbg_optimizer_run(gpu, ranges, grad, param, state, adagrad_step{*adagrad});
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu.h"
+#include "kernels/ranges.h"
 
 struct tdbg_adagrad {
     float lr; /* lr / (1 + t * lr_decay), t from 0, from double, rounded once; lr is f32 */
@@ -19,8 +20,9 @@ struct tdbg_adagrad {
 void tdbg_adagrad_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_adagrad *adagrad,
                        const float *grad, float *param, float *sum);
 
-/* The same on a GPU: see gpu.h. */
-void tdbg_cuda_adagrad(void *gpu, int64_t n, const struct tdbg_adagrad *adagrad, const float *grad,
-                       float *param, float *sum);
+/* The same on a GPU, for all ranges of flat buffers: see gpu.h. */
+void tdbg_cuda_adagrad(void *gpu, const struct tdbg_ranges *ranges,
+                       const struct tdbg_adagrad *adagrad, const float *grad, float *param,
+                       float *sum);
 
 #endif

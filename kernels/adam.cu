@@ -23,13 +23,14 @@ struct adam_step {
     }
 };
 
-extern "C" void tdbg_cuda_adam(void *gpu, int64_t n, const struct tdbg_adam *adam,
-                               const float *grad, float *param, float *exp_avg, float *exp_avg_sq)
+extern "C" void tdbg_cuda_adam(void *gpu, const struct tdbg_ranges *ranges,
+                               const struct tdbg_adam *adam, const float *grad, float *param,
+                               float *exp_avg, float *exp_avg_sq)
 {
     const struct tdbg_optimizer_state<2> state = {
         {
             exp_avg, exp_avg_sq
         }
     };
-    tdbg_optimizer_run(gpu, n, grad, param, state, adam_step{*adam});
+    tdbg_optimizer_run(gpu, ranges, grad, param, state, adam_step{*adam});
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu.h"
+#include "kernels/ranges.h"
 
 struct tdbg_adam {
     float beta1, beta2, eps;
@@ -24,8 +25,8 @@ struct tdbg_adam {
 void tdbg_adam_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_adam *adam,
                     const float *grad, float *param, float *exp_avg, float *exp_avg_sq);
 
-/* The same on a GPU: see gpu.h. */
-void tdbg_cuda_adam(void *gpu, int64_t n, const struct tdbg_adam *adam, const float *grad,
-                    float *param, float *exp_avg, float *exp_avg_sq);
+/* The same on a GPU, for all ranges of flat buffers: see gpu.h. */
+void tdbg_cuda_adam(void *gpu, const struct tdbg_ranges *ranges, const struct tdbg_adam *adam,
+                    const float *grad, float *param, float *exp_avg, float *exp_avg_sq);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu.h"
+#include "kernels/ranges.h"
 
 struct tdbg_adamw {
     float beta1, beta2, eps;
@@ -23,8 +24,8 @@ struct tdbg_adamw {
 void tdbg_adamw_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_adamw *adamw,
                      const float *grad, float *param, float *exp_avg, float *exp_avg_sq);
 
-/* The same on a GPU: see gpu.h. */
-void tdbg_cuda_adamw(void *gpu, int64_t n, const struct tdbg_adamw *adamw, const float *grad,
-                     float *param, float *exp_avg, float *exp_avg_sq);
+/* The same on a GPU, for all ranges of flat buffers: see gpu.h. */
+void tdbg_cuda_adamw(void *gpu, const struct tdbg_ranges *ranges, const struct tdbg_adamw *adamw,
+                     const float *grad, float *param, float *exp_avg, float *exp_avg_sq);
 
 #endif

@@ -1,5 +1,6 @@
 /* Clipping gradients on a GPU. Definition: clip.h. */
 #include "kernels/gpu.h"
+#include "kernels/gpu_ranges.h"
 #include "kernels/gpu_reduce.h"
 #include "kernels/strict_exp.h"
 extern "C" {
@@ -8,40 +9,44 @@ extern "C" {
 
 enum { THREADS = 256, WARPS = THREADS / TDBG_GPU_WARP, EACH = 4, NORM_TENSORS = 1024 };
 
-/* A warp for each block of terms: its sum of squares, or of the terms themselves. */
-template <bool SQUARES>
-static __global__ void sum_blocks(int64_t n, int64_t blocks, const float *x, float *out)
+/* A warp's tiles, one after the other: a tile has the terms of one block of the sum. */
+static __global__ void square_tiles(struct tdbg_ranges ranges, const float *x, float *out)
 {
-    const int64_t step = (int64_t)gridDim.x * WARPS;
-    for (int64_t b = (int64_t)blockIdx.x * WARPS + threadIdx.x / TDBG_GPU_WARP; b < blocks;
-         b += step) {
-        const int64_t first = b * TDBG_SUM_BLOCK;
-        const int64_t end = n - first < TDBG_SUM_BLOCK ? n : first + TDBG_SUM_BLOCK;
-        const float sum = tdbg_gpu_sum_terms(first, end, [=](float lane, int64_t i) {
-            return SQUARES ? TDBG_STRICT_FMA(x[i], x[i], lane) : TDBG_STRICT_ADD(lane, x[i]);
-        });
-        if (tdbg_gpu_lane() == 0)
-            out[b] = tdbg_strict_canonical(sum);
+    const int64_t warp = (int64_t)blockIdx.x * WARPS + threadIdx.x / TDBG_GPU_WARP;
+    tdbg_gpu_each_tile(ranges, warp, (int64_t)gridDim.x * WARPS,
+                       [=](int64_t tile, int64_t first, int n) {
+                           const float *terms = x + first;
+                           const float sum = tdbg_gpu_sum_terms(0, n, [=](float lane, int64_t i) {
+                               return TDBG_STRICT_FMA(terms[i], terms[i], lane);
+                           });
+                           if (tdbg_gpu_lane() == 0)
+                               out[tile] = tdbg_strict_canonical(sum);
+                       });
+}
+
+/* A block for each range: the levels above its tiles. Of a single tile too: adding +0 to what is
+ * never -0 changes nothing. */
+static __global__ void sum_tiles(struct tdbg_ranges ranges, const float *squares, float *out)
+{
+    TDBG_SHARED(struct tdbg_gpu_block_sums, shared);
+    for (int32_t r = (int32_t)blockIdx.x; r < ranges.n; r += (int32_t)gridDim.x) {
+        const float *terms = squares + ranges.range[r].first_tile;
+        const float sum = tdbg_gpu_sum_block(
+            tdbg_range_tiles(&ranges.range[r]),
+            [=](float lane, int64_t i) { return TDBG_STRICT_ADD(lane, terms[i]); }, &shared);
+        if (threadIdx.x == 0)
+            out[r] = tdbg_strict_canonical(sum);
     }
 }
 
-/* Each round turns the terms into one per block, at scratch; the last one leaves a single term. */
-extern "C" void tdbg_cuda_clip_square_sum(void *gpu, int64_t n, const float *x, float *out,
-                                          float *scratch)
+extern "C" void tdbg_cuda_clip_square_sum(void *gpu, const struct tdbg_ranges *ranges,
+                                          const float *x, float *out, float *scratch)
 {
     struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
-    int64_t blocks = n > 0 ? (n + TDBG_SUM_BLOCK - 1) / TDBG_SUM_BLOCK : 1;
-    float *to = blocks > 1 ? scratch : out;
-    TDBG_LAUNCH(g, sum_blocks<true>, tdbg_gpu_blocks(blocks, WARPS), THREADS, n, blocks, x, to);
-    while (blocks > 1) {
-        const float *terms = to;
-        const int64_t n_terms = blocks;
-        scratch += blocks;
-        blocks = (blocks + TDBG_SUM_BLOCK - 1) / TDBG_SUM_BLOCK;
-        to = blocks > 1 ? scratch : out;
-        TDBG_LAUNCH(g, sum_blocks<false>, tdbg_gpu_blocks(blocks, WARPS), THREADS, n_terms, blocks,
-                    terms, to);
-    }
+    const struct tdbg_ranges there = tdbg_gpu_ranges(g, ranges);
+    TDBG_LAUNCH(g, square_tiles, tdbg_gpu_ranges_blocks(g, &there, WARPS), THREADS, there, x,
+                scratch);
+    TDBG_LAUNCH(g, sum_tiles, tdbg_gpu_blocks(there.n, 1), THREADS, there, scratch, out);
 }
 
 struct norm_shared {
@@ -77,43 +82,50 @@ extern "C" void tdbg_cuda_clip_norm(void *gpu, int64_t n, const float *squares, 
 }
 
 /* In place, EACH elements of a thread on their way together. */
-template <typename Change> static __device__ void change_all(int64_t n, float *x, Change change)
+template <typename Change>
+static __device__ void change_all(const struct tdbg_ranges &ranges, float *buffer, Change change)
 {
-    const int64_t width = (int64_t)EACH * THREADS;
-    for (int64_t base = blockIdx.x * width + threadIdx.x; base < n; base += gridDim.x * width) {
-        float v[EACH];
+    tdbg_gpu_each_tile(ranges, blockIdx.x, gridDim.x, [=](int64_t, int64_t first, int n) {
+        float *x = buffer + first;
+        for (int base = (int)threadIdx.x; base < n; base += EACH * THREADS) {
+            float v[EACH];
 #pragma unroll
-        for (int e = 0; e < EACH; e++)
-            v[e] = base + e * THREADS < n ? x[base + e * THREADS] : 0.0f;
+            for (int e = 0; e < EACH; e++)
+                v[e] = base + e * THREADS < n ? x[base + e * THREADS] : 0.0f;
 #pragma unroll
-        for (int e = 0; e < EACH; e++)
-            if (base + e * THREADS < n)
-                x[base + e * THREADS] = tdbg_strict_canonical(change(v[e]));
-    }
+            for (int e = 0; e < EACH; e++)
+                if (base + e * THREADS < n)
+                    x[base + e * THREADS] = tdbg_strict_canonical(change(v[e]));
+        }
+    });
 }
 
-static __global__ void clip_scale(int64_t n, const float *factor, float *x)
+static __global__ void clip_scale(struct tdbg_ranges ranges, const float *factor, float *x)
 {
     const float by = *factor;
-    change_all(n, x, [=](float v) { return TDBG_STRICT_MUL(v, by); });
+    change_all(ranges, x, [=](float v) { return TDBG_STRICT_MUL(v, by); });
 }
 
-static __global__ void clip_value(int64_t n, float limit, float *x)
+static __global__ void clip_value(struct tdbg_ranges ranges, float limit, float *x)
 {
-    change_all(n, x, [=](float v) {
+    change_all(ranges, x, [=](float v) {
         v = v > limit ? limit : v;
         return v < -limit ? -limit : v;
     });
 }
 
-extern "C" void tdbg_cuda_clip_scale(void *gpu, int64_t n, const float *factor, float *x)
+extern "C" void tdbg_cuda_clip_scale(void *gpu, const struct tdbg_ranges *ranges,
+                                     const float *factor, float *x)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, clip_scale, tdbg_gpu_blocks(n, EACH * THREADS), THREADS, n,
-                factor, x);
+    struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
+    const struct tdbg_ranges there = tdbg_gpu_ranges(g, ranges);
+    TDBG_LAUNCH(g, clip_scale, tdbg_gpu_ranges_blocks(g, &there, 1), THREADS, there, factor, x);
 }
 
-extern "C" void tdbg_cuda_clip_value(void *gpu, int64_t n, float limit, float *x)
+extern "C" void tdbg_cuda_clip_value(void *gpu, const struct tdbg_ranges *ranges, float limit,
+                                     float *x)
 {
-    TDBG_LAUNCH((struct tdbg_gpu *)gpu, clip_value, tdbg_gpu_blocks(n, EACH * THREADS), THREADS, n,
-                limit, x);
+    struct tdbg_gpu *g = (struct tdbg_gpu *)gpu;
+    const struct tdbg_ranges there = tdbg_gpu_ranges(g, ranges);
+    TDBG_LAUNCH(g, clip_value, tdbg_gpu_ranges_blocks(g, &there, 1), THREADS, there, limit, x);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu.h"
+#include "kernels/ranges.h"
 
 /* Sum of x[i]^2 over x (n): blocks of TDBG_SUM_BLOCK terms; in a block virtual lane l of
  * TDBG_SUM_LANES does s = fma(x, x, s) over terms l, l+32, ... from +0, lanes are folded as
@@ -24,10 +25,13 @@ void tdbg_clip_scale(const struct tdbg_cpu *cpu, int64_t n, const float *factor,
 /* x (n) limited to [-limit, limit], in place. NaN stays (canonical). */
 void tdbg_clip_value(const struct tdbg_cpu *cpu, int64_t n, float limit, float *x);
 
-/* The same on a GPU: see gpu.h. */
-void tdbg_cuda_clip_square_sum(void *gpu, int64_t n, const float *x, float *out, float *scratch);
+/* The same on a GPU, for all ranges of a flat buffer x: see gpu.h. out (ranges->n): each range's
+ * sum; scratch (ranges->n_tiles). */
+void tdbg_cuda_clip_square_sum(void *gpu, const struct tdbg_ranges *ranges, const float *x,
+                               float *out, float *scratch);
 void tdbg_cuda_clip_norm(void *gpu, int64_t n, const float *squares, float limit, float *out);
-void tdbg_cuda_clip_scale(void *gpu, int64_t n, const float *factor, float *x);
-void tdbg_cuda_clip_value(void *gpu, int64_t n, float limit, float *x);
+void tdbg_cuda_clip_scale(void *gpu, const struct tdbg_ranges *ranges, const float *factor,
+                          float *x);
+void tdbg_cuda_clip_value(void *gpu, const struct tdbg_ranges *ranges, float limit, float *x);
 
 #endif

@@ -19,13 +19,14 @@ struct lion_step {
     }
 };
 
-extern "C" void tdbg_cuda_lion(void *gpu, int64_t n, const struct tdbg_lion *lion,
-                               const float *grad, float *param, float *exp_avg)
+extern "C" void tdbg_cuda_lion(void *gpu, const struct tdbg_ranges *ranges,
+                               const struct tdbg_lion *lion, const float *grad, float *param,
+                               float *exp_avg)
 {
     const struct tdbg_optimizer_state<1> state = {
         {
             exp_avg
         }
     };
-    tdbg_optimizer_run(gpu, n, grad, param, state, lion_step{*lion});
+    tdbg_optimizer_run(gpu, ranges, grad, param, state, lion_step{*lion});
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu.h"
+#include "kernels/ranges.h"
 
 struct tdbg_lion {
     float lr, beta1, beta2;
@@ -20,8 +21,8 @@ struct tdbg_lion {
 void tdbg_lion_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_lion *lion,
                     const float *grad, float *param, float *exp_avg);
 
-/* The same on a GPU: see gpu.h. */
-void tdbg_cuda_lion(void *gpu, int64_t n, const struct tdbg_lion *lion, const float *grad,
-                    float *param, float *exp_avg);
+/* The same on a GPU, for all ranges of flat buffers: see gpu.h. */
+void tdbg_cuda_lion(void *gpu, const struct tdbg_ranges *ranges, const struct tdbg_lion *lion,
+                    const float *grad, float *param, float *exp_avg);
 
 #endif

@@ -30,9 +30,9 @@ struct rmsprop_step {
     }
 };
 
-extern "C" void tdbg_cuda_rmsprop(void *gpu, int64_t n, const struct tdbg_rmsprop *rmsprop,
-                                  const float *grad, float *param,
-                                  const struct tdbg_rmsprop_state *state)
+extern "C" void tdbg_cuda_rmsprop(void *gpu, const struct tdbg_ranges *ranges,
+                                  const struct tdbg_rmsprop *rmsprop, const float *grad,
+                                  float *param, const struct tdbg_rmsprop_state *state)
 {
     const struct tdbg_optimizer_state<STATES> all = {
         {
@@ -40,5 +40,5 @@ extern "C" void tdbg_cuda_rmsprop(void *gpu, int64_t n, const struct tdbg_rmspro
                 rmsprop->centered ? state->grad_avg : NULL
         }
     };
-    tdbg_optimizer_run(gpu, n, grad, param, all, rmsprop_step{*rmsprop});
+    tdbg_optimizer_run(gpu, ranges, grad, param, all, rmsprop_step{*rmsprop});
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu.h"
+#include "kernels/ranges.h"
 
 struct tdbg_rmsprop {
     float lr, alpha, eps, weight_decay, momentum;
@@ -32,8 +33,9 @@ struct tdbg_rmsprop_state {
 void tdbg_rmsprop_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_rmsprop *rmsprop,
                        const float *grad, float *param, const struct tdbg_rmsprop_state *state);
 
-/* The same on a GPU: see gpu.h. */
-void tdbg_cuda_rmsprop(void *gpu, int64_t n, const struct tdbg_rmsprop *rmsprop, const float *grad,
-                       float *param, const struct tdbg_rmsprop_state *state);
+/* The same on a GPU, for all ranges of flat buffers: see gpu.h. */
+void tdbg_cuda_rmsprop(void *gpu, const struct tdbg_ranges *ranges,
+                       const struct tdbg_rmsprop *rmsprop, const float *grad, float *param,
+                       const struct tdbg_rmsprop_state *state);
 
 #endif

@@ -20,13 +20,14 @@ struct sgd_step {
     }
 };
 
-extern "C" void tdbg_cuda_sgd(void *gpu, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
-                              float *param, float *momentum_buffer)
+extern "C" void tdbg_cuda_sgd(void *gpu, const struct tdbg_ranges *ranges,
+                              const struct tdbg_sgd *sgd, const float *grad, float *param,
+                              float *momentum_buffer)
 {
     const struct tdbg_optimizer_state<1> state = {
         {
             sgd->momentum != 0 ? momentum_buffer : NULL
         }
     };
-    tdbg_optimizer_run(gpu, n, grad, param, state, sgd_step{*sgd});
+    tdbg_optimizer_run(gpu, ranges, grad, param, state, sgd_step{*sgd});
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "kernels/cpu.h"
+#include "kernels/ranges.h"
 
 struct tdbg_sgd {
     float lr, momentum, weight_decay;
@@ -22,8 +23,8 @@ struct tdbg_sgd {
 void tdbg_sgd_step(const struct tdbg_cpu *cpu, int64_t n, const struct tdbg_sgd *sgd,
                    const float *grad, float *param, float *momentum_buffer);
 
-/* The same on a GPU: see gpu.h. */
-void tdbg_cuda_sgd(void *gpu, int64_t n, const struct tdbg_sgd *sgd, const float *grad,
-                   float *param, float *momentum_buffer);
+/* The same on a GPU, for all ranges of flat buffers: see gpu.h. */
+void tdbg_cuda_sgd(void *gpu, const struct tdbg_ranges *ranges, const struct tdbg_sgd *sgd,
+                   const float *grad, float *param, float *momentum_buffer);
 
 #endif

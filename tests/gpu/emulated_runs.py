@@ -101,6 +101,9 @@ def ways_of_the_engine(folder):
                                   "engine.accumulate=2", "record.keyframe=2"])
     same_on_both(config, folder, ["engine.precision=\"bf16\""])
     same_on_both(config, folder, ["clip={norm=0.5;value=0.1;}", "freeze=[\"fc1.bias\"]"])
+    same_on_both(config, folder, [
+        "clip.norm=0.5", 'optimizer={kind="rmsprop"; lr=0.01; momentum=0.5; weight_decay=0.1; '
+        'groups=({match=["*.bias"]; weight_decay=0.0; lr_scale=0.5;});}'])
     same_on_both(config, folder, ["drop_samples=[3,14,15,92]"])
     same_on_both(config, folder, ["loss={class_weights=[1.0,2.0,3.0,0.5,1.0];ignore_index=2;"
                                   "label_smoothing=0.1;}"])

@@ -330,6 +330,12 @@ static struct tdbg_optimizer read_optimizer(struct tdbg_config *config)
 static void run_steps(const struct tdbg_optimizer *o, const struct tdbg_param_setting *setting,
                       float *p, float state[TDBG_MAX_OPTIM_STATES][ELEMS])
 {
+    const struct tdbg_param_setting settings[] = {*setting, *setting};
+    const struct tdbg_range params[] = {{.elems = 1}, {.offset = 1, .elems = ELEMS - 1}};
+    struct tdbg_range range[2];
+    struct tdbg_optimizer_group group[2];
+    const int32_t n_groups = tdbg_optimizer_group(settings, params, 2, range, group);
+    assert_int_equal(n_groups, setting->frozen ? 0 : 1);
     struct tdbg_backend *be;
     assert_int_equal(tdbg_backend_cpu_create("auto", 1, &be, NULL), TDBG_OK);
     float *states[TDBG_MAX_OPTIM_STATES], g[ELEMS];
@@ -343,7 +349,8 @@ static void run_steps(const struct tdbg_optimizer *o, const struct tdbg_param_se
     for (int t = 0; t < STEPS; t++) {
         for (int i = 0; i < ELEMS; i++)
             g[i] = (float)((t * 7 + i * 3) % 11 - 5) / 8;
-        tdbg_optimizer_apply(o, setting, be, t, (double)(float)o->lr, ELEMS, g, p, states);
+        for (int32_t k = 0; k < n_groups; k++)
+            tdbg_optimizer_apply(o, &group[k], be, t, (double)(float)o->lr, g, p, states);
     }
     tdbg_backend_cpu_destroy(be);
 }
@@ -376,17 +383,22 @@ static void test_clip_equals_torch(void **state)
     const struct tdbg_clip clip = tdbg_clip_read(tdbg_config_root(config));
     struct tdbg_backend *be;
     assert_int_equal(tdbg_backend_cpu_create("auto", 1, &be, NULL), TDBG_OK);
-    float a[3], b[5], squares[2], norm[2];
+    /* The three elements of the first lie behind the second, which is at 1; -9 is neither's. */
+    float x[] = {-9, 0, 0, 0, 0, 0, -9, -9, 0, 0, 0, -9}, squares[2], norm[2];
+    float *const a = x + 8, *const b = x + 1;
     for (int i = 0; i < 3; i++)
         a[i] = (float)(i * 3 % 7) - 2.5f;
     for (int i = 0; i < 5; i++)
         b[i] = (float)((i * 3 + 5) % 7) - 2.5f;
-    float *const grads[] = {a, b};
-    const int64_t elems[] = {3, 5};
-    const struct tdbg_clip_memory memory = {squares, norm, NULL};
+    struct tdbg_range range[] = {{.offset = 8, .elems = 3}, {.offset = 1, .elems = 5}};
+    const struct tdbg_ranges ranges = tdbg_ranges_of(range, 2);
+    float scratch[2];
+    assert_true(tdbg_clip_scratch_elems(&ranges) <= 2);
+    const struct tdbg_clip_memory memory = {squares, norm, scratch};
     assert_true(tdbg_clip_is_on(&clip));
-    tdbg_clip_measure(&clip, be, 2, elems, grads, &memory);
-    tdbg_clip_scale_all(&clip, be, 2, elems, grads, &memory);
+    tdbg_clip_measure(&clip, be, &ranges, x, &memory);
+    tdbg_clip_scale_all(&clip, be, &ranges, x, &memory);
+    assert_true(x[0] == -9 && x[6] == -9 && x[7] == -9 && x[11] == -9);
     assert_true(norm[0] == 6);
     const double after[] = {-0.6249998958333506, 0.12499997916667012,  0.8749998541666908,
                             0.6249998958333506,  -0.37499993750001037, 0.37499993750001037,
@@ -447,6 +459,35 @@ static void test_groups(void **state)
     tdbg_config_destroy(config);
 }
 
+/* Of each setting one group, whatever lies between its parameters. */
+static void test_grouping(void **state)
+{
+    (void)state;
+    enum { N = 6 };
+    static const struct tdbg_param_setting settings[N] = {
+        {0.5, 1, false}, {0.5, 1, true},  {0, 1, false},
+        {0.5, 1, false}, {0.5, 2, false}, {0, 1, false},
+    };
+    static const int32_t members[3][2] = {{0, 3}, {2, 5}, {4, -1}};
+    struct tdbg_range params[N], range[N];
+    struct tdbg_optimizer_group groups[N];
+    for (int i = 0; i < N; i++)
+        params[i] = (struct tdbg_range){.offset = i * 10000, .elems = 4097};
+    assert_int_equal(tdbg_optimizer_group(settings, params, N, range, groups), 3);
+    for (int g = 0; g < 3; g++) {
+        const struct tdbg_ranges *ranges = &groups[g].ranges;
+        const struct tdbg_param_setting *want = &settings[members[g][0]], *got = &groups[g].setting;
+        assert_true(got->weight_decay == want->weight_decay && got->lr_scale == want->lr_scale);
+        assert_int_equal(ranges->n, g < 2 ? 2 : 1);
+        assert_int_equal(ranges->n_tiles, 2 * ranges->n);
+        for (int r = 0; r < ranges->n; r++) {
+            assert_int_equal(ranges->range[r].offset, members[g][r] * 10000);
+            assert_int_equal(ranges->range[r].elems, 4097);
+            assert_int_equal(ranges->range[r].first_tile, 2 * r);
+        }
+    }
+}
+
 static void check_fault(const char *text, const char *says, const char *hint)
 {
     struct tdbg_config *config = parse_config(text);
@@ -482,13 +523,14 @@ static void test_group_faults(void **state)
 
 int main(void)
 {
-    enum { COUNT = sizeof cases / sizeof *cases, MORE = 5 };
+    enum { COUNT = sizeof cases / sizeof *cases, MORE = 6 };
     struct CMUnitTest tests[COUNT + MORE] = {
         [COUNT] = cmocka_unit_test(test_equals_torch),
         [COUNT + 1] = cmocka_unit_test(test_clip_equals_torch),
         [COUNT + 2] = cmocka_unit_test(test_clip_values),
         [COUNT + 3] = cmocka_unit_test(test_groups),
         [COUNT + 4] = cmocka_unit_test(test_group_faults),
+        [COUNT + 5] = cmocka_unit_test(test_grouping),
     };
     for (int i = 0; i < COUNT; i++) {
         tests[i] = (struct CMUnitTest){.name = cases[i].name, .test_func = case_test};
