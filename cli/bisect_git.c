@@ -2,13 +2,12 @@
  * compared is what this program computes, and not what it makes of a recorded run. */
 #include "cli/bisect_git.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/record_ranks.h"
+#include "cli/temporary.h"
 #include "engine/engine_options.h"
 #include "recorder/record_options.h"
 #include "replay/bisect.h"
@@ -19,44 +18,16 @@
 /* --- a recording that nobody keeps --- */
 
 struct temporary {
-    char folder[512], path[544];
+    char folder[CLI_TEMPORARY_PATH], path[CLI_TEMPORARY_PATH + 16];
     struct tdbg_config *config;
     struct cli_ranks ranks;
 };
 
-static enum tdbg_status make_folder(struct temporary *t, struct tdbg_err *err)
-{
-    const char *root = getenv("TMPDIR");
-    const int n = snprintf(t->folder, sizeof t->folder, "%s/tdbg-bisect-XXXXXX",
-                           root && *root ? root : "/tmp");
-    if (n < 0 || (size_t)n >= sizeof t->folder || !mkdtemp(t->folder)) {
-        t->folder[0] = '\0';
-        return TDBG_RAISE(err, IO, "cannot make a folder in %s: %s", root ? root : "/tmp",
-                          strerror(errno));
-    }
-    snprintf(t->path, sizeof t->path, "%s/run.h5", t->folder);
-    return TDBG_OK;
-}
-
 static void remove_temporary(struct temporary *t)
 {
-    char path[600];
     cli_ranks_release(&t->ranks);
     tdbg_config_destroy(t->config);
-    if (!t->folder[0])
-        return;
-    unlink(t->path);
-    for (int i = 1; i < TDBG_MAX_RANKS; i++) {
-        snprintf(path, sizeof path, "%s/run.rank%d.h5", t->folder, i);
-        if (unlink(path) != 0)
-            break;
-    }
-    for (int i = 1;; i++) {
-        snprintf(path, sizeof path, "%s/run.seg%d.h5", t->folder, i);
-        if (unlink(path) != 0)
-            break;
-    }
-    rmdir(t->folder);
+    cli_temporary_remove(t->folder);
 }
 
 /* A run that is as long as the golden one, whose schedule and evaluations hang on that, and
@@ -87,7 +58,8 @@ static enum tdbg_status record(struct temporary *t, const struct cli_bisect_git 
     TDBG_FAIL_IF(tdbg_trace_first_step(golden) > 0, CANNOT_JUDGE,
                  "%s begins at step %" PRId64 ", and a run of %s at step 0", g->good,
                  tdbg_trace_first_step(golden), g->bad);
-    TDBG_TRY(make_folder(t, err));
+    TDBG_TRY(cli_temporary_make(t->folder, err));
+    snprintf(t->path, sizeof t->path, "%s/run.h5", t->folder);
     TDBG_TRY(load_config(t, g->bad, golden, err));
     t->ranks.launch = (struct tdbg_comm_launch){.world_size = 1, .local_rank = -1, .local_size = 1};
     t->ranks.run = (struct cli_recording){.config_path = g->bad,

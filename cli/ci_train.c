@@ -1,15 +1,12 @@
 /* Training for tdbg ci. See ci_train.h. */
 #include "cli/ci_train.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/record_ranks.h"
+#include "cli/temporary.h"
 #include "engine/engine_options.h"
 #include "recorder/record_options.h"
 
@@ -84,36 +81,6 @@ out:
     return st;
 }
 
-/* --- a folder for the trace --- */
-
-static enum tdbg_status make_folder(char folder[4096], struct tdbg_err *err)
-{
-    const char *base = getenv("TMPDIR");
-    if (snprintf(folder, 4096, "%s/tdbg-ci-XXXXXX", base && *base ? base : "/tmp") >= 4096 ||
-        !mkdtemp(folder)) {
-        const int why = errno;
-        folder[0] = '\0';
-        return TDBG_RAISE(err, IO, "cannot make a folder in %s: %s", base && *base ? base : "/tmp",
-                          strerror(why));
-    }
-    return TDBG_OK;
-}
-
-static void remove_folder(const char *folder)
-{
-    DIR *dir = *folder ? opendir(folder) : NULL;
-    char path[4096 + 300];
-    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
-        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            unlink(path);
-    }
-    if (dir)
-        closedir(dir);
-    if (*folder)
-        rmdir(folder);
-}
-
 /* --- what was recorded --- */
 
 static enum tdbg_status read_chains(const char *path, struct tdbg_arena *arena,
@@ -172,20 +139,20 @@ enum tdbg_status ci_train(const struct ci_training *training, struct tdbg_arena 
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_config *config = NULL;
-    char folder[4096] = "", path[4096 + 16];
+    char folder[CLI_TEMPORARY_PATH] = "", path[CLI_TEMPORARY_PATH + 16];
     *out = (struct ci_golden){0};
     TDBG_TRY(load_config(training, &config, err));
     ci_golden_take_config(out, tdbg_config_root(config), arena);
     if (strcmp(tdbg_cfg_string(tdbg_config_root(config), "engine.math"), "fast") == 0)
         *why_not = "engine.math = \"fast\" does not promise the same bits on another machine";
-    TDBG_TRY(make_folder(folder, err));
+    TDBG_TRY(cli_temporary_make(folder, err));
     snprintf(path, sizeof path, "%s/ci.h5", folder);
     TDBG_TRY(record(training, config, path, err));
     TDBG_TRY(read_chains(path, arena, out, err));
     TDBG_FAIL_IF(out->n_steps > CI_MOST_STEPS, USAGE, "more than %d steps\nhint: --steps N",
                  CI_MOST_STEPS);
 out:
-    remove_folder(folder);
+    cli_temporary_remove(folder);
     tdbg_config_destroy(config);
     return st;
 }
