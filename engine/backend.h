@@ -75,7 +75,7 @@ struct tdbg_backend {
 
     /* Attention from qkv to context in one; lse (rows, heads, tokens): see
      * kernels/attention_fused.h. NULL where the device has no such. */
-    bool (*attention_fused_takes)(const struct tdbg_attention *attention);
+    bool (*attention_fused_takes)(void *context, const struct tdbg_attention *attention);
     size_t (*attention_fused_workspace_bytes)(void *context,
                                               const struct tdbg_attention *attention);
     void (*attention_fused_forward)(void *context, const struct tdbg_attention *attention,

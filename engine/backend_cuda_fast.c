@@ -11,6 +11,13 @@
 #include "kernels/fast.h"
 #include "kernels/gpu.h"
 
+static bool fused_takes(void *context, const struct tdbg_attention *attention)
+{
+    const struct tdbg_gpu *gpu = context;
+    return tdbg_cuda_attention_fused_takes(attention) &&
+           tdbg_cuda_attention_fused_shared_bytes(attention) <= gpu->shared_bytes;
+}
+
 static size_t fused_workspace_bytes(void *context, const struct tdbg_attention *attention)
 {
     (void)context;
@@ -70,7 +77,7 @@ static void set_bf16_kernels(struct tdbg_backend *table)
     table->attention_scores_backward = tdbg_blas_bf16_attention_scores_backward;
     table->attention_context = tdbg_blas_bf16_attention_context;
     table->attention_context_backward = tdbg_blas_bf16_attention_context_backward;
-    table->attention_fused_takes = tdbg_cuda_attention_fused_takes;
+    table->attention_fused_takes = fused_takes;
     table->attention_fused_workspace_bytes = fused_workspace_bytes;
     table->attention_fused_forward = fused_forward;
     table->attention_fused_backward = fused_backward;
@@ -88,7 +95,7 @@ static void set_f32_products(struct tdbg_backend *table)
     table->attention_context_backward = tdbg_blas_attention_context_backward;
 }
 
-enum { BF16_CAPABILITY = 80 }; /* tensor cores before that know no bf16 */
+enum { BF16_CAPABILITY = 80 }; /* code before that knows no tensor cores for bf16 */
 
 enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct tdbg_err *err)
 {
@@ -101,7 +108,7 @@ enum tdbg_status tdbg_backend_cuda_make_fast(struct tdbg_backend *table, struct 
     TDBG_TRY(tdbg_blas_open(gpu, err));
     table->blas_version = tdbg_blas_version(gpu->blas);
     set_f32_products(table);
-    if (gpu->capability < BF16_CAPABILITY)
+    if (gpu->code < BF16_CAPABILITY)
         goto out;
     struct tdbg_backend *bf16 = malloc(sizeof *bf16);
     TDBG_FAIL_IF(!bf16, NO_MEMORY, "no memory for the CUDA backend");

@@ -201,7 +201,7 @@ bool tdbg_attention_is_fusible(const struct tdbg_backend *be, const struct tdbg_
     const struct tdbg_node *scores = &g->nodes[probs->input[0]];
     const struct tdbg_attention_settings *s = node->settings;
     return scores->input[0] == node->input[1] && !s->masks_padding &&
-           be->attention_fused_takes(&s->attention);
+           be->attention_fused_takes(be->context, &s->attention);
 }
 
 const struct tdbg_op_class tdbg_op_attn_context = {

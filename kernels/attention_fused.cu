@@ -39,6 +39,22 @@ extern "C" bool tdbg_cuda_attention_fused_takes(const struct tdbg_attention *a)
            heads <= most / a->dim && a->rows <= most / heads / (a->tokens / 16 + 8);
 }
 
+template <int DIM> static size_t shared_bytes()
+{
+    const size_t forward = sizeof(attention_forward_shared<typename shapes<DIM>::forward>);
+    const size_t queries = sizeof(attention_queries_shared<typename shapes<DIM>::queries>);
+    const size_t keys = sizeof(attention_keys_shared<typename shapes<DIM>::keys>);
+    const size_t more = queries > keys ? queries : keys;
+    return forward > more ? forward : more;
+}
+
+extern "C" size_t tdbg_cuda_attention_fused_shared_bytes(const struct tdbg_attention *a)
+{
+    if (a->dim <= 32)
+        return shared_bytes<32>();
+    return a->dim <= 64 ? shared_bytes<64>() : shared_bytes<128>();
+}
+
 template <int DIM> static void run_forward(struct tdbg_gpu *gpu, const attention_call &p)
 {
     attention_run_forward<typename shapes<DIM>::forward>(gpu, p);

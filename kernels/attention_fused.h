@@ -16,6 +16,9 @@
  * lengths. */
 bool tdbg_cuda_attention_fused_takes(const struct tdbg_attention *a);
 
+/* Shared memory that their blocks have, of which a GPU may have less to give (struct tdbg_gpu). */
+size_t tdbg_cuda_attention_fused_shared_bytes(const struct tdbg_attention *a);
+
 /* out (rows, tokens, heads, dim) = sum_j p_ij v_j; lse (rows, heads, tokens) = log(sum_j exp(q_i .
  * k_j * scale)), over the keys j that query i sees. */
 void tdbg_cuda_attention_fused_forward(void *gpu, const struct tdbg_attention *a,

@@ -210,7 +210,7 @@ void tdbg_blas_bf16_gemm(void *gpu, const struct tdbg_gemm *g, void *workspace)
     struct product p = product_of(g);
     if (g->writes_gaps && g->trans_b && !lengthen(gpu, &p, g->n, g->k, &p.n, g->ldc))
         return;
-    if (g->reads_gaps && !g->trans_b && !lengthen(gpu, &p, g->k, g->n, &p.k, g->lda))
+    if (g->reads_gaps && !g->trans_a && !g->trans_b && !lengthen(gpu, &p, g->k, g->n, &p.k, g->lda))
         return;
     p.from_bf16 = true;
     p.to_bf16 = !g->is_gradient;

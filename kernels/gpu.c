@@ -16,6 +16,7 @@ struct tdbg_gpu_table {
 /* The oldest GPUs that there is code for; the build says it for real ones. */
 #ifndef TDBG_GPU_LEAST_CAPABILITY
 #define TDBG_GPU_LEAST_CAPABILITY 75
+#define TDBG_GPU_CAPABILITIES     75, 80, 90
 #endif
 
 void tdbg_gpu_note(struct tdbg_gpu *gpu, cudaError_t error, const char *what)
@@ -62,6 +63,16 @@ enum tdbg_status tdbg_gpu_count(int *n, struct tdbg_err *err)
     return refuse_driver(error, driver, err);
 }
 
+static int newest_code(int capability)
+{
+    static const int built_for[] = {TDBG_GPU_CAPABILITIES};
+    int newest = 0;
+    for (size_t i = 0; i < sizeof built_for / sizeof built_for[0]; i++)
+        if (built_for[i] <= capability && built_for[i] > newest)
+            newest = built_for[i];
+    return newest;
+}
+
 enum tdbg_status tdbg_gpu_open(int device, struct tdbg_gpu *gpu, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -86,6 +97,8 @@ enum tdbg_status tdbg_gpu_open(int device, struct tdbg_gpu *gpu, struct tdbg_err
     if (gpu->error == cudaSuccess) {
         gpu->capability = prop.major * 10 + prop.minor;
         gpu->multiprocessors = prop.multiProcessorCount;
+        gpu->shared_bytes = prop.sharedMemPerBlockOptin;
+        gpu->code = newest_code(gpu->capability);
         memcpy(gpu->name, prop.name, sizeof prop.name);
         if (gpu->capability < least)
             return TDBG_RAISE(err, DEVICE,

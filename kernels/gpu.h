@@ -35,10 +35,12 @@ struct tdbg_gpu {
     cudaStream_t stream;
     int device; /* its number */
     int multiprocessors;
-    char name[256];       /* as the driver calls it */
-    int capability;       /* 90: compute capability 9.0 */
-    int driver, runtime;  /* CUDA versions, 13000: 13.0 */
-    cudaError_t error;    /* the first that any call or launch gave, until it is reported */
+    char name[256];      /* as the driver calls it */
+    int capability;      /* 90: compute capability 9.0 */
+    int code;            /* that of the code which runs on it: the newest of the build's that can */
+    size_t shared_bytes; /* shared memory that a block can have */
+    int driver, runtime; /* CUDA versions, 13000: 13.0 */
+    cudaError_t error;   /* the first that any call or launch gave, until it is reported */
     const char *error_at; /* the call or kernel */
     void *scratch;
     size_t scratch_bytes;

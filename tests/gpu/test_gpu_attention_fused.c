@@ -462,6 +462,12 @@ static void test_takes(void **state)
                                         .scale = 0.125f,
                                         .causal = true};
     struct tdbg_attention a = good;
+    /* What blocks of GPUs with less shared memory than a Hopper's have: 99 KiB. */
+    a.dim = 64;
+    assert_true(tdbg_cuda_attention_fused_shared_bytes(&a) <= 99 << 10);
+    a.dim = 128;
+    assert_true(tdbg_cuda_attention_fused_shared_bytes(&a) > 99 << 10);
+    assert_true(tdbg_cuda_attention_fused_shared_bytes(&a) <= 163 << 10);
     assert_true(tdbg_cuda_attention_fused_takes(&a));
     a.dim = 136;
     assert_false(tdbg_cuda_attention_fused_takes(&a));

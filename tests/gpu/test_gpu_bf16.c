@@ -439,11 +439,18 @@ static void test_products(void **state)
 /* Logits whose rows are apart: y = x W^T, dx = dy W and dW = dy^T x, with what is between rows. */
 static void test_products_with_gaps(void **state)
 {
-    enum { ROWS = 9, IN = 24, OUT = 13, STRIDE = 16, WAYS = 3 };
+    enum { ROWS = 44, IN = 96, OUT = 259, STRIDE = 264, BEHIND = 8 * STRIDE, WAYS = 3 };
     (void)state;
     const struct pair x = pair_in(ROWS * IN, 1, GPU_PLAIN), w = pair_in(OUT * IN, 2, GPU_PLAIN);
     const struct pair dy = pair_in(ROWS * OUT, 3, GPU_PLAIN);
-    const struct pair apart = pair_in(ROWS * STRIDE, 4, GPU_PLAIN);
+    const struct pair apart = pair_in(ROWS * STRIDE + BEHIND, 4, GPU_PLAIN);
+    uint16_t nan[BEHIND];
+    struct tdbg_err err = {0};
+    for (int i = 0; i < BEHIND; i++)
+        nan[i] = 0x7fc0;
+    assert_int_equal(gpu->to_device(gpu->context, (uint16_t *)(void *)apart.f[1] + ROWS * STRIDE,
+                                    nan, sizeof nan, &err),
+                     TDBG_OK);
     const struct pair result[WAYS] = {pair_out(ROWS * OUT), pair_out(ROWS * IN),
                                       floats_out(OUT * IN)};
     const struct pair first[WAYS] = {x, dy, dy}, second[WAYS] = {w, w, x};

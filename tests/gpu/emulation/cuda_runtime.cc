@@ -124,6 +124,10 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int)
     prop->major = capability / 10;
     prop->minor = capability % 10;
     prop->multiProcessorCount = 3;
+    prop->sharedMemPerBlockOptin = (size_t)(capability == 90   ? 227
+                                            : capability == 80 ? 163
+                                                               : 99)
+                                   << 10;
     prop->totalGlobalMem = limit_bytes;
     return cudaSuccess;
 }

@@ -35,6 +35,7 @@ struct cudaDeviceProp {
     size_t totalGlobalMem;
     int major, minor;
     int multiProcessorCount;
+    size_t sharedMemPerBlockOptin;
 };
 
 /* TDBG_EMULATED_GPUS: how many there are, by default 1; "old": a driver that is too old. A stream
