@@ -303,7 +303,8 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     done.lr = (float)tdbg_schedule_lr(&e->schedule, step);
     done.start_ns = e->source.ops->clock_ns(e->source.self);
     for (int i = 0; i < e->n_taps; i++)
-        TDBG_TRY(e->taps[i].ops->begin_step(e->taps[i].self, step, err));
+        if (e->taps[i].ops->begin_step)
+            TDBG_TRY(e->taps[i].ops->begin_step(e->taps[i].self, step, err));
     TDBG_TRY(e->source.ops->train_batch(e->source.self, step, e->info.batch, &done.samples,
                                         e->host_id, e->host_x, e->host_y, err));
     TDBG_ASSERT(done.samples > 0 && done.samples <= e->info.batch);
@@ -323,7 +324,8 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
         TDBG_TRY(evaluate(e, step, &done.wait_ns, err));
     done.duration_ns = e->source.ops->clock_ns(e->source.self) - done.start_ns;
     for (int i = 0; i < e->n_taps; i++)
-        TDBG_TRY(e->taps[i].ops->end_step(e->taps[i].self, &done, err));
+        if (e->taps[i].ops->end_step)
+            TDBG_TRY(e->taps[i].ops->end_step(e->taps[i].self, &done, err));
     if (info)
         *info = done;
 out:

@@ -80,6 +80,7 @@ struct tdbg_tap_ops {
     /* Once, before the first step: wants (n_sites) starts as all zero. */
     enum tdbg_status (*plan)(void *self, const struct tdbg_site *sites, int32_t n_sites,
                              struct tdbg_want *wants, struct tdbg_err *err);
+    /* NULL: nothing is done then; end_step, too. */
     enum tdbg_status (*begin_step)(void *self, int64_t step, struct tdbg_err *err);
     /* A site with wanted flags holds its value. TDBG_STOPPED leaves the step. */
     enum tdbg_status (*site)(void *self, int64_t step, int32_t site,

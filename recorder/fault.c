@@ -247,14 +247,6 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
     return TDBG_OK;
 }
 
-static enum tdbg_status begin_step(void *self, int64_t step, struct tdbg_err *err)
-{
-    (void)self;
-    (void)step;
-    (void)err;
-    return TDBG_OK;
-}
-
 /* value (elems), which is the tensor's, but for stale faults that of the step before. */
 static void spoil(const struct fault *fault, int64_t elems, float *value)
 {
@@ -327,16 +319,7 @@ static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct 
     return TDBG_OK;
 }
 
-static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
-                                 struct tdbg_err *err)
-{
-    (void)self;
-    (void)info;
-    (void)err;
-    return TDBG_OK;
-}
-
-static const struct tdbg_tap_ops fault_ops = {plan, begin_step, site, end_step};
+static const struct tdbg_tap_ops fault_ops = {plan, NULL, site, NULL};
 
 struct tdbg_tap tdbg_faults_tap_before(struct tdbg_faults *faults)
 {

@@ -37,14 +37,6 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
     return TDBG_OK;
 }
 
-static enum tdbg_status begin_step(void *self, int64_t step, struct tdbg_err *err)
-{
-    (void)self;
-    (void)step;
-    (void)err;
-    return TDBG_OK;
-}
-
 static enum tdbg_status see(void *self, int64_t step, int32_t site,
                             const struct tdbg_handle *handle, struct tdbg_err *err)
 {
@@ -58,16 +50,7 @@ out:
     return st;
 }
 
-static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
-                                 struct tdbg_err *err)
-{
-    (void)self;
-    (void)info;
-    (void)err;
-    return TDBG_OK;
-}
-
-static const struct tdbg_tap_ops tap_ops = {plan, begin_step, see, end_step};
+static const struct tdbg_tap_ops tap_ops = {plan, NULL, see, NULL};
 
 static enum tdbg_status read_value(void *self, int64_t step, int32_t site, void *host,
                                    struct tdbg_err *err)

@@ -62,16 +62,7 @@ out:
     return st;
 }
 
-static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
-                                 struct tdbg_err *err)
-{
-    (void)self;
-    (void)info;
-    (void)err;
-    return TDBG_OK;
-}
-
-static const struct tdbg_tap_ops runner_ops = {plan, begin_step, see, end_step};
+static const struct tdbg_tap_ops runner_ops = {plan, begin_step, see, NULL};
 
 /* --- running --- */
 

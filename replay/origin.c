@@ -78,16 +78,7 @@ out:
     return st;
 }
 
-static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
-                                 struct tdbg_err *err)
-{
-    (void)self;
-    (void)info;
-    (void)err;
-    return TDBG_OK;
-}
-
-static const struct tdbg_tap_ops watch_ops = {plan, begin_step, show_site, end_step};
+static const struct tdbg_tap_ops watch_ops = {plan, begin_step, show_site, NULL};
 
 enum tdbg_status tdbg_origin_has_evidence(struct tdbg_trace *trace, int64_t step, bool *out,
                                           struct tdbg_err *err)

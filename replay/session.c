@@ -535,14 +535,6 @@ static enum tdbg_status grab_plan(void *self, const struct tdbg_site *sites, int
     return TDBG_OK;
 }
 
-static enum tdbg_status grab_begin(void *self, int64_t step, struct tdbg_err *err)
-{
-    (void)self;
-    (void)step;
-    (void)err;
-    return TDBG_OK;
-}
-
 static enum tdbg_status grab_site(void *self, int64_t step, int32_t site,
                                   const struct tdbg_handle *handle, struct tdbg_err *err)
 {
@@ -555,16 +547,7 @@ static enum tdbg_status grab_site(void *self, int64_t step, int32_t site,
     return st == TDBG_OK && g->stop ? TDBG_STOPPED : st;
 }
 
-static enum tdbg_status grab_end(void *self, const struct tdbg_step_info *info,
-                                 struct tdbg_err *err)
-{
-    (void)self;
-    (void)info;
-    (void)err;
-    return TDBG_OK;
-}
-
-static const struct tdbg_tap_ops grab_ops = {grab_plan, grab_begin, grab_site, grab_end};
+static const struct tdbg_tap_ops grab_ops = {grab_plan, NULL, grab_site, NULL};
 
 enum tdbg_status tdbg_session_compute(struct tdbg_session *s, int64_t step, int32_t site,
                                       void *data, int64_t *n_elems, struct tdbg_err *err)

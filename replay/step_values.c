@@ -148,14 +148,6 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
     return TDBG_OK;
 }
 
-static enum tdbg_status begin_step(void *self, int64_t step, struct tdbg_err *err)
-{
-    (void)self;
-    (void)step;
-    (void)err;
-    return TDBG_OK;
-}
-
 static enum tdbg_status show_site(void *self, int64_t step, int32_t site,
                                   const struct tdbg_handle *handle, struct tdbg_err *err)
 {
@@ -169,16 +161,7 @@ static enum tdbg_status show_site(void *self, int64_t step, int32_t site,
     return tdbg_handle_copy(handle, value->data, err);
 }
 
-static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
-                                 struct tdbg_err *err)
-{
-    (void)self;
-    (void)info;
-    (void)err;
-    return TDBG_OK;
-}
-
-static const struct tdbg_tap_ops values_ops = {plan, begin_step, show_site, end_step};
+static const struct tdbg_tap_ops values_ops = {plan, NULL, show_site, NULL};
 
 static enum tdbg_status recorded_digest(struct tdbg_step_values *v, int32_t site, int64_t step,
                                         uint64_t *digest, struct tdbg_err *err)

@@ -175,16 +175,7 @@ static enum tdbg_status on_site(void *self, int64_t step, int32_t site,
     return p->stop && strcmp(s->name, p->stop) == 0 ? TDBG_STOPPED : TDBG_OK;
 }
 
-static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
-                                 struct tdbg_err *err)
-{
-    (void)self;
-    (void)info;
-    (void)err;
-    return TDBG_OK;
-}
-
-static const struct tdbg_tap_ops probe_ops = {plan, begin_step, on_site, end_step};
+static const struct tdbg_tap_ops probe_ops = {plan, begin_step, on_site, NULL};
 
 /* --- an engine for a test --- */
 

@@ -82,23 +82,6 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
     return TDBG_OK;
 }
 
-static enum tdbg_status begin_step(void *self, int64_t step, struct tdbg_err *err)
-{
-    (void)self;
-    (void)step;
-    (void)err;
-    return TDBG_OK;
-}
-
-static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
-                                 struct tdbg_err *err)
-{
-    (void)self;
-    (void)info;
-    (void)err;
-    return TDBG_OK;
-}
-
 static enum tdbg_status look(void *self, int64_t step, int32_t site,
                              const struct tdbg_handle *handle, struct tdbg_err *err)
 {
@@ -124,8 +107,7 @@ static enum tdbg_status look(void *self, int64_t step, int32_t site,
     return TDBG_OK;
 }
 
-static const struct tdbg_tap_ops probe_ops = {
-    .plan = plan, .begin_step = begin_step, .site = look, .end_step = end_step};
+static const struct tdbg_tap_ops probe_ops = {.plan = plan, .site = look};
 
 static void make_data(struct data *d, enum tdbg_dtype y_dtype, int32_t y_ndim, int64_t y_dim)
 {

@@ -110,14 +110,6 @@ static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t 
     return TDBG_OK;
 }
 
-static enum tdbg_status begin_step(void *self, int64_t step, struct tdbg_err *err)
-{
-    (void)self;
-    (void)step;
-    (void)err;
-    return TDBG_OK;
-}
-
 static enum tdbg_status on_site(void *self, int64_t step, int32_t site,
                                 const struct tdbg_handle *handle, struct tdbg_err *err)
 {
@@ -129,16 +121,7 @@ static enum tdbg_status on_site(void *self, int64_t step, int32_t site,
     return TDBG_OK;
 }
 
-static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
-                                 struct tdbg_err *err)
-{
-    (void)self;
-    (void)info;
-    (void)err;
-    return TDBG_OK;
-}
-
-static const struct tdbg_tap_ops probe_ops = {plan, begin_step, on_site, end_step};
+static const struct tdbg_tap_ops probe_ops = {plan, NULL, on_site, NULL};
 
 /* --- running a step --- */
 
