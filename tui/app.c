@@ -1,28 +1,31 @@
-/* Keys to actions, counts, the prompt, and the stack of screens. See app.h. */
+/* Keys to actions, counts, and the stack of screens. The rows around a screen are painted in
+ * app_rows.c, jobs are in app_jobs.c. See app.h. */
 #include "tui/app.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "tui/panes.h"
 #include "tui/view.h"
 
 enum {
     FIRST_BLOCKS = 4, /* of the course, before the first paint: 4096 steps, under 1 MB */
     WORK_BLOCKS = 8,  /* between two looks at the keyboard: some milliseconds */
-    MAX_ANSWER_BYTES = 400,
     DEFAULT_WIDTH = 80,
     DEFAULT_HEIGHT = 24,
 };
 static const int64_t max_count = 1000000000000; /* far beyond any trace, far below overflow */
 
-static const struct tdbg_tui_screen *top_screen(const struct tdbg_tui_app *app)
+const struct tdbg_tui_screen *tdbg_tui_app_screen(const struct tdbg_tui_app *app)
 {
     return app->screens[app->n_screens - 1];
 }
 
-static void open_screen(struct tdbg_tui_app *app, const struct tdbg_tui_screen *screen)
+struct tdbg_tui_frame tdbg_tui_app_frame(const struct tdbg_tui_app *app)
+{
+    return tdbg_tui_frame_lay_out(app->width, app->height);
+}
+
+void tdbg_tui_app_open(struct tdbg_tui_app *app, const struct tdbg_tui_screen *screen)
 {
     if (app->n_screens == TDBG_TUI_MAX_SCREENS)
         return;
@@ -33,23 +36,34 @@ static void open_screen(struct tdbg_tui_app *app, const struct tdbg_tui_screen *
 
 static void close_screen(struct tdbg_tui_app *app)
 {
-    if (top_screen(app)->close)
-        top_screen(app)->close(app);
+    if (tdbg_tui_app_screen(app)->close)
+        tdbg_tui_app_screen(app)->close(app);
     app->n_screens--;
     app->done = app->n_screens == 0;
 }
 
+void tdbg_tui_app_switch(struct tdbg_tui_app *app, const struct tdbg_tui_screen *screen)
+{
+    if (tdbg_tui_app_screen(app) == screen)
+        return;
+    while (app->n_screens > 1)
+        close_screen(app);
+    if (tdbg_tui_app_screen(app) != screen)
+        tdbg_tui_app_open(app, screen);
+}
+
 enum tdbg_status tdbg_tui_app_init(struct tdbg_tui_app *app, const struct tdbg_tui_data *data,
-                                   bool ascii, struct tdbg_err *err)
+                                   const struct tdbg_tui_jobs *jobs, bool ascii,
+                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    *app = (struct tdbg_tui_app){.width = DEFAULT_WIDTH, .height = DEFAULT_HEIGHT};
+    *app = (struct tdbg_tui_app){.jobs = jobs, .width = DEFAULT_WIDTH, .height = DEFAULT_HEIGHT};
     TDBG_TRY(tdbg_tui_model_init(&app->model, data, err));
     app->grid.ascii = ascii;
     if (!data->closed)
         tdbg_tui_model_say(&app->model, "the recording was cut off; %lld steps are complete",
                            (long long)data->n_steps);
-    open_screen(app, &tdbg_tui_screen_main);
+    tdbg_tui_app_open(app, &tdbg_tui_screen_main);
     tdbg_tui_model_load_series(&app->model, FIRST_BLOCKS);
 out:
     return st;
@@ -57,22 +71,18 @@ out:
 
 void tdbg_tui_app_free(struct tdbg_tui_app *app)
 {
+    tdbg_tui_app_cancel_jobs(app);
     while (app->n_screens > 0)
         close_screen(app);
     tdbg_tui_model_free(&app->model);
     tdbg_tui_grid_free(&app->grid);
-    tdbg_strbuf_free(&app->answer);
-}
-
-static bool is_too_small(const struct tdbg_tui_app *app)
-{
-    return app->width < TDBG_SCREEN_MIN_WIDTH || app->height < TDBG_SCREEN_MIN_HEIGHT;
+    tdbg_tui_prompt_free(&app->prompt);
 }
 
 static void settle(struct tdbg_tui_app *app)
 {
-    if (app->n_screens > 0 && top_screen(app)->settle)
-        top_screen(app)->settle(app);
+    if (app->n_screens > 0 && tdbg_tui_app_screen(app)->settle)
+        tdbg_tui_app_screen(app)->settle(app);
 }
 
 void tdbg_tui_app_resize(struct tdbg_tui_app *app, int width, int height)
@@ -100,10 +110,10 @@ static void back(struct tdbg_tui_app *app, int64_t count, bool has_count)
 static void help(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)count, (void)has_count;
-    if (top_screen(app) == &tdbg_tui_screen_help)
+    if (tdbg_tui_app_screen(app) == &tdbg_tui_screen_help)
         close_screen(app);
     else
-        open_screen(app, &tdbg_tui_screen_help);
+        tdbg_tui_app_open(app, &tdbg_tui_screen_help);
 }
 
 static void redraw(struct tdbg_tui_app *app, int64_t count, bool has_count)
@@ -121,27 +131,37 @@ static void suspend(struct tdbg_tui_app *app, int64_t count, bool has_count)
 static void cancel(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)count, (void)has_count; /* count and message are gone by now */
-    tdbg_tui_model_set_pattern(&app->model, NULL);
+    if (tdbg_tui_app_cancel_jobs(app))
+        tdbg_tui_model_say(&app->model, "cancelled");
+    else
+        tdbg_tui_model_set_pattern(&app->model, NULL);
+}
+
+static void find_text(struct tdbg_tui_app *app, const char *text)
+{
+    if (*text)
+        tdbg_tui_model_set_pattern(&app->model, text);
+    tdbg_tui_app_screen(app)->find(app, app->find_count);
 }
 
 static void find(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)has_count;
-    app->asks = true;
-    app->answer_count = count;
-    tdbg_strbuf_free(&app->answer);
+    app->find_count = count;
+    tdbg_tui_prompt_open(&app->prompt, "/", "Enter find  Enter alone repeats  Esc cancel",
+                         find_text);
 }
 
 static void hit_next(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)has_count;
-    top_screen(app)->find(app, count);
+    tdbg_tui_app_screen(app)->find(app, count);
 }
 
 static void hit_prev(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)has_count;
-    top_screen(app)->find(app, -count);
+    tdbg_tui_app_screen(app)->find(app, -count);
 }
 
 static const struct tdbg_tui_action common_actions[] = {
@@ -152,14 +172,22 @@ static const struct tdbg_tui_action common_actions[] = {
     {TDBG_REQUEST_HIT_PREV, hit_prev}, {TDBG_REQUEST_NONE, NULL},
 };
 
+/* A screen without find (the help) has no names to look for. */
+static bool is_of_no_use(const struct tdbg_tui_screen *screen, enum tdbg_tui_request request)
+{
+    return !screen->find && (request == TDBG_REQUEST_FIND || request == TDBG_REQUEST_HIT_NEXT ||
+                             request == TDBG_REQUEST_HIT_PREV);
+}
+
 static const struct tdbg_tui_action *find_action(const struct tdbg_tui_screen *screen,
                                                  enum tdbg_tui_request request)
 {
-    const struct tdbg_tui_action *const tables[] = {screen->actions, common_actions};
-    for (int t = 0; t < 2; t++) {
+    const struct tdbg_tui_action *const tables[] = {screen->actions, common_actions,
+                                                    screen->is_still ? NULL : tdbg_tui_moves};
+    for (int t = 0; t < 3; t++) {
         for (const struct tdbg_tui_action *a = tables[t]; a && a->run; a++) {
             if (a->request == request)
-                return a;
+                return t > 0 && is_of_no_use(screen, request) ? NULL : a;
         }
     }
     return NULL;
@@ -170,72 +198,31 @@ bool tdbg_tui_screen_handles(const struct tdbg_tui_screen *screen, enum tdbg_tui
     return find_action(screen, request) != NULL;
 }
 
-/* The prompt. */
-
-static void add_codepoint(struct tdbg_strbuf *sb, uint32_t key)
-{
-    char utf8[TDBG_KEY_NAME_BYTES];
-    if (key == ' ')
-        tdbg_strbuf_putc(sb, ' '); /* its key name is a word */
-    else
-        tdbg_strbuf_puts(sb, tdbg_tui_key_name(key, utf8));
-}
-
-static void drop_last_char(struct tdbg_strbuf *sb)
-{
-    while (sb->n_bytes > 0 && ((unsigned char)sb->text[sb->n_bytes - 1] & 0xc0) == 0x80)
-        sb->n_bytes--;
-    if (sb->n_bytes > 0)
-        sb->n_bytes--;
-    if (sb->text)
-        sb->text[sb->n_bytes] = 0;
-}
-
-static void accept_answer(struct tdbg_tui_app *app)
-{
-    app->asks = false;
-    if (app->answer.n_bytes > 0)
-        tdbg_tui_model_set_pattern(&app->model, app->answer.text);
-    top_screen(app)->find(app, app->answer_count);
-}
-
-static void answer_key(struct tdbg_tui_app *app, uint32_t key)
-{
-    if (key == TDBG_KEY_ENTER || key == '\n') {
-        accept_answer(app);
-    } else if (key == TDBG_KEY_ESC || key == TDBG_KEY_CTRL_C) {
-        app->asks = false;
-    } else if (key == TDBG_KEY_BACKSPACE || key == 8 || key == 127) {
-        app->asks = app->answer.n_bytes > 0; /* as in vi: nothing left to take back */
-        drop_last_char(&app->answer);
-    } else if (key == TDBG_KEY_CTRL_U) {
-        tdbg_strbuf_free(&app->answer);
-    } else if (key == TDBG_KEY_CTRL_L) {
-        app->wants_redraw = true;
-    } else if (key >= ' ' && key < TDBG_KEY_SPECIAL && app->answer.n_bytes < MAX_ANSWER_BYTES) {
-        add_codepoint(&app->answer, key);
-    }
-}
-
 static void dispatch(struct tdbg_tui_app *app, uint32_t key)
 {
     char name[TDBG_KEY_NAME_BYTES];
     const bool has_count = app->has_count;
     const int64_t count = has_count ? app->count : 1;
     const enum tdbg_tui_request request = tdbg_tui_key_request(key);
-    const struct tdbg_tui_action *action = request ? find_action(top_screen(app), request) : NULL;
+    const struct tdbg_tui_action *action =
+        request ? find_action(tdbg_tui_app_screen(app), request) : NULL;
+    const bool is_zero = app->typed_zero && !has_count && request == TDBG_REQUEST_LAST;
+    app->typed_zero = key == '0';
     app->has_count = false;
     tdbg_tui_model_hush(&app->model);
     if (action)
-        action->run(app, count, has_count);
+        action->run(app, is_zero ? 0 : count, has_count || is_zero);
     else
         tdbg_tui_model_say(&app->model, "%s does nothing here; ? shows the keys",
                            tdbg_tui_key_name(key, name));
 }
 
+/* As in vi, a 0 that begins no number is a key of its own; 0G means the number all the same. */
 static bool count_key(struct tdbg_tui_app *app, uint32_t key)
 {
-    if (key < '0' || key > '9')
+    if (key == '0' && !app->has_count)
+        app->typed_zero = true;
+    if (key < '0' || key > '9' || (key == '0' && !app->has_count))
         return false;
     app->count = (app->has_count ? app->count * 10 : 0) + (int64_t)(key - '0');
     app->has_count = true;
@@ -256,14 +243,28 @@ static void too_small_key(struct tdbg_tui_app *app, uint32_t key)
         app->wants_suspend = true;
 }
 
+/* The key after m, ' or Space. */
+static void taken_key(struct tdbg_tui_app *app, uint32_t key)
+{
+    void (*take)(struct tdbg_tui_app *, uint32_t) = app->takes_key;
+    app->takes_key = NULL;
+    tdbg_tui_model_hush(&app->model);
+    if (key != TDBG_KEY_ESC && key != TDBG_KEY_CTRL_C)
+        take(app, key);
+}
+
 void tdbg_tui_app_key(struct tdbg_tui_app *app, uint32_t key)
 {
     if (app->done)
         return;
-    if (is_too_small(app))
+    if (tdbg_tui_app_frame(app).too_small)
         too_small_key(app, key);
-    else if (app->asks)
-        answer_key(app, key);
+    else if (key == TDBG_KEY_CTRL_L)
+        app->wants_redraw = true;
+    else if (app->prompt.is_open)
+        tdbg_tui_prompt_key(app, &app->prompt, key);
+    else if (app->takes_key)
+        taken_key(app, key);
     else if (!count_key(app, key))
         dispatch(app, key);
     settle(app);
@@ -271,12 +272,16 @@ void tdbg_tui_app_key(struct tdbg_tui_app *app, uint32_t key)
 
 void tdbg_tui_app_mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
 {
-    if (app->done || app->asks || is_too_small(app))
+    const struct tdbg_tui_frame frame = tdbg_tui_app_frame(app);
+    if (app->done || app->prompt.is_open || frame.too_small)
         return;
     app->has_count = false;
+    app->takes_key = NULL;
     tdbg_tui_model_hush(&app->model);
-    if (top_screen(app)->mouse)
-        top_screen(app)->mouse(app, x, y, button);
+    if (button == TDBG_BUTTON_CLICK && tdbg_tui_rect_has(frame.tabs, x, y))
+        tdbg_tui_app_click_tab(app, frame.tabs, x);
+    else if (tdbg_tui_app_screen(app)->mouse)
+        tdbg_tui_app_screen(app)->mouse(app, x, y, button);
     settle(app);
 }
 
@@ -285,82 +290,22 @@ bool tdbg_tui_app_work(struct tdbg_tui_app *app)
     return tdbg_tui_model_load_series(&app->model, WORK_BLOCKS);
 }
 
-void tdbg_tui_app_draw_message(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
-                               struct tdbg_tui_rect rect)
-{
-    char count[32] = "";
-    if (app->has_count)
-        snprintf(count, sizeof count, "%lld", (long long)app->count);
-    if (!app->asks) {
-        tdbg_tui_view_message(&app->model, count, grid, rect);
-        return;
-    }
-    const char *text = app->answer.n_bytes > 0 ? app->answer.text : "";
-    /* a long answer shows its end, where the typing happens */
-    while (*text && tdbg_tui_text_width(grid, text) > rect.width - 2) {
-        text++;
-        while (((unsigned char)*text & 0xc0) == 0x80)
-            text++;
-    }
-    tdbg_tui_grid_put(grid, rect.x, rect.y, '/', TDBG_STYLE_BOLD);
-    const int used = tdbg_tui_grid_put_text(grid, rect.x + 1, rect.y, rect.width - 1, 0, text);
-    tdbg_tui_grid_set_cursor(grid, rect.x + 1 + used, rect.y);
-    grid->cursor_is_text = true;
-}
-
-void tdbg_tui_app_draw_keys(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
-                            struct tdbg_tui_rect rect)
-{
-    int x = rect.x + 1;
-    if (app->asks) {
-        tdbg_tui_grid_put_text(grid, x, rect.y, rect.width - 1, 0,
-                               "Enter find  Enter alone repeats  Esc cancel");
-        return;
-    }
-    /* the last hints, help and quit, matter most to who is lost: room is kept for them */
-    const int kept = 16;
-    for (int r = TDBG_REQUEST_NONE + 1; r < TDBG_REQUEST_COUNT; r++) {
-        const struct tdbg_tui_request_info *info = tdbg_tui_request_info((enum tdbg_tui_request)r);
-        if (!info->hint || !tdbg_tui_screen_handles(top_screen(app), (enum tdbg_tui_request)r))
-            continue;
-        const char *hint = r == TDBG_REQUEST_BACK && app->n_screens > 1 ? "back" : info->hint;
-        const int width = (int)(strlen(info->hint_keys) + 1 + strlen(hint));
-        const bool vital = r >= TDBG_REQUEST_HELP;
-        if (x + width + (vital ? 0 : kept) > rect.x + rect.width)
-            continue;
-        x += tdbg_tui_grid_put_text(grid, x, rect.y, width, TDBG_STYLE_BOLD, info->hint_keys);
-        x += 1 + tdbg_tui_grid_put_text(grid, x + 1, rect.y, width, 0, hint) + 2;
-    }
-}
-
-/* Below 40x10: one line, as much of it as fits. */
-static void draw_too_small(struct tdbg_tui_grid *grid)
-{
-    static const char *const lines[] = {"tdbg needs 40x10, this is %dx%d; q quits",
-                                        "needs 40x10, q quits", "40x10, q quits", "q quits", "q"};
-    char text[64];
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        if (i == 0)
-            snprintf(text, sizeof text, "tdbg needs %dx%d, this is %dx%d; q quits",
-                     TDBG_SCREEN_MIN_WIDTH, TDBG_SCREEN_MIN_HEIGHT, grid->width, grid->height);
-        else
-            snprintf(text, sizeof text, "%s", lines[i]);
-        if ((int)strlen(text) <= grid->width)
-            break;
-    }
-    tdbg_tui_grid_put_text(grid, 0, 0, grid->width, 0, text);
-}
-
 const struct tdbg_tui_grid *tdbg_tui_app_draw(struct tdbg_tui_app *app)
 {
-    tdbg_tui_grid_resize(&app->grid, app->width, app->height);
+    const struct tdbg_tui_frame frame = tdbg_tui_app_frame(app);
+    struct tdbg_tui_grid *grid = &app->grid;
+    tdbg_tui_grid_resize(grid, app->width, app->height);
     if (app->done)
-        return &app->grid;
-    if (is_too_small(app)) {
-        draw_too_small(&app->grid);
-        return &app->grid;
+        return grid;
+    if (frame.too_small) {
+        tdbg_tui_app_draw_too_small(grid);
+        return grid;
     }
     tdbg_tui_model_load(&app->model);
-    top_screen(app)->draw(app, &app->grid);
-    return &app->grid;
+    tdbg_tui_view_position(&app->model, grid, frame.position);
+    tdbg_tui_app_draw_tabs(app, grid, frame.tabs);
+    tdbg_tui_app_screen(app)->draw(app, grid, &frame);
+    tdbg_tui_app_draw_keys(app, grid, frame.keys);
+    tdbg_tui_app_draw_message(app, grid, frame.message);
+    return grid;
 }

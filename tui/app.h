@@ -4,9 +4,11 @@
 #define TDBG_TUI_APP_H
 
 #include "base/strbuf.h"
-#include "tui/grid.h"
+#include "tui/frame.h"
+#include "tui/jobs.h"
 #include "tui/keys.h"
 #include "tui/model.h"
+#include "tui/prompt.h"
 
 struct tdbg_tui_app;
 
@@ -21,10 +23,13 @@ enum tdbg_tui_button { TDBG_BUTTON_CLICK, TDBG_BUTTON_WHEEL_UP, TDBG_BUTTON_WHEE
 /* A screen is a table. Members may be NULL where there is nothing to do. */
 struct tdbg_tui_screen {
     const char *name;
+    bool is_still; /* no moves, no other screens: the help */
     const struct tdbg_tui_action *actions;
     void (*open)(struct tdbg_tui_app *app);
     void (*settle)(struct tdbg_tui_app *app); /* after every key and size: scroll to the focus */
-    void (*draw)(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid);
+    /* Paints the body alone; the app paints the rows around it. */
+    void (*draw)(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                 const struct tdbg_tui_frame *frame);
     void (*mouse)(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button);
     void (*find)(struct tdbg_tui_app *app, int64_t count); /* count-th hit; < 0: backward */
     void (*close)(struct tdbg_tui_app *app);
@@ -32,8 +37,16 @@ struct tdbg_tui_screen {
 
 enum { TDBG_TUI_MAX_SCREENS = 8 };
 
+/* Called with the answer to a job. */
+typedef void tdbg_tui_answered(struct tdbg_tui_app *app, const struct tdbg_tui_answer *answer);
+
 struct tdbg_tui_app {
     struct tdbg_tui_model model;
+    const struct tdbg_tui_jobs *jobs; /* borrowed; NULL: nothing is computed */
+    struct {
+        int64_t id; /* 0: none is waited for */
+        tdbg_tui_answered *answered;
+    } waits[TDBG_JOB_KIND_COUNT];
     struct tdbg_tui_grid grid;
     const struct tdbg_tui_screen *screens[TDBG_TUI_MAX_SCREENS]; /* the last one is shown */
     int n_screens;
@@ -41,9 +54,11 @@ struct tdbg_tui_app {
 
     bool has_count; /* one is being typed */
     int64_t count;
-    bool asks; /* the message row is a prompt for what to find */
-    struct tdbg_strbuf answer;
-    int64_t answer_count;
+    bool typed_zero;               /* the key before was a 0 that begins no count */
+    struct tdbg_tui_prompt prompt; /* in the message row */
+    int64_t find_count;
+    /* The key after this one belongs to it: a screen's letter, a mark's letter. NULL: none does. */
+    void (*takes_key)(struct tdbg_tui_app *app, uint32_t key);
 
     int64_t help_top; /* of the help screen */
 
@@ -52,7 +67,8 @@ struct tdbg_tui_app {
 
 /* Opens the main screen and reads nothing yet. The data is borrowed. Free with _free. */
 enum tdbg_status tdbg_tui_app_init(struct tdbg_tui_app *app, const struct tdbg_tui_data *data,
-                                   bool ascii, struct tdbg_err *err);
+                                   const struct tdbg_tui_jobs *jobs, bool ascii,
+                                   struct tdbg_err *err);
 void tdbg_tui_app_free(struct tdbg_tui_app *app);
 
 void tdbg_tui_app_resize(struct tdbg_tui_app *app, int width, int height);
@@ -68,11 +84,38 @@ bool tdbg_tui_app_work(struct tdbg_tui_app *app);
 /* Does the screen have an action for the request, or does every screen have it? */
 bool tdbg_tui_screen_handles(const struct tdbg_tui_screen *screen, enum tdbg_tui_request request);
 
-/* For screens: the message or prompt row, and the key row. */
+/* Takes what jobs have answered. */
+void tdbg_tui_app_take_answers(struct tdbg_tui_app *app);
+
+/* For screens. */
+
+/* Opens a screen over the one that is shown, so that q comes back to it; _switch: over main. */
+void tdbg_tui_app_open(struct tdbg_tui_app *app, const struct tdbg_tui_screen *screen);
+void tdbg_tui_app_switch(struct tdbg_tui_app *app, const struct tdbg_tui_screen *screen);
+const struct tdbg_tui_screen *tdbg_tui_app_screen(const struct tdbg_tui_app *app);
+struct tdbg_tui_frame tdbg_tui_app_frame(const struct tdbg_tui_app *app);
+
+/* Submits a job; of each kind one is waited for, and the one before is cancelled. false: there is
+ * nobody to do it. _cancel_jobs: none is waited for any more; true: one was. */
+bool tdbg_tui_app_submit(struct tdbg_tui_app *app, const struct tdbg_tui_job *job,
+                         tdbg_tui_answered *answered);
+bool tdbg_tui_app_cancel_jobs(struct tdbg_tui_app *app);
+bool tdbg_tui_app_waits(const struct tdbg_tui_app *app);
+
+/* Between app.c, app_rows.c and moves.c. */
+void tdbg_tui_app_draw_tabs(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                            struct tdbg_tui_rect rect);
 void tdbg_tui_app_draw_message(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                                struct tdbg_tui_rect rect);
 void tdbg_tui_app_draw_keys(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                             struct tdbg_tui_rect rect);
+void tdbg_tui_app_draw_too_small(struct tdbg_tui_grid *grid);
+void tdbg_tui_app_click_tab(struct tdbg_tui_app *app, struct tdbg_tui_rect rect, int x);
+void tdbg_tui_app_switch_to(struct tdbg_tui_app *app, enum tdbg_tui_request request);
+void tdbg_tui_app_take_letter(struct tdbg_tui_app *app, uint32_t key); /* after Space */
+
+/* What every screen does with keys that it has no action of its own for (moves.c). */
+extern const struct tdbg_tui_action tdbg_tui_moves[];
 
 extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_help;
 

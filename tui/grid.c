@@ -17,6 +17,11 @@ static const uint32_t glyphs[TDBG_GLYPH_COUNT][2] = {
     [TDBG_GLYPH_ELLIPSIS] = {0x2026, '~'},
 };
 
+bool tdbg_tui_rect_has(struct tdbg_tui_rect r, int x, int y)
+{
+    return x >= r.x && x < r.x + r.width && y >= r.y && y < r.y + r.height;
+}
+
 void tdbg_tui_grid_resize(struct tdbg_tui_grid *grid, int width, int height)
 {
     width = width < 1 ? 1 : width;

@@ -46,6 +46,9 @@ struct tdbg_tui_rect {
     int x, y, width, height;
 };
 
+/* false where it is not shown: height 0. */
+bool tdbg_tui_rect_has(struct tdbg_tui_rect rect, int x, int y);
+
 struct tdbg_tui_grid {
     int width, height;
     bool ascii;                  /* nothing above 0x7e is put into it */

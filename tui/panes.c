@@ -2,10 +2,9 @@
 #include "tui/panes.h"
 
 enum {
-    FULL_WIDTH = 80,
-    FULL_HEIGHT = 24,
+    FULL_ROWS = 20, /* of the body of 80x24 */
     WIDE = 120,     /* from here on the metrics stand beside the chart */
-    CHART_ROWS = 9, /* heading, 6 rows, axis, labels */
+    CHART_ROWS = 8, /* heading, 5 rows, axis, labels */
     MAX_CHART_ROWS = 20,
     METRIC_ROWS = 5, /* heading and 4 rows of 2 metrics */
     METRIC_COLUMNS = 42,
@@ -24,7 +23,7 @@ static void lay_out_one(struct tdbg_tui_panes *p, struct tdbg_tui_rect body,
 
 static void lay_out_stacked(struct tdbg_tui_panes *p, struct tdbg_tui_rect body)
 {
-    const int spare = body.height - (FULL_HEIGHT - 3);
+    const int spare = body.height - FULL_ROWS;
     const int chart =
         CHART_ROWS + spare / 3 < MAX_CHART_ROWS ? CHART_ROWS + spare / 3 : MAX_CHART_ROWS;
     p->chart = (struct tdbg_tui_rect){0, body.y, body.width, chart};
@@ -43,19 +42,16 @@ static void lay_out_wide(struct tdbg_tui_panes *p, struct tdbg_tui_rect body)
     p->sites = (struct tdbg_tui_rect){0, body.y + chart, body.width, body.height - chart};
 }
 
-struct tdbg_tui_panes tdbg_tui_panes_lay_out(int width, int height, enum tdbg_tui_pane pane)
+struct tdbg_tui_panes tdbg_tui_panes_lay_out(const struct tdbg_tui_frame *frame,
+                                             enum tdbg_tui_pane pane)
 {
     struct tdbg_tui_panes p = {0};
-    p.too_small = width < TDBG_SCREEN_MIN_WIDTH || height < TDBG_SCREEN_MIN_HEIGHT;
-    if (p.too_small)
+    const struct tdbg_tui_rect body = frame->body;
+    if (frame->too_small)
         return p;
-    p.position = (struct tdbg_tui_rect){0, 0, width, 1};
-    p.message = (struct tdbg_tui_rect){0, height - 2, width, 1};
-    p.keys = (struct tdbg_tui_rect){0, height - 1, width, 1};
-    const struct tdbg_tui_rect body = {0, 1, width, height - 3};
-    if (width < FULL_WIDTH || height < FULL_HEIGHT)
+    if (!frame->has_room)
         lay_out_one(&p, body, pane);
-    else if (width < WIDE)
+    else if (body.width < WIDE)
         lay_out_stacked(&p, body);
     else
         lay_out_wide(&p, body);

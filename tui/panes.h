@@ -1,28 +1,24 @@
-/* Where things stand on the main screen: a pure function of the size and the active pane.
+/* Where things stand in the body of the main screen: a pure function of the size and the active
+ * pane.
  *
  *     80x24 and up             120 columns and up           below 80x24: one pane, Tab changes it
- *     position                 position                     position
  *     chart                    chart        | metrics       chart, metrics or sites
- *     metrics | metrics        sites, with more columns     message
- *     sites                    message                      keys
- *     message                  keys
- *     keys
+ *     metrics | metrics        sites, with more columns
+ *     sites
  */
 #ifndef TDBG_TUI_PANES_H
 #define TDBG_TUI_PANES_H
 
-#include "tui/grid.h"
+#include "tui/frame.h"
 #include "tui/model.h"
-
-enum { TDBG_SCREEN_MIN_WIDTH = 40, TDBG_SCREEN_MIN_HEIGHT = 10 };
 
 /* A rectangle of height 0 is not shown. Panes include their heading row. */
 struct tdbg_tui_panes {
-    bool too_small;
-    struct tdbg_tui_rect position, chart, metrics, sites, message, keys;
+    struct tdbg_tui_rect chart, metrics, sites;
 };
 
-struct tdbg_tui_panes tdbg_tui_panes_lay_out(int width, int height, enum tdbg_tui_pane pane);
+struct tdbg_tui_panes tdbg_tui_panes_lay_out(const struct tdbg_tui_frame *frame,
+                                             enum tdbg_tui_pane pane);
 
 /* Rows of the site list that fit, at least 1. */
 int tdbg_tui_panes_site_rows(const struct tdbg_tui_panes *panes);

@@ -3,10 +3,9 @@
 #include <string.h>
 
 #include "tui/app.h"
-#include "tui/panes.h"
 #include "tui/view.h"
 
-enum { KEYS_COLUMNS = 16, HEADING_ROWS = 1, FOOT_ROWS = 2 };
+enum { KEYS_COLUMNS = 16 };
 
 /* Lines of the help: per request one, and one before each group. */
 struct line {
@@ -49,7 +48,7 @@ static void line_text(const struct line *line, char *buf, size_t buf_bytes)
 
 static int64_t visible_rows(const struct tdbg_tui_app *app)
 {
-    const int64_t rows = app->height - HEADING_ROWS - FOOT_ROWS;
+    const int64_t rows = tdbg_tui_app_frame(app).body.height - 1; /* under the heading */
     return rows > 1 ? rows : 1;
 }
 
@@ -68,22 +67,20 @@ static void settle(struct tdbg_tui_app *app)
         app->help_top = 0;
 }
 
-static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid)
+static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                 const struct tdbg_tui_frame *frame)
 {
     struct line lines[MAX_LINES];
     char text[160];
-    const int n = make_lines(app, lines);
-    const struct tdbg_tui_rect heading = {0, 0, grid->width, 1},
-                               message = {0, grid->height - 2, grid->width, 1},
-                               keys = {0, grid->height - 1, grid->width, 1};
-    tdbg_tui_grid_printf(grid, 1, 0, grid->width - 2, TDBG_STYLE_BOLD, "keys of the %s screen",
+    const int n = make_lines(app, lines), y = frame->body.y;
+    tdbg_tui_grid_printf(grid, 1, y, grid->width - 2, TDBG_STYLE_BOLD, "keys of the %s screen",
                          app->screens[app->n_screens > 1 ? app->n_screens - 2 : 0]->name);
     snprintf(
         text, sizeof text, "%lld..%lld of %d", (long long)app->help_top + 1,
         (long long)(app->help_top + visible_rows(app) < n ? app->help_top + visible_rows(app) : n),
         n);
-    tdbg_tui_grid_put_right(grid, grid->width - 20, 0, 18, 0, text);
-    tdbg_tui_grid_add_style(grid, heading, TDBG_STYLE_REVERSE);
+    tdbg_tui_grid_put_right(grid, grid->width - 20, y, 18, 0, text);
+    tdbg_tui_view_heading(grid, frame->body, false);
     for (int64_t i = 0; i < visible_rows(app) && app->help_top + i < n; i++) {
         const struct line *line = &lines[app->help_top + i];
         const bool hit = app->model.pattern && line->request;
@@ -91,11 +88,9 @@ static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid)
         uint8_t style = line->request || !line->group ? TDBG_STYLE_PLAIN : TDBG_STYLE_BOLD;
         if (hit && tdbg_tui_pattern_matches(app->model.pattern, text))
             style = TDBG_STYLE_UNDERLINE;
-        tdbg_tui_grid_put_text(grid, 1, (int)i + HEADING_ROWS, grid->width - 1, style, text);
+        tdbg_tui_grid_put_text(grid, 1, y + 1 + (int)i, grid->width - 1, style, text);
     }
-    tdbg_tui_grid_set_cursor(grid, 0, HEADING_ROWS);
-    tdbg_tui_app_draw_keys(app, grid, keys);
-    tdbg_tui_app_draw_message(app, grid, message);
+    tdbg_tui_grid_set_cursor(grid, 0, y + 1);
 }
 
 static void move_rows(struct tdbg_tui_app *app, int64_t rows)
@@ -175,6 +170,7 @@ static const struct tdbg_tui_action actions[] = {
 
 const struct tdbg_tui_screen tdbg_tui_screen_help = {
     .name = "help",
+    .is_still = true,
     .actions = actions,
     .open = open,
     .settle = settle,

@@ -7,19 +7,18 @@ enum { WHEEL_ROWS = 3 };
 
 static struct tdbg_tui_panes lay_out(const struct tdbg_tui_app *app)
 {
-    return tdbg_tui_panes_lay_out(app->width, app->height, app->model.pane);
+    const struct tdbg_tui_frame frame = tdbg_tui_app_frame(app);
+    return tdbg_tui_panes_lay_out(&frame, app->model.pane);
 }
 
-static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid)
+static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                 const struct tdbg_tui_frame *frame)
 {
     const struct tdbg_tui_model *m = &app->model;
-    const struct tdbg_tui_panes p = lay_out(app);
-    tdbg_tui_view_position(m, grid, p.position);
+    const struct tdbg_tui_panes p = tdbg_tui_panes_lay_out(frame, m->pane);
     tdbg_tui_view_chart(m, grid, p.chart);
     tdbg_tui_view_metrics(m, grid, p.metrics);
     tdbg_tui_view_sites(m, grid, p.sites);
-    tdbg_tui_app_draw_keys(app, grid, p.keys);
-    tdbg_tui_app_draw_message(app, grid, p.message);
 }
 
 static void settle(struct tdbg_tui_app *app)
@@ -29,30 +28,6 @@ static void settle(struct tdbg_tui_app *app)
     if (p.sites.height > 0)
         m->sites_top = (int32_t)tdbg_tui_panes_scroll(m->focus.site, m->data->n_sites,
                                                       tdbg_tui_panes_site_rows(&p));
-}
-
-static void step_next(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    tdbg_tui_model_move_steps(&app->model, count);
-}
-
-static void step_prev(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    tdbg_tui_model_move_steps(&app->model, -count);
-}
-
-static void op_next(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    tdbg_tui_model_move_ops(&app->model, count);
-}
-
-static void op_prev(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    tdbg_tui_model_move_ops(&app->model, -count);
 }
 
 /* The chart shows another metric: with what it has a course of. */
@@ -188,27 +163,20 @@ static void find(struct tdbg_tui_app *app, int64_t count)
     tdbg_tui_model_find(&app->model, count);
 }
 
-static bool is_inside(struct tdbg_tui_rect r, int x, int y)
-{
-    return x >= r.x && x < r.x + r.width && y >= r.y && y < r.y + r.height;
-}
-
 static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
 {
     struct tdbg_tui_model *m = &app->model;
     const struct tdbg_tui_panes p = lay_out(app);
-    if (p.too_small)
-        return;
     if (button != TDBG_BUTTON_CLICK) {
         tdbg_tui_model_move_sites(m, button == TDBG_BUTTON_WHEEL_DOWN ? WHEEL_ROWS : -WHEEL_ROWS);
-    } else if (is_inside(p.sites, x, y)) {
+    } else if (tdbg_tui_rect_has(p.sites, x, y)) {
         const int64_t site = m->sites_top + y - p.sites.y - 1;
         m->pane = TDBG_PANE_SITES;
         if (y > p.sites.y && site < m->data->n_sites)
             tdbg_tui_model_goto_site(m, site);
-    } else if (is_inside(p.metrics, x, y)) {
+    } else if (tdbg_tui_rect_has(p.metrics, x, y)) {
         m->pane = TDBG_PANE_METRICS;
-    } else if (is_inside(p.chart, x, y)) {
+    } else if (tdbg_tui_rect_has(p.chart, x, y)) {
         const int64_t step = tdbg_tui_chart_step_at(&m->series, p.chart, x);
         m->pane = TDBG_PANE_CHART;
         if (step >= 0 && y > p.chart.y)
@@ -217,8 +185,6 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_STEP_NEXT, step_next}, {TDBG_REQUEST_STEP_PREV, step_prev},
-    {TDBG_REQUEST_OP_NEXT, op_next},     {TDBG_REQUEST_OP_PREV, op_prev},
     {TDBG_REQUEST_FIRST, first},         {TDBG_REQUEST_LAST, last},
     {TDBG_REQUEST_RIGHT, right},         {TDBG_REQUEST_LEFT, left},
     {TDBG_REQUEST_DOWN, down},           {TDBG_REQUEST_UP, up},

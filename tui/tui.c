@@ -60,7 +60,7 @@ enum tdbg_status tdbg_tui_run(struct tdbg_trace *trace, const struct tdbg_tui_op
     const struct tdbg_tui_data data = tdbg_tui_data_from_trace(trace);
     int width, height;
     TDBG_TRY(tdbg_tui_terminal_open(options, &terminal, err));
-    TDBG_TRY(tdbg_tui_app_init(&app, &data, tdbg_tui_terminal_is_ascii(terminal), err));
+    TDBG_TRY(tdbg_tui_app_init(&app, &data, NULL, tdbg_tui_terminal_is_ascii(terminal), err));
     tdbg_tui_terminal_size(terminal, &width, &height);
     tdbg_tui_app_resize(&app, width, height);
     st = loop(&app, terminal, err);

@@ -152,7 +152,7 @@ void driver_open(struct driver *d, const struct fake_wish *wish, int width, int 
 {
     struct tdbg_err err = {0};
     fake_run_make(&d->run, wish);
-    assert_int_equal(tdbg_tui_app_init(&d->app, &d->run.data, ascii, &err), TDBG_OK);
+    assert_int_equal(tdbg_tui_app_init(&d->app, &d->run.data, NULL, ascii, &err), TDBG_OK);
     tdbg_tui_app_resize(&d->app, width, height);
     driver_draw(d);
 }

@@ -106,7 +106,7 @@ static void test_first_paint(void **state)
     (void)state;
     driver_close(&d);
     fake_run_make(&d.run, &wish);
-    assert_int_equal(tdbg_tui_app_init(&d.app, &d.run.data, true, &err), TDBG_OK);
+    assert_int_equal(tdbg_tui_app_init(&d.app, &d.run.data, NULL, true, &err), TDBG_OK);
     tdbg_tui_app_draw(&d.app);
     assert_reads("the first paint", 12, 4200, 1, 0);
     tdbg_tui_app_key(&d.app, 'G');

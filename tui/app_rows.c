@@ -1,0 +1,145 @@
+/* The rows around a screen: tabs, message or prompt, keys. See app.h. */
+#include "tui/app.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tui/view.h"
+
+/* The screens that have a key, in the order of the tabs. */
+static const struct {
+    enum tdbg_tui_request request;
+    const struct tdbg_tui_screen *screen;
+    char letter; /* after Space */
+} tabs[] = {
+    {TDBG_REQUEST_SCREEN_MAIN, &tdbg_tui_screen_main, 'm'},
+};
+enum { N_TABS = sizeof tabs / sizeof tabs[0] };
+
+void tdbg_tui_app_take_letter(struct tdbg_tui_app *app, uint32_t key)
+{
+    char name[TDBG_KEY_NAME_BYTES], letters[2 * N_TABS + 1] = "";
+    for (int i = 0; i < N_TABS; i++) {
+        if ((uint32_t)tabs[i].letter == key) {
+            tdbg_tui_app_switch(app, tabs[i].screen);
+            return;
+        }
+        letters[2 * i] = ' ';
+        letters[2 * i + 1] = tabs[i].letter;
+    }
+    tdbg_tui_model_say(&app->model, "no screen has the letter %s:%s", tdbg_tui_key_name(key, name),
+                       letters);
+}
+
+void tdbg_tui_app_switch_to(struct tdbg_tui_app *app, enum tdbg_tui_request request)
+{
+    for (int i = 0; i < N_TABS; i++) {
+        if (tabs[i].request == request)
+            tdbg_tui_app_switch(app, tabs[i].screen);
+    }
+}
+
+/* "F2 main", or for the screen without an F-key "Space p optimizer". */
+static const char *tab_text(int i, char buf[40])
+{
+    char keys[32];
+    tdbg_tui_request_keys(tabs[i].request, keys, sizeof keys);
+    if (*keys)
+        snprintf(buf, 40, "%s %s", keys, tabs[i].screen->name);
+    else
+        snprintf(buf, 40, "%s", tabs[i].screen->name);
+    return buf;
+}
+
+/* The lowest screen but main is that of the tab. */
+static const struct tdbg_tui_screen *tab_screen(const struct tdbg_tui_app *app)
+{
+    return app->screens[app->n_screens > 1 ? 1 : 0];
+}
+
+void tdbg_tui_app_draw_tabs(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                            struct tdbg_tui_rect rect)
+{
+    char text[40];
+    int x = rect.x + 1;
+    for (int i = 0; i < N_TABS && rect.height > 0; i++) {
+        const int width = (int)strlen(tab_text(i, text));
+        if (x + width > rect.x + rect.width)
+            break;
+        tdbg_tui_grid_put_text(grid, x, rect.y, width,
+                               tabs[i].screen == tab_screen(app)
+                                   ? TDBG_STYLE_BOLD | TDBG_STYLE_UNDERLINE
+                                   : TDBG_STYLE_PLAIN,
+                               text);
+        x += width + 2;
+    }
+}
+
+void tdbg_tui_app_click_tab(struct tdbg_tui_app *app, struct tdbg_tui_rect rect, int at)
+{
+    char text[40];
+    int x = rect.x + 1;
+    for (int i = 0; i < N_TABS; i++) {
+        const int width = (int)strlen(tab_text(i, text));
+        if (at >= x && at < x + width) {
+            tdbg_tui_app_switch(app, tabs[i].screen);
+            return;
+        }
+        x += width + 2;
+    }
+}
+
+void tdbg_tui_app_draw_message(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                               struct tdbg_tui_rect rect)
+{
+    char count[32] = "";
+    if (app->has_count)
+        snprintf(count, sizeof count, "%lld", (long long)app->count);
+    if (app->prompt.is_open)
+        tdbg_tui_prompt_draw(&app->prompt, grid, rect);
+    else
+        tdbg_tui_view_message(&app->model, count, grid, rect);
+}
+
+void tdbg_tui_app_draw_keys(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                            struct tdbg_tui_rect rect)
+{
+    int x = rect.x + 1;
+    if (app->prompt.is_open) {
+        tdbg_tui_grid_put_text(grid, x, rect.y, rect.width - 1, 0, app->prompt.hint);
+        return;
+    }
+    /* the last hints, help and quit, matter most to who is lost: room is kept for them */
+    const int kept = 16;
+    for (int r = TDBG_REQUEST_NONE + 1; r < TDBG_REQUEST_COUNT; r++) {
+        const struct tdbg_tui_request_info *info = tdbg_tui_request_info((enum tdbg_tui_request)r);
+        if (!info->hint ||
+            !tdbg_tui_screen_handles(tdbg_tui_app_screen(app), (enum tdbg_tui_request)r))
+            continue;
+        const char *hint = r == TDBG_REQUEST_BACK && app->n_screens > 1 ? "back" : info->hint;
+        const int width = (int)(strlen(info->hint_keys) + 1 + strlen(hint));
+        const bool vital = r >= TDBG_REQUEST_HELP;
+        if (x + width + (vital ? 0 : kept) > rect.x + rect.width)
+            continue;
+        x += tdbg_tui_grid_put_text(grid, x, rect.y, width, TDBG_STYLE_BOLD, info->hint_keys);
+        x += 1 + tdbg_tui_grid_put_text(grid, x + 1, rect.y, width, 0, hint) + 2;
+    }
+}
+
+/* Below 40x10: one line, as much of it as fits. */
+void tdbg_tui_app_draw_too_small(struct tdbg_tui_grid *grid)
+{
+    static const char *const lines[] = {"tdbg needs 40x10, this is %dx%d; q quits",
+                                        "needs 40x10, q quits", "40x10, q quits", "q quits", "q"};
+    char text[64];
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        if (i == 0)
+            snprintf(text, sizeof text, "tdbg needs %dx%d, this is %dx%d; q quits",
+                     TDBG_SCREEN_MIN_WIDTH, TDBG_SCREEN_MIN_HEIGHT, grid->width, grid->height);
+        else
+            snprintf(text, sizeof text, "%s", lines[i]);
+        if ((int)strlen(text) <= grid->width)
+            break;
+    }
+    tdbg_tui_grid_put_text(grid, 0, 0, grid->width, 0, text);
+}

@@ -1,0 +1,65 @@
+/* Moves and screens that are the same wherever one is. See app.h. */
+#include "tui/app.h"
+
+static void step_next(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    tdbg_tui_model_move_steps(&app->model, count);
+}
+
+static void step_prev(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    tdbg_tui_model_move_steps(&app->model, -count);
+}
+
+static void op_next(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    tdbg_tui_model_move_ops(&app->model, count);
+}
+
+static void op_prev(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    tdbg_tui_model_move_ops(&app->model, -count);
+}
+
+static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)count, (void)has_count;
+    tdbg_tui_model_goto_step(&app->model, app->model.data->first_step);
+}
+
+static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    struct tdbg_tui_model *m = &app->model;
+    tdbg_tui_model_goto_step(m, has_count ? count : tdbg_tui_model_last_step(m));
+}
+
+#define SCREEN_ACTION(function, NAME)                                                              \
+    static void function(struct tdbg_tui_app *app, int64_t count, bool has_count)                  \
+    {                                                                                              \
+        (void)count, (void)has_count;                                                              \
+        tdbg_tui_app_switch_to(app, TDBG_REQUEST_SCREEN_##NAME);                                   \
+    }
+SCREEN_ACTION(screen_main, MAIN)
+
+static void menu(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)count, (void)has_count;
+    app->takes_key = tdbg_tui_app_take_letter;
+    tdbg_tui_model_say(&app->model, "to the screen with the letter: m main");
+}
+
+const struct tdbg_tui_action tdbg_tui_moves[] = {
+    {TDBG_REQUEST_STEP_NEXT, step_next},
+    {TDBG_REQUEST_STEP_PREV, step_prev},
+    {TDBG_REQUEST_OP_NEXT, op_next},
+    {TDBG_REQUEST_OP_PREV, op_prev},
+    {TDBG_REQUEST_FIRST, first},
+    {TDBG_REQUEST_LAST, last},
+    {TDBG_REQUEST_SCREEN_MAIN, screen_main},
+    {TDBG_REQUEST_SCREEN_MENU, menu},
+    {TDBG_REQUEST_NONE, NULL},
+};
