@@ -251,9 +251,9 @@ def moves(folder):
         tmux.type("g500n")
         tmux.wait_row(22, "stopped at the last step, 399")
         tmux.type("?")
-        tmux.wait_row(0, "keys of the main screen")
+        tmux.wait_row(2, "keys of the main screen")
         tmux.type("q")
-        tmux.wait_row(0, "step 399/400")
+        tmux.wait_row(2, "loss  log")
         for name, text in (("Home", "step 0/400"), ("End", "step 399/400"), ("Left", "step 394/400")):
             tmux.key(name)
             tmux.wait_row(0, text)
@@ -304,7 +304,7 @@ def resizes(folder):
     with Tmux(folder) as tmux:
         open_replay(tmux, record_small(folder))
         first = tmux.wait_row(0, "step 0/400")
-        for width, height, y, text in ((160, 50, 1, "metric          now      prev   change"),
+        for width, height, y, text in ((160, 50, 2, "metric          now      prev   change"),
                                        (60, 20, 19, "n/N step"), (40, 10, 9, "n/N step"),
                                        (41, 9, 0, "tdbg needs 40x10, this is 41x9; q quits"),
                                        (20, 5, 0, "needs 40x10, q quits"), (200, 60, 59, "n/N step"),
