@@ -2,6 +2,7 @@
 #include "cli/bisect_two.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/progress.h"
@@ -35,8 +36,32 @@ static void print_keys(const struct tdbg_config_difference *keys, int n, const c
         printf("%s%s: %s -> %s\n", indent, keys[i].key, value(keys[i].a), value(keys[i].b));
 }
 
-static void print_differences(const struct tdbg_deltas *d)
+/* What the traces have of a rank's contributions that belong to a difference; the first alone where
+ * they are many. */
+static void print_contributions(const struct tdbg_bisect_runs *runs, int delta)
 {
+    enum { MOST_LINES = 4 };
+    static const char *const names[2] = {"good", "bad"};
+    const struct tdbg_contributions *all = &runs->contributions;
+    char text[200], label[TDBG_MAX_SITE_NAME + 40];
+    int n = 0;
+    for (int i = 0; i < all->n; i++) {
+        const struct tdbg_contribution *one = &all->list[i];
+        if (one->item != delta && runs->deltas.item[one->item].whole != delta)
+            continue;
+        if (n++ >= MOST_LINES)
+            continue;
+        tdbg_site_label(&runs->side[one->side].group->sites[one->site], label, sizeof label);
+        printf("    step %" PRId64 " of the %s run, %s: %s\n", one->step, names[one->side], label,
+               tdbg_contribution_text(one, runs->side, text, sizeof text));
+    }
+    if (n > MOST_LINES)
+        printf("    and %d more\n", n - MOST_LINES);
+}
+
+static void print_differences(const struct tdbg_bisect_runs *runs)
+{
+    const struct tdbg_deltas *d = &runs->deltas;
     if (d->n_keys > 0)
         printf("config: %d key%s differ%s\n", d->n_keys, d->n_keys > 1 ? "s" : "",
                d->n_keys > 1 ? "" : "s");
@@ -48,6 +73,7 @@ static void print_differences(const struct tdbg_deltas *d)
             continue;
         }
         printf("  %s\n", delta->name);
+        print_contributions(runs, i);
         for (int k = 0; k < delta->n_keys; k++) {
             if (tdbg_deltas_unit(d, delta->keys[k].key) < 0) /* else it has a line of its own */
                 print_keys(&delta->keys[k], 1, "    ");
@@ -120,8 +146,9 @@ static void print_part(const struct tdbg_pair_report *r)
 
 /* --- the cause --- */
 
-static void print_delta(const struct tdbg_delta *delta)
+static void print_delta(const struct tdbg_bisect_runs *runs, int at)
 {
+    const struct tdbg_delta *delta = &runs->deltas.item[at];
     if (delta->kind == TDBG_DELTA_CONFIG || delta->kind == TDBG_DELTA_SEED) {
         print_keys(delta->keys, delta->n_keys, "  ");
         if (delta->kind == TDBG_DELTA_SEED)
@@ -129,6 +156,7 @@ static void print_delta(const struct tdbg_delta *delta)
         return;
     }
     printf("  %s\n", delta->name);
+    print_contributions(runs, at);
     print_keys(delta->keys, delta->n_keys, "    ");
 }
 
@@ -154,7 +182,7 @@ static void print_causes(const struct tdbg_pair_report *r)
         else
             printf("cause: %d of %d difference%s\n", cause->n, d->n_wholes, plural);
         for (int k = 0; k < cause->n; k++)
-            print_delta(&d->item[cause->delta[k]]);
+            print_delta(&r->runs, cause->delta[k]);
         if (cause->step >= 0)
             printf("  changed in the good run: %s at step %" PRId64 "\n",
                    r->when ? "true" : "the bad run's bits", cause->step);
@@ -198,30 +226,52 @@ static void print_cause(const struct tdbg_pair_report *r)
     print_proof(r);
 }
 
-static void print_fault(const struct tdbg_pair_report *r)
+/* Is what is faulty the contribution that the cause names? */
+static bool is_named(const struct tdbg_pair_report *r, const struct tdbg_site *site)
+{
+    for (int i = 0; i < r->cause.n_causes; i++) {
+        for (int k = 0; k < r->cause.cause[i].n; k++) {
+            const struct tdbg_delta *d = &r->runs.deltas.item[r->cause.cause[i].delta[k]];
+            if ((d->kind == TDBG_DELTA_RANK || d->kind == TDBG_DELTA_CONTRIBUTION) &&
+                d->step == r->fault.step && (!d->of || strcmp(d->of, tdbg_site_tensor(site)) == 0))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void print_fault_site(const struct tdbg_pair_report *r)
 {
     char label[TDBG_MAX_SITE_NAME + 40];
-    int32_t n;
-    if (r->faulty < 0)
-        return;
     const struct tdbg_verify_report *f = &r->fault;
     const struct tdbg_bisect_side *side = &r->runs.side[r->faulty];
-    printf("cause: what %s has recorded is not what executing it gives, first in step %" PRId64
-           ", ",
-           side->path, f->step);
+    const struct tdbg_site *site =
+        f->site < 0 ? NULL : &tdbg_trace_sites(side->group->files[f->rank].trace, NULL)[f->site];
+    const bool is_cause = !r->has_cause || r->cause.n_causes == 0; /* else it led to it */
+    if (site && r->has_cause && is_named(r, site))
+        return;
+    printf("%s: what %s has recorded is not what executing it gives, first in step %" PRId64 ", ",
+           is_cause ? "cause" : "fault", side->path, f->step);
     if (tdbg_trace_info(side->trace)->world_size > 1)
         printf("rank %d, ", (int)f->rank);
-    if (f->site < 0) {
+    if (!site) {
         printf("chain %s\n", tdbg_chain_name(f->chain));
         return;
     }
-    const struct tdbg_site *site =
-        &tdbg_trace_sites(side->group->files[f->rank].trace, &n)[f->site];
     printf("site %s (%s)\n", tdbg_site_label(site, label, sizeof label), site->op);
     if (f->dropped >= 0)
         printf("  what rank %d put in is missing\n", (int)f->dropped);
     if (f->has_elements)
         tdbg_compare_print(&f->elements, site, "  ", stdout);
+}
+
+static void print_fault(const struct tdbg_pair_report *r)
+{
+    if (r->faulty < 0)
+        return;
+    print_fault_site(r);
+    if (r->fault.site < 0)
+        return;
     if (r->fault_is_alone)
         puts("  executing it gives what the other run has there");
     puts(
@@ -231,7 +281,7 @@ static void print_fault(const struct tdbg_pair_report *r)
 
 static void print_text(const struct tdbg_pair_report *r)
 {
-    print_differences(&r->runs.deltas);
+    print_differences(&r->runs);
     if (r->same) {
         printf("same: the two runs do not differ in steps %" PRId64 " to %" PRId64 "\n",
                r->runs.first, r->runs.end - 1);
@@ -255,7 +305,7 @@ static int exit_code_of(const struct tdbg_pair_report *r)
     const int cannot_judge = tdbg_status_exit_code(TDBG_CANNOT_JUDGE);
     if (r->same)
         return 1;
-    if (r->faulty >= 0)
+    if (r->faulty >= 0 && (!r->has_cause || r->cause.n_causes == 0))
         return 0;
     return r->has_cause && r->cause.verdict == TDBG_CAUSE_PROVED ? 0 : cannot_judge;
 }

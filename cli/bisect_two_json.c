@@ -13,10 +13,16 @@ const char *cli_bisect_verdict(enum tdbg_cause_verdict verdict)
 
 static const char *kind_text(enum tdbg_delta_kind kind)
 {
-    static const char *const texts[] = {
-        [TDBG_DELTA_CONFIG] = "config", [TDBG_DELTA_SEED] = "seed",   [TDBG_DELTA_STATE] = "state",
-        [TDBG_DELTA_ITEM] = "tensor",   [TDBG_DELTA_ORDER] = "order", [TDBG_DELTA_DATA] = "samples",
-        [TDBG_DELTA_SAMPLE] = "sample", [TDBG_DELTA_NONE] = "none"};
+    static const char *const texts[] = {[TDBG_DELTA_CONFIG] = "config",
+                                        [TDBG_DELTA_SEED] = "seed",
+                                        [TDBG_DELTA_STATE] = "state",
+                                        [TDBG_DELTA_ITEM] = "tensor",
+                                        [TDBG_DELTA_ORDER] = "order",
+                                        [TDBG_DELTA_DATA] = "samples",
+                                        [TDBG_DELTA_SAMPLE] = "sample",
+                                        [TDBG_DELTA_RANK] = "rank",
+                                        [TDBG_DELTA_CONTRIBUTION] = "contribution",
+                                        [TDBG_DELTA_NONE] = "none"};
     return texts[kind];
 }
 
@@ -34,23 +40,65 @@ static void print_keys(struct tdbg_json *json, const char *key,
     tdbg_json_array_end(json);
 }
 
-static void print_delta(struct tdbg_json *json, const struct tdbg_delta *delta)
+static void print_contribution(struct tdbg_json *json, const struct tdbg_bisect_runs *runs,
+                               const struct tdbg_contribution *one)
 {
+    static const char *const how[] = {[TDBG_CONTRIBUTION_OTHER] = "other",
+                                      [TDBG_CONTRIBUTION_BIT] = "bit",
+                                      [TDBG_CONTRIBUTION_ZERO] = "zero",
+                                      [TDBG_CONTRIBUTION_STALE] = "stale",
+                                      [TDBG_CONTRIBUTION_MISSING] = "missing"};
+    const struct tdbg_site *site = &runs->side[one->side].group->sites[one->site];
+    tdbg_json_object_begin(json, NULL);
+    tdbg_json_string(json, "run", one->side ? "bad" : "good");
+    tdbg_json_int(json, "step", one->step);
+    tdbg_json_string(json, "site", site->name);
+    tdbg_json_int(json, "lane", site->lane);
+    tdbg_json_string(json, "how", how[one->how]);
+    tdbg_json_int(json, "elements", one->elems);
+    tdbg_json_int(json, "differ", one->differ);
+    if (one->element >= 0)
+        tdbg_json_int(json, "element", one->element);
+    if (one->how == TDBG_CONTRIBUTION_BIT)
+        tdbg_json_int(json, "bit", one->bit);
+    tdbg_json_object_end(json);
+}
+
+/* rank -1: the sums. */
+static void print_contributions(struct tdbg_json *json, const struct tdbg_bisect_runs *runs, int at)
+{
+    const struct tdbg_delta *delta = &runs->deltas.item[at];
+    tdbg_json_int(json, "rank", delta->rank);
+    tdbg_json_array_begin(json, "recorded");
+    for (int i = 0; i < runs->contributions.n; i++) {
+        const struct tdbg_contribution *one = &runs->contributions.list[i];
+        if (one->item == at || runs->deltas.item[one->item].whole == at)
+            print_contribution(json, runs, one);
+    }
+    tdbg_json_array_end(json);
+}
+
+static void print_delta(struct tdbg_json *json, const struct tdbg_bisect_runs *runs, int at)
+{
+    const struct tdbg_delta *delta = &runs->deltas.item[at];
     tdbg_json_object_begin(json, NULL);
     tdbg_json_string(json, "name", delta->name);
     tdbg_json_string(json, "kind", kind_text(delta->kind));
     if (delta->kind == TDBG_DELTA_SAMPLE)
         tdbg_json_int(json, "sample", delta->sample);
+    if (delta->kind == TDBG_DELTA_RANK || delta->kind == TDBG_DELTA_CONTRIBUTION)
+        print_contributions(json, runs, at);
     print_keys(json, "keys", delta->keys, delta->n_keys);
     tdbg_json_object_end(json);
 }
 
-static void print_differences(struct tdbg_json *json, const struct tdbg_deltas *d)
+static void print_differences(struct tdbg_json *json, const struct tdbg_bisect_runs *runs)
 {
+    const struct tdbg_deltas *d = &runs->deltas;
     tdbg_json_int(json, "keys_differ", d->n_keys);
     tdbg_json_array_begin(json, "differences");
     for (int i = 0; i < d->n_wholes; i++)
-        print_delta(json, &d->item[i]);
+        print_delta(json, runs, i);
     tdbg_json_array_end(json);
     print_keys(json, "without_effect", d->idle, d->n_idle);
 }
@@ -116,7 +164,7 @@ static void print_cause(struct tdbg_json *json, const struct tdbg_pair_report *r
         tdbg_json_int(json, "true_at", c->cause[i].step);
         tdbg_json_array_begin(json, "differences");
         for (int k = 0; k < c->cause[i].n; k++)
-            print_delta(json, &r->runs.deltas.item[c->cause[i].delta[k]]);
+            print_delta(json, &r->runs, c->cause[i].delta[k]);
         tdbg_json_array_end(json);
         tdbg_json_object_end(json);
     }
@@ -158,7 +206,7 @@ void cli_bisect_two_print_json(const struct tdbg_pair_report *r)
     tdbg_json_string(&json, "good", r->runs.side[0].path);
     tdbg_json_string(&json, "bad", r->runs.side[1].path);
     tdbg_json_bool(&json, "same", r->same);
-    print_differences(&json, &r->runs.deltas);
+    print_differences(&json, &r->runs);
     if (r->part.is_found)
         print_part(&json, r);
     if (r->has_cause)

@@ -10,14 +10,16 @@
 #include "replay/config_diff.h"
 
 enum tdbg_delta_kind {
-    TDBG_DELTA_CONFIG, /* keys of the config that mean nothing one without the other */
-    TDBG_DELTA_SEED,   /* of dropout and augmentation */
-    TDBG_DELTA_STATE,  /* before the first step */
-    TDBG_DELTA_ITEM,   /* of it: one tensor */
-    TDBG_DELTA_ORDER,  /* which samples are in a step's batch */
-    TDBG_DELTA_DATA,   /* the samples */
-    TDBG_DELTA_SAMPLE, /* of them: one */
-    TDBG_DELTA_NONE,   /* keys that change no bit */
+    TDBG_DELTA_CONFIG,       /* keys of the config that mean nothing one without the other */
+    TDBG_DELTA_SEED,         /* of dropout and augmentation */
+    TDBG_DELTA_STATE,        /* before the first step */
+    TDBG_DELTA_ITEM,         /* of it: one tensor */
+    TDBG_DELTA_ORDER,        /* which samples are in a step's batch */
+    TDBG_DELTA_DATA,         /* the samples */
+    TDBG_DELTA_SAMPLE,       /* of them: one */
+    TDBG_DELTA_RANK,         /* what a rank contributed to sums (bisect_contribution.h) */
+    TDBG_DELTA_CONTRIBUTION, /* of it: one tensor in one step */
+    TDBG_DELTA_NONE,         /* keys that change no bit */
 };
 
 struct tdbg_delta {
@@ -28,8 +30,10 @@ struct tdbg_delta {
     struct tdbg_config_difference *keys;
     int n_keys;
     int whole;      /* what it is a part of, or -1: only where that is looked into */
-    const char *of; /* ITEM: the tensor */
+    const char *of; /* ITEM, CONTRIBUTION: the tensor */
     int64_t sample; /* SAMPLE: its id */
+    int32_t rank;   /* RANK, CONTRIBUTION: who contributed; -1: the sum */
+    int64_t step;   /* RANK: the first step; CONTRIBUTION: the step */
 };
 
 struct tdbg_deltas {

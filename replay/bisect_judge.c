@@ -4,19 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int32_t tdbg_bisect_find_site(const struct tdbg_site *sites, int32_t n_sites,
-                              const struct tdbg_site *site)
-{
-    for (int32_t i = 0; i < n_sites; i++) {
-        const struct tdbg_site *s = &sites[i];
-        if (s->lane == site->lane && s->micro == site->micro && s->dtype == site->dtype &&
-            s->ndim == site->ndim && strcmp(s->name, site->name) == 0 &&
-            memcmp(s->dims, site->dims, (size_t)s->ndim * sizeof s->dims[0]) == 0)
-            return i;
-    }
-    return -1;
-}
-
 /* --- the digest of one site at one step --- */
 
 struct glance {
@@ -75,7 +62,7 @@ static enum tdbg_status compare_bits(struct tdbg_bisect_trial *t,
         return unresolved(out, "the run ends before that step");
     while (t->at < q->step)
         TDBG_TRY(tdbg_bisect_trial_step(t, &info, err));
-    TDBG_TRY(tdbg_engine_set_taps(t->engine, &tap, 1, err));
+    TDBG_TRY(tdbg_bisect_trial_watch(t, &tap, err));
     st = tdbg_bisect_trial_step(t, &info, err);
     if (st == TDBG_STOPPED && glance.seen) {
         tdbg_err_clear(err);
@@ -119,7 +106,7 @@ static enum tdbg_status watch(struct tdbg_bisect_trial *t, const struct tdbg_bis
     TDBG_TRY(tdbg_expr_live_create(q->when, sites, n, &live, err));
     TDBG_TRY(add_past(t->runs, live, err));
     const struct tdbg_tap tap = tdbg_expr_live_tap(live);
-    TDBG_TRY(tdbg_engine_set_taps(t->engine, &tap, 1, err));
+    TDBG_TRY(tdbg_bisect_trial_watch(t, &tap, err));
     out->outcome = TDBG_OUTCOME_FALSE;
     out->step = end - 1; /* also where the run ends before */
     while (t->at < end && t->at < tdbg_bisect_trial_end(t) && out->outcome == TDBG_OUTCOME_FALSE) {

@@ -29,9 +29,4 @@ enum tdbg_status tdbg_bisect_judge(struct tdbg_bisect_runs *runs,
                                    int64_t end, struct tdbg_bisect_answer *out,
                                    struct tdbg_err *err);
 
-/* Number of a site in a list, by name, lane and micro-batch, with the same type and shape; or -1.
- */
-int32_t tdbg_bisect_find_site(const struct tdbg_site *sites, int32_t n_sites,
-                              const struct tdbg_site *site);
-
 #endif

@@ -249,6 +249,49 @@ out:
     return st;
 }
 
+/* What ranks contributed, as far as it can matter: those of a run whose files are all there. */
+static enum tdbg_status find_contributions(struct pair *p, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_bisect_runs *runs = &p->report->runs;
+    for (int k = 0; k < 2; k++) {
+        const struct tdbg_rank_group *g = runs->side[k].group;
+        if (g && g->world_size > 1 && g->n_there == g->world_size)
+            TDBG_TRY(tdbg_contributions_find(runs, k, p->when ? runs->end - 1 : p->step, err));
+    }
+    TDBG_TRY(tdbg_contributions_join(&runs->contributions, runs->side, &runs->deltas, err));
+out:
+    return st;
+}
+
+/* The first step of a contribution that is part of the cause, or -1. */
+static int64_t contributed_at(const struct tdbg_pair_report *r)
+{
+    int64_t first = -1;
+    for (int i = 0; r->has_cause && i < r->cause.n_causes; i++) {
+        for (int k = 0; k < r->cause.cause[i].n; k++) {
+            const struct tdbg_delta *d = &r->runs.deltas.item[r->cause.cause[i].delta[k]];
+            const bool is = d->kind == TDBG_DELTA_RANK || d->kind == TDBG_DELTA_CONTRIBUTION;
+            first = is && (first < 0 || d->step < first) ? d->step : first;
+        }
+    }
+    return first;
+}
+
+/* The recorded value that is faulty, where that is the cause or leads to it. */
+static enum tdbg_status look_for_fault(struct pair *p, struct tdbg_err *err)
+{
+    const struct tdbg_pair_report *r = p->report;
+    const int64_t contributed = contributed_at(r);
+    if (r->has_cause && r->cause.verdict == TDBG_CAUSE_STOPPED)
+        return TDBG_OK;
+    if (contributed >= 0)
+        return find_fault(p, contributed, err);
+    if (!r->has_cause || r->cause.verdict == TDBG_CAUSE_NOT_REPRODUCED)
+        return find_fault(p, p->last > p->step ? p->last : p->step, err);
+    return TDBG_OK;
+}
+
 static enum tdbg_status open_log(struct pair *p, struct tdbg_err *err)
 {
     const struct tdbg_bisect_runs *runs = &p->report->runs;
@@ -266,6 +309,7 @@ static enum tdbg_status judge(struct pair *p, struct tdbg_err *err)
     TDBG_TRY(choose_question(p, err));
     TDBG_TRY(tdbg_bisect_runs_start(&r->runs, p->step, p->when ? r->runs.end : p->step + 1, err));
     p->first = r->runs.start;
+    TDBG_TRY(find_contributions(p, err));
     r->same = r->runs.deltas.n == 0 && !r->is_recorded;
     if (r->same)
         goto out;
@@ -275,8 +319,7 @@ static enum tdbg_status judge(struct pair *p, struct tdbg_err *err)
     if (r->same)
         goto out;
     TDBG_TRY(ask(p, err));
-    if (!r->has_cause || r->cause.verdict == TDBG_CAUSE_NOT_REPRODUCED)
-        TDBG_TRY(find_fault(p, p->last > p->step ? p->last : p->step, err));
+    TDBG_TRY(look_for_fault(p, err));
 out:
     return st;
 }

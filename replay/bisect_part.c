@@ -70,7 +70,7 @@ static enum tdbg_status watch(struct runner *r, int32_t grab, struct tdbg_err *e
 {
     const struct tdbg_tap tap = {&runner_ops, r};
     r->grab = grab;
-    return tdbg_engine_set_taps(r->trial.engine, &tap, 1, err);
+    return tdbg_bisect_trial_watch(&r->trial, &tap, err);
 }
 
 static enum tdbg_status start(struct runner *r, struct tdbg_bisect_runs *runs, bool bad,

@@ -148,6 +148,7 @@ out:
 void tdbg_bisect_runs_close(struct tdbg_bisect_runs *r)
 {
     tdbg_deltas_clear(&r->deltas);
+    tdbg_contributions_clear(&r->contributions);
     for (int i = 0; i < 2; i++) {
         tdbg_bisect_state_clear(&r->state[i]);
         tdbg_bisect_side_close(&r->side[i]);

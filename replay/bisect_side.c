@@ -276,6 +276,19 @@ out:
     return st;
 }
 
+int32_t tdbg_bisect_find_site(const struct tdbg_site *sites, int32_t n_sites,
+                              const struct tdbg_site *site)
+{
+    for (int32_t i = 0; i < n_sites; i++) {
+        const struct tdbg_site *s = &sites[i];
+        if (s->lane == site->lane && s->micro == site->micro && s->dtype == site->dtype &&
+            s->ndim == site->ndim && strcmp(s->name, site->name) == 0 &&
+            memcmp(s->dims, site->dims, (size_t)s->ndim * sizeof s->dims[0]) == 0)
+            return i;
+    }
+    return -1;
+}
+
 enum tdbg_status tdbg_bisect_recorded_digest(const struct tdbg_bisect_side *s, int64_t step,
                                              const struct tdbg_site *site, uint64_t *digest,
                                              bool *has, struct tdbg_err *err)

@@ -69,4 +69,9 @@ enum tdbg_status tdbg_bisect_recorded_digest(const struct tdbg_bisect_side *side
                                              const struct tdbg_site *site, uint64_t *digest,
                                              bool *has, struct tdbg_err *err);
 
+/* Number of a site in a list, by name, lane and micro-batch, with the same type and shape; or -1.
+ */
+int32_t tdbg_bisect_find_site(const struct tdbg_site *sites, int32_t n_sites,
+                              const struct tdbg_site *site);
+
 #endif

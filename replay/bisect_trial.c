@@ -135,6 +135,25 @@ out:
     return st;
 }
 
+/* What ranks contributed in the run that each is taken from. */
+static enum tdbg_status open_contributions(struct tdbg_bisect_trial *t, const struct choice *c,
+                                           struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_contributions *all = &t->runs->contributions;
+    bool *chosen = calloc((size_t)all->n + 1, sizeof *chosen);
+    TDBG_FAIL_IF(!chosen, NO_MEMORY, "no memory for what ranks contributed");
+    for (int i = 0; i < all->n; i++)
+        chosen[i] =
+            all->list[i].item >= 0 && takes(c, all->list[i].item) == (all->list[i].side == 1);
+    TDBG_TRY(
+        tdbg_contribution_taps_open(&t->contributions, t->runs->side, all, chosen, t->engine, err));
+    TDBG_TRY(tdbg_bisect_trial_watch(t, NULL, err));
+out:
+    free(chosen);
+    return st;
+}
+
 static enum tdbg_status build(struct tdbg_bisect_trial *t, const struct choice *c,
                               struct tdbg_err *err)
 {
@@ -148,6 +167,7 @@ static enum tdbg_status build(struct tdbg_bisect_trial *t, const struct choice *
                  "the run would end before step %lld", (long long)t->runs->start);
     if (t->runs->state[0].n > 0)
         TDBG_TRY(set_state(t, c, err));
+    TDBG_TRY(open_contributions(t, c, err));
 out:
     return st;
 }
@@ -179,11 +199,26 @@ enum tdbg_status tdbg_bisect_trial_open(struct tdbg_bisect_runs *runs, const boo
 void tdbg_bisect_trial_close(struct tdbg_bisect_trial *t)
 {
     tdbg_engine_destroy(t->engine);
+    tdbg_contribution_taps_close(&t->contributions);
     tdbg_bisect_source_close(&t->source);
     tdbg_config_destroy(t->config);
     tdbg_config_destroy(t->sampler);
     free(t->swapped);
     *t = (struct tdbg_bisect_trial){.runs = t->runs};
+}
+
+enum tdbg_status tdbg_bisect_trial_watch(struct tdbg_bisect_trial *t, const struct tdbg_tap *tap,
+                                         struct tdbg_err *err)
+{
+    struct tdbg_tap taps[3];
+    int n = 0;
+    if (t->contributions.n > 0)
+        taps[n++] = tdbg_contribution_tap_before(&t->contributions);
+    if (tap)
+        taps[n++] = *tap;
+    if (t->contributions.n > 0)
+        taps[n++] = tdbg_contribution_tap_behind(&t->contributions);
+    return tdbg_engine_set_taps(t->engine, taps, n, err);
 }
 
 enum tdbg_status tdbg_bisect_trial_step(struct tdbg_bisect_trial *t, struct tdbg_step_info *info,

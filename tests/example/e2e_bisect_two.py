@@ -150,6 +150,49 @@ def a_bisect_is_resumed(folder):
 
 
 @case
+def contributions_are_resumed(folder):
+    """What ranks contributed is found again, and their trials are those of the log."""
+    write_data(folder)
+    row = next(r for r in e2e_causes.ROWS if r.name.startswith("of ten keys and a contribution"))
+    paths = e2e_causes.record_pair(folder, row, "t", "--set", 'record.preset="standard"')
+    log = f"{folder}/b.log"
+    whole = bisect(*paths)
+    check(names(whole) == [row.cause], whole["cause"])
+    stopped = bisect(*paths, "--max-steps", whole["steps_executed"] - 100, "--log", log, code=125)
+    check(stopped["cause"]["verdict"] == "stopped" and "fault" not in stopped, stopped["cause"])
+    rest = bisect(*paths, "--resume", log)
+    check(names(rest) == [row.cause] and rest["cause"]["verdict"] == "proved", rest["cause"])
+    check(0 < rest["cause"]["trials"] < whole["cause"]["trials"], (rest["cause"], whole["cause"]))
+    again = bisect(*paths, "--resume", log)
+    check(names(again) == [row.cause] and again["cause"]["trials"] == 0, again["cause"])
+    text = run("bisect", *paths, "-q", "--resume", log).stdout
+    check("\n  contribution of rank 1 to fc1.weight in step 9\n    step 9 of the bad run, "
+          "reduce_in/fc1.weight lane 1: 180 of 228 elements are not what executing it gives" in text, text)
+    # another fault is another pair of runs
+    record(f"{folder}/base.cfg", paths[1], *sets_of({**row.both, **row.bad, "inject":
+           e2e_causes.inject(8, "reduce_in/fc1.weight", "scale", "rank=1;by=1e8;")}), "--force", "--set",
+           'record.preset="standard"')
+    check("log of other runs" in run("bisect", *paths, "-q", "--resume", log, code=2).stderr, "other")
+
+
+@case
+def a_contribution_that_is_not_stored(folder):
+    """Its fault is found all the same, and the cause is not told wrongly."""
+    write_data(folder)
+    row = next(r for r in e2e_causes.ROWS if r.name == "bit of a rank's share")
+    paths = e2e_causes.record_pair(folder, row, "light")
+    r = bisect(*paths, "--first-difference")
+    check(r["fault"]["site"] == "reduce_in/fc1.weight" and "cause" not in r, r)
+    # a rank whose sum is wrong contributes other numbers from then on
+    row = next(r for r in e2e_causes.ROWS if r.name == "bit of a sum on one rank")
+    paths = e2e_causes.record_pair(folder, row, "split", "--set", 'record.preset="standard"')
+    found = bisect(*paths, "--first-difference")
+    check(found["fault"]["site"] == "reduce_out/fc1.weight" and found["fault"]["rank"] == 1, found)
+    kinds = [(d["kind"], d.get("rank")) for d in found["differences"]]
+    check(kinds == [], kinds)
+
+
+@case
 def a_stopped_bisect_is_resumed(folder):
     """SIGINT ends it with 130, and the log is as far as it came."""
     write_data(folder)

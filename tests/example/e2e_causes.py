@@ -67,15 +67,25 @@ class Row:
     fault: tuple = ()       # step, site
     rank: object = None     # of the fault
     missing: object = None  # the rank whose share a sum lacks
+    how: object = None      # the contribution of the cause is other
 
 
 def inject(step, site, kind="bitflip", more=""):
     return f'({{step={step};site="{site}";kind="{kind}";{more}}})'
 
 
-def planted(name, step, site, kind="bitflip", more="", **kwargs):
-    return Row(name, {"inject": inject(step, site, kind, more)}, None, configs=False,
-               fault=(step, site), **kwargs)
+def planted(name, at, where, kind="bitflip", more="", cause=None, **kwargs):
+    return Row(name, {"inject": inject(at, where, kind, more)}, cause, configs=False,
+               fault=(at, where), **kwargs)
+
+
+def all_of(step, sites, kind="bitflip", more=""):
+    """One fault in several tensors."""
+    return "(" + ",".join(inject(step, site, kind, more)[1:-1] for site in sites) + ")"
+
+
+def contribution(rank, tensor, step):
+    return f"contribution of rank {rank} to {tensor} in step {step}"
 
 
 RANKS = {"engine.ranks_in_process": 2}
@@ -221,7 +231,6 @@ FAULTS = (
     planted("zero in a clipped gradient", 6, "clip/fc2.weight", "zero", "element=3;"),
     planted("gradient twice as large", 9, "grad/fc2.weight", "scale"),
     planted("gradient of the step before", 11, "grad/fc1.bias", "stale"),
-    planted("bit of a rank's share", 6, "reduce_in/fc1.weight", more="rank=1;", both=RANKS, rank=1),
     planted("bit of a sum on one rank", 6, "reduce_out/fc1.weight", more="rank=1;", both=RANKS,
             rank=1),
     Row("fault beside other keys", {"inject": inject(9, "grad/fc1.weight", "scale", "by=1e8;"),
@@ -229,8 +238,53 @@ FAULTS = (
         both={"optimizer": SGD, "clip.norm": 0.0, "steps": 60}, when=DIVERGES,
         fault=(9, "grad/fc1.weight")),
     planted("stale bucket", 11, "reduce_out/fc1.weight", "stale", both=RANKS),
+)
+# What a rank puts into a sum.
+TENSORS = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
+SHARES = [f"reduce_in/{t}" for t in TENSORS]
+PLAIN = {**RANKS, "optimizer": SGD, "clip.norm": 0.0, "steps": 60}
+CONTRIBUTIONS = (
+    planted("bit of a rank's share", 6, "reduce_in/fc1.weight", more="rank=1;element=17;", both=RANKS,
+            rank=1, cause=[contribution(1, "fc1.weight", 6)], site="reduce_in/fc1.weight", step=6,
+            how={"bit"}),
     planted("share of a rank is lost", 6, "reduce_in/fc1.weight", "drop", "rank=1;", both=RANKS,
-            missing=1),
+            missing=1, cause=[contribution(1, "fc1.weight", 6)], site="reduce_out/fc1.weight", step=6,
+            how={"missing"}),
+    planted("a rank's share is zero", 7, "reduce_in/fc2.weight", "zero", "rank=1;", both=RANKS, rank=1,
+            cause=[contribution(1, "fc2.weight", 7)], site="reduce_in/fc2.weight", step=7, how={"zero"}),
+    planted("one of four ranks, two lanes each", 8, "reduce_in/fc2.weight", "drop", "rank=2;",
+            both={"engine.ranks_in_process": 4, "engine.lanes": 8}, missing=2,
+            cause=[contribution(2, "fc2.weight", 8)], site="reduce_out/fc2.weight", step=8,
+            how={"missing"}),
+    Row("a rank is left out", {"inject": all_of(6, SHARES, "drop", "rank=1;")},
+        ["contributions of rank 1"], r"reduce_out/", 6, both=RANKS, when="grad_norm < 0.53 and step == 6",
+        configs=False, how={"missing"}),
+    Row("a stale bucket of one rank", {"inject": all_of(11, SHARES[:2], "stale", "rank=1;")},
+        [contribution(1, "fc1.weight", 11)], r"reduce_in/fc1.weight", 11, both=RANKS, configs=False,
+        how={"stale"}),
+    Row("a stale sum of all ranks", {"inject": "(" + ",".join(
+        inject(11, "reduce_out/fc1.weight", "stale", f"rank={r};")[1:-1] for r in (0, 1)) + ")"},
+        ["sum of fc1.weight over the ranks in step 11"], r"reduce_out/fc1.weight", 11, both=RANKS,
+        configs=False, how={"stale"}),
+    Row("the good run has the fault", {"inject": "()"}, [contribution(1, "fc1.weight", 6)],
+        r"reduce_in/fc1.weight", 6, configs=False, how={"bit"},
+        both={**RANKS, "inject": inject(6, "reduce_in/fc1.weight", more="rank=1;")}),
+    Row("of ten keys and a contribution, it diverges",
+        {"inject": inject(9, "reduce_in/fc1.weight", "scale", "rank=1;by=1e8;"), "seed": 5,
+         "optimizer.nesterov": "true", "optimizer.weight_decay": 1e-4, "model[2].p": 0.2,
+         "loss.label_smoothing": 0.01, "optimizer.momentum": 0.85, "data.transforms[0].by": 0.45,
+         "record.keyframe": 7, "engine.threads": 1, "optimizer.lr": 0.04},
+        [contribution(1, "fc1.weight", 9)], both=PLAIN, when=DIVERGES, configs=False, how={"other"}),
+    Row("a contribution and no clipping",
+        {"inject": inject(9, "reduce_in/fc1.weight", "scale", "rank=1;by=1e8;"), "clip.norm": 0.0,
+         "optimizer.nesterov": "true"},
+        ["clip.norm", contribution(1, "fc1.weight", 9)], both={**PLAIN, "clip.norm": 1.0}, when=DIVERGES,
+        configs=False, how={"other"}),
+    planted("a sum that one rank has otherwise", 6, "reduce_out/fc1.weight", "scale", "rank=1;by=1e6;",
+            both=PLAIN, rank=1, cause=["contributions of rank 1"], when=DIVERGES, how={"other"}),
+    Row("keys are the cause beside a contribution",
+        {"inject": inject(9, "reduce_in/fc1.weight", more="rank=1;"), "optimizer.lr": 10.0,
+         "optimizer.nesterov": "true"}, ["optimizer.lr"], both=PLAIN, when=DIVERGES, configs=False),
 )
 NOTHING = (
     Row("the same again", {}, "same"),
@@ -240,7 +294,7 @@ NOTHING = (
     Row("ranks", {"engine.ranks_in_process": 2}, "same", both={"engine.lanes": 2}),
 )
 
-ROWS = KEYS + BEGINNINGS + SEVERAL + FAULTS + NOTHING
+ROWS = KEYS + BEGINNINGS + SEVERAL + FAULTS + CONTRIBUTIONS + NOTHING
 
 
 def sets_of(keys):
@@ -264,21 +318,29 @@ def print_configs(folder, row):
     return paths
 
 
+def digests_of(path):
+    """Of all ranks: (name, lane, micro, type, shape) -> place in dataflow order, digests (steps)."""
+    import h5py
+    found, rank, ranks = {}, 0, 1
+    while rank < ranks:
+        with h5py.File(path.replace(".h5", f".rank{rank}.h5") if rank else path, "r") as f:
+            ranks, digest = int(f.attrs["world_size"]), f["digest"][:]
+            for i, s in enumerate(f["sites"][:]):
+                key = (s["name"].decode(), int(s["lane"]), int(s["micro"]), s["dtype"],
+                       tuple(s["shape"][:s["ndim"]]))
+                found.setdefault(key, ((i, int(s["lane"])), digest[:, i]))
+        rank += 1
+    return found
+
+
 def first_difference(a, b):
     """Step, site and lane of the first recorded digest that differs, by name, lane and shape."""
-    import h5py
-    with h5py.File(a, "r") as f, h5py.File(b, "r") as g:
-        def key(s):
-            return (s["name"], int(s["lane"]), int(s["micro"]), s["dtype"],
-                    tuple(s["shape"][:s["ndim"]]))
-        other = {key(s): i for i, s in enumerate(g["sites"][:])}
-        pairs = [(i, other[key(s)], s["name"].decode(), int(s["lane"]))
-                 for i, s in enumerate(f["sites"][:]) if key(s) in other]
-        x, y = f["digest"][:], g["digest"][:]
-        for step in range(min(len(x), len(y))):
-            for i, j, name, lane in pairs:
-                if x[step, i] != y[step, j]:
-                    return step, name, lane
+    x, y = digests_of(a), digests_of(b)
+    keys = sorted(set(x) & set(y), key=lambda key: x[key][0])
+    for step in range(min(len(x[keys[0]][1]), len(y[keys[0]][1]))):
+        for key in keys:
+            if x[key][1][step] != y[key][1][step]:
+                return step, key[0], key[1]
     return None
 
 
@@ -311,8 +373,8 @@ def check_fault(row, report):
     check(row.rank is None or fault["rank"] == row.rank, f"{row.name}: {fault}")
     check(fault.get("missing_rank") == row.missing, f"{row.name}: {fault}")
     check(fault["executed_as_in_the_other"] == (set(row.bad) == {"inject"}), f"{row.name}: {fault}")
-    check("first_difference" not in report or report["cause"]["verdict"] == "not_reproduced",
-          f"{row.name}: {report}")
+    check(row.cause is not None or "first_difference" not in report or
+          report["cause"]["verdict"] == "not_reproduced", f"{row.name}: {report}")
 
 
 def check_cause(row, report):
@@ -321,6 +383,8 @@ def check_cause(row, report):
     cause = report["cause"]
     check(cause["verdict"] == "proved", f"{row.name}: {cause}")
     check(report["question"] == (row.when or "first difference"), f"{row.name}: {report['question']}")
+    recorded = [one for d in cause["sets"][0]["differences"] for one in d.get("recorded", ())]
+    check({one["how"] for one in recorded} == (row.how or set()), f"{row.name}: {recorded}")
     check(cause["sets"][0]["true_at"] >= 0 and cause["without_false_to"] >= 0, f"{row.name}: {cause}")
 
 
@@ -335,12 +399,12 @@ def run_row(folder, row, *how):
     if "init_from" in row.both:
         record(f"{folder}/base.cfg", f"{folder}/start.h5", "--steps", 1, "--force")
     paths = record_pair(folder, row, "light", *(["--set", 'record.preset="standard"']
-                                                if row.cause is None else []))
+                                                if "inject" in {**row.both, **row.bad} else []))
     report = ask(row, paths, *how)
     check(report["same"] == (row.cause == "same"), f"{row.name}: {report}")
-    if row.cause is None:
+    if row.fault:
         check_fault(row, report)
-    elif row.cause != "same":
+    if row.cause not in (None, "same"):
         check_cause(row, report)
         if row.site:
             check_part(row, report, folder, paths)
@@ -378,6 +442,11 @@ def causes_among_several(folder):
 @case
 def causes_among_faults(folder):
     run_rows(folder, FAULTS + NOTHING)
+
+
+@case
+def causes_among_contributions(folder):
+    run_rows(folder, CONTRIBUTIONS)
 
 
 @case
