@@ -1,16 +1,13 @@
 /* tdbg diff: where two traces part. Exit 0: same, 1: different, 125: cannot judge. */
-#include <errno.h>
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/diff_print.h"
+#include "cli/tolerance.h"
 
 struct diff {
     const char *words[2];
-    const char *rtol, *atol, *noise;
-    int64_t ulp;
+    struct cli_tolerance tolerance;
     bool as_json, quiet, deep, executes;
     struct cli_execution execution;
     struct tdbg_progress progress; /* started with the first step */
@@ -27,30 +24,12 @@ static int show_progress(void *context, int64_t done, int64_t total)
     return cli_stop_signal();
 }
 
-static enum tdbg_status parse_tolerance(const char *name, const char *text, double *out,
-                                        struct tdbg_err *err)
-{
-    char *end;
-    if (!text)
-        return TDBG_OK;
-    errno = 0;
-    *out = strtod(text, &end);
-    if (errno || end == text || *end || !(*out >= 0) || *out > 1e300)
-        return TDBG_RAISE(err, USAGE,
-                          "'%s' wants a number that is not below 0, such as 1e-6, not "
-                          "'%s'",
-                          name, text);
-    return TDBG_OK;
-}
-
 static enum tdbg_status read_options(struct diff *d, struct tdbg_diff_options *out,
                                      struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     *out = tdbg_diff_default_options();
-    TDBG_TRY(parse_tolerance("--rtol", d->rtol, &out->tolerance.relative, err));
-    TDBG_TRY(parse_tolerance("--atol", d->atol, &out->tolerance.absolute, err));
-    out->tolerance.ulp = d->ulp;
+    TDBG_TRY(cli_tolerance_read(&d->tolerance, out, err));
     out->deep = d->deep;
     out->grows = true;
     out->executes = d->executes;
@@ -79,22 +58,16 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct cli_run a = {0}, b = {0}, noise = {0};
+    struct cli_run a = {0}, b = {0};
     struct tdbg_diff_report report = {0};
     struct tdbg_diff_options how;
-    struct diff d = {.ulp = -1};
+    struct diff d = {.tolerance = CLI_NO_TOLERANCE};
     bool helped;
     int n_words;
     const struct cli_option options[] = {
         {"--deep", 0, CLI_FLAG, NULL, &d.deep, 0, 0,
          "Read all stored values, too, and compare them with their digests."},
-        {"--rtol", 0, CLI_STRING, "X", &d.rtol, 0, 0,
-         "Elements may differ by X times the larger of the two."},
-        {"--atol", 0, CLI_STRING, "X", &d.atol, 0, 0, "Elements may differ by X."},
-        {"--ulp", 0, CLI_INT, "N", &d.ulp, 0, INT64_MAX,
-         "Elements may differ by N units in the last place."},
-        {"--noise", 0, CLI_STRING, "A2", &d.noise, 0, 0,
-         "A repeat of A: tensors may differ by 4 times what they differ there."},
+        CLI_TOLERANCE_OPTIONS(d.tolerance),
         {"--execute", 0, CLI_FLAG, NULL, &d.executes, 0, 0,
          "Say how the difference grows in tensors that are not stored, too."},
         {"--json", 0, CLI_FLAG, NULL, &d.as_json, 0, 0, "Print JSON (schema 1)."},
@@ -108,9 +81,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     TDBG_TRY(read_options(&d, &how, err));
     TDBG_TRY(cli_open_run(d.words[0], &d.execution, &a, err));
     TDBG_TRY(cli_open_run(d.words[1], &d.execution, &b, err));
-    if (d.noise)
-        TDBG_TRY(cli_open_run(d.noise, &d.execution, &noise, err));
-    how.noise = noise.group;
+    TDBG_TRY(cli_tolerance_open(&d.tolerance, &d.execution, &how, err));
     cli_catch_signals(false);
     TDBG_TRY(tdbg_diff_runs(a.group, b.group, &how, &report, err));
     tdbg_progress_clear(&d.progress);
@@ -121,7 +92,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 out:
     cli_close_run(&a);
     cli_close_run(&b);
-    cli_close_run(&noise);
+    cli_tolerance_close(&d.tolerance);
     int code = exit_code(st, &report, err);
     tdbg_diff_clear(&report);
     return code;

@@ -6,12 +6,14 @@
 
 #include "cli/commands.h"
 #include "cli/report_page.h"
+#include "cli/tolerance.h"
 #include "trace/new_file.h"
 
 struct report_command {
     const char *words[2];
     const char *output;
     bool force, executes;
+    struct cli_tolerance tolerance;
     struct cli_execution execution;
     struct cli_run runs[2];
     struct cli_report report;
@@ -38,10 +40,13 @@ static enum tdbg_status gather(struct report_command *c, struct tdbg_err *err)
     options.grows = true;
     options.executes = c->executes;
     options.execution = cli_session_options(&c->execution);
+    TDBG_TRY(cli_tolerance_read(&c->tolerance, &options, err));
     r->arena = tdbg_arena_create();
     TDBG_FAIL_IF(!r->arena, NO_MEMORY, "no memory for a report");
+    cli_tolerance_text(&c->tolerance, r->tolerance, sizeof r->tolerance);
     for (int i = 0; i < r->n_runs; i++)
         TDBG_TRY(read_run(c, i, err));
+    TDBG_TRY(cli_tolerance_open(&c->tolerance, &c->execution, &options, err));
     if (r->n_runs == 2)
         TDBG_TRY(tdbg_diff_runs(r->run[0].group, r->run[1].group, &options, &r->diff, err));
 out:
@@ -71,7 +76,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0}, *err = &fault;
-    struct report_command c = {0};
+    struct report_command c = {.tolerance = CLI_NO_TOLERANCE};
     bool helped;
     const struct cli_option options[] = {
         {"--output", 'o', CLI_STRING, "FILE", &c.output, 0, 0,
@@ -79,6 +84,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"--force", 0, CLI_FLAG, NULL, &c.force, 0, 0, "Overwrite an existing file."},
         {"--execute", 0, CLI_FLAG, NULL, &c.executes, 0, 0,
          "Say how the difference grows in tensors that are not stored, too."},
+        CLI_TOLERANCE_OPTIONS(c.tolerance),
         CLI_EXECUTION_OPTIONS(c.execution),
     };
     TDBG_TRY(cli_parse_args(command, options, (int)(sizeof options / sizeof options[0]), argc, argv,
@@ -86,6 +92,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (helped)
         return 0;
     TDBG_FAIL_IF(!c.output, USAGE, "into which file? for example: -o report.html");
+    TDBG_FAIL_IF(
+        c.report.n_runs < 2 && cli_tolerance_is_given(&c.tolerance), USAGE,
+        "'--rtol', '--atol', '--ulp' and '--noise' say how much two runs may differ, and this "
+        "is one");
     const bool to_stdout = strcmp(c.output, "-") == 0;
     if (!to_stdout)
         TDBG_TRY(cli_check_output(c.output, c.force, err));
@@ -97,6 +107,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 out:
     for (int i = 0; i < 2; i++)
         cli_close_run(&c.runs[i]);
+    cli_tolerance_close(&c.tolerance);
     if (c.report.n_runs == 2)
         tdbg_diff_clear(&c.report.diff);
     tdbg_arena_destroy(c.report.arena);
@@ -106,7 +117,7 @@ out:
 const struct cli_command cli_report_command = {
     .name = "report",
     .summary = "Write a run, or where two part, as one HTML page with its plots.",
-    .usage = "A [B] -o FILE [--execute] [--force]",
+    .usage = "A [B] -o FILE [--rtol X] [--atol X] [--ulp N] [--noise A2] [--execute] [--force]",
     .examples = "  tdbg report good.h5 bad.h5 -o report.html\n"
                 "  tdbg report a.h5 -o a.html\n",
     .n_optional = 1,

@@ -40,18 +40,19 @@ static void verdict(FILE *out, const struct cli_report *r)
 {
     static const char *const classes[] = {"same", "differs", "cannot"};
     const struct tdbg_diff_report *d = &r->diff;
+    const char *beyond = d->is_within ? " beyond the tolerance" : "";
     char label[TDBG_MAX_SITE_NAME + 40];
     if (r->n_runs < 2)
         return;
     fprintf(out, "<div class=\"verdict %s\"><b>", classes[d->verdict]);
     if (d->verdict == TDBG_DIFF_SAME)
-        fputs("= The same bits", out);
+        fputs(d->bits_step >= 0 ? "= The same within the tolerance" : "= The same bits", out);
     else if (d->verdict == TDBG_DIFF_CANNOT_JUDGE)
         fputs("? Cannot judge", out);
     else if (d->at < 0)
-        fprintf(out, "\xe2\x89\xa0 They part at step %" PRId64, d->step);
+        fprintf(out, "\xe2\x89\xa0 They part%s at step %" PRId64, beyond, d->step);
     else
-        fprintf(out, "\xe2\x89\xa0 They part at step %" PRId64 ", in ", d->step);
+        fprintf(out, "\xe2\x89\xa0 They part%s at step %" PRId64 ", in ", beyond, d->step);
     if (d->verdict == TDBG_DIFF_DIFFERS && d->at >= 0)
         cli_html_text(out, tdbg_site_label(&d->pair[d->at].site, label, sizeof label));
     fputs("</b>", out);
@@ -61,13 +62,18 @@ static void verdict(FILE *out, const struct cli_report *r)
     else if (d->verdict == TDBG_DIFF_CANNOT_JUDGE)
         cli_html_text(out, d->reason);
     else
-        fprintf(out, "%" PRId64 " of %d tensors differ in that step; ", d->n_sites_differ,
-                (int)d->n_pairs);
+        fprintf(out, "%" PRId64 " of %d tensors differ in that step%s; ", d->n_sites_differ,
+                (int)d->n_pairs, d->is_within ? " in their bits" : "");
     if (d->verdict == TDBG_DIFF_DIFFERS && d->step == d->first_step)
         fputs("it is the first step that both have.", out);
     else if (d->verdict == TDBG_DIFF_DIFFERS)
-        fprintf(out, "the %" PRId64 " steps before it are the same, bit for bit.",
-                d->step - d->first_step);
+        fprintf(out, "the %" PRId64 " steps before it are the same%s.", d->step - d->first_step,
+                d->is_within ? " within it" : ", bit for bit");
+    if (*r->tolerance && d->verdict != TDBG_DIFF_CANNOT_JUDGE) {
+        cli_html_elementf(out, "span", NULL, " Tolerance:%s.", r->tolerance);
+        if (d->bits_step >= 0)
+            fprintf(out, " The bits differ from step %" PRId64 " on.", d->bits_step);
+    }
     fputs("</div>\n", out);
 }
 
@@ -89,8 +95,8 @@ void cli_report_write(FILE *out, const struct cli_report *r)
     cli_report_runs(out, r);
     fputs("</main>\n<footer>", out);
     cli_html_elementf(out, "span", NULL, "Made by tdbg %s: ", TDBG_VERSION);
-    cli_html_elementf(out, "code", NULL, "tdbg report %s%s%s", cli_diff_path(r->run[0].group),
+    cli_html_elementf(out, "code", NULL, "tdbg report %s%s%s%s", cli_diff_path(r->run[0].group),
                       r->n_runs == 2 ? " " : "",
-                      r->n_runs == 2 ? cli_diff_path(r->run[1].group) : "");
+                      r->n_runs == 2 ? cli_diff_path(r->run[1].group) : "", r->tolerance);
     fputs("</footer>\n</body></html>\n", out);
 }

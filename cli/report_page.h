@@ -17,6 +17,7 @@ struct cli_report {
     struct cli_report_run run[2];
     int n_runs;
     struct tdbg_diff_report diff; /* with two runs */
+    char tolerance[400];          /* " --rtol 1e-4": how much they may differ; "": bits */
     struct tdbg_arena *arena;
 };
 

@@ -115,6 +115,8 @@ void cli_report_first(FILE *out, const struct cli_report *r)
         fact(out, "in", "chain %s; no recorded tensor differs in this step",
              tdbg_chain_name(d->chain));
     }
+    if (!isnan(d->allowed))
+        fact(out, "the repeat of A allows", "%.3g", d->allowed);
     if (d->n_chain_reads > 0)
         fact(out, "found with", "%" PRId64 " reads of the hash chains", d->n_chain_reads);
     end_table(out);

@@ -146,6 +146,38 @@ def pages_of_all_kinds(folder):
 
 
 @case
+def a_page_takes_a_tolerance(folder):
+    """The same verdict, step, tensor and elements as diff says with it."""
+    config, a, b, again = small_config(folder, steps=12), *(f"{folder}/{n}.h5" for n in "abc")
+    record(config, a)
+    record(config, b, *sets("optimizer.lr=0.0100005"))
+    record(config, again, *sets('inject=({step=3;site="reduce_out/fc1.weight";kind="scale";element=7;})'))
+    seen = set()
+    for args in (("--rtol", "1e-4"), ("--rtol", "1e-3", "--atol", "1e-6"), ("--ulp", "2000"),
+                 ("--atol", "1e3"), ("--noise", again)):
+        said = json.loads(run("diff", a, b, *args, "--json", code=None).stdout)
+        page = report(f"{folder}/r.html", a, b, *args)
+        text = "".join(page.texts)
+        check(f"tdbg report {a} {b} {' '.join(args)}" in page.texts, "the command")
+        check(f"Tolerance: {' '.join(args)}." in text and "bit for bit" not in text, text[:900])
+        seen.add((said["verdict"], said.get("first", {}).get("step")))
+        if said["verdict"] == "same":
+            check("= The same within the tolerance" in page.texts, page.texts[:30])
+            continue
+        first = said["first"]
+        check(f"They part beyond the tolerance at step {first['step']}, in {first['site']}" in text, text[:900])
+        check(any(r[:1] == ["first"] and float(r[2]) == float(f"{first['elements']['first']['a']:.9g}")
+                  for r in page.rows), page.rows[:12])
+        check(f"{first['elements']['differ']} of {first['elements']['elements']} elements differ by more "
+              "than the tolerance" in text, text)
+    check(len(seen) >= 3, f"different answers: {seen}")
+    for args, words in (((a, "--rtol", "1e-3"), "this is one"), ((a, b, "--rtol", "x"), "'--rtol' wants"),
+                        ((a, b, "--ulp", "-3"), "--ulp")):
+        done = run("report", *args, "-o", f"{folder}/n.html", code=2)
+        check(words in done.stderr and not os.path.exists(f"{folder}/n.html"), done.stderr)
+
+
+@case
 def hostile_texts_are_only_text(folder):
     """Whatever stands in a trace or its name is shown, not obeyed."""
     import h5py
