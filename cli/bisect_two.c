@@ -210,6 +210,14 @@ static void print_proof(const struct tdbg_pair_report *r)
 static void print_cause(const struct tdbg_pair_report *r)
 {
     const struct tdbg_cause_report *c = &r->cause;
+    if (r->split_step >= 0) {
+        printf("question: %s\n  %s: not true up to step %" PRId64 "\n  %s: true at step %" PRId64
+               "\n",
+               question_text(r), r->runs.side[0].path, r->runs.end - 1, r->runs.side[1].path,
+               r->split_step);
+        if (r->faulty < 0)
+            puts("executed again, nothing that is recorded is faulty");
+    }
     if (!r->has_cause)
         return;
     printf("question: %s\n", question_text(r));

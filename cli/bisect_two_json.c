@@ -209,6 +209,10 @@ void cli_bisect_two_print_json(const struct tdbg_pair_report *r)
     print_differences(&json, &r->runs);
     if (r->part.is_found)
         print_part(&json, r);
+    if (r->split_step >= 0) {
+        tdbg_json_string(&json, "question", r->when->text);
+        tdbg_json_int(&json, "bad_true_at", r->split_step);
+    }
     if (r->has_cause)
         print_cause(&json, r);
     if (r->faulty >= 0)

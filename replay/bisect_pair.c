@@ -226,6 +226,36 @@ static bool has_ranks(const struct tdbg_pair_report *r)
            tdbg_trace_info(r->runs.side[1].trace)->world_size > 1;
 }
 
+/* Terms of an expression that are rankdiff. */
+static int count_rankdiffs(const struct tdbg_expr *expr)
+{
+    int n = 0;
+    for (int i = 0; i < expr->n_terms; i++)
+        n += expr->term[i].function == TDBG_EXPR_RANKDIFF;
+    return n;
+}
+
+/* Where the ranks of the bad run part, by the digests in their files. */
+static enum tdbg_status find_split(struct pair *p, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_pair_report *r = p->report;
+    TDBG_FAIL_IF(
+        !r->is_recorded, CANNOT_JUDGE,
+        "rankdiff compares the files of the ranks of a run, and %s is a config\nhint: record "
+        "it",
+        r->runs.side[r->runs.side[0].trace != NULL].path);
+    TDBG_FAIL_IF(count_rankdiffs(p->when) < p->when->n_terms, USAGE,
+                 "'%s' asks for rankdiff and for other tensors: between two runs rankdiff is asked "
+                 "alone, or with step, loss, lr and grad_norm",
+                 p->when->text);
+    TDBG_TRY(look_up(p, err));
+    r->when = p->when;
+    r->split_step = p->last;
+out:
+    return st;
+}
+
 /* What is asked, as far as that is known before anything is executed. */
 static enum tdbg_status choose_question(struct pair *p, struct tdbg_err *err)
 {
@@ -240,6 +270,8 @@ static enum tdbg_status choose_question(struct pair *p, struct tdbg_err *err)
         p->when = r->own = tdbg_expr_parse("diverges(loss)", &fault);
         TDBG_FAIL_IF(!r->own, NO_MEMORY, "no memory for an expression");
     }
+    if (count_rankdiffs(p->when) > 0)
+        return find_split(p, err);
     p->is_known = r->is_recorded && (p->when->n_terms == 0 || !has_ranks(r));
     if (p->is_known)
         TDBG_TRY(look_up(p, err));
@@ -309,6 +341,8 @@ static enum tdbg_status judge(struct pair *p, struct tdbg_err *err)
     TDBG_TRY(choose_question(p, err));
     TDBG_TRY(tdbg_bisect_runs_start(&r->runs, p->step, p->when ? r->runs.end : p->step + 1, err));
     p->first = r->runs.start;
+    if (r->split_step >= 0)
+        return find_fault(p, r->split_step, err);
     TDBG_TRY(find_contributions(p, err));
     r->same = r->runs.deltas.n == 0 && !r->is_recorded;
     if (r->same)
@@ -330,7 +364,7 @@ enum tdbg_status tdbg_bisect_pair(const char *good, const char *bad,
 {
     enum tdbg_status st = TDBG_OK;
     struct pair p = {.options = options, .report = r};
-    *r = (struct tdbg_pair_report){.faulty = -1};
+    *r = (struct tdbg_pair_report){.faulty = -1, .split_step = -1};
     r->runs.session = options->session;
     r->runs.max_steps = options->max_steps;
     r->runs.progress = options->progress;

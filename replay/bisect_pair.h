@@ -30,6 +30,7 @@ struct tdbg_pair_report {
 
     struct tdbg_expr *when; /* what the cause was looked for of; NULL: of the first difference */
     struct tdbg_expr *own;  /* of it the one that is the report's */
+    int64_t split_step;     /* rankdiff was asked for: where it holds in the bad run; else -1 */
     bool has_cause;         /* it was looked for */
     struct tdbg_cause_report cause;
 
@@ -41,8 +42,12 @@ struct tdbg_pair_report {
 };
 
 /* good and bad: traces or configs. Clear with tdbg_pair_report_clear() in any case. TDBG_USAGE
- * where the expression holds in the good run only; TDBG_CANNOT_JUDGE where it holds in both, or in
- * neither. */
+ * where the expression holds in the good run only, or asks for rankdiff and something else;
+ * TDBG_CANNOT_JUDGE where it holds in both, or in neither.
+ *
+ * Ranks whose bits part are no difference of two runs: in a trial, which is one engine with the
+ * lanes of all ranks, they cannot. So of rankdiff the cause is a fault that a trace has recorded.
+ */
 enum tdbg_status tdbg_bisect_pair(const char *good, const char *bad,
                                   const struct tdbg_pair_options *options,
                                   struct tdbg_pair_report *report, struct tdbg_err *err);

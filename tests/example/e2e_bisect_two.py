@@ -193,6 +193,38 @@ def a_contribution_that_is_not_stored(folder):
 
 
 @case
+def rankdiff_between_two_runs(folder):
+    """Ranks part by a fault only: it is the cause, beside other keys, too."""
+    write_data(folder)
+    good, bad, one = (f"{folder}/{n}.h5" for n in ("good", "bad", "one"))
+    cfg, standard = f"{folder}/base.cfg", ["--set", 'record.preset="standard"', "--force"]
+    ranks = {"engine.ranks_in_process": 4}
+    record(cfg, good, *sets_of(ranks), *standard)
+    record(cfg, bad, *sets_of({**ranks, "seed": 4, "inject":
+           e2e_causes.inject(6, "optim/fc1.weight.exp_avg", more="rank=2;element=5;")}), *standard)
+    record(cfg, one, *standard)
+    for question, at in (("rankdiff > 0", 6), ("rankdiff(param/*) and step >= 6", 7)):
+        r = bisect(good, bad, "--when", question)
+        fault = r["fault"]
+        check((fault["run"], fault["step"], fault["rank"], fault["site"]) ==
+              ("bad", 6, 2, "optim/fc1.weight.exp_avg"), fault)
+        check(r["question"] == question and r["bad_true_at"] == at and "cause" not in r, r)
+        text = run("bisect", good, bad, "-q", "--when", question).stdout
+        check(f"question: {question}\n  {good}: not true up to step 23\n  {bad}: true at step {at}\n"
+              "cause: what " in text, text)
+    for args, code, words in (
+            ((bad, good, "rankdiff > 0"), 2, f"hint: tdbg bisect {good} {bad}"),
+            ((good, bad, "rankdiff(hyper/lr)"), 125, "neither of the two runs"),
+            ((bad, bad, "rankdiff"), 1, ""),
+            ((good, bad, "rankdiff > 0 and absmax(param/*) > 0"), 2, "alone, or with step, loss"),
+            ((good, cfg, "rankdiff > 0"), 125, f"{cfg} is a config"),
+            ((cfg, bad, "rankdiff > 0"), 125, f"{cfg} is a config"),
+            ((one, bad, "rankdiff > 0"), 125, "this trace has one")):
+        done = run("bisect", *args[:2], "-q", "--when", args[2], code=code)
+        check(words in done.stderr, f"{args}: {done.stderr}")
+
+
+@case
 def a_stopped_bisect_is_resumed(folder):
     """SIGINT ends it with 130, and the log is as far as it came."""
     write_data(folder)
