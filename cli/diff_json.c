@@ -142,6 +142,7 @@ void cli_diff_print_json(const struct tdbg_rank_group *a, const struct tdbg_rank
     tdbg_json_int(&json, "sites_compared", r->n_pairs);
     tdbg_json_int(&json, "sites_by_name", r->n_by_name);
     tdbg_json_int(&json, "sites_by_parts", r->n_by_parts);
+    tdbg_json_int(&json, "sites_renamed", r->n_by_place);
     tdbg_json_int(&json, "reads", r->n_reads);
     tdbg_json_int(&json, "chain_reads", r->n_chain_reads);
     tdbg_json_bool(&json, "data_differs", r->data_differs);
@@ -150,6 +151,7 @@ void cli_diff_print_json(const struct tdbg_rank_group *a, const struct tdbg_rank
     print_keys("run", r->run, r->n_run, &json);
     print_keys("data", r->data, r->n_data, &json);
     print_texts("notes", r->notes, r->n_notes, &json);
+    print_texts("renamed", r->renamed, r->n_renamed, &json);
     print_texts("only_a", r->only_a, r->n_only_a, &json);
     print_texts("only_b", r->only_b, r->n_only_b, &json);
     print_texts("reshaped", r->reshaped, r->n_reshaped, &json);

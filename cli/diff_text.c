@@ -59,6 +59,13 @@ static void print_lists(const struct tdbg_diff_report *r)
     print_sites("sites of another shape", r->reshaped, r->n_reshaped, SHOWN_SHAPES);
     if (r->n_by_name > 0)
         printf("sites compared though their lanes have other numbers: %d\n", (int)r->n_by_name);
+    if (r->n_by_place > 0) {
+        printf("sites compared though they have other names, by place, op and shape: %d:",
+               (int)r->n_by_place);
+        for (int32_t i = 0; i < r->n_renamed && i < SHOWN_SITES; i++)
+            printf("%s %s", i ? "," : "", r->renamed[i]);
+        puts(r->n_renamed > SHOWN_SITES ? ", ..." : "");
+    }
     if (r->n_by_parts > 0)
         printf("sites compared as whole batches, which are cut into other lanes or micro-batches: "
                "%d\n",

@@ -178,6 +178,12 @@ void cli_report_differences(FILE *out, const struct cli_report *r)
         cli_html_elementf(out, "p", NULL,
                           "A has %" PRId64 " steps, B has %" PRId64 "; %" PRId64 " are compared.",
                           d->n_steps_a, d->n_steps_b, d->n_steps);
+    if (d->n_by_place > 0)
+        cli_html_elementf(
+            out, "p", NULL,
+            "%d tensors have other names in B, and are paired by place, op and shape.",
+            (int)d->n_by_place);
+    names(out, "layers that have another name in B", d->renamed, d->n_renamed);
     names(out, "tensors only in A", d->only_a, d->n_only_a);
     names(out, "tensors only in B", d->only_b, d->n_only_b);
     names(out, "tensors of another shape", d->reshaped, d->n_reshaped);

@@ -15,6 +15,7 @@ enum tdbg_diff_verdict { TDBG_DIFF_SAME, TDBG_DIFF_DIFFERS, TDBG_DIFF_CANNOT_JUD
 enum tdbg_diff_how {
     TDBG_DIFF_EXACT,   /* name, lane, micro-batch, dtype and shape */
     TDBG_DIFF_BY_NAME, /* name, dtype and shape; the lane is numbered otherwise */
+    TDBG_DIFF_RENAMED, /* place in the dataflow, op, lane, micro-batch, dtype and shape */
     TDBG_DIFF_BY_PARTS /* name, dtype and the whole batch's shape: it is cut into other lanes or
                         * micro-batches, which are put together again, so that only values can be
                         * compared */
@@ -59,7 +60,9 @@ struct tdbg_diff_report {
 
     /* Tensors of all ranks whose files are there. */
     struct tdbg_diff_pair *pair; /* (n_pairs) in A's dataflow order */
-    int32_t n_pairs, n_by_name, n_by_parts;
+    int32_t n_pairs, n_by_name, n_by_parts, n_by_place;
+    const char **renamed; /* layers of the RENAMED pairs, "fc1 -> in" */
+    int32_t n_renamed;
     const char **only_a, **only_b; /* names without a partner, "fwd/fc3 (4 parts)" */
     const char **reshaped;         /* names that are in both with nothing in common but that */
     int32_t n_only_a, n_only_b, n_reshaped;

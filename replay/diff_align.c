@@ -7,6 +7,8 @@
  *     A, one lane     fwd/fc1 (64, 256)
  *     B, four lanes   fwd/fc1 lane 0 (16, 256) .. lane 3 (16, 256)      a pair BY_PARTS
  *
+ * Of what is left then, by its place, if all of it is alike: a layer was renamed (diff_renamed.c).
+ *
  * Where the batch is cut otherwise, lane 0 of A is not lane 0 of B, so that nothing of a lane is
  * paired by its number. */
 #include <inttypes.h>
@@ -58,6 +60,7 @@ static void add_pair(struct tdbg_diff *d, enum tdbg_diff_how how, const int32_t 
         return;
     }
     r->n_by_name += how == TDBG_DIFF_BY_NAME;
+    r->n_by_place += how == TDBG_DIFF_RENAMED;
     d->a.match[a[0]] = b[0];
     d->b.match[b[0]] = a[0];
 }
@@ -191,6 +194,16 @@ static void align_noise(struct tdbg_diff *d)
         d->noise_site[i] = find_exact(d->noise.group, &a->sites[i]);
 }
 
+static void pair_renamed(struct tdbg_diff *d)
+{
+    struct tdbg_arena *arena = d->report->arena;
+    int32_t *a = tdbg_arena_alloc(arena, ((size_t)d->a.group->n_sites + 1) * sizeof *a);
+    int32_t *b = tdbg_arena_alloc(arena, ((size_t)d->b.group->n_sites + 1) * sizeof *b);
+    const int32_t n = tdbg_diff_find_renamed(d, a, b);
+    for (int32_t i = 0; i < n; i++)
+        add_pair(d, TDBG_DIFF_RENAMED, &a[i], 1, &b[i], 1);
+}
+
 void tdbg_diff_align(struct tdbg_diff *d)
 {
     struct tdbg_diff_report *r = d->report;
@@ -211,6 +224,8 @@ void tdbg_diff_align(struct tdbg_diff *d)
         if (j >= 0)
             add_pair(d, TDBG_DIFF_EXACT, &i, 1, &j, 1);
     }
+    if (by_lane)
+        pair_renamed(d);
     list_rest(d, &d->a, &rest_a);
     list_rest(d, &d->b, &rest_b);
     pair_rest(d, &rest_a, &rest_b);

@@ -37,6 +37,11 @@ void tdbg_diff_clear_side(struct tdbg_diff_side *side);
 /* Fills match of a and b, and the report's pairs and lists of what has no partner. */
 void tdbg_diff_align(struct tdbg_diff *d);
 
+/* Sites of a and b that have no partner by name and are each other's under another: a[i] and b[i]
+ * of the joined lists, of which there is room for all; returns how many. Fills the report's list of
+ * names. */
+int32_t tdbg_diff_find_renamed(struct tdbg_diff *d, int32_t *a, int32_t *b);
+
 /* Config, environment, data, run and notes. */
 enum tdbg_status tdbg_diff_about(struct tdbg_diff *d, struct tdbg_err *err);
 

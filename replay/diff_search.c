@@ -9,13 +9,13 @@
  * different steps, and are the same all the same. */
 enum { EVAL_CHAIN = 1 + TDBG_STAGE_EVAL, ROWS_AT_ONCE = 256 };
 
-/* A chain says the same of two files only if it absorbs the same sites at the same steps in both.
- */
+/* A chain says the same of two files only if it absorbs the same sites at the same steps, in the
+ * same order, in both. */
 static bool is_comparable(const struct tdbg_diff *d, int32_t rank_a, int32_t rank_b, int chain)
 {
     const struct tdbg_rank_file *a = &d->a.group->files[rank_a], *b = &d->b.group->files[rank_b];
     bool any = false;
-    int32_t covered_b = 0, n_a, n_b;
+    int32_t covered_b = 0, last = -1, n_a, n_b;
     const struct tdbg_site *sites_a = tdbg_trace_sites(a->trace, &n_a);
     const struct tdbg_site *sites_b = tdbg_trace_sites(b->trace, &n_b);
     const struct tdbg_site_plan *plans_a = tdbg_trace_plans(a->trace);
@@ -27,8 +27,9 @@ static bool is_comparable(const struct tdbg_diff *d, int32_t rank_a, int32_t ran
             continue;
         const int32_t match = d->a.match[a->joined[i]];
         const int32_t j = match < 0 ? -1 : tdbg_rank_local_site(b, match);
-        if (j < 0 || plans_a[i].digest_every != plans_b[j].digest_every)
+        if (j <= last || plans_a[i].digest_every != plans_b[j].digest_every)
             return false;
+        last = j;
         covered_b--;
         any = true;
     }

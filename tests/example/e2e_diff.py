@@ -266,6 +266,47 @@ def a_repeat_gives_the_tolerance(folder):
 
 
 @case
+def renamed_layers_are_paired_by_place(folder):
+    """A layer has another name and everything else is equal: its tensors are compared all the same."""
+    import h5py
+    config, a = small_config(folder, steps=12), f"{folder}/a.h5"
+    both = sets("model[3].init=zeros", "model[3].bias=false")
+    names = sets("model[2].name=in", "model[3].name=head.out")
+    record(config, a, *both)
+
+    def compare(name, *more, code):
+        b = f"{folder}/{name}.h5"
+        record(config, b, *both, *more)
+        return diff(a, b, code=code), run("diff", a, b, code=code).stdout
+    # zeros do not hang on the name, so that the runs are the same
+    same, text = compare("same", *names, code=0)
+    with h5py.File(a) as f:
+        own = [n.decode() for n in f["sites"]["name"] if b"/fc2" in n or b"/relu1" in n]
+        n_sites = len(f["sites"])
+    check(same["sites_renamed"] == len(own) > 10 and same["sites_compared"] == n_sites, same)
+    check(same["renamed"] == ["fc2 -> head.out", "relu1 -> in"] and not same["only_a"] + same["only_b"], same)
+    check(f"by place, op and shape: {len(own)}: fc2 -> head.out, relu1 -> in\n" in text, text)
+    # what differs in a renamed tensor is found in it, and named as in A
+    bit, text = compare("bit", *names, *sets('inject=({step=7;site="grad/head.out.weight";kind="bitflip";element=5;})'),
+                        code=1)
+    first = bit["first"]
+    check((first["step"], first["site"]) == (7, "grad/fc2.weight") and
+          first["elements"]["differ"] == 1 and first["elements"]["first"]["index"] == [0, 5], first)
+    check(any(s["site"] == "grad/fc2.weight" for s in bit["growth"]["sites"]), bit["growth"]["sites"])
+    lr, text = compare("lr", *names, *sets("optimizer.lr=0.0100001"), code=1)
+    check(lr["first"]["site"] == "hyper/lr" and lr["first"]["step"] == 0, lr["first"])
+    near = diff(a, f"{folder}/lr.h5", "--atol", "1e-3", code=0)
+    check(near["verdict"] == "same" and near["tolerance"]["tensors_compared"] > 10, near)
+    # of another shape, op or place they are other layers
+    for name, *more in (("shape", "model[3].out=7"), ("op", 'model[2]={op="gelu";name="other";}'),
+                        ("more", 'model=({op="flatten";},{op="linear";name="fc1";out=19;},'
+                                 '{op="relu";name="in";},{op="relu";name="r2";},'
+                                 '{op="linear";name="head.out";out=5;bias=false;init="zeros";})')):
+        other, _ = compare(name, *([] if name == "more" else names), *sets(*more), code=None)
+        check(other["sites_renamed"] == 0 and other["renamed"] == [] and other["only_a"], f"{name}: {other}")
+
+
+@case
 def other_cuts_are_compared_as_whole_batches(folder):
     """Lanes and micro-batches: the parts are put together, so that what is computed per sample is
     the same, and the first sum over samples is where the bits part."""
