@@ -160,6 +160,40 @@ static void print_delta(const struct tdbg_bisect_runs *runs, int at)
     print_keys(delta->keys, delta->n_keys, "    ");
 }
 
+/* Steps of the batches that are enough: "9, 12 to 14". */
+static void print_steps(const struct tdbg_deltas *d, const struct tdbg_cause *c)
+{
+    for (int i = 0, k; i < c->n_batches; i = k) {
+        const int64_t first = d->item[c->batch[i]].step;
+        int64_t last = d->item[c->batch[i]].last;
+        for (k = i + 1; k < c->n_batches && d->item[c->batch[k]].step == last + 1; k++)
+            last = d->item[c->batch[k]].last;
+        printf(last > first ? "%s%" PRId64 " to %" PRId64 : "%s%" PRId64, i ? ", " : "", first,
+               last);
+    }
+}
+
+/* What of the order it takes. */
+static void print_batches(const struct tdbg_pair_report *r, const struct tdbg_cause *c)
+{
+    const struct tdbg_deltas *d = &r->runs.deltas;
+    const bool is_one = c->n_batches == 1 && d->item[c->batch[0]].step == d->item[c->batch[0]].last;
+    const int order = tdbg_deltas_first(d, TDBG_DELTA_ORDER);
+    printf("    the batches differ from step %" PRId64 " on; enough %s", d->item[order].step,
+           is_one ? "is that of step " : "are those of steps ");
+    print_steps(d, c);
+    puts(c->is_least ? "" : " (or fewer: no more were tried)");
+    if (c->without == TDBG_OUTCOME_TRUE)
+        printf("    %s changed back in the bad run, of its order alone: still so at step %" PRId64
+               "; others are enough, too\n",
+               is_one ? "it is" : "they are", c->without_last);
+    else if (c->without == TDBG_OUTCOME_FALSE && r->when)
+        printf(
+            "    %s changed back in the bad run, of its order alone: not true up to step %" PRId64
+            "\n",
+            is_one ? "it is" : "they are", c->without_last);
+}
+
 /* "true", or what it is that is true. */
 static const char *question_text(const struct tdbg_pair_report *r)
 {
@@ -181,8 +215,11 @@ static void print_causes(const struct tdbg_pair_report *r)
                    d->n_wholes, plural);
         else
             printf("cause: %d of %d difference%s\n", cause->n, d->n_wholes, plural);
-        for (int k = 0; k < cause->n; k++)
+        for (int k = 0; k < cause->n; k++) {
             print_delta(&r->runs, cause->delta[k]);
+            if (d->item[cause->delta[k]].kind == TDBG_DELTA_ORDER && cause->n_batches > 0)
+                print_batches(r, cause);
+        }
         if (cause->step >= 0)
             printf("  changed in the good run: %s at step %" PRId64 "\n",
                    r->when ? "true" : "the bad run's bits", cause->step);

@@ -13,16 +13,13 @@ const char *cli_bisect_verdict(enum tdbg_cause_verdict verdict)
 
 static const char *kind_text(enum tdbg_delta_kind kind)
 {
-    static const char *const texts[] = {[TDBG_DELTA_CONFIG] = "config",
-                                        [TDBG_DELTA_SEED] = "seed",
-                                        [TDBG_DELTA_STATE] = "state",
-                                        [TDBG_DELTA_ITEM] = "tensor",
-                                        [TDBG_DELTA_ORDER] = "order",
-                                        [TDBG_DELTA_DATA] = "samples",
-                                        [TDBG_DELTA_SAMPLE] = "sample",
-                                        [TDBG_DELTA_RANK] = "rank",
-                                        [TDBG_DELTA_CONTRIBUTION] = "contribution",
-                                        [TDBG_DELTA_NONE] = "none"};
+    static const char *const texts[] = {
+        [TDBG_DELTA_CONFIG] = "config", [TDBG_DELTA_SEED] = "seed",
+        [TDBG_DELTA_STATE] = "state",   [TDBG_DELTA_ITEM] = "tensor",
+        [TDBG_DELTA_ORDER] = "order",   [TDBG_DELTA_DATA] = "samples",
+        [TDBG_DELTA_BATCH] = "batches", [TDBG_DELTA_SAMPLE] = "sample",
+        [TDBG_DELTA_RANK] = "rank",     [TDBG_DELTA_CONTRIBUTION] = "contribution",
+        [TDBG_DELTA_NONE] = "none"};
     return texts[kind];
 }
 
@@ -150,6 +147,32 @@ static void print_part(struct tdbg_json *json, const struct tdbg_pair_report *r)
     tdbg_json_object_end(json);
 }
 
+/* What of the data order is enough. */
+static void print_batches(struct tdbg_json *json, const struct tdbg_bisect_runs *runs,
+                          const struct tdbg_cause *c)
+{
+    static const char *const texts[] = {[TDBG_OUTCOME_FALSE] = "false",
+                                        [TDBG_OUTCOME_TRUE] = "true",
+                                        [TDBG_OUTCOME_UNRESOLVED] = "unresolved"};
+    const struct tdbg_deltas *d = &runs->deltas;
+    if (c->n_batches == 0)
+        return;
+    tdbg_json_object_begin(json, "batches");
+    tdbg_json_int(json, "differ_from", d->item[tdbg_deltas_first(d, TDBG_DELTA_ORDER)].step);
+    tdbg_json_array_begin(json, "enough");
+    for (int i = 0; i < c->n_batches; i++) {
+        tdbg_json_array_begin(json, NULL);
+        tdbg_json_int(json, NULL, d->item[c->batch[i]].step);
+        tdbg_json_int(json, NULL, d->item[c->batch[i]].last);
+        tdbg_json_array_end(json);
+    }
+    tdbg_json_array_end(json);
+    tdbg_json_bool(json, "least", c->is_least);
+    tdbg_json_string(json, "changed_back", texts[c->without]);
+    tdbg_json_int(json, "changed_back_at", c->without_last);
+    tdbg_json_object_end(json);
+}
+
 static void print_cause(struct tdbg_json *json, const struct tdbg_pair_report *r)
 {
     const struct tdbg_cause_report *c = &r->cause;
@@ -166,6 +189,7 @@ static void print_cause(struct tdbg_json *json, const struct tdbg_pair_report *r
         for (int k = 0; k < c->cause[i].n; k++)
             print_delta(json, &r->runs, c->cause[i].delta[k]);
         tdbg_json_array_end(json);
+        print_batches(json, &r->runs, &c->cause[i]);
         tdbg_json_object_end(json);
     }
     tdbg_json_array_end(json);

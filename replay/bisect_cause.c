@@ -121,7 +121,7 @@ static enum tdbg_status refine(struct search *s, bool *taken, bool *scratch, boo
         enum tdbg_outcome outcome;
         int64_t step;
         int n_parts = 0;
-        if (!taken[whole])
+        if (!taken[whole] || d->item[whole].kind == TDBG_DELTA_ORDER) /* see narrow_order() */
             continue;
         memcpy(scratch, taken, (size_t)s->n * sizeof *scratch);
         for (int i = 0; i < s->n; i++) {
@@ -248,6 +248,92 @@ out:
     return st;
 }
 
+/* --- which batches of an order --- */
+
+static bool is_batch_until(const struct tdbg_delta *d, int64_t last)
+{
+    return d->kind == TDBG_DELTA_BATCH && d->step <= last;
+}
+
+/* Does the bad run stop where of the order of one cause these batches alone are changed back? */
+static enum tdbg_status try_without(struct search *s, struct tdbg_cause *c, int order, bool *taken,
+                                    struct tdbg_err *err)
+{
+    const struct tdbg_deltas *d = &s->runs->deltas;
+    take_rest(s, taken);
+    for (int i = 0; i < s->n; i++)
+        taken[i] |= d->item[i].whole == order;
+    for (int i = 0; i < c->n_batches; i++)
+        taken[c->batch[i]] = false;
+    return try(s, taken, s->runs->end, &c->without, &c->without_last, err);
+}
+
+/* Up to the step where the good run does it with this cause: what comes after it does not matter.
+ */
+static enum tdbg_status narrow_order(struct search *s, struct tdbg_cause *c, int order, bool *taken,
+                                     bool *fixed, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_deltas *d = &s->runs->deltas;
+    memset(taken, 0, (size_t)s->n * sizeof *taken);
+    for (int k = 0; k < c->n; k++)
+        taken[c->delta[k]] = c->delta[k] != order;
+    for (int i = 0; i < s->n; i++) {
+        taken[i] |= is_batch_until(&d->item[i], c->step);
+        fixed[i] = d->item[i].kind != TDBG_DELTA_BATCH;
+    }
+    s->left = s->question->when ? MOST_PART_TRIALS : -1;
+    s->end = short_end(s);
+    s->end = s->end > c->step + LONGER ? s->end : c->step + LONGER;
+    s->end = s->end < s->runs->end ? s->end : s->runs->end;
+    st = tdbg_ddmin(s->n, taken, fixed, test, s, err);
+    c->is_least = st == TDBG_OK;
+    if (st == TDBG_CANNOT_JUDGE && s->left == 0) {
+        tdbg_err_clear(err);
+        st = TDBG_OK;
+    }
+    c->batch = malloc(((size_t)s->n + 1) * sizeof *c->batch);
+    if (!c->batch)
+        return TDBG_RAISE(st == TDBG_OK ? err : NULL, NO_MEMORY, "no memory for a cause");
+    for (int i = 0; i < s->n; i++) {
+        if (taken[i] && d->item[i].kind == TDBG_DELTA_BATCH)
+            c->batch[c->n_batches++] = i;
+    }
+    TDBG_TRY(st);
+    if (s->question->when) {
+        TDBG_TRY(try_without(s, c, order, taken, err));
+    } else { /* of one step, before which no batch differs: it is the order */
+        c->without = s->report->without;
+        c->without_last = s->report->without_last;
+    }
+out:
+    return st;
+}
+
+/* Which batches are enough, where the order is a cause. What --max-steps leaves of it is kept. */
+static enum tdbg_status narrow_orders(struct search *s, bool *taken, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int order = tdbg_deltas_first(&s->runs->deltas, TDBG_DELTA_ORDER);
+    bool *fixed = calloc((size_t)s->n + 1, sizeof *fixed);
+    TDBG_FAIL_IF(!fixed, NO_MEMORY, "no memory for a cause");
+    for (int i = 0; order >= 0 && i < s->report->n_causes; i++) {
+        struct tdbg_cause *c = &s->report->cause[i];
+        c->without = TDBG_OUTCOME_UNRESOLVED;
+        for (int k = 0; k < c->n; k++) {
+            if (c->delta[k] == order && s->runs->deltas.item[order].step >= 0 && c->step >= 0)
+                TDBG_TRY(narrow_order(s, c, order, taken, fixed, err));
+        }
+    }
+out:
+    free(fixed);
+    if (st == TDBG_STOPPED) {
+        tdbg_err_clear(err);
+        st = TDBG_OK;
+    }
+    return st;
+}
+
 uint64_t tdbg_cause_number(const struct tdbg_bisect_runs *runs)
 {
     const struct tdbg_deltas *d = &runs->deltas;
@@ -294,6 +380,8 @@ enum tdbg_status tdbg_cause_find(struct tdbg_bisect_runs *runs,
     st = judge_ends(&s, good_is_known, taken, &does, err);
     if (st == TDBG_OK && does)
         st = find_causes(&s, taken, err);
+    if (st == TDBG_OK && does)
+        st = narrow_orders(&s, taken, err);
     if (st == TDBG_STOPPED) {
         report->verdict = TDBG_CAUSE_STOPPED;
         tdbg_err_clear(err);
@@ -308,7 +396,9 @@ out:
 
 void tdbg_cause_report_clear(struct tdbg_cause_report *report)
 {
-    for (int i = 0; i < report->n_causes; i++)
+    for (int i = 0; i < report->n_causes; i++) {
         free(report->cause[i].delta);
+        free(report->cause[i].batch);
+    }
     *report = (struct tdbg_cause_report){0};
 }

@@ -22,6 +22,13 @@ struct tdbg_cause {
     int *delta; /* (n) of runs->deltas, ascending */
     int n;
     int64_t step; /* where the good run does it with these; -1: not known yet */
+
+    /* Of the data order, where it is one of them: batches that are enough, of runs->deltas. */
+    int *batch; /* (n_batches); none: it was not looked into */
+    int n_batches;
+    bool is_least;             /* and none of them can be left out; else trials ran out */
+    enum tdbg_outcome without; /* the bad run with all causes changed back, but of this order */
+    int64_t without_last;      /* these batches alone */
 };
 
 struct tdbg_cause_report {

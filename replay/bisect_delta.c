@@ -68,6 +68,8 @@ struct finder {
     int room;
     struct tdbg_config_difference *differs; /* all keys */
     int n_differs, differs_room;
+    int64_t *moved; /* (n_moved) steps of which the two traces have other samples in the batch */
+    int n_moved, moved_room;
     bool sums_ranks; /* in one of the runs the number of ranks is a factor of the gradients */
 };
 
@@ -204,9 +206,8 @@ static void add_items(struct finder *f)
     }
 }
 
-/* Do the two traces have other samples in a batch? */
-static enum tdbg_status compare_recorded_order(struct finder *f, bool *differs,
-                                               struct tdbg_err *err)
+/* In which steps do the two traces have other samples in the batch? */
+static enum tdbg_status compare_batches(struct finder *f, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const int64_t batch[2] = {tdbg_trace_info(f->side[0].trace)->batch,
@@ -214,11 +215,14 @@ static enum tdbg_status compare_recorded_order(struct finder *f, bool *differs,
     int64_t *ids[2] = {malloc((size_t)batch[0] * sizeof **ids),
                        malloc((size_t)batch[1] * sizeof **ids)};
     TDBG_FAIL_IF(!ids[0] || !ids[1], NO_MEMORY, "no memory for a batch");
-    for (int64_t step = f->options->first; step < f->options->end && !*differs; step++) {
+    for (int64_t step = f->options->first; step < f->options->end; step++) {
         int64_t n[2];
         for (int i = 0; i < 2; i++)
             TDBG_TRY(tdbg_trace_read_batch_ids(f->side[i].trace, step, ids[i], &n[i], err));
-        *differs = n[0] != n[1] || memcmp(ids[0], ids[1], (size_t)n[0] * sizeof **ids) != 0;
+        if (n[0] == n[1] && memcmp(ids[0], ids[1], (size_t)n[0] * sizeof **ids) == 0)
+            continue;
+        f->moved = grow(f, f->moved, f->n_moved, &f->moved_room, sizeof *f->moved);
+        f->moved[f->n_moved++] = step;
     }
 out:
     free(ids[0]);
@@ -231,7 +235,8 @@ static enum tdbg_status compare_orders(struct finder *f, struct tdbg_err *err)
     enum tdbg_status st = TDBG_OK;
     bool differs = false;
     if (!f->options->is_live) {
-        TDBG_TRY(compare_recorded_order(f, &differs, err));
+        TDBG_TRY(compare_batches(f, err));
+        differs = f->n_moved > 0;
     } else {
         const struct tdbg_cfg_node *a = tdbg_config_root(f->side[0].config);
         const bool shuffles = tdbg_cfg_bool(a, "data.shuffle");
@@ -240,10 +245,31 @@ static enum tdbg_status compare_orders(struct finder *f, struct tdbg_err *err)
             differs |= acts == TDBG_DELTA_ORDER || (acts == TDBG_DELTA_SEED && shuffles);
         }
     }
-    if (differs)
-        explain(f, add(f, TDBG_DELTA_ORDER, "data order"), TDBG_DELTA_ORDER);
+    if (differs) {
+        struct tdbg_delta *order = add(f, TDBG_DELTA_ORDER, "data order");
+        order->step = f->n_moved > 0 ? f->moved[0] : -1;
+        explain(f, order, TDBG_DELTA_ORDER);
+    }
 out:
     return st;
+}
+
+static void add_batches(struct finder *f)
+{
+    const int whole = tdbg_deltas_first(f->out, TDBG_DELTA_ORDER);
+    const int each = (f->n_moved + TDBG_MOST_BATCH_DELTAS - 1) / TDBG_MOST_BATCH_DELTAS;
+    for (int i = 0; i < f->n_moved; i += each) {
+        const int last = i + each < f->n_moved ? i + each - 1 : f->n_moved - 1;
+        struct tdbg_delta *part =
+            add(f, TDBG_DELTA_BATCH,
+                tdbg_arena_printf(f->out->arena, "batches of steps %" PRId64 " to %" PRId64,
+                                  f->moved[i], f->moved[last]));
+        part->step = f->moved[i];
+        part->last = f->moved[last];
+        part->whole = whole;
+        part->keys = f->out->item[whole].keys;
+        part->n_keys = f->out->item[whole].n_keys;
+    }
 }
 
 static bool same_shape(const struct tdbg_data_shape *a, const struct tdbg_data_shape *b)
@@ -344,6 +370,7 @@ enum tdbg_status tdbg_deltas_find(struct tdbg_bisect_side side[2],
     out->n_wholes = out->n;
     out->n_keys = f.n_differs;
     add_items(&f);
+    add_batches(&f);
     TDBG_TRY(add_samples(&f, err));
 out:
     return st;

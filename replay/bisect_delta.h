@@ -15,6 +15,7 @@ enum tdbg_delta_kind {
     TDBG_DELTA_STATE,        /* before the first step */
     TDBG_DELTA_ITEM,         /* of it: one tensor */
     TDBG_DELTA_ORDER,        /* which samples are in a step's batch */
+    TDBG_DELTA_BATCH,        /* of it: the batches of a few steps, of two traces */
     TDBG_DELTA_DATA,         /* the samples */
     TDBG_DELTA_SAMPLE,       /* of them: one */
     TDBG_DELTA_RANK,         /* what a rank contributed to sums (bisect_contribution.h) */
@@ -33,7 +34,8 @@ struct tdbg_delta {
     const char *of; /* ITEM, CONTRIBUTION: the tensor */
     int64_t sample; /* SAMPLE: its id */
     int32_t rank;   /* RANK, CONTRIBUTION: who contributed; -1: the sum */
-    int64_t step;   /* RANK: the first step; CONTRIBUTION: the step */
+    int64_t step; /* CONTRIBUTION: the step; RANK, ORDER, BATCH: the first (ORDER: -1: not known) */
+    int64_t last; /* BATCH: the last */
 };
 
 struct tdbg_deltas {
@@ -45,7 +47,10 @@ struct tdbg_deltas {
     int n_keys; /* that differ in all */
 };
 
-enum { TDBG_MOST_SAMPLE_DELTAS = 4096 }; /* where more differ, they are taken as one */
+enum {
+    TDBG_MOST_SAMPLE_DELTAS = 4096, /* where more differ, they are taken as one */
+    TDBG_MOST_BATCH_DELTAS = 512,   /* where more differ, several neighbours are one */
+};
 
 struct tdbg_delta_options {
     int64_t first, end; /* the steps that count */

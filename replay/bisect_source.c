@@ -6,10 +6,14 @@
 
 #include "base/clock.h"
 
-/* The batches; and of data sets the samples too. */
-static struct tdbg_source batches(const struct tdbg_bisect_source *s)
+/* Whose batch a step has. */
+static int order_at(const struct tdbg_bisect_source *s, int64_t step)
 {
-    return s->is_live ? tdbg_source_live_table(s->live) : s->side[s->order].recorded;
+    for (int i = 0; i < s->n_moved && s->moved[i].first <= step; i++) {
+        if (step <= s->moved[i].last)
+            return !s->order;
+    }
+    return s->order;
 }
 
 static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, struct tdbg_err *err)
@@ -42,8 +46,10 @@ static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int
 {
     const struct tdbg_bisect_source *s = self;
     enum tdbg_status st = TDBG_OK;
-    const struct tdbg_source from = batches(s);
-    const int has = s->is_live ? s->data : s->order; /* whose samples these are */
+    const int order = order_at(s, step);
+    const struct tdbg_source from =
+        s->is_live ? tdbg_source_live_table(s->live) : s->side[order].recorded;
+    const int has = s->is_live ? s->data : order; /* whose samples these are */
     TDBG_TRY(from.ops->train_batch(from.self, step, batch, n, ids, x, y, err));
     for (int64_t i = 0; i < *n; i++) {
         const bool other = s->n_swapped > 0 && bsearch(&ids[i], s->swapped, (size_t)s->n_swapped,

@@ -9,6 +9,10 @@ struct tdbg_bisect_source {
     struct tdbg_bisect_side *side; /* (2) */
     bool is_live;
     int order, data;               /* the sides that batches and samples are of */
+    const struct tdbg_step_range { /* ascending: batches of the other side, of traces */
+        int64_t first, last;
+    } * moved; /* (n_moved) */
+    int n_moved;
     struct tdbg_source_live *live; /* batches of data sets; owned */
     const int64_t *swapped;        /* (n_swapped) ids, ascending: samples of the other side */
     int64_t n_swapped;

@@ -96,12 +96,17 @@ static enum tdbg_status open_source(struct tdbg_bisect_trial *t, const struct ch
     const struct tdbg_deltas *d = &t->runs->deltas;
     struct tdbg_bisect_source *s = &t->source;
     t->swapped = calloc((size_t)d->n + 1, sizeof *t->swapped);
-    TDBG_FAIL_IF(!t->swapped, NO_MEMORY, "no memory for samples");
-    for (int i = d->n_wholes; i < d->n && s->data == 0; i++) { /* ids ascend */
-        if (d->item[i].kind == TDBG_DELTA_SAMPLE && c->taken[i])
-            t->swapped[s->n_swapped++] = d->item[i].sample;
+    t->moved = calloc((size_t)d->n + 1, sizeof *t->moved);
+    TDBG_FAIL_IF(!t->swapped || !t->moved, NO_MEMORY, "no memory for samples");
+    for (int i = d->n_wholes; i < d->n; i++) { /* ids and steps ascend */
+        const struct tdbg_delta *part = &d->item[i];
+        if (part->kind == TDBG_DELTA_SAMPLE && s->data == 0 && c->taken[i])
+            t->swapped[s->n_swapped++] = part->sample;
+        if (part->kind == TDBG_DELTA_BATCH && s->order == 0 && c->taken[i])
+            t->moved[s->n_moved++] = (struct tdbg_step_range){part->step, part->last};
     }
     s->swapped = t->swapped;
+    s->moved = t->moved;
     TDBG_TRY(
         tdbg_bisect_source_open(s, tdbg_config_root(t->sampler ? t->sampler : t->config), err));
 out:
@@ -204,6 +209,7 @@ void tdbg_bisect_trial_close(struct tdbg_bisect_trial *t)
     tdbg_config_destroy(t->config);
     tdbg_config_destroy(t->sampler);
     free(t->swapped);
+    free(t->moved);
     *t = (struct tdbg_bisect_trial){.runs = t->runs};
 }
 

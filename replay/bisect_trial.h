@@ -54,6 +54,7 @@ struct tdbg_bisect_trial {
     struct tdbg_config *config, *sampler; /* sampler: NULL: that of config */
     struct tdbg_bisect_source source;
     int64_t *swapped;
+    struct tdbg_step_range *moved;
     struct tdbg_contribution_taps contributions;
     struct tdbg_engine *engine;
     int64_t at; /* the step that it stands before */

@@ -103,6 +103,75 @@ def a_resumed_run_has_other_batches(folder):
 
 
 @case
+def batches_that_are_enough_together(folder):
+    """Two samples alone move one weight. The bad run sees both once more, in two steps, and it is over
+    a threshold after the second: these two batches are enough, and neither alone; of a resumed run,
+    too."""
+    import h5py
+    import numpy as np
+    write_data(folder)
+    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
+    keys = {"data.train.x": '"x3.npy"', "data.train.y": '"y3.npy"', "steps": 18, "clip.norm": 0.0,
+            "model": '({op="linear";name="fc";out=5;bias=false;init="zeros";})', "optimizer": '{kind="sgd";lr=0.1;}',
+            "record.keyframe": 3}
+    other = {**keys, "data.sampler.reshuffle": "false"}
+
+    def record_both():
+        record(f"{folder}/base.cfg", good, *sets_of(keys), "--force")
+        record(f"{folder}/base.cfg", bad, *sets_of(other), "--force")
+        with h5py.File(good) as f, h5py.File(bad) as g:
+            return [h["samples/train/batch"][:] for h in (f, g)]
+    x, y = np.load(f"{folder}/x.npy"), np.load(f"{folder}/y.npy")
+    x[:, 11] = 0
+    np.save(f"{folder}/x3.npy", x)
+    np.save(f"{folder}/y3.npy", y)
+    a, b = record_both()
+    again = sorted(set(b[9:].ravel()) - set(a[9:].ravel()))  # that the bad run alone sees twice
+    p = again[0]
+    q = next(k for k in again if not any({p, k} <= set(batch) for batch in b))
+    x[[p, q], 11], y[[p, q]] = 1, 2
+    np.save(f"{folder}/x3.npy", x)
+    np.save(f"{folder}/y3.npy", y)
+    a, b = record_both()
+    steps = [k for k in range(9, 18) if {p, q} & set(b[k])]
+    check(len(steps) == 2, steps)
+    weights = []
+    for path in (good, bad):
+        run("export", path, "param/fc.weight", "--format", "npy", "-o", f"{folder}/w.npy", "--force")
+        weights.append(np.load(f"{folder}/w.npy").reshape(18, 5, 12)[:, 2, 11])
+    good_end, first, both = weights[0][-1], weights[1][steps[0]], weights[1][-1]
+    check(good_end < first < both, (good_end, first, both))
+    when = ["--when", f"max(param/fc.weight[2,11]) > {(first + both) / 2}"]
+    r = bisect(good, bad, *when)
+    found = r["cause"]["sets"][0]["batches"]
+    check(names(r) == [["data order"]] and r["cause"]["bad_true_at"] == steps[1], r["cause"])
+    check(found == {"differ_from": 9, "enough": [[k, k] for k in steps], "least": True,
+                    "changed_back": "false", "changed_back_at": 17}, found)
+    text = run("bisect", good, bad, "-q", *when).stdout
+    check(f"    the batches differ from step 9 on; enough are those of steps {steps[0]}" in text and
+          "\n    they are changed back in the bad run, of its order alone: not true up to step 17\n" in text, text)
+    # what a budget leaves is enough as well, but perhaps not the least; the log has what is known
+    log, proved = f"{folder}/b.log", None
+    for budget in range(r["steps_executed"] - 1, 0, -1):
+        part = bisect(good, bad, *when, "--max-steps", budget, "--log", log, code=None)
+        sets = part["cause"]["sets"] if part.get("cause") else []
+        if sets and "batches" in sets[0] and not sets[0]["batches"]["least"]:
+            proved = part
+            break
+    check(proved and proved["cause"]["verdict"] == "proved", proved)
+    left = proved["cause"]["sets"][0]["batches"]
+    check({k for k, _ in left["enough"]} >= set(steps) and left["changed_back"] == "unresolved", left)
+    rest = bisect(good, bad, *when, "--resume", log)
+    check(rest["cause"]["sets"][0]["batches"] == found and
+          rest["cause"]["trials"] < r["cause"]["trials"], rest["cause"])
+    # the same order of samples up to a resume, which begins its epoch anew
+    run("record", "--resume", good, "--at-step", 9, "--set", "data.sampler.reshuffle=false", "-q", "-o",
+        f"{folder}/resumed.h5")
+    again = bisect(good, f"{folder}/resumed.h5", *when)
+    check(again["cause"]["sets"][0]["batches"] == found and again["from_step"] == 9, again["cause"])
+
+
+@case
 def the_data_set_may_be_gone(folder):
     """Traces hold what is needed, unless the batch is cut otherwise."""
     write_data(folder)

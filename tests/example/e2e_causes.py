@@ -68,6 +68,7 @@ class Row:
     rank: object = None     # of the fault
     missing: object = None  # the rank whose share a sum lacks
     how: object = None      # the contribution of the cause is other
+    batches: object = None  # of the order, of traces: the steps that are enough, and whether no other is
 
 
 def inject(step, site, kind="bitflip", more=""):
@@ -166,6 +167,24 @@ BEGINNINGS = (
     Row("batch", {"data.batch": 12}, ["data.batch"], r"hyper/lr|state/|grad/|loss|param/", None),
     Row("random numbers", {"seed": 4}, ["seed"], r"fwd/drop", 0,
         both={"data.shuffle": "false", "init_from": '{path="start.h5";}'}),
+)
+# Which batches of another order it takes. Sample 0 is in the batches of steps 4, 13 and 22 where the
+# epochs are not shuffled again, of 4 and 22 where they are; sample 18 of 5, 14 and 23, and of 5.
+ORDERS = (
+    Row("the first batch that differs", {"data.sampler.reshuffle": "false"}, ["data order"],
+        r"samples/id", 9, batches=([9], True)),
+    Row("one batch among others", {"data.sampler.reshuffle": "false"}, ["data order"],
+        when="min(samples/id) == 0 and step > 4 and step < 20", batches=([13], True)),
+    Row("one batch, and other keys", {"data.sampler.reshuffle": "false", "optimizer.nesterov": "true",
+                                      "optimizer.lr": 0.06}, ["data order"], both={"optimizer": SGD},
+        when="min(samples/id) == 0 and step > 4 and step < 20", batches=([13], True)),
+    Row("a batch and a key", {"data.sampler.reshuffle": "false", "optimizer.lr": 0.02,
+                              "model[2].p": 0.3}, ["optimizer.lr", "data order"],
+        when="min(samples/id) == 0 and step > 4 and step < 20 and lr > 0.015", batches=([13], True)),
+    Row("not shuffled, one batch", {"data.shuffle": "false"}, ["data order"],
+        when="max(samples/id) == 29 and min(samples/id) == 20 and step < 9", batches=([2], True)),
+    Row("any of two batches", {"data.shuffle": "false"}, ["data order"],
+        when="max(samples/id) - min(samples/id) == 9", batches=([0], False)),
 )
 # Several keys differ: one of them is the cause of the first difference, ...
 SEVERAL = (
@@ -295,7 +314,7 @@ NOTHING = (
     Row("ranks", {"engine.ranks_in_process": 2}, "same", both={"engine.lanes": 2}),
 )
 
-ROWS = KEYS + BEGINNINGS + SEVERAL + FAULTS + CONTRIBUTIONS + NOTHING
+ROWS = KEYS + BEGINNINGS + ORDERS + SEVERAL + FAULTS + CONTRIBUTIONS + NOTHING
 
 
 def sets_of(keys):
@@ -391,6 +410,17 @@ def check_cause(row, report):
     check(cause["sets"][0]["true_at"] >= 0 and cause["without_false_to"] >= 0, f"{row.name}: {cause}")
 
 
+def check_batches(row, report):
+    found = report["cause"]["sets"][0].get("batches")
+    check((found is not None) == ("data order" in row.cause), f"{row.name}: {found}")
+    if row.batches is None:
+        return
+    steps, alone = row.batches
+    check(found["enough"] == [[k, k] for k in steps] and found["least"], f"{row.name}: {found}")
+    check(found["changed_back"] == ("false" if alone else "true"), f"{row.name}: {found}")
+    check(found["differ_from"] <= steps[0], f"{row.name}: {found}")
+
+
 def ask(row, paths, *how):
     question = [] if row.when == DIVERGES else \
         ["--when", row.when] if row.when else ["--first-difference"]
@@ -409,6 +439,7 @@ def run_row(folder, row, *how):
         check_fault(row, report)
     if row.cause not in (None, "same"):
         check_cause(row, report)
+        check_batches(row, report)
         if row.site:
             check_part(row, report, folder, paths)
     if not row.configs:
@@ -435,6 +466,11 @@ def causes_among_keys(folder):
 @case
 def causes_among_beginnings(folder):
     run_rows(folder, BEGINNINGS)
+
+
+@case
+def causes_among_orders(folder):
+    run_rows(folder, ORDERS)
 
 
 @case
