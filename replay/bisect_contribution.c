@@ -228,7 +228,9 @@ static enum tdbg_status put(const struct tdbg_contribution_taps *t,
     else
         TDBG_TRY(tdbg_trace_read_values(g->files[g->holder[what->site]].trace, what->step,
                                         g->local[what->site], t->value, &n, err));
-    TDBG_ASSERT(n == handle->elems); /* the sites are of one shape */
+    TDBG_FAIL_IF(n != handle->elems, DAMAGED, "%s: %s at step %lld is of another shape",
+                 tdbg_trace_path(g->files[g->holder[what->site]].trace), g->sites[what->site].name,
+                 (long long)what->step);
     TDBG_TRY(tdbg_handle_write(handle, t->value, err));
 out:
     return st;

@@ -9,6 +9,7 @@ found here a second time, from the digests of full traces; the cause is what was
 import json
 import os
 import re
+import shlex
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -321,6 +322,11 @@ def sets_of(keys):
     return [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
 
 
+def preset_of(row):
+    """Of a fault the values have to be there."""
+    return ["--set", 'record.preset="standard"'] if "inject" in {**row.both, **row.bad} else []
+
+
 def record_pair(folder, row, name, *more):
     """Two traces; and their configs, where these are to be asked, too."""
     paths = [f"{folder}/{name}-{side}.h5" for side in ("good", "bad")]
@@ -431,8 +437,7 @@ def run_row(folder, row, *how):
     write_data(folder)
     if "init_from" in row.both:
         record(f"{folder}/base.cfg", f"{folder}/start.h5", "--steps", 1, "--force")
-    paths = record_pair(folder, row, "light", *(["--set", 'record.preset="standard"']
-                                                if "inject" in {**row.both, **row.bad} else []))
+    paths = record_pair(folder, row, "light", *preset_of(row))
     report = ask(row, paths, *how)
     check(report["same"] == (row.cause == "same"), f"{row.name}: {report}")
     if row.fault:
@@ -486,6 +491,35 @@ def causes_among_faults(folder):
 @case
 def causes_among_contributions(folder):
     run_rows(folder, CONTRIBUTIONS)
+
+
+def matches(expected, lines):
+    """"..." stands for any lines."""
+    if not expected or not lines:
+        return expected in ([], ["..."]) and not lines
+    if expected[0] == "...":
+        return matches(expected[1:], lines) or matches(expected, lines[1:])
+    return expected[0] == lines[0] and matches(expected[1:], lines[1:])
+
+
+@case
+def the_readme_shows_what_is_said(folder):
+    """Every block of its section on causes is what the command prints for the row that it names."""
+    with open(os.path.join(e2e.SOURCE, "README.md"), encoding="utf-8") as f:
+        section = re.search(r"\n## Five causes\n(.*?)\n## ", f.read(), re.S)[1]
+    blocks = re.findall(r"\(row `([^`]+)`\):\n\n    \$ tdbg (bisect good.h5 bad.h5.*)\n((?:    .*\n)+)", section)
+    check(len(blocks) == 5 and section.count("$ tdbg") == 5, f"{len(blocks)} blocks")
+    for name, command, text in blocks:
+        row = next(r for r in ROWS if r.name == name)
+        write_data(folder)
+        for side, keys in (("good", row.both), ("bad", {**row.both, **row.bad})):
+            record(f"{folder}/base.cfg", f"{folder}/{side}.h5", *sets_of(keys), "--force",
+                   *preset_of(row))
+        lines = run(*shlex.split(command), "-q", cwd=folder).stdout.splitlines()
+        expected = [line[4:] for line in text.splitlines()]
+        check(len(expected) <= 15, f"{name}: {len(expected)} lines")
+        check(matches(expected, lines), f"README.md, {name}:\n{text}\nis not what is said:\n" +
+              "\n".join(lines))
 
 
 @case
