@@ -40,11 +40,10 @@ static void print_keys(struct tdbg_json *json, const char *key,
 static void print_contribution(struct tdbg_json *json, const struct tdbg_bisect_runs *runs,
                                const struct tdbg_contribution *one)
 {
-    static const char *const how[] = {[TDBG_CONTRIBUTION_OTHER] = "other",
-                                      [TDBG_CONTRIBUTION_BIT] = "bit",
-                                      [TDBG_CONTRIBUTION_ZERO] = "zero",
-                                      [TDBG_CONTRIBUTION_STALE] = "stale",
-                                      [TDBG_CONTRIBUTION_MISSING] = "missing"};
+    static const char *const how[] = {
+        [TDBG_CONTRIBUTION_OTHER] = "other",   [TDBG_CONTRIBUTION_BIT] = "bit",
+        [TDBG_CONTRIBUTION_ZERO] = "zero",     [TDBG_CONTRIBUTION_STALE] = "stale",
+        [TDBG_CONTRIBUTION_SCALED] = "scaled", [TDBG_CONTRIBUTION_MISSING] = "missing"};
     const struct tdbg_site *site = &runs->side[one->side].group->sites[one->site];
     tdbg_json_object_begin(json, NULL);
     tdbg_json_string(json, "run", one->side ? "bad" : "good");
@@ -58,6 +57,9 @@ static void print_contribution(struct tdbg_json *json, const struct tdbg_bisect_
         tdbg_json_int(json, "element", one->element);
     if (one->how == TDBG_CONTRIBUTION_BIT)
         tdbg_json_int(json, "bit", one->bit);
+    if (one->how == TDBG_CONTRIBUTION_SCALED)
+        tdbg_json_float(json, "factor", one->factor);
+    tdbg_json_bool(json, "by_digest", one->value != NULL);
     tdbg_json_object_end(json);
 }
 

@@ -12,6 +12,8 @@ enum { MOST_PARTS = 1024 };
 
 void tdbg_contributions_clear(struct tdbg_contributions *c)
 {
+    for (int i = 0; i < c->n; i++)
+        free(c->list[i].value);
     free(c->list);
     *c = (struct tdbg_contributions){0};
 }
@@ -176,6 +178,9 @@ const char *tdbg_contribution_text(const struct tdbg_contribution *one,
     case TDBG_CONTRIBUTION_STALE:
         snprintf(buf, buf_bytes, "it is that of step %" PRId64, one->step - 1);
         break;
+    case TDBG_CONTRIBUTION_SCALED:
+        snprintf(buf, buf_bytes, "it is multiplied by %.9g", (double)one->factor);
+        break;
     case TDBG_CONTRIBUTION_MISSING:
         snprintf(buf, buf_bytes, "it is missing in the sum");
         break;
@@ -225,6 +230,8 @@ static enum tdbg_status put(const struct tdbg_contribution_taps *t,
     int64_t n = handle->elems;
     if (what->how == TDBG_CONTRIBUTION_MISSING)
         memset(t->value, 0, (size_t)n * sizeof *t->value);
+    else if (what->value)
+        memcpy(t->value, what->value, (size_t)(n = what->elems) * sizeof *t->value);
     else
         TDBG_TRY(tdbg_trace_read_values(g->files[g->holder[what->site]].trace, what->step,
                                         g->local[what->site], t->value, &n, err));

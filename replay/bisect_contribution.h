@@ -17,6 +17,7 @@ enum tdbg_contribution_how {
     TDBG_CONTRIBUTION_BIT,     /* one bit of one element is another */
     TDBG_CONTRIBUTION_ZERO,    /* all of it is zero */
     TDBG_CONTRIBUTION_STALE,   /* it is that of the step before */
+    TDBG_CONTRIBUTION_SCALED,  /* all of it is multiplied by a number */
     TDBG_CONTRIBUTION_MISSING, /* it is recorded as executing gives it, and is not in the sum */
 };
 
@@ -28,6 +29,8 @@ struct tdbg_contribution {
     enum tdbg_contribution_how how;
     int64_t elems, differ, element; /* how many differ, and the first; MISSING: 0, -1 */
     int bit;                        /* BIT: 0 .. 31 */
+    float factor;                   /* SCALED */
+    float *value;                   /* (elems) NULL: in the trace; else told from its digest */
     int item;                       /* of the deltas: what takes it from one run or the other;
                                      * -1: it is none yet, and no trial has it */
 };
@@ -40,6 +43,12 @@ void tdbg_contributions_clear(struct tdbg_contributions *contributions);
 
 enum tdbg_status tdbg_contributions_add(struct tdbg_contributions *contributions,
                                         const struct tdbg_contribution *one, struct tdbg_err *err);
+
+/* What was contributed instead of fresh (n), by its digest alone: zeros, before (n, or NULL: not
+ * known), a multiple, or one element that is zero, that of before or has a bit flipped. out (n);
+ * false: none of these, and out is undefined. */
+bool tdbg_contribution_guess(const float *fresh, const float *before, int64_t n, int32_t world_size,
+                             uint64_t digest, float *out);
 
 /* Makes differences of them: for each rank a whole, its parts one tensor in one step each, unless
  * there are too many of these. */

@@ -19,6 +19,7 @@ struct scan {
     int64_t previous_step;         /* -1: of none */
     bool evaluated;
     float *fresh, *recorded; /* one tensor */
+    float **kept;            /* (sites of the group) what went on last, where it is not stored */
     bool ends;               /* after this step: the run is not what was recorded from here on */
 };
 
@@ -85,6 +86,19 @@ static int count_files(const struct scan *s, int64_t step, int32_t joined, uint6
     return n;
 }
 
+/* *factor: what all of it is multiplied by. */
+static bool is_scaled(const struct scan *s, int64_t n, float *factor)
+{
+    *factor = 0;
+    for (int64_t i = 0; i < n && *factor == 0; i++)
+        *factor = s->fresh[i] != 0 ? s->recorded[i] / s->fresh[i] : 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (s->recorded[i] != *factor * s->fresh[i])
+            return false;
+    }
+    return isfinite(*factor);
+}
+
 /* What is different about it. */
 static void describe(const struct scan *s, struct tdbg_contribution *one)
 {
@@ -110,34 +124,75 @@ static void describe(const struct scan *s, struct tdbg_contribution *one)
         one->how = TDBG_CONTRIBUTION_STALE;
     else if (one->differ == 1 && (flipped & (flipped - 1)) == 0)
         one->how = TDBG_CONTRIBUTION_BIT;
+    else if (one->differ > 1 && is_scaled(s, one->elems, &one->factor))
+        one->how = TDBG_CONTRIBUTION_SCALED;
     while (one->how == TDBG_CONTRIBUTION_BIT && !(flipped >> one->bit & 1))
         one->bit++;
 }
 
-/* Reads what was recorded and lets the run go on with it; *is_there false: it is not stored. */
+static bool is_stored(const struct scan *s, int64_t step, int32_t joined)
+{
+    return tdbg_trace_has_values(s->group->files[s->group->holder[joined]].trace,
+                                 s->group->local[joined], step, s->evaluated);
+}
+
+static uint64_t recorded_digest(const struct scan *s, int32_t joined)
+{
+    return s->digest[s->group->holder[joined]][s->group->local[joined]];
+}
+
+/* What was recorded, with its digest. */
+static enum tdbg_status read_recorded(struct scan *s, int64_t step, int32_t joined, int64_t elems,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_trace *trace = s->group->files[s->group->holder[joined]].trace;
+    char label[TDBG_MAX_SITE_NAME + 40];
+    int64_t n = 0;
+    TDBG_TRY(tdbg_trace_read_values(trace, step, s->group->local[joined], s->recorded, &n, err));
+    TDBG_FAIL_IF(n != elems ||
+                     tdbg_digest_fast(s->recorded, TDBG_DTYPE_F32, n) != recorded_digest(s, joined),
+                 DAMAGED,
+                 "%s: the stored value of %s at step %lld does not have its recorded digest",
+                 tdbg_trace_path(trace),
+                 tdbg_site_label(&s->group->sites[joined], label, sizeof label), (long long)step);
+out:
+    return st;
+}
+
+/* Lets the run go on with what was recorded; *is_there false: it is neither stored nor told from
+ * its digest, and the search ends. */
 static enum tdbg_status put_recorded(struct scan *s, int64_t step, int32_t joined,
                                      const struct tdbg_handle *handle, bool *is_there,
                                      struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const int32_t holder = s->group->holder[joined], local = s->group->local[joined];
-    struct tdbg_trace *trace = s->group->files[holder].trace;
-    char label[TDBG_MAX_SITE_NAME + 40];
-    int64_t n = 0;
-    *is_there = tdbg_trace_has_values(trace, local, step, s->evaluated);
-    if (!*is_there) {
-        s->ends = true;
-        goto out;
-    }
-    TDBG_TRY(tdbg_trace_read_values(trace, step, local, s->recorded, &n, err));
-    TDBG_FAIL_IF(n != handle->elems ||
-                     tdbg_digest_fast(s->recorded, TDBG_DTYPE_F32, n) != s->digest[holder][local],
-                 DAMAGED,
-                 "%s: the stored value of %s at step %lld does not have its recorded digest",
-                 tdbg_trace_path(trace),
-                 tdbg_site_label(&s->group->sites[joined], label, sizeof label), (long long)step);
     TDBG_TRY(tdbg_handle_copy(handle, s->fresh, err));
-    TDBG_TRY(tdbg_handle_write(handle, s->recorded, err));
+    *is_there = is_stored(s, step, joined);
+    if (*is_there)
+        TDBG_TRY(read_recorded(s, step, joined, handle->elems, err));
+    else
+        *is_there =
+            tdbg_contribution_guess(s->fresh, s->kept[joined], handle->elems, s->group->world_size,
+                                    recorded_digest(s, joined), s->recorded);
+    s->ends = !*is_there;
+    if (*is_there)
+        TDBG_TRY(tdbg_handle_write(handle, s->recorded, err));
+out:
+    return st;
+}
+
+/* Of what is not stored: for the sum of this step, and for the step after it. */
+static enum tdbg_status keep(struct scan *s, int64_t step, int32_t joined,
+                             const struct tdbg_handle *handle, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (is_stored(s, step, joined))
+        return TDBG_OK;
+    if (!s->kept[joined])
+        s->kept[joined] = malloc((size_t)handle->elems * sizeof **s->kept + 1);
+    TDBG_FAIL_IF(!s->kept[joined], NO_MEMORY, "no memory for what ranks contributed");
+    TDBG_TRY(tdbg_handle_copy(handle, s->kept[joined], err));
 out:
     return st;
 }
@@ -145,6 +200,7 @@ out:
 static enum tdbg_status add(struct scan *s, int64_t step, int32_t joined, int32_t rank,
                             int64_t elems, struct tdbg_err *err)
 {
+    enum tdbg_status st = TDBG_OK;
     struct tdbg_contribution one = {.side = s->side,
                                     .step = step,
                                     .rank = rank,
@@ -153,7 +209,16 @@ static enum tdbg_status add(struct scan *s, int64_t step, int32_t joined, int32_
                                     .element = -1,
                                     .item = -1};
     describe(s, &one);
-    return tdbg_contributions_add(&s->runs->contributions, &one, err);
+    if (!is_stored(s, step, joined)) {
+        one.value = malloc((size_t)elems * sizeof *one.value + 1);
+        TDBG_FAIL_IF(!one.value, NO_MEMORY, "no memory for what ranks contributed");
+        memcpy(one.value, s->recorded, (size_t)elems * sizeof *one.value);
+    }
+    st = tdbg_contributions_add(&s->runs->contributions, &one, err);
+    if (st != TDBG_OK)
+        free(one.value);
+out:
+    return st;
 }
 
 static enum tdbg_status compare_contribution(struct scan *s, int64_t step, int32_t joined,
@@ -161,14 +226,13 @@ static enum tdbg_status compare_contribution(struct scan *s, int64_t step, int32
                                              struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const int32_t holder = s->group->holder[joined];
     int n_agree;
     bool all_alike, is_there;
     if (count_files(s, step, joined, computed, &n_agree, &all_alike) == 0 || n_agree > 0)
         goto out;
     TDBG_TRY(put_recorded(s, step, joined, handle, &is_there, err));
     if (is_there)
-        TDBG_TRY(add(s, step, joined, holder, handle->elems, err));
+        TDBG_TRY(add(s, step, joined, s->group->holder[joined], handle->elems, err));
 out:
     return st;
 }
@@ -197,25 +261,55 @@ out:
     return st;
 }
 
+/* The rank that is not in a sum, of which values are kept, or -1; then the run goes on with it. */
+static enum tdbg_status put_without(struct scan *s, int32_t joined,
+                                    const struct tdbg_handle *handle, int32_t *rank,
+                                    struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_rank_group *g = s->group;
+    const int32_t lanes = tdbg_trace_info(g->files[g->first].trace)->lanes;
+    const size_t elems = (size_t)handle->elems;
+    char name[TDBG_MAX_SITE_NAME + 1];
+    float *shares = malloc((size_t)lanes * elems * sizeof *shares + 1);
+    *rank = -1;
+    TDBG_FAIL_IF(!shares, NO_MEMORY, "no memory for what ranks contributed");
+    snprintf(name, sizeof name, "reduce_in/%s", tdbg_site_tensor(&g->sites[joined]));
+    for (int32_t lane = 0; lane < lanes; lane++) {
+        const int32_t share = tdbg_rank_group_find(g, name, lane, TDBG_LANE_ALL);
+        if (share < 0 || !s->kept[share] || tdbg_site_elems(&g->sites[share]) != handle->elems)
+            goto out;
+        memcpy(shares + (size_t)lane * elems, s->kept[share], elems * sizeof *shares);
+    }
+    *rank = tdbg_dropped_share(g->world_size, lanes, handle->elems, shares,
+                               recorded_digest(s, joined), s->recorded);
+    if (*rank >= 0)
+        TDBG_TRY(tdbg_handle_write(handle, s->recorded, err));
+out:
+    free(shares);
+    return st;
+}
+
 /* A sum that is wrong on some ranks only is what they made of it, and no contribution. */
 static enum tdbg_status compare_sum(struct scan *s, int64_t step, int32_t joined, uint64_t computed,
                                     const struct tdbg_handle *handle, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_site *site = &s->group->sites[joined];
+    int32_t rank = -1;
     int n_agree;
-    bool all_alike, is_there;
+    bool all_alike, is_there = true;
     if (count_files(s, step, joined, computed, &n_agree, &all_alike) == 0 || n_agree > 0 ||
         !all_alike)
         goto out;
-    TDBG_TRY(put_recorded(s, step, joined, handle, &is_there, err));
-    if (!is_there)
-        goto out;
-    const int32_t rank = tdbg_dropped_rank(
-        s->group, step, site, s->digest[s->group->holder[joined]][s->group->local[joined]]);
+    TDBG_TRY(put_without(s, joined, handle, &rank, err));
+    if (rank < 0)
+        TDBG_TRY(put_recorded(s, step, joined, handle, &is_there, err));
+    if (rank < 0 && is_there)
+        rank = tdbg_dropped_rank(s->group, step, site, recorded_digest(s, joined));
     if (rank >= 0)
         TDBG_TRY(add_missing(s, step, tdbg_site_tensor(site), rank, err));
-    else
+    else if (is_there)
         TDBG_TRY(add(s, step, joined, -1, handle->elems, err));
 out:
     return st;
@@ -238,6 +332,8 @@ static enum tdbg_status see(void *self, int64_t step, int32_t site,
         TDBG_TRY(compare_contribution(s, step, joined, digest, handle, err));
     else if (stage == TDBG_STAGE_REDUCE_OUT)
         TDBG_TRY(compare_sum(s, step, joined, digest, handle, err));
+    if (stage == TDBG_STAGE_REDUCE_IN || stage == TDBG_STAGE_REDUCE_OUT)
+        TDBG_TRY(keep(s, step, joined, handle, err));
     else if (count_files(s, step, joined, digest, &n_agree, &all_alike) > 0 && n_agree == 0)
         s->ends = true;
 out:
@@ -266,7 +362,9 @@ static enum tdbg_status prepare(struct scan *s, const struct tdbg_engine *engine
     s->joined = calloc((size_t)n + 1, sizeof *s->joined);
     s->digest = calloc((size_t)g->world_size, sizeof *s->digest);
     s->previous = calloc((size_t)g->world_size, sizeof *s->previous);
-    TDBG_FAIL_IF(!s->joined || !s->digest || !s->previous, NO_MEMORY, "no memory for digests");
+    s->kept = calloc((size_t)g->n_sites + 1, sizeof *s->kept);
+    TDBG_FAIL_IF(!s->joined || !s->digest || !s->previous || !s->kept, NO_MEMORY,
+                 "no memory for digests");
     for (int32_t i = 0; i < n; i++) {
         s->joined[i] = tdbg_bisect_find_site(g->sites, g->n_sites, &sites[i]);
         largest = tdbg_site_elems(&sites[i]) > largest ? tdbg_site_elems(&sites[i]) : largest;
@@ -292,6 +390,9 @@ static void free_all(struct scan *s)
         if (s->previous)
             free(s->previous[r]);
     }
+    for (int32_t i = 0; s->kept && i < s->group->n_sites; i++)
+        free(s->kept[i]);
+    free(s->kept);
     free(s->digest);
     free(s->previous);
     free(s->joined);

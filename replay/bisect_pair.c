@@ -310,18 +310,39 @@ static int64_t contributed_at(const struct tdbg_pair_report *r)
     return first;
 }
 
+/* Without stored values verifying does not tell whose contribution a sum lacks. */
+static void note_missing(struct tdbg_pair_report *r)
+{
+    const struct tdbg_contributions *c = &r->runs.contributions;
+    if (r->faulty < 0 || r->fault.site < 0 || r->fault.dropped >= 0)
+        return;
+    const struct tdbg_bisect_side *side = &r->runs.side[r->faulty];
+    const struct tdbg_site *sum =
+        &tdbg_trace_sites(side->group->files[r->fault.rank].trace, NULL)[r->fault.site];
+    for (int i = 0; sum->stage == TDBG_STAGE_REDUCE_OUT && i < c->n; i++) {
+        const struct tdbg_contribution *one = &c->list[i];
+        if (one->side == r->faulty && one->step == r->fault.step &&
+            one->how == TDBG_CONTRIBUTION_MISSING &&
+            strcmp(tdbg_site_tensor(&side->group->sites[one->site]), tdbg_site_tensor(sum)) == 0)
+            r->fault.dropped = one->rank;
+    }
+}
+
 /* The recorded value that is faulty, where that is the cause or leads to it. */
 static enum tdbg_status look_for_fault(struct pair *p, struct tdbg_err *err)
 {
-    const struct tdbg_pair_report *r = p->report;
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_pair_report *r = p->report;
     const int64_t contributed = contributed_at(r);
     if (r->has_cause && r->cause.verdict == TDBG_CAUSE_STOPPED)
         return TDBG_OK;
     if (contributed >= 0)
-        return find_fault(p, contributed, err);
-    if (!r->has_cause || r->cause.verdict == TDBG_CAUSE_NOT_REPRODUCED)
-        return find_fault(p, p->last > p->step ? p->last : p->step, err);
-    return TDBG_OK;
+        TDBG_TRY(find_fault(p, contributed, err));
+    else if (!r->has_cause || r->cause.verdict == TDBG_CAUSE_NOT_REPRODUCED)
+        TDBG_TRY(find_fault(p, p->last > p->step ? p->last : p->step, err));
+    note_missing(r);
+out:
+    return st;
 }
 
 static enum tdbg_status open_log(struct pair *p, struct tdbg_err *err)

@@ -9,4 +9,9 @@
 int32_t tdbg_dropped_rank(const struct tdbg_rank_group *group, int64_t step,
                           const struct tdbg_site *site, uint64_t recorded);
 
+/* The same of values that are at hand: shares (lanes, elems), in the order of lanes. sum (elems),
+ * or NULL: what it then was. */
+int32_t tdbg_dropped_share(int32_t world_size, int32_t lanes, int64_t elems, const float *shares,
+                           uint64_t recorded, float *sum);
+
 #endif

@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import e2e
 from e2e import check, record, run
@@ -69,6 +69,7 @@ class Row:
     rank: object = None     # of the fault
     missing: object = None  # the rank whose share a sum lacks
     how: object = None      # the contribution of the cause is other
+    preset: str = "standard"  # of a fault
     batches: object = None  # of the order, of traces: the steps that are enough, and whether no other is
 
 
@@ -272,6 +273,9 @@ CONTRIBUTIONS = (
             how={"missing"}),
     planted("a rank's share is zero", 7, "reduce_in/fc2.weight", "zero", "rank=1;", both=RANKS, rank=1,
             cause=[contribution(1, "fc2.weight", 7)], site="reduce_in/fc2.weight", step=7, how={"zero"}),
+    planted("a rank's share is twice as large", 8, "reduce_in/fc1.weight", "scale", "rank=1;", both=RANKS,
+            rank=1, cause=[contribution(1, "fc1.weight", 8)], site="reduce_in/fc1.weight", step=8,
+            how={"scaled"}),
     planted("one of four ranks, two lanes each", 8, "reduce_in/fc2.weight", "drop", "rank=2;",
             both={"engine.ranks_in_process": 4, "engine.lanes": 8}, missing=2,
             cause=[contribution(2, "fc2.weight", 8)], site="reduce_out/fc2.weight", step=8,
@@ -294,12 +298,12 @@ CONTRIBUTIONS = (
          "optimizer.nesterov": "true", "optimizer.weight_decay": 1e-4, "model[2].p": 0.2,
          "loss.label_smoothing": 0.01, "optimizer.momentum": 0.85, "data.transforms[0].by": 0.45,
          "record.keyframe": 7, "engine.threads": 1, "optimizer.lr": 0.04},
-        [contribution(1, "fc1.weight", 9)], both=PLAIN, when=DIVERGES, configs=False, how={"other"}),
+        [contribution(1, "fc1.weight", 9)], both=PLAIN, when=DIVERGES, configs=False, how={"scaled"}),
     Row("a contribution and no clipping",
         {"inject": inject(9, "reduce_in/fc1.weight", "scale", "rank=1;by=1e8;"), "clip.norm": 0.0,
          "optimizer.nesterov": "true"},
         ["clip.norm", contribution(1, "fc1.weight", 9)], both={**PLAIN, "clip.norm": 1.0}, when=DIVERGES,
-        configs=False, how={"other"}),
+        configs=False, how={"scaled"}),
     planted("a sum that one rank has otherwise", 6, "reduce_out/fc1.weight", "scale", "rank=1;by=1e6;",
             both=PLAIN, rank=1, cause=["contributions of rank 1"], when=DIVERGES,
             how={"other", "zero", "bit", "stale"}),
@@ -307,6 +311,9 @@ CONTRIBUTIONS = (
         {"inject": inject(9, "reduce_in/fc1.weight", more="rank=1;"), "optimizer.lr": 10.0,
          "optimizer.nesterov": "true"}, ["optimizer.lr"], both=PLAIN, when=DIVERGES, configs=False),
 )
+# The same where digests alone were recorded: a bit, zeros, the step before and a factor are told from them.
+BY_DIGEST = tuple(replace(row, name=row.name + ", light", preset="light")
+                  for row in CONTRIBUTIONS if row.when != DIVERGES)
 NOTHING = (
     Row("the same again", {}, "same"),
     Row("threads", {"engine.threads": 1}, "same"),
@@ -315,7 +322,7 @@ NOTHING = (
     Row("ranks", {"engine.ranks_in_process": 2}, "same", both={"engine.lanes": 2}),
 )
 
-ROWS = KEYS + BEGINNINGS + ORDERS + SEVERAL + FAULTS + CONTRIBUTIONS + NOTHING
+ROWS = KEYS + BEGINNINGS + ORDERS + SEVERAL + FAULTS + CONTRIBUTIONS + BY_DIGEST + NOTHING
 
 
 def sets_of(keys):
@@ -323,8 +330,8 @@ def sets_of(keys):
 
 
 def preset_of(row):
-    """Of a fault the values have to be there."""
-    return ["--set", 'record.preset="standard"'] if "inject" in {**row.both, **row.bad} else []
+    """Of a fault most values have to be there."""
+    return ["--set", f'record.preset="{row.preset}"'] if "inject" in {**row.both, **row.bad} else []
 
 
 def record_pair(folder, row, name, *more):
@@ -490,7 +497,7 @@ def causes_among_faults(folder):
 
 @case
 def causes_among_contributions(folder):
-    run_rows(folder, CONTRIBUTIONS)
+    run_rows(folder, CONTRIBUTIONS + BY_DIGEST)
 
 
 def matches(expected, lines):

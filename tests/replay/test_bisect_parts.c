@@ -1,11 +1,14 @@
-/* The parts of bisect that need no run: ddmin against every subset, merging of configs, the log. */
+/* The parts of bisect that need no run: ddmin against every subset, merging of configs, the log,
+ * contributions that are told from a digest. */
 #include "unit/config_tree.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/digest.h"
 #include "base/philox.h"
+#include "replay/bisect_contribution.h"
 #include "replay/bisect_log.h"
 #include "replay/config_diff.h"
 #include "replay/config_merge.h"
@@ -308,12 +311,63 @@ static void test_log(void **state)
     tdbg_bisect_log_close(log);
 }
 
+/* --- what was contributed, by its digest --- */
+
+enum { NUMBERS = 37, FAULTS = 9 };
+
+/* Fault number `kind` of a tensor; at: an element. */
+static void spoil(int kind, const float *fresh, const float *before, int at, float *out)
+{
+    static const float factors[] = {2, 0.5F, 8, 0.125F, -1};
+    uint32_t word;
+    memcpy(out, kind == 0 ? before : fresh, NUMBERS * sizeof *out);
+    for (int i = 0; kind > 0 && kind < 6 && i < NUMBERS; i++)
+        out[i] *= factors[kind - 1];
+    if (kind == 6)
+        memset(out, 0, NUMBERS * sizeof *out);
+    if (kind == 7)
+        out[at] = at % 2 ? 0 : before[at];
+    if (kind == 8) {
+        memcpy(&word, &out[at], sizeof word);
+        word ^= UINT32_C(1) << at % 32;
+        memcpy(&out[at], &word, sizeof word);
+    }
+}
+
+static void test_contributions_are_guessed(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 4000; i++) {
+        float fresh[NUMBERS], before[NUMBERS], faulty[NUMBERS], guessed[NUMBERS];
+        const struct tdbg_philox_block random = tdbg_philox(13, i, 1);
+        const int at = (int)(random.word[0] % NUMBERS);
+        for (uint64_t k = 0; k < NUMBERS; k++) {
+            const struct tdbg_philox_block block = tdbg_philox(14, i, k);
+            fresh[k] = tdbg_philox_uniform(block.word[0]) - 0.5F;
+            before[k] = tdbg_philox_uniform(block.word[1]) - 0.5F;
+        }
+        spoil((int)(i % FAULTS), fresh, before, at, faulty);
+        const uint64_t digest = tdbg_digest_fast(faulty, TDBG_DTYPE_F32, NUMBERS);
+        assert_true(tdbg_contribution_guess(fresh, before, NUMBERS, 8, digest, guessed));
+        assert_memory_equal(guessed, faulty, sizeof guessed);
+        if (i % FAULTS == 0) /* what is not known is not guessed */
+            assert_false(tdbg_contribution_guess(fresh, NULL, NUMBERS, 8, digest, guessed));
+        fresh[(at + 1) % NUMBERS] += 1; /* two elements differ */
+        if (i % FAULTS > 6)
+            assert_false(tdbg_contribution_guess(fresh, before, NUMBERS, 8, digest, guessed));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_set),        cmocka_unit_test(test_two_causes_and_pairs),
-        cmocka_unit_test(test_fixed_items_stay), cmocka_unit_test(test_stops),
-        cmocka_unit_test(test_merging),          cmocka_unit_test(test_log),
+        cmocka_unit_test(test_every_set),
+        cmocka_unit_test(test_two_causes_and_pairs),
+        cmocka_unit_test(test_fixed_items_stay),
+        cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_merging),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_contributions_are_guessed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
