@@ -51,7 +51,7 @@ static void test_copies(void **state)
     memset(host, 0, 3); /* the caller may change it at once */
     gpu->copy(gpu->context, b + 1, a + 1, BYTES - 2);
     gpu->fill_zero(gpu->context, b + 1000, 501);
-    assert_int_equal(gpu->to_queue(gpu->context, got, b, BYTES, &err), TDBG_OK);
+    assert_int_equal(gpu->to_queue(gpu->context, got, b, BYTES, &ticket, &err), TDBG_OK);
     host[BYTES - 1] = 0;
     memset(host + 1000, 0, 501);
     assert_memory_equal(got, host, BYTES);

@@ -371,7 +371,7 @@ static void test_later_between_kernels(void **state)
         tdbg_stats_reference(x, l.dtype, N, &versions[k].stats);
         ask(&l, 2 * k);
         if (k % 2 == 0) { /* its value is recorded, too */
-            assert_int_equal(gpu->to_queue(gpu->context, value, l.at, N * sizeof *x, &err),
+            assert_int_equal(gpu->to_queue(gpu->context, value, l.at, N * sizeof *x, &ticket, &err),
                              TDBG_OK);
             assert_memory_equal(value, x, N * sizeof *x);
         }
