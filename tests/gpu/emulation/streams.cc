@@ -56,6 +56,7 @@ struct tdbg_emulated_stream {
 struct tdbg_emulated_event {
     std::shared_ptr<work> of; /* empty: was never recorded */
     uint64_t at;
+    bool was_asked;
 };
 
 bool tdbg_emulated_stream_is_here(cudaStream_t stream)
@@ -139,8 +140,20 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     return cudaSuccess;
 }
 
+/* Who asks the first time asks too soon. */
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     const guard only(tdbg_emulated_lock());
-    return !event->of || advance(event->of.get(), event->at) ? cudaSuccess : cudaErrorNotReady;
+    if (!event->of || event->of->done >= event->at)
+        return cudaSuccess;
+    event->was_asked = !event->was_asked;
+    return !event->was_asked && advance(event->of.get(), event->at) ? cudaSuccess
+                                                                    : cudaErrorNotReady;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    if (event->of)
+        finish(event->of, event->at);
+    return cudaSuccess;
 }
