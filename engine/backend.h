@@ -98,9 +98,13 @@ struct tdbg_backend {
     void (*free)(void *context, void *data);
     enum tdbg_status (*to_host)(void *context, void *host, const void *device, size_t bytes,
                                 struct tdbg_err *err);
-    /* The same into memory that another thread or process is going to read. */
+    /* The same into memory that another thread or process is going to read: *ticket 0: it is there;
+     * else it will be, whatever becomes of the tensor, and is when copy number *ticket has been
+     * reached. Numbers grow by one; queue_reached waits for that of `wait_for` (0: for none). */
     enum tdbg_status (*to_queue)(void *context, void *host, const void *device, size_t bytes,
-                                 struct tdbg_err *err);
+                                 uint64_t *ticket, struct tdbg_err *err);
+    enum tdbg_status (*queue_reached)(void *context, uint64_t wait_for, uint64_t *reached,
+                                      struct tdbg_err *err);
     enum tdbg_status (*to_device)(void *context, void *device, const void *host, size_t bytes,
                                   struct tdbg_err *err);
     void (*copy)(void *context, void *to, const void *from, size_t bytes); /* both on the device */

@@ -50,12 +50,22 @@ static void copy_range(void *ctx, int64_t lo, int64_t hi)
 }
 
 static enum tdbg_status cpu_to_queue(void *context, void *to, const void *from, size_t bytes,
-                                     struct tdbg_err *err)
+                                     uint64_t *ticket, struct tdbg_err *err)
 {
     (void)err;
+    *ticket = 0;
     struct queue_job job = {to, from};
     tdbg_parallel_for(tdbg_backend_cpu_of(context)->threads, (int64_t)bytes, QUEUE_GRAIN_BYTES,
                       copy_range, &job);
+    return TDBG_OK;
+}
+
+/* Nothing is ever on its way. */
+static enum tdbg_status cpu_queue_reached(void *context, uint64_t wait_for, uint64_t *reached,
+                                          struct tdbg_err *err)
+{
+    (void)context, (void)err;
+    *reached = wait_for;
     return TDBG_OK;
 }
 
@@ -105,6 +115,7 @@ static const struct tdbg_backend memory_table = {
     .free = cpu_free,
     .to_host = cpu_transfer,
     .to_queue = cpu_to_queue,
+    .queue_reached = cpu_queue_reached,
     .to_device = cpu_transfer,
     .copy = cpu_copy,
     .fill_zero = cpu_fill_zero,

@@ -12,6 +12,7 @@
 #include "kernels/fused_digest.h"
 #include "kernels/gemm.h"
 #include "kernels/gpu.h"
+#include "kernels/gpu_queue.h"
 #include "kernels/pool2d.h"
 #include "kernels/reduce.h"
 #include "kernels/relu.h"
@@ -49,14 +50,6 @@ static enum tdbg_status cuda_to_host(void *context, void *host, const void *devi
                                      struct tdbg_err *err)
 {
     tdbg_gpu_fetch(context, host, device, bytes);
-    return tdbg_gpu_report(context, err);
-}
-
-/* Values that are recorded come between the requests for digests of one row. */
-static enum tdbg_status cuda_to_queue(void *context, void *host, const void *device, size_t bytes,
-                                      struct tdbg_err *err)
-{
-    tdbg_gpu_fetch_between(context, host, device, bytes);
     return tdbg_gpu_report(context, err);
 }
 
@@ -120,6 +113,7 @@ static bool cuda_room(void *context, int64_t *available, int64_t *total)
 static void cuda_pin(void *context, void *host, size_t bytes)
 {
     tdbg_gpu_use(context);
+    tdbg_gpu_set_queue_bytes(context, bytes);
     if (cudaHostRegister(host, bytes, cudaHostRegisterDefault) != cudaSuccess)
         cudaGetLastError(); /* is not to come up as another call's */
 }
@@ -259,7 +253,8 @@ enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
     b->table.alloc = cuda_alloc;
     b->table.free = cuda_free;
     b->table.to_host = cuda_to_host;
-    b->table.to_queue = cuda_to_queue;
+    b->table.to_queue = tdbg_cuda_to_queue;
+    b->table.queue_reached = tdbg_cuda_queue_reached;
     b->table.to_device = cuda_to_device;
     b->table.copy = cuda_copy;
     b->table.fill_zero = cuda_fill_zero;

@@ -251,6 +251,11 @@ out:
     return st;
 }
 
+bool tdbg_engine_is_on_host(const struct tdbg_engine *engine)
+{
+    return engine->backend->on_host;
+}
+
 const struct tdbg_engine_info *tdbg_engine_info(const struct tdbg_engine *engine)
 {
     return &engine->info;

@@ -51,6 +51,7 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *engine, const struct t
 
 /* Borrowed until destroy. */
 const struct tdbg_engine_info *tdbg_engine_info(const struct tdbg_engine *engine);
+bool tdbg_engine_is_on_host(const struct tdbg_engine *engine); /* where its tensors are */
 const struct tdbg_site *tdbg_engine_sites(const struct tdbg_engine *engine, int32_t *n_sites);
 const struct tdbg_engine_item *tdbg_engine_items(const struct tdbg_engine *engine, int32_t *n);
 const struct tdbg_graph *tdbg_engine_graph(const struct tdbg_engine *engine);

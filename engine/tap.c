@@ -42,12 +42,18 @@ void tdbg_backend_unpin(const struct tdbg_backend *backend, void *host)
 }
 
 enum tdbg_status tdbg_handle_copy_part(const struct tdbg_handle *handle, int64_t first, int64_t n,
-                                       void *host, struct tdbg_err *err)
+                                       void *host, uint64_t *ticket, struct tdbg_err *err)
 {
     const size_t elem_bytes = tdbg_dtype_bytes(handle->dtype);
     return handle->backend->to_queue(handle->backend->context, host,
                                      (const char *)handle->data + (size_t)first * elem_bytes,
-                                     (size_t)n * elem_bytes, err);
+                                     (size_t)n * elem_bytes, ticket, err);
+}
+
+enum tdbg_status tdbg_backend_copies_reached(const struct tdbg_backend *backend, uint64_t wait_for,
+                                             uint64_t *reached, struct tdbg_err *err)
+{
+    return backend->queue_reached(backend->context, wait_for, reached, err);
 }
 
 enum tdbg_status tdbg_handle_copy(const struct tdbg_handle *handle, void *host,

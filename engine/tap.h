@@ -58,9 +58,15 @@ enum tdbg_status tdbg_handle_copy(const struct tdbg_handle *handle, void *host,
                                   struct tdbg_err *err);
 
 /* The same for elements first .. first + n - 1, into memory that another thread or process reads.
- */
+ * *ticket 0: they are there; else they come when the tensor may have changed long since, and are
+ * there once copy number *ticket is. */
 enum tdbg_status tdbg_handle_copy_part(const struct tdbg_handle *handle, int64_t first, int64_t n,
-                                       void *host, struct tdbg_err *err);
+                                       void *host, uint64_t *ticket, struct tdbg_err *err);
+
+/* The number up to which all such copies are complete, after waiting for number `wait_for`; 0: it
+ * does not wait. */
+enum tdbg_status tdbg_backend_copies_reached(const struct tdbg_backend *backend, uint64_t wait_for,
+                                             uint64_t *reached, struct tdbg_err *err);
 
 /* Overwrites all valid elements from host memory (TDBG_WANT_CHANGE). */
 enum tdbg_status tdbg_handle_write(const struct tdbg_handle *handle, const void *host,

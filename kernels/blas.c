@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "kernels/bf16_entries.h"
-#include "kernels/blas_load.h"
 #include "kernels/blas_lt.h"
 #include "kernels/gpu.h"
+#include "kernels/gpu_library.h"
 
 /* X(function): what is called. */
 #define FUNCTIONS(X)                                                                               \
@@ -34,15 +34,20 @@ struct tdbg_blas {
 
 enum { WORKSPACE_BYTES = 32 << 20 }; /* what NVIDIA advises for Hopper */
 
-static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so", NULL};
+static const char *const files[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so", NULL};
+
+static const struct tdbg_gpu_library cublas = {.files = files,
+                                               .name = "cuBLAS",
+                                               .wanted_by = "engine.math = \"fast\"",
+                                               .otherwise = "engine.math = \"strict\""};
 
 static enum tdbg_status load(struct tdbg_blas *blas, struct tdbg_err *err)
 {
     void *library;
-    const enum tdbg_status st = tdbg_blas_load(names, &library, err);
+    const enum tdbg_status st = tdbg_gpu_library_load(&cublas, &library, err);
     if (st != TDBG_OK)
         return st;
-#define LOAD(function) TDBG_BLAS_LOAD(blas, library, function);
+#define LOAD(function) TDBG_GPU_LIBRARY_FIND(blas, &cublas, library, function);
     FUNCTIONS(LOAD)
 #undef LOAD
     return TDBG_OK;

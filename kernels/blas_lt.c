@@ -4,8 +4,8 @@
 #include <cublasLt.h>
 #include <stdlib.h>
 
-#include "kernels/blas_load.h"
 #include "kernels/gpu.h"
+#include "kernels/gpu_library.h"
 
 /* X(function): what is called. */
 #define FUNCTIONS(X)                                                                               \
@@ -45,16 +45,21 @@ struct tdbg_blas_lt {
 #undef MEMBER
 };
 
-static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so",
+static const char *const files[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so",
                                     NULL};
+
+static const struct tdbg_gpu_library cublas = {.files = files,
+                                               .name = "cuBLAS",
+                                               .wanted_by = "engine.math = \"fast\"",
+                                               .otherwise = "engine.math = \"strict\""};
 
 static enum tdbg_status load(struct tdbg_blas_lt *lt, struct tdbg_err *err)
 {
     void *library;
-    const enum tdbg_status st = tdbg_blas_load(names, &library, err);
+    const enum tdbg_status st = tdbg_gpu_library_load(&cublas, &library, err);
     if (st != TDBG_OK)
         return st;
-#define LOAD(function) TDBG_BLAS_LOAD(lt, library, function);
+#define LOAD(function) TDBG_GPU_LIBRARY_FIND(lt, &cublas, library, function);
     FUNCTIONS(LOAD)
 #undef LOAD
     return TDBG_OK;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/gpu_digests.h"
+#include "kernels/gpu_queue.h"
 
 struct tdbg_gpu_table {
     struct tdbg_gpu_table *next;
@@ -131,6 +132,7 @@ void tdbg_gpu_close(struct tdbg_gpu *gpu)
         cudaSetDevice(gpu->device);
     tdbg_gpu_forget_tables(gpu);
     tdbg_gpu_close_digests(gpu);
+    tdbg_gpu_close_queue(gpu);
     if (gpu->close_blas)
         gpu->close_blas(gpu->blas);
     if (gpu->scratch)

@@ -47,7 +47,9 @@ struct tdbg_gpu {
     struct tdbg_gpu_table *tables;
     struct tdbg_gpu_digests *digests; /* that are not waited for: gpu_digests.h */
     int waiting_digests;              /* those that are not on the stream yet */
-    struct tdbg_blas *blas;           /* engine.math = "fast"; or NULL: see blas.h */
+    struct tdbg_gpu_queue *queue;     /* copies that are not waited for: gpu_queue.h */
+    size_t queue_bytes;
+    struct tdbg_blas *blas; /* engine.math = "fast"; or NULL: see blas.h */
     void (*close_blas)(struct tdbg_blas *blas);
 };
 

@@ -18,6 +18,7 @@
 
 #include "kernels/fused_digest.h"
 #include "kernels/gpu.h"
+#include "kernels/gpu_queue.h"
 
 enum {
     LEAST_PARTS = 512,
@@ -200,6 +201,7 @@ enum tdbg_status tdbg_cuda_digests_take(void *context, int32_t n_slots, uint64_t
     const struct tdbg_digest_part none = TDBG_DIGEST_PART_NONE;
     if (n > 0) {
         put_all(gpu);
+        tdbg_gpu_fly_queue(gpu); /* the step is at its end */
         tdbg_gpu_fetch(gpu, d->on_host, d->totals, (size_t)n * sizeof *d->totals);
     }
     const enum tdbg_status st = tdbg_gpu_report(gpu, err);

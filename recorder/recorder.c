@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/version.h"
 #include "recorder/go_on.h"
@@ -39,7 +40,8 @@ struct tdbg_recorder {
     struct owed_digest *owed; /* (n_sites) */
     int32_t n_owed;
     const struct tdbg_backend *owing;
-    const struct tdbg_backend *pinned_by; /* whoever copies to the queue */
+    const struct tdbg_backend *pinned_by; /* whoever copies to the queue, */
+    struct tdbg_stream_copies copies;     /* and what of that is there */
     int64_t start_ns;                     /* clock at the first step */
     bool started;
     int64_t eval_samples_seen; /* evaluation samples first .. seen - 1 are in the file */
@@ -189,10 +191,19 @@ static void close_stream(struct tdbg_recorder *r)
 {
     size_t bytes;
     if (r->stream && r->pinned_by)
+        tdbg_stream_settle(r->stream, true, NULL); /* nothing copies to it any more */
+    if (r->stream && r->pinned_by)
         tdbg_backend_unpin(r->pinned_by, tdbg_stream_queue(r->stream, &bytes));
     r->pinned_by = NULL;
     tdbg_stream_close(r->stream, NULL);
     r->stream = NULL;
+}
+
+static enum tdbg_status copies_reached(void *context, uint64_t wait_for, uint64_t *reached,
+                                       struct tdbg_err *err)
+{
+    struct tdbg_recorder *r = context;
+    return tdbg_backend_copies_reached(r->pinned_by, wait_for, reached, err);
 }
 
 /* Copies a tensor, piece by piece, straight into the queue. */
@@ -201,6 +212,7 @@ static enum tdbg_status put_value(struct tdbg_recorder *r, int32_t id, bool keyf
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_stream_piece piece = {0};
+    uint64_t ticket;
     if (!r->pinned_by)
         pin_queue(r, handle->backend);
     do {
@@ -209,14 +221,20 @@ static enum tdbg_status put_value(struct tdbg_recorder *r, int32_t id, bool keyf
             keyframe ? tdbg_stream_next_keyframe(r->stream, id - r->first_state, &piece, &r->fault)
                      : tdbg_stream_next_value(r->stream, id, handle->elems, &piece, &r->fault),
             err));
-        if (r->open && piece.count > 0)
-            TDBG_TRY(tdbg_handle_copy_part(handle, piece.first, piece.count, piece.room, err));
+        if (!r->open || piece.count == 0)
+            continue;
+        TDBG_TRY(tdbg_handle_copy_part(handle, piece.first, piece.count, piece.room, &ticket, err));
+        if (ticket > 0)
+            TDBG_TRY(judge(r, tdbg_stream_expect(r->stream, &r->copies, ticket, &r->fault), err));
     } while (r->open && piece.room);
 out:
     return st;
 }
 
-enum { WORTH_COPYING_BYTES = 64 << 10 }; /* smaller ones cost as much as a message does */
+enum {
+    WORTH_COPYING_BYTES = 64 << 10, /* smaller ones cost as much as a message does */
+    SITES_PER_LOOK = 16,            /* at what copies of a device have come to */
+};
 
 /* Leaves digest and statistics to the device, which is not waited for. */
 static enum tdbg_status owe_digest(struct tdbg_recorder *r, int32_t site, int32_t same_as,
@@ -284,6 +302,8 @@ static enum tdbg_status site(void *self, int64_t step, int32_t id, const struct 
     const struct tdbg_site_plan *p = &r->plans[id];
     if (!r->open)
         return TDBG_OK;
+    if (id % SITES_PER_LOOK == 0)
+        TDBG_TRY(judge(r, tdbg_stream_settle(r->stream, false, &r->fault), err));
     const bool keyframe = p->store == TDBG_STORE_KEYFRAME;
     const bool due = (keyframe || is_stored_by_step(p)) && step % p->value_every == 0;
     TDBG_TRY(take_digest(r, id, due && !keyframe, handle, err));
@@ -333,6 +353,8 @@ static enum tdbg_status end_step(void *self, const struct tdbg_step_info *info,
     if (finding)
         TDBG_TRY(put_finding(r, info, err));
     TDBG_TRY(judge(r, tdbg_stream_commit_step(r->stream, &row, &r->fault), err));
+    if (r->open)
+        TDBG_TRY(judge(r, tdbg_stream_settle(r->stream, false, &r->fault), err));
     if (finding)
         tdbg_recorder_keep(r);
 out:
@@ -360,6 +382,7 @@ enum tdbg_status tdbg_recorder_create(const struct tdbg_cfg_node *root, int anno
     struct tdbg_recorder *r = calloc(1, sizeof *r);
     if (!r)
         return TDBG_RAISE(err, NO_MEMORY, "no memory for the recorder");
+    r->copies = (struct tdbg_stream_copies){copies_reached, r};
     r->has_window = options.window_steps > 0;
     r->stops_on_error = strcmp(tdbg_cfg_string(root, "record.on_error"), "stop") == 0;
     enum tdbg_status st = tdbg_stream_create(&options, &r->stream, err);
@@ -479,6 +502,17 @@ enum tdbg_status tdbg_recorder_make_uuid(uint8_t uuid[TDBG_UUID_BYTES], struct t
     return TDBG_OK;
 }
 
+/* A GPU has the values of a step sooner than they are compressed, most of them at its end: with
+ * room for two steps they are compressed during the next. */
+static int64_t device_queue_bytes(const struct tdbg_recorder *r)
+{
+    const int64_t least = 64 << 20, most = 1 << 30;
+    const int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    int64_t want = 2 * r->value_bytes;
+    want = want > memory / 16 ? memory / 16 : want;
+    return want < least ? least : want > most ? most : want;
+}
+
 /* Keyframe items are the engine's items, in the order of the state sites. */
 static struct tdbg_keyframe_item *list_items(const struct tdbg_engine *engine, int32_t *n)
 {
@@ -527,6 +561,8 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, b
     describe_samples(&r->shapes[TDBG_SET_EVAL], &spec.samples[TDBG_SAMPLES_EVAL]);
     spec.info.keyframe_every = r->keyframe_every;
     r->batch = spec.info.batch;
+    if (!tdbg_engine_is_on_host(engine))
+        tdbg_stream_set_queue_bytes(r->stream, device_queue_bytes(r));
     TDBG_TRY(tdbg_stream_open(r->stream, path, force, &spec, err));
     if (run->parent && run->parent->first_step % r->keyframe_every != 0)
         TDBG_TRY(tdbg_recorder_put_keyframe(r->stream, engine, err));

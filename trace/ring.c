@@ -34,6 +34,7 @@ struct tdbg_ring {
     uint64_t put, freed; /* what this side has put; what it last saw to be free */
     struct tdbg_ring_message *open;
     uint64_t open_end;
+    bool holds; /* what is published is not shown yet */
     int peer;
 };
 
@@ -120,7 +121,7 @@ enum tdbg_status tdbg_ring_reserve(struct tdbg_ring *r, size_t bytes, bool wait,
     const uint64_t n = message_bytes(bytes);
     const uint64_t to_end = r->room_bytes - r->put % r->room_bytes;
     const uint64_t skip = to_end < n ? to_end : 0;
-    TDBG_ASSERT(!r->open && 2 * n <= r->room_bytes);
+    TDBG_ASSERT(!r->open && 2 * n <= r->room_bytes && !(wait && r->holds));
     if (atomic_load(&r->shared->failed))
         return TDBG_IO;
     enum tdbg_status st = wait_for_room(r, n + skip, wait);
@@ -153,13 +154,38 @@ void *tdbg_ring_data(struct tdbg_ring_message *message)
     return message + 1;
 }
 
+static void show(struct tdbg_ring *r, uint64_t up_to)
+{
+    atomic_store_explicit(&r->shared->put, up_to, memory_order_release);
+    wake(&r->shared->put_signal, &r->shared->taker_waits);
+}
+
 void tdbg_ring_publish(struct tdbg_ring *r)
 {
     TDBG_ASSERT(r->open);
     r->open = NULL;
     r->put = r->open_end;
-    atomic_store_explicit(&r->shared->put, r->put, memory_order_release);
-    wake(&r->shared->put_signal, &r->shared->taker_waits);
+    if (!r->holds)
+        show(r, r->put);
+}
+
+uint64_t tdbg_ring_hold(struct tdbg_ring *r)
+{
+    TDBG_ASSERT(r->open);
+    r->holds = true;
+    return r->open_end;
+}
+
+void tdbg_ring_show(struct tdbg_ring *r, uint64_t up_to)
+{
+    TDBG_ASSERT(r->holds && up_to <= r->open_end);
+    show(r, up_to < r->put ? up_to : r->put);
+}
+
+void tdbg_ring_show_all(struct tdbg_ring *r)
+{
+    r->holds = false;
+    show(r, r->put);
 }
 
 enum tdbg_status tdbg_ring_take(struct tdbg_ring *r, uint64_t *at, struct tdbg_ring_taken *out,

@@ -40,8 +40,9 @@ struct tdbg_ring *tdbg_ring_create(void *shared, size_t shared_bytes, int peer);
 void tdbg_ring_destroy(struct tdbg_ring *ring); /* NULL is fine */
 
 /* Room for a message with that much data (at most half of the room less 128 bytes: TDBG_BUG
- * otherwise). wait: until there is room; else TDBG_STOPPED where there is none. TDBG_IO: nobody
- * takes any more. The message is seen by the other side after _publish; only one is open. */
+ * otherwise). wait: until there is room, never with messages held back; else TDBG_STOPPED where
+ * there is none. TDBG_IO: nobody takes any more. The message is seen by the other side after
+ * _publish; only one is open. */
 enum tdbg_status tdbg_ring_reserve(struct tdbg_ring *ring, size_t bytes, bool wait,
                                    struct tdbg_ring_message **out);
 /* Bytes that are put and not freed yet, and the room for them. */
@@ -49,6 +50,13 @@ uint64_t tdbg_ring_used_bytes(const struct tdbg_ring *ring);
 uint64_t tdbg_ring_room_bytes(const struct tdbg_ring *ring);
 void *tdbg_ring_data(struct tdbg_ring_message *message);
 void tdbg_ring_publish(struct tdbg_ring *ring);
+
+/* Holds back the open message and all that are published after it: their data is not all there yet.
+ * Returns the offset behind the message. _show: what lies before such an offset is complete; _all:
+ * nothing is to be held back any more. */
+uint64_t tdbg_ring_hold(struct tdbg_ring *ring);
+void tdbg_ring_show(struct tdbg_ring *ring, uint64_t up_to);
+void tdbg_ring_show_all(struct tdbg_ring *ring);
 
 /* A message as it was when it was taken: the other process can still write into the ring. */
 struct tdbg_ring_taken {

@@ -53,11 +53,66 @@ static enum tdbg_status raise_failure(const struct tdbg_stream *s, struct tdbg_e
     return TDBG_RAISE(err, IO, "the writer process has ended");
 }
 
+/* Shows what is complete after waiting for copy number `wait_for`. */
+static enum tdbg_status settle(struct tdbg_stream *s, uint64_t wait_for, struct tdbg_err *err)
+{
+    uint64_t reached;
+    int n = 0;
+    const enum tdbg_status st = s->copies->reached(s->copies->context, wait_for, &reached, err);
+    if (st != TDBG_OK)
+        return st;
+    while (n < s->n_expected && s->expected[n].ticket <= reached)
+        n++;
+    if (n == 0)
+        return TDBG_OK;
+    const uint64_t end = s->expected[n - 1].end;
+    s->n_expected -= n;
+    memmove(s->expected, s->expected + n, (size_t)s->n_expected * sizeof *s->expected);
+    if (s->n_expected == 0)
+        tdbg_ring_show_all(s->ring);
+    else
+        tdbg_ring_show(s->ring, end);
+    return TDBG_OK;
+}
+
 enum tdbg_status tdbg_stream_reserve(struct tdbg_stream *s, size_t bytes, bool wait,
                                      struct tdbg_ring_message **out, struct tdbg_err *err)
 {
-    const enum tdbg_status st = tdbg_ring_reserve(s->ring, bytes, wait, out);
+    enum tdbg_status st;
+    while ((st = tdbg_ring_reserve(s->ring, bytes, wait && s->n_expected == 0, out)) ==
+               TDBG_STOPPED &&
+           s->n_expected > 0) {
+        /* the room is taken by what is held back: the oldest of it has to go first */
+        const int n = s->n_expected;
+        st = settle(s, wait ? s->expected[0].ticket : 0, err);
+        if (st != TDBG_OK || (!wait && s->n_expected == n))
+            return st != TDBG_OK ? st : TDBG_STOPPED;
+    }
     return st == TDBG_IO ? raise_failure(s, err) : st;
+}
+
+enum tdbg_status tdbg_stream_expect(struct tdbg_stream *s, const struct tdbg_stream_copies *copies,
+                                    uint64_t ticket, struct tdbg_err *err)
+{
+    TDBG_ASSERT(s->piece_is_open);
+    s->copies = copies;
+    if (s->n_expected == TDBG_STREAM_EXPECTED) {
+        const enum tdbg_status st = settle(s, s->expected[0].ticket, err);
+        if (st != TDBG_OK)
+            return st;
+    }
+    const uint64_t end = tdbg_ring_hold(s->ring);
+    if (s->n_expected == 0 || s->expected[s->n_expected - 1].ticket != ticket)
+        s->expected[s->n_expected++].ticket = ticket;
+    s->expected[s->n_expected - 1].end = end;
+    return TDBG_OK;
+}
+
+enum tdbg_status tdbg_stream_settle(struct tdbg_stream *s, bool wait, struct tdbg_err *err)
+{
+    if (s->n_expected == 0)
+        return TDBG_OK;
+    return settle(s, wait ? s->expected[s->n_expected - 1].ticket : 0, err);
 }
 
 void tdbg_stream_publish_piece(struct tdbg_stream *s)
@@ -206,16 +261,18 @@ enum tdbg_status tdbg_stream_end(struct tdbg_stream *s, struct tdbg_err *err)
         return TDBG_OK;
     s->ended = true;
     tdbg_stream_publish_piece(s);
-    if (s->open && tdbg_ring_reserve(s->ring, 0, true, &m) == TDBG_OK) {
+    /* What is not complete and will not be is not to be seen: the recording ends before it. */
+    st = tdbg_stream_settle(s, true, err);
+    if (s->open && st == TDBG_OK && tdbg_ring_reserve(s->ring, 0, true, &m) == TDBG_OK) {
         m->kind = TDBG_STREAM_CLOSE;
         tdbg_ring_publish(s->ring);
     }
     if (s->has_thread) {
         pthread_join(s->thread, NULL);
-        if (s->thread_err.status != TDBG_OK)
+        if (st == TDBG_OK && s->thread_err.status != TDBG_OK)
             st = tdbg_err_set(err, s->thread_err.status, __FILE__, __LINE__, "%s",
                               s->thread_err.message);
-    } else if (s->open) {
+    } else if (s->open && st == TDBG_OK) {
         st = tdbg_link_receive_answer(s->socket, err);
     }
     return st;

@@ -20,12 +20,24 @@ struct tdbg_stream_options {
     int announce_fd;                     /* gets "K\n" when step K is durable; -1: none */
 };
 
+/* Copies into the queue that another device makes, by numbers that it gives them, from 1 on. Sets
+ * *reached to the number up to which all are complete, after waiting for `wait_for` (0: no wait).
+ */
+struct tdbg_stream_copies {
+    enum tdbg_status (*reached)(void *context, uint64_t wait_for, uint64_t *reached,
+                                struct tdbg_err *err);
+    void *context;
+};
+
 struct tdbg_stream;
 
 /* Starts the writer process. Early: before threads, MPI and CUDA are started. The stream is not
  * attached to a file yet. */
 enum tdbg_status tdbg_stream_create(const struct tdbg_stream_options *options,
                                     struct tdbg_stream **out, struct tdbg_err *err);
+
+/* Before it is opened: how large the queue is to be, where there is the memory. */
+void tdbg_stream_set_queue_bytes(struct tdbg_stream *stream, int64_t bytes);
 
 /* false: a thread of this process is going to write; HDF5 must not be called by others then. */
 bool tdbg_stream_has_process(const struct tdbg_stream *stream);
@@ -59,6 +71,16 @@ enum tdbg_status tdbg_stream_next_value(struct tdbg_stream *stream, int32_t site
                                         struct tdbg_stream_piece *piece, struct tdbg_err *err);
 enum tdbg_status tdbg_stream_next_keyframe(struct tdbg_stream *stream, int32_t item,
                                            struct tdbg_stream_piece *piece, struct tdbg_err *err);
+
+/* The piece that was given last is complete when copy number `ticket` is: neither it nor what is
+ * put after it goes to the other side before that. Numbers do not fall; copies are borrowed until
+ * _settle has been called with wait. */
+enum tdbg_status tdbg_stream_expect(struct tdbg_stream *stream,
+                                    const struct tdbg_stream_copies *copies, uint64_t ticket,
+                                    struct tdbg_err *err);
+
+/* Lets go what is complete by now; wait: all of it. */
+enum tdbg_status tdbg_stream_settle(struct tdbg_stream *stream, bool wait, struct tdbg_err *err);
 
 /* The same for values that lie in memory. */
 enum tdbg_status tdbg_stream_put_values(struct tdbg_stream *stream, int32_t site, const void *data,

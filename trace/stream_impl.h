@@ -10,6 +10,8 @@
 #include "trace/ring.h"
 #include "trace/stream.h"
 
+enum { TDBG_STREAM_EXPECTED = 32 }; /* different tickets at a time */
+
 struct tdbg_stream {
     struct tdbg_stream_options options;
     struct tdbg_arena *arena;
@@ -37,6 +39,12 @@ struct tdbg_stream {
     int32_t *source;          /* (n_sites): whose values give the digest over there; -1: none */
     uint8_t *flags;           /* (n_sites): of the values of the current step */
     bool piece_is_open;
+    /* What is held back until copies are complete, oldest first: messages up to `end`. */
+    const struct tdbg_stream_copies *copies;
+    struct {
+        uint64_t ticket, end;
+    } expected[TDBG_STREAM_EXPECTED];
+    int n_expected;
     int32_t n_dropped; /* values, in the current step */
 };
 

@@ -21,7 +21,7 @@
 enum {
     DEFAULT_QUEUE_BYTES = 64 << 20,
     LEAST_QUEUE_BYTES = 4 * TDBG_PIECE_BYTES,
-    MOST_WORKERS = 4,
+    MOST_WORKERS = 8,
 };
 
 static int count_workers(int wanted)
@@ -62,6 +62,11 @@ enum tdbg_status tdbg_stream_create(const struct tdbg_stream_options *options,
     start_process(s);
     *out = s;
     return TDBG_OK;
+}
+
+void tdbg_stream_set_queue_bytes(struct tdbg_stream *s, int64_t bytes)
+{
+    s->options.queue_bytes = bytes;
 }
 
 bool tdbg_stream_has_process(const struct tdbg_stream *s)

@@ -58,7 +58,7 @@ def same_on_both(config, folder, keys=(), verifies=True, gpus="1"):
     run("record", config, "-o", cpu, "--device", "cpu", *words)
     check(info(gpu)["chain"] == info(cpu)["chain"], f"the chain of {config} with {keys}")
     check(device(gpu)["device"] == "cuda" and device(cpu)["device"] == "cpu", "the devices")
-    out = run("diff", cpu, gpu).stdout
+    out = run("diff", cpu, gpu, "--deep").stdout  # the values, too
     check(re.search(r"^same: \d+ steps, \d+ sites", out, re.M), out)
     if verifies:
         out = run("replay", gpu, "--verify", "-q").stdout

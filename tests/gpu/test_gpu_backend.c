@@ -39,6 +39,7 @@ static void test_copies(void **state)
     (void)state;
     enum { BYTES = 100003 };
     struct tdbg_err err = {0};
+    uint64_t ticket;
     unsigned char *host = malloc(BYTES), *got = malloc(BYTES);
     unsigned char *a = gpu->alloc(gpu->context, BYTES), *b = gpu->alloc(gpu->context, BYTES);
     assert_true(host && got && a && b);
@@ -51,7 +52,8 @@ static void test_copies(void **state)
     memset(host, 0, 3); /* the caller may change it at once */
     gpu->copy(gpu->context, b + 1, a + 1, BYTES - 2);
     gpu->fill_zero(gpu->context, b + 1000, 501);
-    assert_int_equal(gpu->to_queue(gpu->context, got, b, BYTES, &err), TDBG_OK);
+    assert_int_equal(gpu->to_queue(gpu->context, got, b, BYTES, &ticket, &err), TDBG_OK);
+    assert_int_equal(ticket, 0); /* nobody has pinned a queue: it is there */
     host[BYTES - 1] = 0;
     memset(host + 1000, 0, 501);
     assert_memory_equal(got, host, BYTES);
@@ -60,6 +62,55 @@ static void test_copies(void **state)
     gpu->free(gpu->context, b);
     free(host);
     free(got);
+}
+
+/* Copies that nobody waits for, of a tensor that goes on changing: each has the value of its time.
+ * More than the staging buffer holds, and some too large for it. */
+static void test_queue(void **state)
+{
+    (void)state;
+    enum { PIECES = 300, MOST = 100000, LARGE = 5 << 20, QUEUE = PIECES * MOST + 3 * LARGE };
+    static uint64_t ticket[PIECES];
+    struct tdbg_err err = {0};
+    unsigned char *queue = malloc(QUEUE), *at = queue;
+    unsigned char *x = gpu->alloc(gpu->context, LARGE);
+    uint64_t reached, before = 0;
+    assert_true(queue && x);
+    memset(queue, 0xee, QUEUE);
+    gpu->pin(gpu->context, queue, (size_t)9 << 20);
+    for (int k = 0; k < PIECES; k++) {
+        const size_t bytes = k % 100 == 99 ? LARGE : (size_t)(k * 331 % MOST + 1);
+        gpu->fill_zero(gpu->context, x, bytes);
+        unsigned char mark = (unsigned char)(k % 250 + 1);
+        assert_int_equal(gpu->to_device(gpu->context, x + bytes - 1, &mark, 1, &err), TDBG_OK);
+        assert_int_equal(gpu->to_queue(gpu->context, at, x, bytes, &ticket[k], &err), TDBG_OK);
+        if (ticket[k] > 0) {
+            assert_true(ticket[k] >= before);
+            before = ticket[k];
+        } else {
+            assert_int_equal(bytes, LARGE);
+        }
+        at += bytes;
+        if (k % 50 == 7) {
+            assert_int_equal(gpu->queue_reached(gpu->context, ticket[k / 2], &reached, &err),
+                             TDBG_OK);
+            assert_true(reached >= ticket[k / 2]);
+        }
+    }
+    assert_true(before > 1); /* they were left to the GPU */
+    assert_int_equal(gpu->queue_reached(gpu->context, before, &reached, &err), TDBG_OK);
+    assert_true(reached >= before);
+    at = queue;
+    for (int k = 0; k < PIECES; k++) {
+        const size_t bytes = k % 100 == 99 ? LARGE : (size_t)(k * 331 % MOST + 1);
+        for (size_t i = 0; i + 1 < bytes; i += i < 64 ? 1 : 61)
+            assert_int_equal(at[i], 0);
+        assert_int_equal(at[bytes - 1], k % 250 + 1);
+        at += bytes;
+    }
+    gpu->unpin(gpu->context, queue);
+    gpu->free(gpu->context, x);
+    free(queue);
 }
 
 /* What there is too little of is not given out, and the GPU works on after that. */
@@ -154,9 +205,10 @@ static void test_description(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copies), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_choice), cmocka_unit_test(test_description),
-        cmocka_unit_test(test_table),  cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_copies),      cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_memory),      cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_description), cmocka_unit_test(test_table),
+        cmocka_unit_test(test_tables),
     };
     gpu_open_both(&cpu, &gpu);
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -363,7 +363,7 @@ static void test_later_between_kernels(void **state)
     static float value[N];
     float *x = l.host;
     struct tdbg_err err = {0};
-    uint64_t now;
+    uint64_t now, ticket;
     (void)state;
     for (int32_t k = 0; k < STEPS; k++) {
         versions[k] = (struct later){.dtype = l.dtype, .n = N};
@@ -371,8 +371,9 @@ static void test_later_between_kernels(void **state)
         tdbg_stats_reference(x, l.dtype, N, &versions[k].stats);
         ask(&l, 2 * k);
         if (k % 2 == 0) { /* its value is recorded, too */
-            assert_int_equal(gpu->to_queue(gpu->context, value, l.at, N * sizeof *x, &err),
+            assert_int_equal(gpu->to_queue(gpu->context, value, l.at, N * sizeof *x, &ticket, &err),
                              TDBG_OK);
+            assert_int_equal(ticket, 0); /* nobody has pinned a queue */
             assert_memory_equal(value, x, N * sizeof *x);
         }
         if (k % 3 != 0)

@@ -74,6 +74,76 @@ static enum tdbg_status put_samples(struct tdbg_stream *s, int64_t step, struct 
     return st;
 }
 
+/* Another device, whose copies come when somebody asks for them, in order, a few at a time. */
+enum { MOST_PENDING = 4096 };
+static bool late;
+static struct {
+    uint64_t ticket;
+    void *to, *data;
+    size_t bytes;
+} pending[MOST_PENDING];
+static uint64_t n_asked, n_copied; /* pieces: number n is pending[n % MOST_PENDING] */
+static uint64_t flight = 1;        /* the ticket of the next piece */
+
+static enum tdbg_status copies_reached(void *context, uint64_t wait_for, uint64_t *reached,
+                                       struct tdbg_err *err)
+{
+    (void)context, (void)err;
+    static unsigned looks;
+    unsigned spare = looks++ % 3;
+    if (wait_for >= flight || looks % 4 == 0)
+        flight++; /* nothing is added to it any more */
+    for (; n_copied < n_asked; n_copied++) {
+        const uint64_t at = n_copied % MOST_PENDING;
+        if (pending[at].ticket > wait_for && spare-- == 0)
+            break;
+        memcpy(pending[at].to, pending[at].data, pending[at].bytes);
+        free(pending[at].data);
+    }
+    *reached = n_copied < n_asked ? pending[n_copied % MOST_PENDING].ticket - 1 : flight - 1;
+    return TDBG_OK;
+}
+
+static const struct tdbg_stream_copies copies = {copies_reached, NULL};
+
+static enum tdbg_status expect(struct tdbg_stream *s, const struct tdbg_stream_piece *piece,
+                               const unsigned char *data, size_t elem_bytes, struct tdbg_err *err)
+{
+    const size_t bytes = (size_t)piece->count * elem_bytes;
+    assert_true(n_asked - n_copied < MOST_PENDING);
+    void *copy = malloc(bytes + 1);
+    memcpy(copy, data + (size_t)piece->first * elem_bytes, bytes);
+    memset(piece->room, 0xdb, bytes);
+    const uint64_t at = n_asked++ % MOST_PENDING;
+    pending[at].ticket = flight;
+    pending[at].to = piece->room;
+    pending[at].data = copy;
+    pending[at].bytes = bytes;
+    return tdbg_stream_expect(s, &copies, flight, err);
+}
+
+/* id: of a site, or of a keyframe's item. */
+static enum tdbg_status put_values(struct tdbg_stream *s, bool keyframe, int32_t id,
+                                   const void *data, int64_t n, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_stream_piece piece = {0};
+    const enum tdbg_dtype dtype = keyframe ? maker.spec.items[id].dtype : maker.sites[id].dtype;
+    if (!late)
+        return keyframe ? tdbg_stream_put_keyframe(s, id, data, err)
+                        : tdbg_stream_put_values(s, id, data, n, err);
+    do {
+        TDBG_TRY(keyframe ? tdbg_stream_next_keyframe(s, id, &piece, err)
+                          : tdbg_stream_next_value(s, id, n, &piece, err));
+        if (piece.room && piece.count > 0)
+            TDBG_TRY(expect(s, &piece, data, tdbg_dtype_bytes(dtype), err));
+    } while (piece.room);
+    if (id % 7 == 0)
+        TDBG_TRY(tdbg_stream_settle(s, false, err));
+out:
+    return st;
+}
+
 static enum tdbg_status put_step(struct tdbg_stream *s, int64_t step, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -81,7 +151,7 @@ static enum tdbg_status put_step(struct tdbg_stream *s, int64_t step, struct tdb
     maker_row(&maker, step, &row);
     for (int32_t i = 0; step % maker.spec.info.keyframe_every == 0 && i < maker.spec.n_items; i++) {
         maker_item(&maker, i, step, data_a);
-        TDBG_TRY(tdbg_stream_put_keyframe(s, i, data_a, err));
+        TDBG_TRY(put_values(s, true, i, data_a, 0, err));
     }
     TDBG_TRY(put_samples(s, step, err));
     for (int32_t i = 0; i < maker.spec.n_sites; i++) {
@@ -96,13 +166,13 @@ static enum tdbg_status put_step(struct tdbg_stream *s, int64_t step, struct tdb
         const bool due = tdbg_chain_due(site, &maker.plans[i], step, row.evaluated);
         const bool left = due && leaves && tdbg_stream_leave_digest(s, i, has_values);
         if (left && !has_values)
-            TDBG_TRY(tdbg_stream_put_values(s, i, data_a, n, err));
+            TDBG_TRY(put_values(s, false, i, data_a, n, err));
         if (due && !left) {
             tdbg_stats_reference(data_a, site->dtype, n, &stats);
             tdbg_stream_put_digest(s, i, tdbg_digest_reference(data_a, site->dtype, n), &stats);
         }
         if (has_values)
-            TDBG_TRY(tdbg_stream_put_values(s, i, data_a, n, err));
+            TDBG_TRY(put_values(s, false, i, data_a, n, err));
     }
     TDBG_TRY(tdbg_stream_commit_step(s, &row, err));
 out:
@@ -206,6 +276,28 @@ static void test_same_as_writer(void **state)
             }
         }
     }
+}
+
+/* Values that come long after they were asked for, into a queue that is far too small for them. */
+static void test_late_copies(void **state)
+{
+    (void)state;
+    const struct maker_wish wishes[] = {{.lanes = 3, .accumulate = 2, .steps = 30},
+                                        {.steps = 6, .large = true}};
+    late = true;
+    for (size_t w = 0; w < 2 * (sizeof wishes / sizeof *wishes); w++) {
+        struct tdbg_err err = {0};
+        make(5 + w, wishes[w / 2]);
+        maker_write(&maker, plain);
+        leaves = w % 2 == 0;
+        struct tdbg_stream *s = open_stream(
+            (struct tdbg_stream_options){.workers = 1, .queue_bytes = 1, .announce_fd = -1});
+        put_all(s);
+        check(tdbg_stream_close(s, &err), &err);
+        assert_int_equal(n_copied, n_asked);
+        assert_int_equal(compare(maker.n_steps), 0);
+    }
+    late = false;
 }
 
 /* The gradient norm comes from where the statistics are. (All of it fits into a quarter of the
@@ -454,7 +546,7 @@ int main(void)
         cmocka_unit_test(test_same_as_writer), cmocka_unit_test(test_drop),
         cmocka_unit_test(test_writer_dies),    cmocka_unit_test(test_file_is_full),
         cmocka_unit_test(test_program_dies),   cmocka_unit_test(test_announcements),
-        cmocka_unit_test(test_left_grad_norm),
+        cmocka_unit_test(test_late_copies),    cmocka_unit_test(test_left_grad_norm),
     };
     if (!mkdtemp(dir))
         return 1;

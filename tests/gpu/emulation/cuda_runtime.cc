@@ -1,5 +1,5 @@
-/* The CUDA runtime on the CPU. See cuda_runtime_api.h. Streams run at once, in the order of calls.
- */
+/* The CUDA runtime on the CPU: devices, memory and copies. See cuda_runtime_api.h; streams are in
+ * streams.cc. */
 #include "cuda_runtime_api.h"
 
 #include <signal.h>
@@ -11,12 +11,11 @@
 #include <unistd.h>
 
 #include <map>
+#include <memory>
+#include <vector>
 
 #include "device_memory.h"
-
-struct tdbg_emulated_stream {
-    int device;
-};
+#include "streams.h"
 
 namespace
 {
@@ -29,7 +28,8 @@ size_t high_water, limit_bytes, used_bytes;
 struct taken_block {
     size_t bytes, rounded;
 };
-std::map<size_t, taken_block> taken; /* by offset */
+std::map<size_t, taken_block> taken;   /* by offset */
+std::map<const char *, size_t> pinned; /* memory of the host: bytes */
 thread_local int current_device;
 
 typedef std::lock_guard<std::recursive_mutex> guard;
@@ -94,9 +94,19 @@ std::recursive_mutex &tdbg_emulated_lock()
     return lock;
 }
 
-bool tdbg_emulated_stream_is_here(const struct tdbg_emulated_stream *stream)
+int tdbg_emulated_device()
 {
-    return stream && stream->device == current_device;
+    return current_device;
+}
+
+bool tdbg_emulated_is_block(const void *data, size_t bytes)
+{
+    const size_t at = (size_t)((const char *)data - region);
+    auto block = taken.upper_bound(at);
+    if (!region || (const char *)data < region || block == taken.begin())
+        return false;
+    --block;
+    return at + bytes <= block->first + block->second.bytes;
 }
 
 cudaError_t cudaGetDeviceCount(int *n)
@@ -116,10 +126,11 @@ cudaError_t cudaSetDevice(int device)
     return start() ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
-cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int)
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 {
     memset(prop, 0, sizeof *prop);
     strcpy(prop->name, "emulated GPU");
+    prop->uuid.bytes[0] = (char)(device + 1);
     const int capability = read_number("TDBG_EMULATED_GPU_CAPABILITY", 90);
     prop->major = capability / 10;
     prop->minor = capability % 10;
@@ -189,7 +200,10 @@ cudaError_t cudaMalloc(void **device, size_t bytes)
     used_bytes += rounded;
     high_water = at + rounded > high_water ? at + rounded : high_water;
     *device = region + at;
-    return cudaMemsetAsync(*device, POISON, rounded, NULL);
+    tdbg_emulated_memory_open(true);
+    memset(*device, POISON, rounded);
+    tdbg_emulated_memory_open(false);
+    return cudaSuccess;
 }
 
 /* What is behind a block has to be as it was given out. */
@@ -218,9 +232,10 @@ static void give_back_end(void)
 
 cudaError_t cudaFree(void *device)
 {
-    const guard only(tdbg_emulated_lock());
     if (!device)
         return cudaSuccess;
+    tdbg_emulated_wait_for_device(current_device);
+    const guard only(tdbg_emulated_lock());
     const auto block = taken.find((size_t)((char *)device - region));
     if (block == taken.end())
         return cudaErrorInvalidValue;
@@ -242,23 +257,39 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 cudaError_t cudaMallocHost(void **host, size_t bytes)
 {
     *host = malloc(bytes ? bytes : 1);
-    return *host ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-
-cudaError_t cudaHostRegister(void *host, size_t bytes, unsigned)
-{
-    return host && bytes > 0 ? cudaSuccess : cudaErrorInvalidValue;
-}
-
-cudaError_t cudaHostUnregister(void *host)
-{
-    return host ? cudaSuccess : cudaErrorInvalidValue;
+    return *host ? cudaHostRegister(*host, bytes ? bytes : 1, cudaHostRegisterDefault)
+                 : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaFreeHost(void *host)
 {
+    if (host)
+        cudaHostUnregister(host);
     free(host);
     return cudaSuccess;
+}
+
+cudaError_t cudaHostRegister(void *host, size_t bytes, unsigned)
+{
+    const guard only(tdbg_emulated_lock());
+    if (!host || bytes == 0 || pinned.count((const char *)host))
+        return cudaErrorInvalidValue;
+    pinned[(const char *)host] = bytes;
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostUnregister(void *host)
+{
+    tdbg_emulated_wait_for_device(current_device);
+    const guard only(tdbg_emulated_lock());
+    return pinned.erase((const char *)host) == 1 ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+static bool is_pinned(const void *host, size_t bytes)
+{
+    const char *at = (const char *)host;
+    auto block = pinned.upper_bound(at);
+    return block != pinned.begin() && (--block, at + bytes <= block->first + block->second);
 }
 
 static bool on_device(const void *p)
@@ -266,46 +297,57 @@ static bool on_device(const void *p)
     return region && (const char *)p >= region && (const char *)p < region + high_water;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
-                            cudaStream_t)
+static bool copy(void *to, const void *from, size_t bytes)
 {
-    const guard only(tdbg_emulated_lock());
-    const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-    const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-    if (bytes == 0)
-        return cudaSuccess;
-    if (on_device(to) != to_device || on_device(from) != from_device)
-        return cudaErrorInvalidValue;
     tdbg_emulated_memory_open(true);
     memmove(to, from, bytes);
     tdbg_emulated_memory_open(false);
-    return cudaSuccess;
+    return true;
 }
 
-cudaError_t cudaMemsetAsync(void *device, int value, size_t bytes, cudaStream_t)
+/* From a copy of what the host has now. */
+static void put_staged(void *to, const void *from, size_t bytes, cudaStream_t stream)
+{
+    const auto staged =
+        std::make_shared<std::vector<char>>((const char *)from, (const char *)from + bytes);
+    tdbg_emulated_put(stream, [=]() { return copy(to, staged->data(), bytes); });
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+    const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+    bool waits;
+    if (bytes == 0)
+        return cudaSuccess;
+    {
+        const guard only(tdbg_emulated_lock());
+        if (on_device(to) != to_device || on_device(from) != from_device)
+            return cudaErrorInvalidValue;
+        if (!tdbg_emulated_stream_is_here(stream))
+            return cudaErrorInvalidResourceHandle;
+        waits = !to_device && !is_pinned(to, bytes);
+        if (!from_device && !is_pinned(from, bytes))
+            put_staged(to, from, bytes, stream);
+        else
+            tdbg_emulated_put(stream, [=]() { return copy(to, from, bytes); });
+    }
+    return waits ? cudaStreamSynchronize(stream) : cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *device, int value, size_t bytes, cudaStream_t stream)
 {
     const guard only(tdbg_emulated_lock());
     if (bytes > 0 && !on_device(device))
         return cudaErrorInvalidValue;
-    tdbg_emulated_memory_open(true);
-    memset(device, value, bytes);
-    tdbg_emulated_memory_open(false);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreate(cudaStream_t *stream)
-{
-    *stream = new tdbg_emulated_stream{current_device};
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream)
-{
-    delete stream;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t)
-{
+    if (!tdbg_emulated_stream_is_here(stream))
+        return cudaErrorInvalidResourceHandle;
+    tdbg_emulated_put(stream, [=]() {
+        tdbg_emulated_memory_open(true);
+        memset(device, value, bytes);
+        tdbg_emulated_memory_open(false);
+        return true;
+    });
     return cudaSuccess;
 }

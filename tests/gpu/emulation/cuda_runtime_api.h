@@ -18,6 +18,7 @@ typedef enum {
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
     cudaErrorInvalidResourceHandle = 400,
+    cudaErrorNotReady = 600,
 } cudaError_t;
 
 enum cudaMemcpyKind {
@@ -30,8 +31,13 @@ enum cudaMemcpyKind {
 typedef struct tdbg_emulated_stream *cudaStream_t;
 typedef struct tdbg_emulated_event *cudaEvent_t;
 
+typedef struct {
+    char bytes[16];
+} cudaUUID_t;
+
 struct cudaDeviceProp {
     char name[256];
+    cudaUUID_t uuid;
     size_t totalGlobalMem;
     int major, minor;
     int multiProcessorCount;
@@ -49,7 +55,9 @@ cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaGetLastError(void);
 const char *cudaGetErrorString(cudaError_t error);
 
-/* Memory is poisoned when it is given out. A limit on all of it can be set by the variable
+/* A copy from memory of the host that is not pinned reads it at once, and one to such memory waits;
+ * what is pinned is read and written when it is the copy's turn (streams.h). Memory of the device
+ * is poisoned when it is given out. A limit on all of it can be set by the variable
  * TDBG_EMULATED_GPU_BYTES. */
 cudaError_t cudaMalloc(void **device, size_t bytes);
 cudaError_t cudaFree(void *device);
@@ -66,6 +74,13 @@ cudaError_t cudaMemsetAsync(void *device, int value, size_t bytes, cudaStream_t 
 cudaError_t cudaStreamCreate(cudaStream_t *stream);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+#define cudaEventDisableTiming 2u
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 
 #ifdef __cplusplus
 }

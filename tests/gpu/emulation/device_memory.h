@@ -3,13 +3,16 @@
 #ifndef TDBG_TESTS_GPU_EMULATION_DEVICE_MEMORY_H
 #define TDBG_TESTS_GPU_EMULATION_DEVICE_MEMORY_H
 
+#include <stddef.h>
+
 #include <mutex>
 
 void tdbg_emulated_memory_open(bool open);
 std::recursive_mutex &tdbg_emulated_lock();
 
-/* Does a stream belong to the calling thread's device? */
-struct tdbg_emulated_stream;
-bool tdbg_emulated_stream_is_here(const struct tdbg_emulated_stream *stream);
+int tdbg_emulated_device(); /* the calling thread's */
+
+/* Do all these bytes belong to one block that was given out? */
+bool tdbg_emulated_is_block(const void *data, size_t bytes);
 
 #endif

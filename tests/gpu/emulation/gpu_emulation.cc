@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "device_memory.h"
+#include "streams.h"
 
 namespace
 {
@@ -221,21 +222,12 @@ void run_block(dim3 block_index, dim3 grid, dim3 block, size_t dynamic_bytes)
 
 const struct tdbg_emulated_thread *tdbg_emulated_now;
 
-void tdbg_emulated_launch(const struct tdbg_emulated_stream *stream, const char *kernel, dim3 grid,
-                          dim3 block, size_t dynamic_bytes, const std::function<void()> &thread)
+static void run_kernel(const char *kernel, dim3 grid, dim3 block, size_t dynamic_bytes,
+                       const std::function<void()> &thread)
 {
-    const std::lock_guard<std::recursive_mutex> only(tdbg_emulated_lock());
-    const size_t threads = (size_t)block.x * block.y * block.z;
-    kernel_name = kernel;
-    if (!tdbg_emulated_stream_is_here(stream))
-        fail(NULL, "launched to a stream of another GPU than the thread's");
-    if (threads == 0 || threads > MAX_THREADS || dynamic_bytes > SHARED_BYTES || grid.y > 65535 ||
-        grid.z > 65535)
-        fail(NULL, "a block or grid beyond what a GPU has");
     const uint32_t n_blocks = grid.x * grid.y * grid.z;
-    if (n_blocks == 0)
-        return;
-    n_fibers = (int)threads;
+    kernel_name = kernel;
+    n_fibers = (int)(block.x * block.y * block.z);
     thread_body = &thread;
     tdbg_emulated_memory_open(true);
     std::vector<uint32_t> order(n_blocks);
@@ -249,6 +241,25 @@ void tdbg_emulated_launch(const struct tdbg_emulated_stream *stream, const char 
                   dynamic_bytes);
     tdbg_emulated_memory_open(false);
     tdbg_emulated_now = NULL;
+}
+
+void tdbg_emulated_launch(struct tdbg_emulated_stream *stream, const char *kernel, dim3 grid,
+                          dim3 block, size_t dynamic_bytes, std::function<void()> thread)
+{
+    const std::lock_guard<std::recursive_mutex> only(tdbg_emulated_lock());
+    const size_t threads = (size_t)block.x * block.y * block.z;
+    kernel_name = kernel;
+    if (!tdbg_emulated_stream_is_here(stream))
+        fail(NULL, "launched to a stream of another GPU than the thread's");
+    if (threads == 0 || threads > MAX_THREADS || dynamic_bytes > SHARED_BYTES || grid.y > 65535 ||
+        grid.z > 65535)
+        fail(NULL, "a block or grid beyond what a GPU has");
+    if (grid.x * grid.y * grid.z == 0)
+        return;
+    tdbg_emulated_put(stream, [=, body = std::move(thread)]() {
+        run_kernel(kernel, grid, block, dynamic_bytes, body);
+        return true;
+    });
 }
 
 void *tdbg_emulated_shared(const void *key, size_t bytes)

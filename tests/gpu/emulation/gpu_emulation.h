@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <tuple>
 
 #define __global__
 #define __device__
@@ -67,8 +68,9 @@ extern const struct tdbg_emulated_thread *tdbg_emulated_now;
 #define blockDim  (tdbg_emulated_now->block_size)
 #define gridDim   (tdbg_emulated_now->grid_size)
 
-void tdbg_emulated_launch(const struct tdbg_emulated_stream *stream, const char *kernel, dim3 grid,
-                          dim3 block, size_t dynamic_bytes, const std::function<void()> &thread);
+/* Puts a kernel on a stream: `thread` is what each of its threads does. */
+void tdbg_emulated_launch(struct tdbg_emulated_stream *stream, const char *kernel, dim3 grid,
+                          dim3 block, size_t dynamic_bytes, std::function<void()> thread);
 void *tdbg_emulated_shared(const void *key, size_t bytes);
 void *tdbg_emulated_dynamic(size_t bytes);
 void tdbg_emulated_block_barrier(const char *file, int line);
@@ -81,8 +83,12 @@ int tdbg_emulated_lane(void);
 #define TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, bytes, ...)                                  \
     do {                                                                                           \
         tdbg_gpu_before_work(gpu);                                                                 \
+        /* arguments are those of the call, not of the time at which it runs */                    \
         tdbg_emulated_launch((gpu)->stream, #kernel, dim3(grid), dim3(block), (bytes),             \
-                             [=]() { (kernel)(__VA_ARGS__); });                                    \
+                             [=, given = std::make_tuple(__VA_ARGS__)]() {                         \
+                                 std::apply([=](auto... argument) { (kernel)(argument...); },      \
+                                            given);                                                \
+                             });                                                                   \
     } while (0)
 #define TDBG_SHARED(type, name)                                                                    \
     static const char tdbg_key_of_##name = 0;                                                      \
