@@ -69,7 +69,13 @@ static void test_copies(void **state)
 static void test_queue(void **state)
 {
     (void)state;
-    enum { PIECES = 300, MOST = 100000, LARGE = 5 << 20, QUEUE = PIECES * MOST + 3 * LARGE };
+    enum {
+        PIECES = 300,
+        MOST = 100000,
+        LARGE = 5 << 20,
+        SMALL = 9 << 20,
+        QUEUE = PIECES * MOST + 3 * LARGE
+    };
     static uint64_t ticket[PIECES];
     struct tdbg_err err = {0};
     unsigned char *queue = malloc(QUEUE), *at = queue;
@@ -77,7 +83,12 @@ static void test_queue(void **state)
     uint64_t reached, before = 0;
     assert_true(queue && x);
     memset(queue, 0xee, QUEUE);
-    gpu->pin(gpu->context, queue, (size_t)9 << 20);
+    /* the staging buffer is as large as what is pinned at the first copy */
+    unsigned char *small = calloc(1, SMALL);
+    assert_non_null(small);
+    gpu->pin(gpu->context, small, SMALL);
+    assert_int_equal(gpu->to_queue(gpu->context, small, x, 1, &ticket[0], &err), TDBG_OK);
+    gpu->pin(gpu->context, queue, QUEUE);
     for (int k = 0; k < PIECES; k++) {
         const size_t bytes = k % 100 == 99 ? LARGE : (size_t)(k * 331 % MOST + 1);
         gpu->fill_zero(gpu->context, x, bytes);
@@ -109,8 +120,10 @@ static void test_queue(void **state)
         at += bytes;
     }
     gpu->unpin(gpu->context, queue);
+    gpu->unpin(gpu->context, small);
     gpu->free(gpu->context, x);
     free(queue);
+    free(small);
 }
 
 /* What there is too little of is not given out, and the GPU works on after that. */
