@@ -66,6 +66,7 @@ static enum tdbg_status record(struct temporary *t, const struct cli_bisect_git 
                                           .isa = cli_session_options(&g->execution).isa,
                                           .config = t->config,
                                           .path = t->path,
+                                          .alone = true,
                                           .force = true,
                                           .quiet = true};
     TDBG_TRY(cli_ranks_start(&t->ranks, -1, err));

@@ -122,6 +122,7 @@ static enum tdbg_status record(const struct ci_training *t, struct tdbg_config *
                                        .isa = t->isa,
                                        .config = config,
                                        .path = path,
+                                       .alone = true,
                                        .quiet = true};
     TDBG_TRY(cli_ranks_join(&ranks, cli_ranks_start(&ranks, -1, err), err));
     TDBG_TRY(cli_ranks_set_up(&ranks, err));

@@ -90,9 +90,10 @@ enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err 
 void cli_warn_unclosed(const struct tdbg_trace *trace);
 
 /* Environment of this process as JSON text, for the trace; free() it. device computes, host (NULL
- * or the same) adds what ranks contribute. local_rank: -1, none. */
+ * or the same) adds what ranks contribute. local_rank: -1, none; nccl: the version that carries
+ * what ranks contribute; 0: something else does. */
 char *cli_environment_json(const struct tdbg_backend *device, const struct tdbg_backend *host,
-                           int local_rank);
+                           int local_rank, int nccl);
 
 /* UUID as text. */
 enum { CLI_UUID_TEXT_BYTES = 37 };

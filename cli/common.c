@@ -277,7 +277,7 @@ static void read_cpu_name(char *buf, size_t buf_bytes)
 }
 
 char *cli_environment_json(const struct tdbg_backend *device, const struct tdbg_backend *host,
-                           int local_rank)
+                           int local_rank, int nccl)
 {
     char *text = NULL, cpu[128];
     size_t bytes = 0;
@@ -295,8 +295,10 @@ char *cli_environment_json(const struct tdbg_backend *device, const struct tdbg_
     tdbg_json_string(&json, "math", device->blas_version > 0 ? "fast" : "strict");
     if (device->blas_version > 0)
         tdbg_json_int(&json, "cublas", device->blas_version);
+    if (nccl > 0)
+        tdbg_json_int(&json, "nccl", nccl);
     device->describe(device->context, &json);
-    if (host && host != device)
+    if (host && host != device && host->on_host)
         host->describe(host->context, &json);
     if (local_rank >= 0)
         tdbg_json_int(&json, "local_rank", local_rank);

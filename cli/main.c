@@ -39,9 +39,10 @@ static void print_help(FILE *out)
 static void print_version(void)
 {
     printf("tdbg %s\nnumerics version %d, trace schema %d.%d\n"
-           "cuda: %s\ncublas: %s\nnccl: no\nmpi: %s\n",
+           "cuda: %s\ncublas: %s\nnccl: %s\nmpi: %s\n",
            TDBG_VERSION, (int)tdbg_engine_numerics_version(), TDBG_SCHEMA_MAJOR, TDBG_SCHEMA_MINOR,
            TDBG_CUDA, TDBG_HAVE_CUDA ? "yes (loaded for engine.math = \"fast\")" : "no",
+           TDBG_HAVE_NCCL ? "yes (loaded for ranks on GPUs, engine.comm.backend)" : "no",
            TDBG_HAVE_MPI ? "yes" : "no");
 }
 

@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "replay/init_from.h"
+#include "engine/comm_nccl.h"
 #include "engine/rank_check.h"
 #include "replay/resume.h"
 #include "trace/segment.h"
@@ -70,7 +71,7 @@ out:
     return st;
 }
 
-static enum tdbg_status open_device(struct cli_rank *r, struct tdbg_err *err)
+enum tdbg_status cli_rank_open_device(struct cli_rank *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct cli_recording *run = r->run;
@@ -82,6 +83,43 @@ static enum tdbg_status open_device(struct cli_rank *r, struct tdbg_err *err)
         .threads = run->threads,
         .number = run->local_rank >= 0 ? run->local_rank : r->rank};
     TDBG_TRY(tdbg_backend_open(&choice, &r->backend, &r->passed_over, err));
+out:
+    return st;
+}
+
+/* Takes NCCL where the config and the other ranks let it. */
+static enum tdbg_status connect_gpus(struct cli_rank *r, const char *wish, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_cfg_node *root = tdbg_config_root(r->run->config);
+    const double timeout_s = tdbg_cfg_float(root, "engine.comm.timeout_s");
+    struct tdbg_comm *control = r->comm;
+    bool takes = false;
+    if (!control) {
+        TDBG_TRY(tdbg_comm_threads_create(1, timeout_s, &r->alone, err));
+        control = r->alone;
+    }
+    TDBG_TRY(tdbg_comm_choose_nccl(control, wish, r->backend, &takes, err));
+    if (!takes)
+        goto out;
+    TDBG_TRY(tdbg_backend_cuda_same_gpu(r->backend, &r->adder, err));
+    TDBG_TRY(tdbg_comm_nccl_create(control, r->backend, r->adder, &r->nccl, err));
+out:
+    if (st != TDBG_OK && st != TDBG_RANKS && takes)
+        control->ops->give_up(control, err->message);
+    return st;
+}
+
+enum tdbg_status cli_rank_connect(struct cli_rank *r, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct cli_recording *run = r->run;
+    const char *wish = tdbg_cfg_string(tdbg_config_root(run->config), "engine.comm.backend");
+    const bool are_processes = r->comm && run->launched;
+    if (are_processes || (!r->comm && !run->alone && strcmp(wish, "nccl") == 0))
+        TDBG_TRY(connect_gpus(r, wish, err));
+    if (r->nccl)
+        goto out;
     if (r->backend->on_host)
         r->adder = r->backend;
     else if (r->comm)
@@ -96,11 +134,10 @@ enum tdbg_status cli_rank_build(struct cli_rank *r, struct tdbg_err *err)
     const struct cli_recording *run = r->run;
     struct tdbg_source source =
         run->fork ? tdbg_fork_source(run->fork) : tdbg_source_live_table(r->live);
-    TDBG_TRY(open_device(r, err));
-    if (r->comm) {
+    if (r->comm || r->nccl) {
         const char *algorithm =
             tdbg_cfg_string(tdbg_config_root(run->config), "engine.comm.algorithm");
-        TDBG_TRY(tdbg_source_ranks_create(source, r->comm, r->adder,
+        TDBG_TRY(tdbg_source_ranks_create(source, r->nccl ? r->nccl : r->comm, r->adder,
                                           strcmp(algorithm, "native") == 0, &r->others, err));
         source = tdbg_source_ranks_table(r->others);
     }
@@ -183,7 +220,8 @@ static char *describe_data(const struct cli_rank *r)
 enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    char *environment = cli_environment_json(r->backend, r->adder, r->run->local_rank);
+    char *environment = cli_environment_json(r->backend, r->adder, r->run->local_rank,
+                                             r->nccl ? tdbg_comm_nccl_version(r->nccl) : 0);
     char *dataset = describe_data(r);
     struct tdbg_tap taps[3];
     int n_taps = 0;
@@ -319,6 +357,8 @@ void cli_rank_release(struct cli_rank *r)
     tdbg_faults_destroy(r->faults);
     tdbg_recorder_destroy(r->recorder);
     tdbg_source_ranks_destroy(r->others);
+    tdbg_comm_destroy(r->nccl);
+    tdbg_comm_destroy(r->alone);
     if (r->adder != r->backend)
         tdbg_backend_destroy(r->adder);
     tdbg_backend_destroy(r->backend);

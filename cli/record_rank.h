@@ -23,7 +23,9 @@ struct cli_recording {
     int64_t first_step, end_step; /* end_step 0: that of the config */
     struct tdbg_fork *fork;       /* what-if: samples and first state; NULL: none */
     bool force, quiet;
+    bool alone; /* one process, whatever carries numbers between those of the config */
 
+    bool launched;               /* ranks are processes */
     int32_t world_size, threads; /* threads: of each rank */
     int32_t local_rank;          /* of this process on its machine; -1: not known */
     uint8_t uuid[TDBG_UUID_BYTES];
@@ -36,11 +38,15 @@ struct cli_rank {
     int32_t rank;
     char *path;                    /* of its trace */
     struct tdbg_comm *comm;        /* NULL: it is the only one */
+    struct tdbg_comm *alone;       /* in place of comm where the only one wants NCCL; or NULL */
+    struct tdbg_comm *nccl;        /* carries what ranks contribute, instead of comm; or NULL */
     struct tdbg_source_live *live; /* borrowed from run or owned */
     struct tdbg_source_ranks *others;
     struct tdbg_backend *backend; /* computes */
-    struct tdbg_backend *adder;   /* in the host's memory: adds; NULL: there is nothing to add */
-    struct tdbg_err passed_over;  /* why a GPU is not used that seems to be there */
+    /* Adds what ranks contribute: in the host's memory, or with NCCL on the GPU; NULL: there is
+     * nothing to add. */
+    struct tdbg_backend *adder;
+    struct tdbg_err passed_over; /* why a GPU is not used that seems to be there */
     struct tdbg_recorder *recorder;
     struct tdbg_faults *faults; /* NULL: none */
     struct tdbg_engine *engine;
@@ -56,11 +62,14 @@ struct cli_rank {
 };
 
 /* In this order. start: names the trace and starts the writer process, before threads and devices
- * are; build: engine and state, with comm and live set; check: that the other ranks have the same
- * (all of them call it at once); open: the trace; train: all steps, on any
- * thread; close: waits until the trace is whole. */
+ * are; open_device, with comm and live set; connect: how what ranks contribute travels (ranks that
+ * are processes call it at once); build: engine and state; check: that the other ranks have the
+ * same (all of them call it at once); open: the trace; train: all steps, on any thread; close:
+ * waits until the trace is whole. */
 enum tdbg_status cli_rank_start(struct cli_rank *r, const struct cli_recording *run, int32_t rank,
                                 int announce_fd, struct tdbg_err *err);
+enum tdbg_status cli_rank_open_device(struct cli_rank *r, struct tdbg_err *err);
+enum tdbg_status cli_rank_connect(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_build(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_check(struct cli_rank *r, struct tdbg_err *err);
 enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err);

@@ -51,9 +51,11 @@ static enum tdbg_status plan(struct cli_ranks *r, struct tdbg_err *err)
     TDBG_FAIL_IF(launched && n > 1, USAGE,
                  "engine.ranks_in_process = %d, but this is one of %d processes already", (int)n,
                  (int)r->launch.world_size);
-    TDBG_FAIL_IF(!launched && strcmp(tdbg_cfg_string(root, "engine.comm.backend"), "mpi") == 0,
+    TDBG_FAIL_IF(!launched && !r->run.alone &&
+                     strcmp(tdbg_cfg_string(root, "engine.comm.backend"), "mpi") == 0,
                  USAGE,
                  "engine.comm.backend = \"mpi\", but neither mpirun nor srun started this process");
+    r->run.launched = launched;
     r->run.world_size = launched ? r->launch.world_size : n;
     r->run.threads = threads;
     r->run.local_rank = r->launch.local_rank;
@@ -83,7 +85,7 @@ out:
     return st;
 }
 
-static enum tdbg_status build(struct cli_ranks *r, struct tdbg_err *err)
+static enum tdbg_status open_devices(struct cli_ranks *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const struct tdbg_cfg_node *root = tdbg_config_root(r->run.config);
@@ -101,17 +103,20 @@ static enum tdbg_status build(struct cli_ranks *r, struct tdbg_err *err)
         rank->comm = r->comms[i];
         if (i > 0)
             TDBG_TRY(tdbg_source_live_share(*live, &rank->live, err));
-        TDBG_TRY(cli_rank_build(rank, err));
+        TDBG_TRY(cli_rank_open_device(rank, err));
     }
 out:
     return st;
 }
 
-static enum tdbg_status open_traces(struct cli_ranks *r, struct tdbg_err *err)
+static enum tdbg_status for_each_rank(struct cli_ranks *r,
+                                      enum tdbg_status (*function)(struct cli_rank *rank,
+                                                                   struct tdbg_err *err),
+                                      struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     for (int32_t i = 0; i < r->n; i++)
-        TDBG_TRY(cli_rank_open(&r->rank[i], err));
+        TDBG_TRY(function(&r->rank[i], err));
 out:
     return st;
 }
@@ -175,9 +180,11 @@ out:
 enum tdbg_status cli_ranks_set_up(struct cli_ranks *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    TDBG_TRY(meet(r, build(r, err), err));
+    TDBG_TRY(meet(r, open_devices(r, err), err));
+    TDBG_TRY(meet(r, for_each_rank(r, cli_rank_connect, err), err));
+    TDBG_TRY(meet(r, for_each_rank(r, cli_rank_build, err), err));
     TDBG_TRY(meet(r, compare(r, err), err));
-    TDBG_TRY(meet(r, open_traces(r, err), err));
+    TDBG_TRY(meet(r, for_each_rank(r, cli_rank_open, err), err));
 out:
     for (int32_t i = 0; st != TDBG_OK && i < r->n; i++)
         cli_rank_discard(&r->rank[i]);

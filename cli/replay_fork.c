@@ -95,6 +95,7 @@ static enum tdbg_status record(const struct cli_fork *f, struct tdbg_trace *pare
                                         .first_step = tdbg_fork_first_step(fork),
                                         .end_step = tdbg_fork_last_step(fork) + 1,
                                         .fork = fork,
+                                        .alone = true,
                                         .force = f->force,
                                         .quiet = f->quiet};
     TDBG_TRY(cli_ranks_start(ranks, -1, err));

@@ -3,7 +3,6 @@
 #include "engine/allreduce.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "engine/lane_tree.h"
 
@@ -54,13 +53,15 @@ static enum tdbg_status make_room(struct tdbg_allreduce *a, int64_t n, struct td
                      : TDBG_RAISE(err, NO_MEMORY, "no memory for the gradients of other ranks");
 }
 
-/* The fold of all branches (n elements each), block by block; the branches are used up. */
+/* The fold of all branches (n elements each), block by block where there is a cache to stay in; the
+ * branches are used up. */
 static const float *fold(struct tdbg_allreduce *a, int64_t n)
 {
     const float *sum = a->branch[0];
     const int32_t ranks = a->comm->world_size;
+    const int64_t block = a->backend->on_host ? BLOCK_ELEMS : n;
     for (int64_t left = n; left > 0;) {
-        const int64_t count = left < BLOCK_ELEMS ? left : BLOCK_ELEMS;
+        const int64_t count = left < block ? left : block;
         tdbg_lane_tree_fold(a->backend, count, ranks, a->branch);
         for (int32_t r = 0; r < ranks; r++)
             a->branch[r] += count;
@@ -115,16 +116,17 @@ enum tdbg_status tdbg_allreduce_run(struct tdbg_allreduce *a, const float *in, f
                                     int64_t n, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    const struct tdbg_backend *be = a->backend;
     const int32_t rank = a->comm->rank;
     int64_t lo, hi;
     chunk_range(n, a->comm->world_size, rank, &lo, &hi);
     TDBG_TRY(make_room(a, n, err));
     TDBG_TRY(scatter(a, in, n, hi - lo, err));
-    memcpy(out + lo, in + lo, (size_t)(hi - lo) * sizeof *out);
+    be->copy(be->context, out + lo, in + lo, (size_t)(hi - lo) * sizeof *out);
     a->branch[rank] = out + lo;
     const float *sum = fold(a, hi - lo);
     if (rank > 0 && hi > lo)
-        memcpy(out + lo, sum, (size_t)(hi - lo) * sizeof *out);
+        be->copy(be->context, out + lo, sum, (size_t)(hi - lo) * sizeof *out);
     TDBG_TRY(gather(a, out, n, err));
 out:
     return st;

@@ -8,7 +8,7 @@
 /* Memory for sums of up to `most` elements; grows when more are asked for. */
 struct tdbg_allreduce {
     struct tdbg_comm *comm;
-    const struct tdbg_backend *backend; /* adds, in the host's memory */
+    const struct tdbg_backend *backend; /* adds, where the comm's transfers are */
     float *others;                      /* (world_size - 1, most_chunk) */
     int64_t most_chunk;
     struct tdbg_comm_transfer *list; /* (2 * world_size) */
@@ -20,8 +20,9 @@ enum tdbg_status tdbg_allreduce_init(struct tdbg_allreduce *a, struct tdbg_comm 
 void tdbg_allreduce_clear(struct tdbg_allreduce *a);
 
 /* out (n) = the fold of in (n) over the ranks: neighbours are added, then neighbours of the sums,
- * and so on; what has no neighbour goes up as it is. in and out do not overlap. Each rank sends and
- * receives 2 (N-1)/N n elements, as in a ring. */
+ * and so on; what has no neighbour goes up as it is. in and out do not overlap; they are in the
+ * memory of `backend`, and where that is a device's, out is there after the comm's `complete`. Each
+ * rank sends and receives 2 (N-1)/N n elements, as in a ring. */
 enum tdbg_status tdbg_allreduce_run(struct tdbg_allreduce *a, const float *in, float *out,
                                     int64_t n, struct tdbg_err *err);
 

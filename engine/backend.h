@@ -105,6 +105,7 @@ struct tdbg_backend {
                                  uint64_t *ticket, struct tdbg_err *err);
     enum tdbg_status (*queue_reached)(void *context, uint64_t wait_for, uint64_t *reached,
                                       struct tdbg_err *err);
+    /* What is pinned stays as it is until the next to_host. */
     enum tdbg_status (*to_device)(void *context, void *device, const void *host, size_t bytes,
                                   struct tdbg_err *err);
     void (*copy)(void *context, void *to, const void *from, size_t bytes); /* both on the device */
@@ -306,6 +307,9 @@ enum tdbg_status tdbg_backend_cuda_count(int *n, struct tdbg_err *err);
  * machine, has none. */
 enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
                                           struct tdbg_err *err);
+/* Another backend of the same GPU, whose calls are in an order of their own. */
+enum tdbg_status tdbg_backend_cuda_same_gpu(const struct tdbg_backend *backend,
+                                            struct tdbg_backend **out, struct tdbg_err *err);
 void tdbg_backend_cuda_destroy(struct tdbg_backend *backend); /* NULL is fine */
 
 /* engine.math = "fast": products by cuBLAS in TF32, whose bits nothing else repeats. TDBG_DEVICE

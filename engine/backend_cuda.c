@@ -263,6 +263,13 @@ enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
     return TDBG_OK;
 }
 
+enum tdbg_status tdbg_backend_cuda_same_gpu(const struct tdbg_backend *backend,
+                                            struct tdbg_backend **out, struct tdbg_err *err)
+{
+    const struct tdbg_gpu *gpu = backend->context;
+    return tdbg_backend_cuda_create(gpu->device, out, err);
+}
+
 void tdbg_backend_cuda_destroy(struct tdbg_backend *backend)
 {
     struct backend_cuda *b = (struct backend_cuda *)backend;

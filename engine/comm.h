@@ -1,6 +1,6 @@
 /* How the ranks of a run reach each other: one table of functions over an opaque context, like a
- * backend. Implementations are comm_threads.c (ranks that are threads of one process) and
- * comm_mpi.c; everything else is built from `exchange`.
+ * backend. Implementations are comm_threads.c (ranks that are threads of one process), comm_mpi.c,
+ * and comm_nccl.c, which goes from GPU to GPU; everything else is built from `exchange`.
  *
  * All ranks make the same calls in the same order. One thread of a rank at a time uses its comm. */
 #ifndef TDBG_ENGINE_COMM_H
@@ -12,7 +12,7 @@
 
 #include "base/status.h"
 
-enum { TDBG_MAX_RANKS = 4096 };
+enum { TDBG_MAX_RANKS = 4096, TDBG_COMM_HANDED = 64 };
 
 /* Bytes to or from another rank. Between two ranks, what is sent and what is received are matched
  * in the order of the list and have the same length. */
@@ -25,6 +25,16 @@ struct tdbg_comm_transfer {
 
 struct tdbg_comm;
 
+/* What a look at something that is waited for has found. */
+enum tdbg_comm_sight {
+    TDBG_COMM_WAITS,
+    TDBG_COMM_MOVES, /* it has got on since the last look */
+    TDBG_COMM_WORKS, /* it is this rank's own turn: no time counts, and the others wait for it */
+    TDBG_COMM_DONE
+};
+typedef enum tdbg_status (*tdbg_comm_look)(void *self, enum tdbg_comm_sight *sight,
+                                           struct tdbg_err *err);
+
 struct tdbg_comm_ops {
     /* Runs all transfers at once and returns when all are complete. TDBG_RANKS: a rank has not
      * answered in time, or has given up; the message names it. After that no call succeeds. */
@@ -34,8 +44,25 @@ struct tdbg_comm_ops {
      * Fails as exchange does. */
     enum tdbg_status (*native_sum)(struct tdbg_comm *comm, const float *in, float *out, int64_t n,
                                    struct tdbg_err *err);
+    /* Looks until it is done, for what all ranks wait for without this comm. Fails as exchange
+     * does, and where a look does. */
+    enum tdbg_status (*wait)(struct tdbg_comm *comm, tdbg_comm_look look, void *self,
+                             struct tdbg_err *err);
     /* Tells the others that this rank cannot go on: their calls fail with that message. */
     void (*give_up)(struct tdbg_comm *comm, const char *message);
+    /* Another rank is gone, it is not known which: the reason is `message`, unless a rank gives
+     * another one within a second. Returns TDBG_RANKS. */
+    enum tdbg_status (*lose)(struct tdbg_comm *comm, const char *message, struct tdbg_err *err);
+
+    /* Where transfers are of a device's memory, else NULL: they are under way when exchange and
+     * native_sum return, in the order of calls, to be read by who asked for them after `complete`.
+     * `hand_over` is called by the thread that computes: what that has asked of the device by then
+     * is done before the transfers that follow `take_over` with the same number, which counts up
+     * from 0; at most TDBG_COMM_HANDED numbers are between the two. */
+    void (*hand_over)(struct tdbg_comm *comm, int64_t number);
+    enum tdbg_status (*take_over)(struct tdbg_comm *comm, int64_t number, struct tdbg_err *err);
+    enum tdbg_status (*complete)(struct tdbg_comm *comm, struct tdbg_err *err);
+
     void (*destroy)(struct tdbg_comm *comm);
 };
 

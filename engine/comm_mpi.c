@@ -33,6 +33,8 @@ enum {
     LINGER_S = 2,      /* mpirun ends all ranks when the first ends: the one that says why */
     MESSAGE_BYTES = 400,
     PIECE_BYTES = 1 << 30, /* MPI counts in int */
+    ALL = -1,              /* instead of a number of requests: what is waited for is everybody's */
+    NOBODY_KNOWN = -1,     /* instead of the rank that failed */
 };
 
 /* What a rank that gives up tells the others. */
@@ -214,12 +216,24 @@ static void look_for_messages(struct mpi_comm *m)
         send_note(m, from, TAG_ANSWER);
 }
 
+/* Is rank r waited for? count: of the requests that are waited for; ALL: all ranks are. */
+static bool is_awaited(const struct mpi_comm *m, int32_t count, int32_t r)
+{
+    if (count == ALL)
+        return r != m->base.rank;
+    for (int32_t i = 0; i < count; i++) {
+        if (m->requests[i] != MPI_REQUEST_NULL && m->peer[i] == r)
+            return true;
+    }
+    return false;
+}
+
 /* The first rank that is waited for and not known to wait itself; -1: there is none. */
 static int32_t find_silent(const struct mpi_comm *m, int32_t count)
 {
-    for (int32_t i = 0; i < count; i++) {
-        if (m->requests[i] != MPI_REQUEST_NULL && !m->answered[m->peer[i]])
-            return m->peer[i];
+    for (int32_t r = 0; r < m->base.world_size; r++) {
+        if (!m->answered[r] && is_awaited(m, count, r))
+            return r;
     }
     return -1;
 }
@@ -230,13 +244,10 @@ static int32_t ask_who_waits(struct mpi_comm *m, int32_t count)
 {
     const struct timespec moment = {0, 1000000};
     int32_t from, silent;
-    for (int32_t i = 0; i < count; i++) {
-        if (m->requests[i] != MPI_REQUEST_NULL && !m->answered[m->peer[i]]) {
-            m->answered[m->peer[i]] = true; /* asked once */
-            send_note(m, m->peer[i], TAG_QUESTION);
-        }
+    for (int32_t r = 0; r < m->base.world_size; r++) {
+        if (is_awaited(m, count, r))
+            send_note(m, r, TAG_QUESTION);
     }
-    memset(m->answered, 0, (size_t)m->base.world_size * sizeof *m->answered);
     for (int i = 0; i < ANSWER_MS && !m->base.has_failed; i++) {
         look_for_messages(m);
         while (receive_note(m, TAG_ANSWER, &from))
@@ -257,7 +268,7 @@ static void tell_timeout(struct mpi_comm *m, int32_t count, bool asks)
         return;
     snprintf(text, sizeof text, "rank %d has not answered for %g s (engine.comm.timeout_s)",
              (int)late, m->base.timeout_s);
-    fail(m, late, false, text);
+    fail(m, asks ? late : NOBODY_KNOWN, false, text); /* else several may be named at once */
     send_farewell(m);
 }
 
@@ -271,25 +282,28 @@ static int64_t time_since(int64_t *last, double timeout_s)
     return passed < most ? passed : most;
 }
 
-/* Until all of `count` requests are complete, or the run has failed. */
-static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_err *err)
+/* Until a look says that it is done, or the run has failed. count: see is_awaited. */
+static enum tdbg_status wait_until(struct mpi_comm *m, tdbg_comm_look look, void *self,
+                                   int32_t count, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const double limit_ns = m->base.timeout_s * 1e9;
     int64_t waited_ns = 0, now_ns = tdbg_clock_ns();
-    int done = 0, n_done = 0;
-    for (int looks = 0; !m->base.has_failed && n_done < count; looks++) {
-        const int code = MPI_Testsome(count, m->requests, &done, m->indices, MPI_STATUSES_IGNORE);
-        if (code != MPI_SUCCESS)
-            return raise_mpi(code, "reach another rank", err);
-        n_done += done == MPI_UNDEFINED ? count : done;
-        if (n_done >= count)
+    for (int looks = 0; !m->base.has_failed; looks++) {
+        enum tdbg_comm_sight sight = TDBG_COMM_WAITS;
+        TDBG_TRY(look(self, &sight, err));
+        if (sight == TDBG_COMM_DONE)
             break;
-        if (done > 0)
+        if (sight == TDBG_COMM_MOVES)
             looks = 0;
         if (looks % LOOKS_PER_PROBE == LOOKS_PER_PROBE - 1) {
-            look_for_messages(m);
-            waited_ns += time_since(&now_ns, m->base.timeout_s);
+            const int64_t passed_ns = time_since(&now_ns, m->base.timeout_s);
+            if (sight == TDBG_COMM_WORKS) {
+                look_for_farewell(m);
+            } else {
+                look_for_messages(m);
+                waited_ns += passed_ns;
+            }
             if (!m->base.has_failed && (double)waited_ns > limit_ns)
                 tell_timeout(m, count, (double)waited_ns < MOST_TIMEOUTS * limit_ns);
         }
@@ -298,6 +312,56 @@ static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_
     TDBG_FAIL_IF(m->base.has_failed, RANKS, "%s", m->farewell.text);
 out:
     return st;
+}
+
+/* Requests under way. */
+struct requests {
+    struct mpi_comm *comm;
+    int32_t count, n_done;
+};
+
+static enum tdbg_status look_at_requests(void *self, enum tdbg_comm_sight *sight,
+                                         struct tdbg_err *err)
+{
+    struct requests *r = self;
+    int n = 0;
+    if (r->n_done < r->count) {
+        const int code =
+            MPI_Testsome(r->count, r->comm->requests, &n, r->comm->indices, MPI_STATUSES_IGNORE);
+        if (code != MPI_SUCCESS)
+            return raise_mpi(code, "reach another rank", err);
+        r->n_done += n == MPI_UNDEFINED ? r->count : n;
+    }
+    *sight = r->n_done >= r->count ? TDBG_COMM_DONE : n > 0 ? TDBG_COMM_MOVES : TDBG_COMM_WAITS;
+    return TDBG_OK;
+}
+
+/* Until all of `count` requests are complete, or the run has failed. */
+static enum tdbg_status wait_all(struct mpi_comm *m, int32_t count, struct tdbg_err *err)
+{
+    struct requests requests = {.comm = m, .count = count};
+    return wait_until(m, look_at_requests, &requests, count, err);
+}
+
+static enum tdbg_status wait_for(struct tdbg_comm *comm, tdbg_comm_look look, void *self,
+                                 struct tdbg_err *err)
+{
+    return wait_until(mpi_of(comm), look, self, ALL, err);
+}
+
+static enum tdbg_status lose(struct tdbg_comm *comm, const char *message, struct tdbg_err *err)
+{
+    struct mpi_comm *m = mpi_of(comm);
+    const struct timespec moment = {0, 1000000};
+    for (int i = 0; i < ANSWER_MS && !m->base.has_failed; i++) {
+        look_for_messages(m);
+        nanosleep(&moment, NULL);
+    }
+    if (!m->base.has_failed) {
+        fail(m, NOBODY_KNOWN, false, message);
+        send_farewell(m);
+    }
+    return TDBG_RAISE(err, RANKS, "%s", m->farewell.text);
 }
 
 static enum tdbg_status exchange(struct tdbg_comm *comm, const struct tdbg_comm_transfer *list,
@@ -361,7 +425,12 @@ static void destroy(struct tdbg_comm *comm)
     }
 }
 
-static const struct tdbg_comm_ops mpi_ops = {exchange, native_sum, give_up, destroy};
+static const struct tdbg_comm_ops mpi_ops = {.exchange = exchange,
+                                             .native_sum = native_sum,
+                                             .wait = wait_for,
+                                             .give_up = give_up,
+                                             .lose = lose,
+                                             .destroy = destroy};
 
 static enum tdbg_status init_mpi(struct tdbg_err *err)
 {

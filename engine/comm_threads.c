@@ -18,7 +18,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 enum { SLOT_FREE, SLOT_FULL, SLOT_TAKEN };
+enum { LOOK_NS = 20000 };
 
 struct slot {
     const void *data;
@@ -167,6 +170,40 @@ static enum tdbg_status exchange(struct tdbg_comm *comm, const struct tdbg_comm_
     return st;
 }
 
+/* Now and then a look, and whether another rank has given up. */
+static enum tdbg_status wait_for(struct tdbg_comm *comm, tdbg_comm_look look, void *self,
+                                 struct tdbg_err *err)
+{
+    struct hub *hub = hub_of(comm);
+    const struct timespec moment = {0, LOOK_NS};
+    int64_t from_ns = tdbg_clock_ns();
+    bool given_up = false;
+    while (!given_up) {
+        enum tdbg_comm_sight sight = TDBG_COMM_WAITS;
+        const enum tdbg_status st = look(self, &sight, err);
+        if (st != TDBG_OK || sight == TDBG_COMM_DONE)
+            return st;
+        if (sight == TDBG_COMM_WORKS)
+            from_ns = tdbg_clock_ns();
+        if ((double)(tdbg_clock_ns() - from_ns) > comm->timeout_s * 1e9)
+            return comm->ops->lose(comm, "nothing has come for engine.comm.timeout_s", err);
+        nanosleep(&moment, NULL);
+        pthread_mutex_lock(&hub->lock);
+        given_up = hub->given_up;
+        pthread_mutex_unlock(&hub->lock);
+    }
+    return TDBG_RAISE(err, RANKS, "%s", hub->message);
+}
+
+static enum tdbg_status lose(struct tdbg_comm *comm, const char *message, struct tdbg_err *err)
+{
+    struct hub *hub = hub_of(comm);
+    pthread_mutex_lock(&hub->lock);
+    set_message(hub, message);
+    pthread_mutex_unlock(&hub->lock);
+    return TDBG_RAISE(err, RANKS, "%s", hub->message);
+}
+
 static void destroy_hub(struct hub *hub)
 {
     for (int32_t r = 0; hub->wake && r < hub->n; r++)
@@ -188,7 +225,8 @@ static void destroy(struct tdbg_comm *comm)
     free(comm);
 }
 
-static const struct tdbg_comm_ops thread_ops = {exchange, NULL, give_up, destroy};
+static const struct tdbg_comm_ops thread_ops = {
+    .exchange = exchange, .wait = wait_for, .give_up = give_up, .lose = lose, .destroy = destroy};
 
 static struct hub *create_hub(int32_t n)
 {

@@ -29,7 +29,7 @@ static void read_config(struct tdbg_engine *e)
     info->lanes = lanes > 0 ? (int32_t)lanes : info->world_size;
     info->n_lanes = e->source.has_all_lanes ? info->lanes : info->lanes / info->world_size;
     info->first_lane = e->source.has_all_lanes ? 0 : info->rank * info->n_lanes;
-    e->has_others = info->world_size > 1 && e->source.ops->reduce_begin;
+    e->has_others = e->source.ops->reduce_begin != NULL;
     info->accumulate = (int32_t)tdbg_cfg_int(root, "engine.accumulate");
     e->low_precision = strcmp(tdbg_cfg_string(root, "engine.precision"), "bf16") == 0;
     e->part_rows = tdbg_site_part_rows(info->batch, info->lanes, info->accumulate);
@@ -200,6 +200,16 @@ out:
     return st;
 }
 
+static void free_travel(struct tdbg_engine *e)
+{
+    if (e->host_sums && e->host_reduced) { /* else they are not pinned */
+        tdbg_backend_unpin(e->backend, e->host_sums);
+        tdbg_backend_unpin(e->backend, e->host_reduced);
+    }
+    free(e->host_sums);
+    free(e->host_reduced);
+}
+
 void tdbg_engine_destroy(struct tdbg_engine *e)
 {
     if (!e)
@@ -217,8 +227,7 @@ void tdbg_engine_destroy(struct tdbg_engine *e)
     free(e->host_target);
     free(e->host_length);
     free(e->host_weight);
-    free(e->host_sums);
-    free(e->host_reduced);
+    free_travel(e);
     tdbg_graph_destroy(e->graph);
     free(e);
 }

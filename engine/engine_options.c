@@ -84,14 +84,15 @@ static const struct tdbg_option root_options[] = {
     {"engine.ranks_in_process", TDBG_OPT_INT, "ranks", 1, 4096, NULL, "1", 0,
      "Ranks that are threads of one process; the same bits as with as many processes."},
     {"engine.comm.backend", TDBG_OPT_ENUM, "", 0, 0, "auto|mpi|nccl", "\"auto\"", 0,
-     "What carries numbers between processes; auto: MPI where mpirun or srun has started them, for "
-     "ranks on GPUs too. nccl is not in this version."},
+     "What carries numbers between processes, which mpirun or srun has started; auto: NCCL where "
+     "each rank has a GPU of its own and all have the library, else MPI. Never changes a bit where "
+     "algorithm is strict."},
     {"engine.comm.op", TDBG_OPT_ENUM, "", 0, 0, "mean|sum", "\"mean\"", 0,
      "What the gradients of several ranks become: mean is that of the global batch; sum forgets to "
      "divide by the number of ranks, so that they are so many times as large."},
     {"engine.comm.algorithm", TDBG_OPT_ENUM, "", 0, 0, "strict|native", "\"strict\"", 0,
      "How ranks add: strict in the order of the lanes, whatever the number of ranks; native as the "
-     "MPI library does, which no other run has to repeat."},
+     "library that carries them does, which no other run has to repeat."},
     {"engine.comm.bucket_mib", TDBG_OPT_FLOAT, "MiB", 0.001, 65536, NULL, "25.0", 0,
      "Gradients are sent in buckets of this size, the last parameters' first."},
     {"engine.comm.timeout_s", TDBG_OPT_FLOAT, "seconds", 0.001, 1e6, NULL, "60.0", 0,
@@ -151,10 +152,10 @@ static void check_comm(struct tdbg_config *config)
     const struct tdbg_cfg_node *ranks = tdbg_cfg_find(root, "engine.ranks_in_process");
     if (tdbg_config_n_diagnostics(config) > 0)
         return;
-    if (strcmp(backend->s, "nccl") == 0)
-        tdbg_config_report(config, backend, "accepted are \"auto\" and \"mpi\"",
-                           "engine.comm.backend = \"nccl\" is not in this version: MPI carries "
-                           "the numbers of ranks on GPUs, too");
+    if (strcmp(backend->s, "nccl") == 0 && ranks->i > 1)
+        tdbg_config_report(config, backend, "start the ranks with mpirun instead",
+                           "engine.comm.backend = \"nccl\" joins processes, but "
+                           "engine.ranks_in_process makes threads");
     if (strcmp(algorithm->s, "native") == 0 && ranks->i > 1)
         tdbg_config_report(config, algorithm, "start the ranks with mpirun instead",
                            "engine.comm.algorithm = \"native\" is the MPI library's, but "

@@ -87,7 +87,7 @@ struct tdbg_engine {
     bool
         overlaps; /* nobody changes gradients or stops there: they may leave before backward ends */
     struct tdbg_reduction eval_reduction;
-    bool has_others;    /* the source says what other ranks contribute */
+    bool has_others;    /* the source says what other ranks contribute, if there are any */
     bool sums_ranks;    /* engine.comm.op: the gradients are not divided by the number of ranks */
     bool low_precision; /* bf16: what ops give is rounded; parameters and sums stay f32 */
 
@@ -141,7 +141,7 @@ struct tdbg_engine {
     int32_t *host_length;
     float *host_weight;
     /* (flat_elems and what a fold or an evaluation has): what goes to other ranks and comes back,
-     * where the backend's memory is not the host's; else NULL */
+     * where the source does not work in the backend's memory; else NULL */
     float *host_sums, *host_reduced;
     int64_t *dropped; /* (n_dropped): ids of samples whose weight is 0, ascending */
     int32_t n_dropped;

@@ -307,13 +307,15 @@ static enum tdbg_status take_travel(struct tdbg_engine *e, struct tdbg_err *err)
     const int64_t fold = most_fold_elems(e->graph);
     const int64_t once = fold > e->eval_reduction.elems ? fold : e->eval_reduction.elems;
     const size_t n = (size_t)(e->flat_elems + once);
-    if (!e->has_others || e->backend->on_host)
+    if (!e->has_others || e->backend->on_host || e->source.reduces_on_device)
         return TDBG_OK;
     e->host_sums = calloc(n, sizeof *e->host_sums);
     e->host_reduced = calloc(n, sizeof *e->host_reduced);
-    return e->host_sums && e->host_reduced
-               ? TDBG_OK
-               : TDBG_RAISE(err, NO_MEMORY, "no memory for the gradients of other ranks");
+    if (!e->host_sums || !e->host_reduced)
+        return TDBG_RAISE(err, NO_MEMORY, "no memory for the gradients of other ranks");
+    tdbg_backend_pin(e->backend, e->host_sums, n * sizeof *e->host_sums);
+    tdbg_backend_pin(e->backend, e->host_reduced, n * sizeof *e->host_reduced);
+    return TDBG_OK;
 }
 
 static enum tdbg_status take_workspace(struct tdbg_engine *e, struct tdbg_err *err)

@@ -127,11 +127,13 @@ enum tdbg_status tdbg_rank_meet(struct tdbg_comm *comm, enum tdbg_status st, boo
         mine.text = absorb_bytes(0, err->message, strlen(err->message));
     struct tdbg_err fault = {0};
     const enum tdbg_status met = tdbg_comm_gather(comm, &mine, sizeof mine, all, &fault);
-    if (met != TDBG_OK && st == TDBG_OK) {
+    if (met != TDBG_OK && (st == TDBG_OK || st == TDBG_RANKS)) {
         *speaks = tdbg_comm_is_speaker(comm);
         st = tdbg_err_set(err, met, fault.file, fault.line, "%s", fault.message);
     } else if (met == TDBG_OK) {
         st = judge_reports(all, n, rank, st, speaks, err);
+    } else {
+        st = tdbg_err_prefix(err, "rank %d", (int)rank);
     }
     tdbg_err_clear(&fault);
     free(all);

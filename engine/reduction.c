@@ -131,18 +131,19 @@ static void fold_range(struct tdbg_engine *e, int64_t at, int64_t n)
     }
 }
 
-/* Numbers of this rank on their way to the source and back. It works in the host's memory: what is
- * elsewhere goes through a copy, here and in this thread, as nobody else may use the backend. */
+/* Numbers of this rank on their way to the source and back. Where it works in the host's memory,
+ * what is elsewhere goes through a copy, here and in this thread, as nobody else may use the
+ * backend. */
 struct travel {
     const float *in; /* on the device */
     float *out;
-    float *host_in, *host_out; /* the same on the host */
+    float *host_in, *host_out; /* the same where the source works */
 };
 
 /* at: where in the host's copies. */
 static struct travel travel_of(const struct tdbg_engine *e, float *in, float *out, int64_t at)
 {
-    if (e->backend->on_host)
+    if (!e->host_sums)
         return (struct travel){in, out, in, out};
     return (struct travel){in, out, e->host_sums + at, e->host_reduced + at};
 }

@@ -70,8 +70,9 @@ struct tdbg_source_ops {
 
     /* What the other ranks contribute: `in` (elems) holds the fold over this rank's lanes, and when
      * reduce_end has returned, out (elems) the fold over all lanes, in the order of the aligned
-     * lane tree; both in the host's memory. Between the two calls, which come in the same order,
-     * both belong to the source.
+     * lane tree; both in the host's memory, or with reduces_on_device in that of the engine's
+     * backend, whose calls until then are done before. Between the two calls, which come in the
+     * same order, both belong to the source.
      * NULL where nobody else contributes. */
     enum tdbg_status (*reduce_begin)(void *self, int64_t step, const struct tdbg_reduction *what,
                                      const float *in, float *out, struct tdbg_err *err);
@@ -86,6 +87,7 @@ struct tdbg_source {
     const struct tdbg_source_ops *ops;
     void *self;               /* owned by whoever made the source */
     int32_t rank, world_size; /* 0 of 1: there are no other ranks */
+    bool reduces_on_device;   /* in and out of reductions are where the engine computes */
 
     /* One engine in the place of all ranks: it has every lane, and folds them itself unless there
      * is a reduce_begin. It evaluates where rank is 0. */

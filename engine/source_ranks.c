@@ -10,7 +10,7 @@
 #include "engine/allreduce.h"
 #include "kernels/parallel.h"
 
-enum { JOBS = 64 }; /* begun and not done */
+enum { JOBS = TDBG_COMM_HANDED }; /* begun and not done */
 
 struct job {
     const struct tdbg_reduction *what;
@@ -32,15 +32,23 @@ struct tdbg_source_ranks {
     struct tdbg_err err;
 };
 
-static enum tdbg_status run_job(struct tdbg_source_ranks *s, const struct job *job,
+static enum tdbg_status run_job(struct tdbg_source_ranks *s, int64_t number, const struct job *job,
                                 struct tdbg_err *err)
 {
+    enum tdbg_status st = TDBG_OK;
     struct tdbg_comm *comm = s->allreduce.comm;
     if (!tdbg_parallel_mode_is_strict())
         return TDBG_RAISE(err, DEVICE, "the floating-point mode of the thread that adds is loose");
+    if (comm->ops->take_over)
+        TDBG_TRY(comm->ops->take_over(comm, number, err));
     if (s->native)
-        return comm->ops->native_sum(comm, job->in, job->out, job->what->elems, err);
-    return tdbg_allreduce_run(&s->allreduce, job->in, job->out, job->what->elems, err);
+        TDBG_TRY(comm->ops->native_sum(comm, job->in, job->out, job->what->elems, err));
+    else
+        TDBG_TRY(tdbg_allreduce_run(&s->allreduce, job->in, job->out, job->what->elems, err));
+    if (comm->ops->complete)
+        TDBG_TRY(comm->ops->complete(comm, err));
+out:
+    return st;
 }
 
 /* Job after job, as they are begun. */
@@ -57,7 +65,7 @@ static void *run_thread(void *self)
         enum tdbg_status st = s->status;
         pthread_mutex_unlock(&s->lock);
         if (st == TDBG_OK)
-            st = run_job(s, &job, &s->err);
+            st = run_job(s, s->done, &job, &s->err);
         pthread_mutex_lock(&s->lock);
         s->status = st;
         s->done++;
@@ -134,9 +142,12 @@ static enum tdbg_status reduce_begin(void *self, int64_t step, const struct tdbg
     (void)step;
     (void)err; /* what fails is told by reduce_end */
     struct tdbg_source_ranks *s = self;
+    struct tdbg_comm *comm = s->allreduce.comm;
     pthread_mutex_lock(&s->lock);
     while (s->begun - s->done == JOBS)
         pthread_cond_wait(&s->wake_caller, &s->lock);
+    if (comm->ops->hand_over)
+        comm->ops->hand_over(comm, s->begun);
     s->job[s->begun++ % JOBS] = (struct job){what, in, out};
     pthread_cond_signal(&s->wake_thread);
     pthread_mutex_unlock(&s->lock);
@@ -181,6 +192,9 @@ static const struct tdbg_source_ops ranks_ops = {
 struct tdbg_source tdbg_source_ranks_table(struct tdbg_source_ranks *s)
 {
     const struct tdbg_comm *comm = s->allreduce.comm;
-    return (struct tdbg_source){
-        .ops = &ranks_ops, .self = s, .rank = comm->rank, .world_size = comm->world_size};
+    return (struct tdbg_source){.ops = &ranks_ops,
+                                .self = s,
+                                .rank = comm->rank,
+                                .world_size = comm->world_size,
+                                .reduces_on_device = comm->ops->hand_over != NULL};
 }

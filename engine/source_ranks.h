@@ -9,9 +9,10 @@
 
 struct tdbg_source_ranks;
 
-/* Starts the thread that adds. inner, comm and backend, which adds and is one of the host's memory,
- * are borrowed and have to outlive it. native: gradients are added by the comm's own call, if it
- * has one. Destroy with tdbg_source_ranks_destroy(). */
+/* Starts the thread that adds. inner, comm and backend, which adds, are borrowed and have to
+ * outlive it. The backend's memory is that of the comm's transfers: the host's, or the same
+ * device's as the engine's. native: gradients are added by the comm's own call, if it has one.
+ * Destroy with tdbg_source_ranks_destroy(). */
 enum tdbg_status tdbg_source_ranks_create(struct tdbg_source inner, struct tdbg_comm *comm,
                                           const struct tdbg_backend *backend, bool native,
                                           struct tdbg_source_ranks **out, struct tdbg_err *err);

@@ -101,6 +101,7 @@ enum tdbg_status tdbg_gpu_open(int device, struct tdbg_gpu *gpu, struct tdbg_err
         gpu->shared_bytes = prop.sharedMemPerBlockOptin;
         gpu->code = newest_code(gpu->capability);
         memcpy(gpu->name, prop.name, sizeof prop.name);
+        memcpy(gpu->uuid, &prop.uuid, sizeof gpu->uuid);
         if (gpu->capability < least)
             return TDBG_RAISE(err, DEVICE,
                               "GPU %d (%s) is too old: compute capability %d.%d, and this tdbg is "

@@ -36,6 +36,7 @@ struct tdbg_gpu {
     int device; /* its number */
     int multiprocessors;
     char name[256];      /* as the driver calls it */
+    char uuid[16];       /* no other GPU has the same */
     int capability;      /* 90: compute capability 9.0 */
     int code;            /* that of the code which runs on it: the newest of the build's that can */
     size_t shared_bytes; /* shared memory that a block can have */

@@ -139,7 +139,7 @@ static const struct tdbg_source_ops ranks_ops = {.describe = describe,
 struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder, struct tdbg_source source)
 {
     recorder->inner = source;
-    source.ops = source.world_size > 1 ? &ranks_ops : &alone_ops;
+    source.ops = source.ops->reduce_begin ? &ranks_ops : &alone_ops;
     source.self = recorder;
     return source;
 }

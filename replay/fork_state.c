@@ -51,7 +51,7 @@ static const struct tdbg_source_ops fork_ops = {.describe = describe,
 
 struct tdbg_source tdbg_fork_source(struct tdbg_fork *fork)
 {
-    return (struct tdbg_source){&fork_ops, fork, 0, 1, false};
+    return (struct tdbg_source){.ops = &fork_ops, .self = fork, .world_size = 1};
 }
 
 enum { WHY_BYTES = 400 };

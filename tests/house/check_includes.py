@@ -41,8 +41,8 @@ GUARDED = [
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # And who may see those through kernels/gpu.h and the headers of kernels/ that include it.
-GPU_FILES = re.compile(r"^kernels/((\w*gpu\w*|blas\w*)\.c|\w+\.(h|cuh?))$|^engine/backend_cuda\w*\.c$|"
-                       r"^bench/gpu/")
+GPU_FILES = re.compile(r"^kernels/((\w*gpu\w*|blas\w*)\.c|\w+\.(h|cuh?))$|^bench/gpu/|"
+                       r"^engine/(backend_cuda\w*|comm_nccl)\.c$")
 GENERATED = {"tdbg_build.h"}
 # Headers of tests/gpu/emulation/, and who includes them.
 EMULATION = {"gpu_emulation.h": "kernels/gpu.h", "gpu_mma_emulation.h": "kernels/gpu_mma.h"}

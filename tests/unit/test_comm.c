@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -165,6 +166,42 @@ static void a_rank_that_gives_up_is_named(void **state)
     end(4);
 }
 
+/* Looks at something that is this rank's own work for a while, and done after that; or never. */
+struct watched {
+    int looks, own;
+    bool ends;
+};
+
+static enum tdbg_status look(void *self, enum tdbg_comm_sight *sight, struct tdbg_err *err)
+{
+    struct watched *w = self;
+    const struct timespec longer = {0, 2000000}; /* than the ranks wait for each other */
+    if (w->ends && w->looks == w->own)
+        *sight = TDBG_COMM_DONE;
+    else if (w->looks < w->own)
+        *sight = TDBG_COMM_WORKS;
+    w->looks++;
+    nanosleep(&longer, NULL);
+    if (w->looks > 100000)
+        return TDBG_RAISE(err, DEVICE, "nobody gives up");
+    return TDBG_OK;
+}
+
+static void own_work_is_no_wait(void **state)
+{
+    (void)state;
+    struct tdbg_err err = {0};
+    struct watched ends = {.own = 5, .ends = true}, never = {.own = 5};
+    start(1, 0.001);
+    const struct tdbg_comm_ops *ops = ranks[0].comm->ops;
+    assert_int_equal(ops->wait(ranks[0].comm, look, &ends, &err), TDBG_OK);
+    assert_int_equal(ends.looks, 6);
+    assert_int_equal(ops->wait(ranks[0].comm, look, &never, &err), TDBG_RANKS);
+    assert_string_equal(err.message, "nothing has come for engine.comm.timeout_s");
+    tdbg_err_clear(&err);
+    end(1);
+}
+
 static int create_backend(void **state)
 {
     struct tdbg_backend *backend = NULL;
@@ -186,6 +223,7 @@ int main(void)
         cmocka_unit_test(any_number_of_ranks_and_elements),
         cmocka_unit_test(a_late_rank_is_named),
         cmocka_unit_test(a_rank_that_gives_up_is_named),
+        cmocka_unit_test(own_work_is_no_wait),
     };
     return cmocka_run_group_tests(tests, create_backend, destroy_backend);
 }
