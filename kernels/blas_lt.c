@@ -22,10 +22,12 @@
     X(cublasLtMatrixLayoutCreate)                                                                  \
     X(cublasLtMatrixLayoutDestroy)
 
-/* What the choice of an algorithm hangs on. */
+/* What the choice of an algorithm hangs on. Alignments are those of addresses, in bytes; more than
+ * MOST_ALIGNMENT makes no difference. */
+enum { MOST_ALIGNMENT = 256 };
 struct key {
     int64_t m, n, k, lda, ldb, ldc;
-    int64_t misaligned; /* the addresses' last bits together */
+    int64_t align_a, align_b, align_c, align_bias;
     int64_t trans_a, trans_b;
 };
 
@@ -148,7 +150,34 @@ static bool describe(const struct tdbg_blas_lt *lt, const struct tdbg_gemm *g, s
            lay_out(lt, &p->c, g->n, g->m, g->ldc);
 }
 
-static bool ask(const struct tdbg_blas_lt *lt, const struct product *p,
+static int64_t alignment_of(const void *p)
+{
+    const uintptr_t bits = (uintptr_t)p | MOST_ALIGNMENT;
+    return (int64_t)(bits & -bits);
+}
+
+/* Matrices may lie anywhere: an algorithm for more alignment than they have would fail. */
+static bool tell_alignments(const struct tdbg_blas_lt *lt, const struct key *key,
+                            cublasLtMatmulPreference_t wish)
+{
+    const struct {
+        cublasLtMatmulPreferenceAttributes_t attribute;
+        int64_t bytes;
+    } alignments[] = {/* a and b of the library are B and A */
+                      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key->align_b},
+                      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key->align_a},
+                      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key->align_c},
+                      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key->align_c}};
+    for (size_t i = 0; i < sizeof alignments / sizeof alignments[0]; i++) {
+        const uint32_t bytes = (uint32_t)alignments[i].bytes;
+        if (lt->cublasLtMatmulPreferenceSetAttribute(wish, alignments[i].attribute, &bytes,
+                                                     sizeof bytes) != CUBLAS_STATUS_SUCCESS)
+            return false;
+    }
+    return true;
+}
+
+static bool ask(const struct tdbg_blas_lt *lt, const struct product *p, const struct key *key,
                 cublasLtMatmulAlgo_t *algorithm)
 {
     cublasLtMatmulPreference_t wish = NULL;
@@ -159,6 +188,7 @@ static bool ask(const struct tdbg_blas_lt *lt, const struct product *p,
         lt->cublasLtMatmulPreferenceSetAttribute(
             wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &lt->workspace_bytes,
             sizeof lt->workspace_bytes) == CUBLAS_STATUS_SUCCESS &&
+        tell_alignments(lt, key, wish) &&
         lt->cublasLtMatmulAlgoGetHeuristic(lt->handle, p->how, p->a, p->b, p->c, p->c, wish, 1,
                                            &found, &n) == CUBLAS_STATUS_SUCCESS &&
         n > 0;
@@ -173,21 +203,23 @@ static bool ask(const struct tdbg_blas_lt *lt, const struct product *p,
 static const cublasLtMatmulAlgo_t *choose(struct tdbg_blas_lt *lt, const struct tdbg_gemm *g,
                                           const struct product *p)
 {
-    const struct key key = {
-        g->m,
-        g->n,
-        g->k,
-        g->lda,
-        g->ldb,
-        g->ldc,
-        (int64_t)(((uintptr_t)g->a | (uintptr_t)g->b | (uintptr_t)g->c | (uintptr_t)g->bias) & 255),
-        g->trans_a,
-        g->trans_b};
+    const struct key key = {.m = g->m,
+                            .n = g->n,
+                            .k = g->k,
+                            .lda = g->lda,
+                            .ldb = g->ldb,
+                            .ldc = g->ldc,
+                            .align_a = alignment_of(g->a),
+                            .align_b = alignment_of(g->b),
+                            .align_c = alignment_of(g->c),
+                            .align_bias = alignment_of(g->bias),
+                            .trans_a = g->trans_a,
+                            .trans_b = g->trans_b};
     for (const struct choice *c = lt->choices; c; c = c->next)
         if (memcmp(&c->key, &key, sizeof key) == 0)
             return &c->algorithm;
     struct choice *c = calloc(1, sizeof *c);
-    if (!c || !ask(lt, p, &c->algorithm)) {
+    if (!c || !ask(lt, p, &key, &c->algorithm)) {
         free(c);
         return NULL;
     }

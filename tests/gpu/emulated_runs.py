@@ -208,6 +208,27 @@ def fast_in_16_bits_takes_all_ways(folder):
 
 
 @case
+def fast_in_32_bits(folder):
+    """Products and attention by cuBLAS in f32: those that stand in for the library's add in the
+    order of ours, so that the bits are those of strict, but where heads that share keys are added
+    by the library; and no cuBLAS at all."""
+    trace, cpu = f"{folder}/a.h5", f"{folder}/b.h5"
+    keys = ['engine.precision="f32"', 'record.preset="full"']
+    for attention, same in (("heads = 4;", True), ("heads = 4; kv_heads = 2;", False)):
+        config = write_gpt(folder, attention)
+        record_fast(config, trace, *keys)
+        check(device(trace)["cublas"] == 130000, "the version of cuBLAS")
+        check(verify_fast(trace).endswith(", 0 differ\n"), "it is not verified")
+        run("record", config, "-o", cpu, "--force", "--device", "cpu", "-q",
+            *sets([*keys, 'engine.math="strict"']))
+        check((info(trace)["chain"] == info(cpu)["chain"]) == same, f"the chain with {attention}")
+        check(abs(last_loss(trace) - last_loss(cpu)) < 1e-4, (last_loss(trace), last_loss(cpu)))
+    said = on_gpu("record", config, "-o", trace, "--force", "--device", "cuda", code=4,
+                  TDBG_EMULATED_CUBLAS="none").stderr
+    check("engine.math = \"fast\" needs cuBLAS: libcublas.so: no such emulated library" in said, said)
+
+
+@case
 def ranks_share_gpus(folder):
     """Two ranks in one process, on one GPU and on two, as on the CPU, and each alone."""
     config = small_config(folder, steps=4)

@@ -84,7 +84,10 @@ bool start()
 
 void tdbg_emulated_memory_open(bool open)
 {
-    if (high_water > 0 && mprotect(region, high_water, open ? PROT_READ | PROT_WRITE : PROT_NONE))
+    static int depth;
+    depth += open ? 1 : -1;
+    if (depth == (open ? 1 : 0) && high_water > 0 &&
+        mprotect(region, high_water, open ? PROT_READ | PROT_WRITE : PROT_NONE))
         abort();
 }
 
@@ -175,6 +178,8 @@ const char *cudaGetErrorString(cudaError_t error)
         return "invalid device ordinal";
     case cudaErrorInvalidResourceHandle:
         return "invalid resource handle";
+    case cudaErrorUnknown:
+        return "unknown error";
     default:
         return "invalid argument";
     }
@@ -299,9 +304,7 @@ static bool on_device(const void *p)
 
 static bool copy(void *to, const void *from, size_t bytes)
 {
-    tdbg_emulated_memory_open(true);
     memmove(to, from, bytes);
-    tdbg_emulated_memory_open(false);
     return true;
 }
 
@@ -344,9 +347,7 @@ cudaError_t cudaMemsetAsync(void *device, int value, size_t bytes, cudaStream_t 
     if (!tdbg_emulated_stream_is_here(stream))
         return cudaErrorInvalidResourceHandle;
     tdbg_emulated_put(stream, [=]() {
-        tdbg_emulated_memory_open(true);
         memset(device, value, bytes);
-        tdbg_emulated_memory_open(false);
         return true;
     });
     return cudaSuccess;

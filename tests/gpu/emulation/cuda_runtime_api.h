@@ -19,6 +19,7 @@ typedef enum {
     cudaErrorInvalidDevice = 101,
     cudaErrorInvalidResourceHandle = 400,
     cudaErrorNotReady = 600,
+    cudaErrorUnknown = 999,
 } cudaError_t;
 
 enum cudaMemcpyKind {

@@ -7,6 +7,7 @@
 
 #include <mutex>
 
+/* May be nested. */
 void tdbg_emulated_memory_open(bool open);
 std::recursive_mutex &tdbg_emulated_lock();
 

@@ -229,7 +229,6 @@ static void run_kernel(const char *kernel, dim3 grid, dim3 block, size_t dynamic
     kernel_name = kernel;
     n_fibers = (int)(block.x * block.y * block.z);
     thread_body = &thread;
-    tdbg_emulated_memory_open(true);
     std::vector<uint32_t> order(n_blocks);
     for (uint32_t i = 0; i < n_blocks; i++) {
         const uint32_t to = random_below(i + 1);
@@ -239,7 +238,6 @@ static void run_kernel(const char *kernel, dim3 grid, dim3 block, size_t dynamic
     for (uint32_t b : order)
         run_block(dim3(b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y), grid, block,
                   dynamic_bytes);
-    tdbg_emulated_memory_open(false);
     tdbg_emulated_now = NULL;
 }
 

@@ -15,6 +15,8 @@ const struct {
     const char *file, *variable;
     const tdbg_emulated_function *functions;
 } libraries[] = {
+    {"libcublas.so.13", "TDBG_EMULATED_CUBLAS", tdbg_emulated_cublas},
+    {"libcublasLt.so.13", "TDBG_EMULATED_CUBLAS", tdbg_emulated_cublas_lt},
     {"libnccl.so.2", "TDBG_EMULATED_NCCL", tdbg_emulated_nccl},
 };
 

@@ -11,6 +11,7 @@ struct tdbg_emulated_function {
 #function, (void *)(function)                                                              \
     }
 
-extern const struct tdbg_emulated_function tdbg_emulated_nccl[];
+extern const struct tdbg_emulated_function tdbg_emulated_cublas[], tdbg_emulated_cublas_lt[],
+    tdbg_emulated_nccl[];
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "cuda_runtime_api.h"
 
-/* Called when it is its turn, with the device's memory closed: true where it has done, false where
+/* Called when it is its turn, with the device's memory open: true where it has done, false where
  * it waits for something, and is to be called again. */
 typedef std::function<bool()> tdbg_emulated_operation;
 
