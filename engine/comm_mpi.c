@@ -6,6 +6,7 @@
  * MPI_Finalize. */
 #include "engine/comm.h"
 
+#include <limits.h>
 #include <mpi.h>
 #include <sched.h>
 #include <stdio.h>
@@ -179,12 +180,12 @@ static enum tdbg_status start(struct mpi_comm *m, const struct tdbg_comm_transfe
     return TDBG_OK;
 }
 
-static void wait_a_moment(const struct mpi_comm *m, int looks)
+static void wait_a_moment(const struct mpi_comm *m, int idle)
 {
     const struct timespec moment = {0, SLEEP_NS};
-    if (looks > m->looks_before_yield + YIELDS_BEFORE_SLEEP)
+    if (idle > m->looks_before_yield + YIELDS_BEFORE_SLEEP)
         nanosleep(&moment, NULL);
-    else if (looks > m->looks_before_yield)
+    else if (idle > m->looks_before_yield)
         sched_yield();
 }
 
@@ -289,13 +290,13 @@ static enum tdbg_status wait_until(struct mpi_comm *m, tdbg_comm_look look, void
     enum tdbg_status st = TDBG_OK;
     const double limit_ns = m->base.timeout_s * 1e9;
     int64_t waited_ns = 0, now_ns = tdbg_clock_ns();
-    for (int looks = 0; !m->base.has_failed; looks++) {
+    int idle = 0; /* looks that have seen nothing new */
+    for (unsigned looks = 0; !m->base.has_failed; looks++) {
         enum tdbg_comm_sight sight = TDBG_COMM_WAITS;
         TDBG_TRY(look(self, &sight, err));
         if (sight == TDBG_COMM_DONE)
             break;
-        if (sight == TDBG_COMM_MOVES)
-            looks = 0;
+        idle = sight == TDBG_COMM_WAITS && idle < INT_MAX ? idle + 1 : 0;
         if (looks % LOOKS_PER_PROBE == LOOKS_PER_PROBE - 1) {
             const int64_t passed_ns = time_since(&now_ns, m->base.timeout_s);
             if (sight == TDBG_COMM_WORKS) {
@@ -307,7 +308,7 @@ static enum tdbg_status wait_until(struct mpi_comm *m, tdbg_comm_look look, void
             if (!m->base.has_failed && (double)waited_ns > limit_ns)
                 tell_timeout(m, count, (double)waited_ns < MOST_TIMEOUTS * limit_ns);
         }
-        wait_a_moment(m, looks);
+        wait_a_moment(m, sight == TDBG_COMM_WORKS ? INT_MAX : idle);
     }
     TDBG_FAIL_IF(m->base.has_failed, RANKS, "%s", m->farewell.text);
 out:

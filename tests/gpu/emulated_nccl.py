@@ -178,6 +178,7 @@ def failures_of_the_library(folder):
     config, trace = small_config(folder, steps=50), f"{folder}/a.h5"
     for fails, texts in (("9:1", ["rank 1: NCCL failed: unhandled cuda error"]),
                          ("9:6", ["NCCL failed: remote process exited or there was a network error"]),
+                         ("0:6", ["NCCL failed: remote process exited or there was a network error"]),
                          ("0:1", ["rank 1: NCCL failed: unhandled cuda error"]),
                          ("9:0", ["has not answered for 2 s (engine.comm.timeout_s)"])):
         said = on_gpus(3, 3, config, trace, *on_cuda(NCCL, "engine.comm.timeout_s=2.0"), code=4,

@@ -93,8 +93,9 @@ static void event_is_late()
     cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
     TDBG_LAUNCH(&gpu, fill, 1, N, x, 7);
     cudaEventRecord(event, gpu.stream);
-    const bool done = cudaEventQuery(event) == cudaSuccess; /* a look lets the GPU get on */
-    _exit(done ? 0 : 1);
+    const bool is_early = cudaEventQuery(event) == cudaErrorNotReady;
+    const bool comes = cudaEventQuery(event) == cudaSuccess; /* a look lets the GPU get on */
+    _exit(is_early && comes ? 0 : 1);
 }
 
 static void test_streams(void **)
