@@ -88,13 +88,14 @@ static enum tdbg_status copy_site(void *self, int64_t step, int32_t site,
     enum tdbg_status st = TDBG_OK;
     struct copier *c = self;
     const int64_t width = (int64_t)tdbg_dtype_bytes(handle->dtype);
+    uint64_t ticket; /* 0: what the CPU copies is there at once */
     if (handle->same_as >= 0)
         return TDBG_OK;
     for (int64_t first = 0, n; first < handle->elems; first += n) {
         n = handle->elems - first < PART / width ? handle->elems - first : PART / width;
         if (c->used + (size_t)(n * width) > COPY_ROOM)
             c->used = 0;
-        TDBG_TRY(tdbg_handle_copy_part(handle, first, n, c->to + c->used, err));
+        TDBG_TRY(tdbg_handle_copy_part(handle, first, n, c->to + c->used, &ticket, err));
         c->used += (size_t)(n * width);
         c->bytes += n * width;
     }
