@@ -83,6 +83,27 @@ enum tdbg_status tdbg_recompute_create(struct tdbg_trace *trace,
     return TDBG_OK;
 }
 
+enum tdbg_status tdbg_recompute_open(const char *path, int32_t rank,
+                                     const struct tdbg_session_options *options,
+                                     struct tdbg_trace **trace, struct tdbg_recompute **out,
+                                     struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_trace *file = NULL, *other = NULL;
+    TDBG_TRY(tdbg_trace_open(path, &file, err));
+    if (rank >= 0 && tdbg_trace_info(file)->rank != rank) {
+        TDBG_TRY(tdbg_rank_open(file, rank, &other, NULL, err));
+        tdbg_trace_close(file);
+        file = other;
+    }
+    TDBG_TRY(tdbg_recompute_create(file, options, out, err));
+    *trace = file;
+    file = NULL;
+out:
+    tdbg_trace_close(file);
+    return st;
+}
+
 enum tdbg_status tdbg_recompute_session(struct tdbg_recompute *r, struct tdbg_session **out,
                                         struct tdbg_err *err)
 {

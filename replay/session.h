@@ -99,6 +99,13 @@ enum tdbg_status tdbg_recompute_create(struct tdbg_trace *trace,
                                        struct tdbg_recompute **out, struct tdbg_err *err);
 void tdbg_recompute_destroy(struct tdbg_recompute *recompute); /* NULL is fine */
 
+/* Opens the file of a rank of the run that the file at path belongs to, with such a function; rank
+ * -1: the file itself. Both results are the caller's to destroy and close. */
+enum tdbg_status tdbg_recompute_open(const char *path, int32_t rank,
+                                     const struct tdbg_session_options *options,
+                                     struct tdbg_trace **trace, struct tdbg_recompute **out,
+                                     struct tdbg_err *err);
+
 /* The session of the trace's own rank, for those who execute as well; it is created where there is
  * none yet. Borrowed. */
 enum tdbg_status tdbg_recompute_session(struct tdbg_recompute *recompute, struct tdbg_session **out,

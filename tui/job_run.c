@@ -65,24 +65,15 @@ static bool session_goes_on(void *context, const struct tdbg_session_way *way)
 static enum tdbg_status open_rank(struct tdbg_tui_runner *r, int32_t rank, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_trace *other = NULL;
     struct tdbg_session_options options = r->options;
     options.goes_on = session_goes_on;
     options.goes_on_context = r;
     if (r->trace && r->rank == rank)
         return TDBG_OK;
     close_rank(r);
-    TDBG_TRY(tdbg_trace_open(r->path, &r->trace, err));
-    if (tdbg_trace_info(r->trace)->rank != rank) {
-        TDBG_TRY(tdbg_rank_open(r->trace, rank, &other, NULL, err));
-        tdbg_trace_close(r->trace);
-        r->trace = other;
-    }
-    TDBG_TRY(tdbg_recompute_create(r->trace, &options, &r->recompute, err));
+    TDBG_TRY(tdbg_recompute_open(r->path, rank, &options, &r->trace, &r->recompute, err));
     r->rank = rank;
 out:
-    if (st != TDBG_OK)
-        close_rank(r);
     return st;
 }
 

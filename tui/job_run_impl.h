@@ -3,7 +3,7 @@
 #define TDBG_TUI_JOB_RUN_IMPL_H
 
 #include "replay/expression_eval.h"
-#include "trace/rank_group.h"
+#include "trace/reader.h"
 #include "tui/job_run.h"
 
 /* An expression that was asked for, bound to the trace. */
