@@ -46,6 +46,7 @@ struct tdbg_tui_app {
     struct {
         int64_t id; /* 0: none is waited for */
         tdbg_tui_answered *answered;
+        struct tdbg_tui_job job; /* its texts are not kept */
     } waits[TDBG_JOB_KIND_COUNT];
     struct tdbg_tui_grid grid;
     const struct tdbg_tui_screen *screens[TDBG_TUI_MAX_SCREENS]; /* the last one is shown */
@@ -101,6 +102,9 @@ bool tdbg_tui_app_submit(struct tdbg_tui_app *app, const struct tdbg_tui_job *jo
                          tdbg_tui_answered *answered);
 bool tdbg_tui_app_cancel_jobs(struct tdbg_tui_app *app);
 bool tdbg_tui_app_waits(const struct tdbg_tui_app *app);
+
+/* What is being computed and how far it is, into buf; NULL: nothing, or not for long. */
+const char *tdbg_tui_app_progress_text(const struct tdbg_tui_app *app, char *buf, size_t buf_bytes);
 
 /* Between app.c, app_rows.c and moves.c. */
 void tdbg_tui_app_draw_tabs(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,

@@ -92,11 +92,13 @@ void tdbg_tui_app_click_tab(struct tdbg_tui_app *app, struct tdbg_tui_rect rect,
 void tdbg_tui_app_draw_message(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                                struct tdbg_tui_rect rect)
 {
-    char count[32] = "";
+    char count[32] = "", busy[TDBG_SITE_LABEL_BYTES + 120];
     if (app->has_count)
         snprintf(count, sizeof count, "%lld", (long long)app->count);
     if (app->prompt.is_open)
         tdbg_tui_prompt_draw(&app->prompt, grid, rect);
+    else if (!app->model.message && tdbg_tui_app_progress_text(app, busy, sizeof busy))
+        tdbg_tui_grid_put_text(grid, rect.x + 1, rect.y, rect.width - 2, 0, busy);
     else
         tdbg_tui_view_message(&app->model, count, grid, rect);
 }

@@ -2,6 +2,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/digest.h"
 #include "replay/step_stats.h"
@@ -22,6 +24,7 @@ struct tdbg_tui_runner *tdbg_tui_runner_create(const char *path,
     r->goes_on = goes_on;
     r->context = context;
     r->rank = -1;
+    r->fd = -1;
     return r;
 }
 
@@ -35,13 +38,39 @@ static void close_rank(struct tdbg_tui_runner *r)
     r->rank = -1;
 }
 
+static void drop_data(struct tdbg_tui_runner *r)
+{
+    if (r->data)
+        munmap(r->data, r->data_bytes);
+    if (r->fd >= 0)
+        close(r->fd);
+    r->data = NULL;
+    r->fd = -1;
+}
+
+static enum tdbg_status make_data(struct tdbg_tui_runner *r, const struct tdbg_site *site,
+                                  struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const size_t bytes = (size_t)tdbg_site_elems(site) * tdbg_dtype_bytes(site->dtype);
+    drop_data(r);
+    r->data_bytes = bytes > 0 ? bytes : 1;
+    r->fd = memfd_create("tdbg-tensor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (r->fd >= 0 && ftruncate(r->fd, (off_t)r->data_bytes) == 0)
+        r->data = mmap(NULL, r->data_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
+    r->data = r->data == MAP_FAILED ? NULL : r->data;
+    TDBG_FAIL_IF(!r->data, NO_MEMORY, "no memory for %s: %zu bytes", site->name, bytes);
+out:
+    return st;
+}
+
 void tdbg_tui_runner_destroy(struct tdbg_tui_runner *r)
 {
     if (!r)
         return;
     close_rank(r);
     tdbg_err_clear(&r->err);
-    free(r->data);
+    drop_data(r);
     free(r->stats);
     free(r->path);
     free(r);
@@ -122,10 +151,7 @@ static enum tdbg_status do_tensor(struct tdbg_tui_runner *r, const struct tdbg_t
     TDBG_FAIL_IF(job->site < 0 || job->site >= n_sites, NOT_FOUND, "there is no site %d",
                  (int)job->site);
     const struct tdbg_site *site = &sites[job->site];
-    const size_t bytes = (size_t)tdbg_site_elems(site) * tdbg_dtype_bytes(site->dtype);
-    free(r->data); /* what a larger tensor took is not kept for a small one */
-    r->data = malloc(bytes > 0 ? bytes : 1);
-    TDBG_FAIL_IF(!r->data, NO_MEMORY, "no memory for %s: %zu bytes", site->name, bytes);
+    TDBG_TRY(make_data(r, site, err));
     TDBG_TRY(tdbg_trace_read_steps(r->trace, job->step, 1, &row, err));
     out->is_executed = !tdbg_trace_has_values(r->trace, job->site, job->step, row.evaluated != 0);
     TDBG_TRY(tdbg_trace_read_values(r->trace, job->step, job->site, r->data, &out->n_elems, err));
@@ -133,6 +159,7 @@ static enum tdbg_status do_tensor(struct tdbg_tui_runner *r, const struct tdbg_t
         TDBG_TRY(check_digest(r, job, out->n_elems, row.evaluated != 0, err));
     tdbg_stats_fast(r->data, site->dtype, out->n_elems, &r->tensor_stats);
     out->values = r->data;
+    out->fd = r->fd;
     out->stats = &r->tensor_stats;
 out:
     return st;
@@ -207,4 +234,12 @@ void tdbg_tui_runner_do(struct tdbg_tui_runner *r, const struct tdbg_tui_job *jo
     out->steps_executed = r->trace ? tdbg_recompute_executed(r->recompute) - before : 0;
     if (out->status != TDBG_OK)
         out->message = r->err.message ? r->err.message : tdbg_status_text(out->status);
+}
+
+int32_t tdbg_tui_runner_n_sites(const struct tdbg_tui_runner *r)
+{
+    int32_t n = 0;
+    if (r->trace)
+        tdbg_trace_sites(r->trace, &n);
+    return n;
 }

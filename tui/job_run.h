@@ -18,9 +18,13 @@ struct tdbg_tui_runner *tdbg_tui_runner_create(const char *path,
                                                tdbg_tui_goes_on *goes_on, void *context);
 void tdbg_tui_runner_destroy(struct tdbg_tui_runner *runner); /* NULL is fine */
 
-/* Does the job; what went wrong is in the answer, whose id and fd are left 0 and -1. What it points
- * to is borrowed until the next job. */
+/* Does the job; what went wrong is in the answer, whose id is left 0. What it points to is borrowed
+ * until the next job; the values of a tensor are in a memory file from the start, so that handing
+ * them to another process copies nothing. */
 void tdbg_tui_runner_do(struct tdbg_tui_runner *runner, const struct tdbg_tui_job *job,
                         struct tdbg_tui_answer *out);
+
+/* Sites of the trace that the last job was about. */
+int32_t tdbg_tui_runner_n_sites(const struct tdbg_tui_runner *runner);
 
 #endif

@@ -31,7 +31,9 @@ struct tdbg_tui_runner {
 
     /* What answers point to. */
     struct tdbg_err err;
-    void *data;
+    int fd;     /* a memory file with the values of a tensor, or -1, */
+    void *data; /* mapped here; NULL: none */
+    size_t data_bytes;
     struct tdbg_stats tensor_stats;
     struct tdbg_stats *stats; /* (n_sites) */
     struct tdbg_origin origin;
