@@ -9,6 +9,7 @@
 #include "tui/keys.h"
 #include "tui/model.h"
 #include "tui/prompt.h"
+#include "tui/tensor.h"
 
 struct tdbg_tui_app;
 
@@ -25,8 +26,10 @@ struct tdbg_tui_screen {
     const char *name;
     bool is_still; /* no moves, no other screens: the help */
     const struct tdbg_tui_action *actions;
+    const enum tdbg_tui_request *hints; /* that the key row begins with, NONE ends them */
     void (*open)(struct tdbg_tui_app *app);
     void (*settle)(struct tdbg_tui_app *app); /* after every key and size: scroll to the focus */
+    bool (*work)(struct tdbg_tui_app *app);   /* a bit of what may wait; false: nothing does */
     /* Paints the body alone; the app paints the rows around it. */
     void (*draw)(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                  const struct tdbg_tui_frame *frame);
@@ -62,6 +65,7 @@ struct tdbg_tui_app {
     void (*takes_key)(struct tdbg_tui_app *app, uint32_t key);
 
     int64_t help_top; /* of the help screen */
+    struct tdbg_tui_tensor tensor;
 
     bool done, wants_redraw, wants_suspend; /* for the loop in tui.c, which clears the last two */
 };
@@ -79,7 +83,7 @@ void tdbg_tui_app_mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_bu
 /* Reads what the focus needs and paints it; the grid is the app's. */
 const struct tdbg_tui_grid *tdbg_tui_app_draw(struct tdbg_tui_app *app);
 
-/* Reads a bit of what may wait; true: there is more. */
+/* Does a bit of what may wait; false: there was nothing to do, and what is drawn is all. */
 bool tdbg_tui_app_work(struct tdbg_tui_app *app);
 
 /* Does the screen have an action for the request, or does every screen have it? */
@@ -101,6 +105,7 @@ struct tdbg_tui_frame tdbg_tui_app_frame(const struct tdbg_tui_app *app);
 bool tdbg_tui_app_submit(struct tdbg_tui_app *app, const struct tdbg_tui_job *job,
                          tdbg_tui_answered *answered);
 bool tdbg_tui_app_cancel_jobs(struct tdbg_tui_app *app);
+void tdbg_tui_app_cancel(struct tdbg_tui_app *app, enum tdbg_tui_job_kind kind); /* that one */
 bool tdbg_tui_app_waits(const struct tdbg_tui_app *app);
 
 /* What is being computed and how far it is, into buf; NULL: nothing, or not for long. */
@@ -117,10 +122,12 @@ void tdbg_tui_app_draw_too_small(struct tdbg_tui_grid *grid);
 void tdbg_tui_app_click_tab(struct tdbg_tui_app *app, struct tdbg_tui_rect rect, int x);
 void tdbg_tui_app_switch_to(struct tdbg_tui_app *app, enum tdbg_tui_request request);
 void tdbg_tui_app_take_letter(struct tdbg_tui_app *app, uint32_t key); /* after Space */
+void tdbg_tui_app_say_letters(struct tdbg_tui_app *app);
 
 /* What every screen does with keys that it has no action of its own for (moves.c). */
 extern const struct tdbg_tui_action tdbg_tui_moves[];
 
 extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_help;
+extern const struct tdbg_tui_screen tdbg_tui_screen_tensor;
 
 #endif

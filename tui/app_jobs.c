@@ -9,8 +9,7 @@ bool tdbg_tui_app_submit(struct tdbg_tui_app *app, const struct tdbg_tui_job *jo
 {
     if (!app->jobs)
         return false;
-    if (app->waits[job->kind].id)
-        app->jobs->cancel(app->jobs->context, app->waits[job->kind].id);
+    tdbg_tui_app_cancel(app, job->kind);
     app->waits[job->kind].id = app->jobs->submit(app->jobs->context, job);
     app->waits[job->kind].answered = answered;
     app->waits[job->kind].job = *job;
@@ -26,14 +25,18 @@ bool tdbg_tui_app_waits(const struct tdbg_tui_app *app)
     return false;
 }
 
+void tdbg_tui_app_cancel(struct tdbg_tui_app *app, enum tdbg_tui_job_kind kind)
+{
+    if (app->waits[kind].id)
+        app->jobs->cancel(app->jobs->context, app->waits[kind].id);
+    app->waits[kind].id = 0;
+}
+
 bool tdbg_tui_app_cancel_jobs(struct tdbg_tui_app *app)
 {
     const bool waited = tdbg_tui_app_waits(app);
-    for (int kind = 0; kind < TDBG_JOB_KIND_COUNT; kind++) {
-        if (app->waits[kind].id)
-            app->jobs->cancel(app->jobs->context, app->waits[kind].id);
-        app->waits[kind].id = 0;
-    }
+    for (int kind = 0; kind < TDBG_JOB_KIND_COUNT; kind++)
+        tdbg_tui_app_cancel(app, (enum tdbg_tui_job_kind)kind);
     return waited;
 }
 

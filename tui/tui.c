@@ -40,7 +40,7 @@ static enum tdbg_status loop(struct tdbg_tui_app *app, struct tdbg_tui_terminal 
         app->wants_redraw = false;
         tdbg_tui_app_take_answers(app);
         tdbg_tui_terminal_show(terminal, tdbg_tui_app_draw(app), everything);
-        const bool more = tdbg_tui_app_work(app);
+        const bool more = tdbg_tui_app_work(app); /* to be drawn */
         tdbg_tui_terminal_set_busy(terminal, tdbg_tui_app_waits(app));
         struct tdbg_tui_event event = tdbg_tui_terminal_read(terminal, !more);
         if (event.kind == TDBG_EVENT_END)

@@ -141,8 +141,7 @@ void driver_draw(struct driver *d)
 {
     tdbg_tui_app_draw(&d->app);
     check_screen(d);
-    while (!tdbg_tui_series_is_complete(&d->app.model.series)) {
-        tdbg_tui_app_work(&d->app);
+    while (tdbg_tui_app_work(&d->app)) {
         tdbg_tui_app_draw(&d->app);
         check_screen(d);
     }
