@@ -76,6 +76,7 @@ void tdbg_tui_app_free(struct tdbg_tui_app *app)
     while (app->n_screens > 0)
         close_screen(app);
     tdbg_tui_tensor_free(&app->tensor);
+    tdbg_tui_ops_free(&app->ops);
     tdbg_tui_model_free(&app->model);
     tdbg_tui_grid_free(&app->grid);
     tdbg_tui_prompt_free(&app->prompt);
@@ -217,6 +218,7 @@ static void dispatch(struct tdbg_tui_app *app, uint32_t key)
     else
         tdbg_tui_model_say(&app->model, "%s does nothing here; ? shows the keys",
                            tdbg_tui_key_name(key, name));
+    app->former = request;
 }
 
 /* As in vi, a 0 that begins no number is a key of its own; 0G means the number all the same. */

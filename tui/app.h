@@ -8,6 +8,7 @@
 #include "tui/jobs.h"
 #include "tui/keys.h"
 #include "tui/model.h"
+#include "tui/ops.h"
 #include "tui/prompt.h"
 #include "tui/tensor.h"
 
@@ -64,8 +65,10 @@ struct tdbg_tui_app {
     /* The key after this one belongs to it: a screen's letter, a mark's letter. NULL: none does. */
     void (*takes_key)(struct tdbg_tui_app *app, uint32_t key);
 
-    int64_t help_top; /* of the help screen */
+    int64_t help_top;             /* of the help screen */
+    enum tdbg_tui_request former; /* before the one that is being done */
     struct tdbg_tui_tensor tensor;
+    struct tdbg_tui_ops ops;
 
     bool done, wants_redraw, wants_suspend; /* for the loop in tui.c, which clears the last two */
 };
@@ -128,6 +131,14 @@ void tdbg_tui_app_say_letters(struct tdbg_tui_app *app);
 extern const struct tdbg_tui_action tdbg_tui_moves[];
 
 extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_help;
-extern const struct tdbg_tui_screen tdbg_tui_screen_tensor;
+extern const struct tdbg_tui_screen tdbg_tui_screen_ops, tdbg_tui_screen_tensor;
+
+/* Moves along the dataflow (flow_moves.c). */
+void tdbg_tui_phase_end(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_phase_start(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_to_input(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_module_up(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_module_down(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_to_origin(struct tdbg_tui_app *app, int64_t count, bool has_count);
 
 #endif

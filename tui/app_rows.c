@@ -13,6 +13,7 @@ static const struct {
     char letter; /* after Space */
 } tabs[] = {
     {TDBG_REQUEST_SCREEN_MAIN, &tdbg_tui_screen_main, 'm'},
+    {TDBG_REQUEST_SCREEN_OPS, &tdbg_tui_screen_ops, 'o'},
     {TDBG_REQUEST_SCREEN_TENSOR, &tdbg_tui_screen_tensor, 't'},
 };
 enum { N_TABS = sizeof tabs / sizeof tabs[0] };

@@ -61,9 +61,10 @@ enum tdbg_status tdbg_tui_run(struct tdbg_trace *trace, const struct tdbg_tui_op
     enum tdbg_status st = TDBG_OK;
     struct tdbg_tui_terminal *terminal = NULL;
     struct tdbg_tui_app app = {0};
-    const struct tdbg_tui_data data = tdbg_tui_data_from_trace(trace);
+    struct tdbg_tui_data data = tdbg_tui_data_from_trace(trace);
     struct tdbg_tui_jobs jobs = {.context = NULL};
     int width, height;
+    tdbg_tui_data_add_flow(&data, trace);
     TDBG_TRY(tdbg_tui_terminal_open(options, &terminal, err));
     TDBG_TRY(tdbg_tui_jobs_process(data.path, &options->session, &jobs, err));
     tdbg_tui_terminal_watch(terminal, jobs.fd);
@@ -75,6 +76,7 @@ enum tdbg_status tdbg_tui_run(struct tdbg_trace *trace, const struct tdbg_tui_op
 out:
     if (jobs.context)
         jobs.destroy(jobs.context);
+    tdbg_tui_data_free_flow(&data);
     tdbg_tui_terminal_close(terminal);
     return st;
 }

@@ -1,0 +1,88 @@
+/* See ops.h. */
+#include "tui/ops.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void tdbg_tui_ops_free(struct tdbg_tui_ops *ops)
+{
+    tdbg_tui_flow_free(&ops->flow);
+    tdbg_tui_ops_show_all(ops);
+}
+
+void tdbg_tui_ops_show_all(struct tdbg_tui_ops *ops)
+{
+    free(ops->module);
+    ops->module = NULL;
+}
+
+bool tdbg_tui_ops_shows(const struct tdbg_tui_ops *ops, const struct tdbg_site *site)
+{
+    const size_t n = ops->module ? strlen(ops->module) : 0;
+    const char *tensor = tdbg_site_tensor(site);
+    return n == 0 || (strncmp(tensor, ops->module, n) == 0 && (!tensor[n] || tensor[n] == '.'));
+}
+
+int64_t tdbg_tui_ops_rows(const struct tdbg_tui_ops *ops, const struct tdbg_tui_data *data)
+{
+    return data->n_sites > 0 ? tdbg_tui_ops_row_of(ops, data, data->n_sites - 1) + 1 : 0;
+}
+
+int64_t tdbg_tui_ops_row_of(const struct tdbg_tui_ops *ops, const struct tdbg_tui_data *data,
+                            int32_t site)
+{
+    int64_t row = -1;
+    if (!ops->module)
+        return site;
+    for (int32_t i = 0; i <= site; i++)
+        row += tdbg_tui_ops_shows(ops, &data->sites[i]);
+    return row;
+}
+
+int32_t tdbg_tui_ops_site_at(const struct tdbg_tui_ops *ops, const struct tdbg_tui_data *data,
+                             int64_t row)
+{
+    int32_t last = -1;
+    if (!ops->module)
+        return row < data->n_sites ? (int32_t)row : -1;
+    for (int32_t i = 0; i < data->n_sites && row >= 0; i++) {
+        if (tdbg_tui_ops_shows(ops, &data->sites[i])) {
+            last = i;
+            row--;
+        }
+    }
+    return row < 0 ? last : -1;
+}
+
+static bool set_module(struct tdbg_tui_ops *ops, const char *tensor, size_t n)
+{
+    char *module = n > 0 ? strndup(tensor, n) : NULL;
+    free(ops->module);
+    ops->module = module;
+    return true;
+}
+
+bool tdbg_tui_ops_module_up(struct tdbg_tui_ops *ops, const struct tdbg_site *site)
+{
+    const char *tensor = tdbg_site_tensor(site);
+    size_t n = ops->module && tdbg_tui_ops_shows(ops, site) ? strlen(ops->module) : strlen(tensor);
+    if (n == 0)
+        return false;
+    while (n > 0 && tensor[n - 1] != '.')
+        n--;
+    if (n == 0 && !ops->module)
+        return false;
+    return set_module(ops, tensor, n > 0 ? n - 1 : 0);
+}
+
+bool tdbg_tui_ops_module_down(struct tdbg_tui_ops *ops, const struct tdbg_site *site)
+{
+    const char *tensor = tdbg_site_tensor(site);
+    const size_t now = ops->module && tdbg_tui_ops_shows(ops, site) ? strlen(ops->module) : 0;
+    if (now > 0 && !tensor[now])
+        return false;
+    const char *dot = strchr(tensor + now + (now > 0), '.');
+    if (!dot && now == 0)
+        return false; /* a name without modules */
+    return set_module(ops, tensor, dot ? (size_t)(dot - tensor) : strlen(tensor));
+}
