@@ -80,6 +80,7 @@ void tdbg_tui_app_free(struct tdbg_tui_app *app)
     tdbg_tui_model_free(&app->model);
     tdbg_tui_grid_free(&app->grid);
     tdbg_tui_prompt_free(&app->prompt);
+    tdbg_strbuf_free(&app->copied);
 }
 
 static void settle(struct tdbg_tui_app *app)

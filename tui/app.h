@@ -70,7 +70,9 @@ struct tdbg_tui_app {
     struct tdbg_tui_tensor tensor;
     struct tdbg_tui_ops ops;
 
-    bool done, wants_redraw, wants_suspend; /* for the loop in tui.c, which clears the last two */
+    struct tdbg_strbuf copied; /* to the clipboard, last */
+    /* For the loop in tui.c, which clears all but the first. */
+    bool done, wants_redraw, wants_suspend, wants_copy;
 };
 
 /* Opens the main screen and reads nothing yet. The data is borrowed. Free with _free. */
@@ -132,6 +134,10 @@ extern const struct tdbg_tui_action tdbg_tui_moves[];
 
 extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_help;
 extern const struct tdbg_tui_screen tdbg_tui_screen_ops, tdbg_tui_screen_tensor;
+
+/* screen_export.c */
+void tdbg_tui_export(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_copy_place(struct tdbg_tui_app *app, int64_t count, bool has_count);
 
 /* Moves along the dataflow (flow_moves.c). */
 void tdbg_tui_phase_end(struct tdbg_tui_app *app, int64_t count, bool has_count);

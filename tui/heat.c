@@ -125,6 +125,20 @@ void tdbg_tui_heat_end(struct tdbg_tui_heat *h)
     free(sizes);
 }
 
+double tdbg_tui_heat_part(const struct tdbg_tui_heat *h, const struct tdbg_tui_heat_cell *cell,
+                          bool linear)
+{
+    const double x = cell->largest, low = h->low, high = h->high;
+    double part = 1; /* where all are the same */
+    if (!(x > 0))
+        return 0;
+    if (linear)
+        part = x / high;
+    else if (high > low)
+        part = log(x / low) / log(high / low);
+    return part < 0 ? 0 : part;
+}
+
 char tdbg_tui_heat_glyph(const struct tdbg_tui_heat *h, const struct tdbg_tui_heat_cell *cell,
                          bool linear)
 {
@@ -132,12 +146,6 @@ char tdbg_tui_heat_glyph(const struct tdbg_tui_heat *h, const struct tdbg_tui_he
         return cell->has_nan ? 'N' : 'I';
     if (!(cell->largest > 0))
         return ramp[0];
-    const double x = cell->largest, low = h->low, high = h->high;
-    double part = 1; /* where all are the same */
-    if (linear)
-        part = x / high;
-    else if (high > low)
-        part = log(x / low) / log(high / low);
-    const int level = 1 + (int)(part * (LEVELS - 1) + 0.5);
-    return ramp[level < 1 ? 1 : level > LEVELS ? LEVELS : level];
+    const int level = 1 + (int)(tdbg_tui_heat_part(h, cell, linear) * (LEVELS - 1) + 0.5);
+    return ramp[level > LEVELS ? LEVELS : level];
 }

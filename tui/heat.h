@@ -46,6 +46,10 @@ void tdbg_tui_heat_add(struct tdbg_tui_heat *heat, int64_t row, int64_t col, con
                        int64_t n);
 void tdbg_tui_heat_end(struct tdbg_tui_heat *heat); /* low and high */
 
+/* 0 where it is 0, else 0 to 1 of the scale. */
+double tdbg_tui_heat_part(const struct tdbg_tui_heat *heat, const struct tdbg_tui_heat_cell *cell,
+                          bool linear);
+
 /* The glyph of a cell: ' ' is 0, then '.' to '@'; 'N' and 'I' have NaN and Inf. */
 char tdbg_tui_heat_glyph(const struct tdbg_tui_heat *heat, const struct tdbg_tui_heat_cell *cell,
                          bool linear);

@@ -80,7 +80,7 @@ enum {
     X(PANE_NEXT, "screen", "next pane", "pane", "Tab")                                             \
     X(PANE_PREV, "screen", "previous pane", NULL, NULL)                                            \
     X(SCALE, "screen", "logarithmic or linear", "log", "L")                                        \
-    X(EXPORT, "screen", "write what is shown to a file", NULL, NULL)                               \
+    X(EXPORT, "screen", "write what is shown to a file", "export", "e")                            \
     X(COPY, "screen", "copy the place as a command line", NULL, NULL)                              \
     X(SCREEN_MAIN, "screens", "main: where in the run, how it went", NULL, NULL)                   \
     X(SCREEN_OPS, "screens", "ops of the step, and what went in and out", NULL, NULL)              \

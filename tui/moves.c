@@ -70,6 +70,7 @@ const struct tdbg_tui_action tdbg_tui_moves[] = {
     {TDBG_REQUEST_MODULE_UP, tdbg_tui_module_up},
     {TDBG_REQUEST_MODULE_DOWN, tdbg_tui_module_down},
     {TDBG_REQUEST_ORIGIN, tdbg_tui_to_origin},
+    {TDBG_REQUEST_COPY, tdbg_tui_copy_place},
     {TDBG_REQUEST_SCREEN_MENU, menu},
     {TDBG_REQUEST_NONE, NULL},
 };

@@ -31,6 +31,8 @@ void tdbg_tui_tensor_free(struct tdbg_tui_tensor *t)
     tdbg_tui_tensor_drop(t);
     tdbg_tui_series_free(&t->history);
     t->history_site = -1;
+    free(t->export_path);
+    t->export_path = NULL;
 }
 
 bool tdbg_tui_tensor_has_values(const struct tdbg_tui_tensor *t)

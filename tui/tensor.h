@@ -48,7 +48,8 @@ struct tdbg_tui_tensor {
     bool flips_scale; /* the other one than the dtype's own */
     bool compares;    /* with the step before */
     int zoom;
-    int64_t cursor; /* element; where the tensor is smaller, its last one is meant */
+    char *export_path; /* that it is asked about whether to overwrite it */
+    int64_t cursor;    /* element; where the tensor is smaller, its last one is meant */
 
     struct tdbg_tui_tensor_place place; /* that the members below are of */
     bool has_place, asks;

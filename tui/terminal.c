@@ -402,6 +402,37 @@ struct tdbg_tui_event tdbg_tui_terminal_read(struct tdbg_tui_terminal *t, bool w
     return (struct tdbg_tui_event){.kind = TDBG_EVENT_KEY, .key = special_key(key)};
 }
 
+/* Consoles show what they do not know. */
+static bool knows_clipboard(void)
+{
+    const char *term = getenv("TERM");
+    return strncmp(term, "linux", 5) != 0 && strncmp(term, "vt", 2) != 0;
+}
+
+void tdbg_tui_terminal_copy(struct tdbg_tui_terminal *t, const char *text)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    struct tdbg_strbuf out = {0};
+    (void)t;
+    if (!knows_clipboard())
+        return;
+    tdbg_strbuf_puts(&out, "\033]52;c;");
+    for (size_t n = strlen(text); n > 0;) { /* RFC 4648 */
+        const unsigned char *b = (const unsigned char *)text;
+        const size_t take = n < 3 ? n : 3;
+        const unsigned bits =
+            (unsigned)b[0] << 16 | (take > 1 ? (unsigned)b[1] << 8 : 0) | (take > 2 ? b[2] : 0);
+        for (size_t i = 0; i < 4; i++)
+            tdbg_strbuf_putc(&out, i <= take ? digits[bits >> (18 - 6 * i) & 63] : '=');
+        text += take;
+        n -= take;
+    }
+    tdbg_strbuf_putc(&out, '\a');
+    ssize_t ignored = write(STDOUT_FILENO, out.text, out.n_bytes);
+    (void)ignored;
+    tdbg_strbuf_free(&out);
+}
+
 void tdbg_tui_terminal_suspend(struct tdbg_tui_terminal *t)
 {
     struct sigaction former;

@@ -23,6 +23,10 @@ static void handle(struct tdbg_tui_app *app, struct tdbg_tui_terminal *terminal,
     default:
         break;
     }
+    if (app->wants_copy) {
+        app->wants_copy = false;
+        tdbg_tui_terminal_copy(terminal, app->copied.text);
+    }
     if (app->wants_suspend) {
         app->wants_suspend = false;
         tdbg_tui_terminal_suspend(terminal);
