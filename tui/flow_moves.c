@@ -6,7 +6,6 @@
 
 #include "replay/dataflow.h"
 #include "tui/app.h"
-#include "tui/number_text.h"
 
 /* Is the site the last (direction 1) or the first (-1) of its phase? */
 static bool is_at_border(const struct tdbg_tui_data *data, int32_t site, int direction)
@@ -112,8 +111,11 @@ static void move_module(struct tdbg_tui_app *app, int64_t count, bool up)
         return;
     const struct tdbg_site *site = &m->data->sites[m->focus.site];
     while (n < count && (up ? tdbg_tui_ops_module_up(&app->ops, site)
-                            : tdbg_tui_ops_module_down(&app->ops, site)))
+                            : tdbg_tui_ops_module_down(&app->ops, site))) {
         n++;
+        if (!app->ops.module) /* wider than all there is nothing */
+            break;
+    }
     if (n > 0)
         say_module(app);
     else if (up)
@@ -146,7 +148,7 @@ static double largest_input(const struct tdbg_origin *o)
 
 static void say_origin(struct tdbg_tui_model *m, const struct tdbg_origin *o)
 {
-    char label[TDBG_SITE_LABEL_BYTES], number[TDBG_NUMBER_BYTES], sample[48] = "";
+    char label[TDBG_SITE_LABEL_BYTES], sample[48] = "";
     const struct tdbg_site *site = &m->data->sites[o->output.site];
     const char *what = isnan(o->value) ? "nan" : o->value > 0 ? "inf" : "-inf";
     tdbg_tui_model_site_label(m, o->output.site, label);
@@ -158,9 +160,8 @@ static void say_origin(struct tdbg_tui_model *m, const struct tdbg_origin *o)
         tdbg_tui_model_say(m, "op %d %s: its output has %s%s", (int)o->output.site, site->op, what,
                            sample);
     else
-        tdbg_tui_model_say(m, "op %d %s: its inputs are finite, |max| %s, its output has %s%s",
-                           (int)o->output.site, site->op,
-                           tdbg_text_exponent(number, largest_input(o)), what, sample);
+        tdbg_tui_model_say(m, "op %d %s: inputs are finite, |max| %.1e, output has %s%s",
+                           (int)o->output.site, site->op, largest_input(o), what, sample);
 }
 
 static void found_origin(struct tdbg_tui_app *app, const struct tdbg_tui_answer *a)

@@ -43,10 +43,8 @@ static void export_to(struct tdbg_tui_app *app, const char *path)
     if (!*path)
         return;
     if (!tdbg_tui_export_knows(path))
-        tdbg_tui_model_say_error(&app->model,
-                                 "'%s' is no name for a file here: it has to end in .npy, .csv, "
-                                 ".json or .ppm",
-                                 path);
+        tdbg_tui_model_say_error(
+            &app->model, "a name ends in .npy, .csv, .json or .ppm here: '%s' does not", path);
     else if (!tdbg_tui_tensor_has_values(&app->tensor))
         tdbg_tui_model_say_error(&app->model, "the values are not there");
     else

@@ -41,6 +41,8 @@ static void answered(struct tdbg_tui_app *app, const struct tdbg_tui_answer *a)
     else if (!tdbg_tui_values_keep(is_now ? &t->now : &t->prev,
                                    &app->model.data->sites[t->place.site], a))
         set_fault(fault, "no memory for the values");
+    else if (a->is_executed && !app->model.message)
+        tdbg_tui_model_say(&app->model, "computed again by executing the step");
     ask(app);
     tdbg_tui_tensor_begin(t);
 }

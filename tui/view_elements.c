@@ -41,13 +41,19 @@ struct tdbg_tui_table tdbg_tui_table_of(const struct tdbg_tui_tensor *t, struct 
     return table;
 }
 
-/* "[3, 0, *]": where a row begins. */
+/* "[3,0,*]": where a row begins. */
 static void paint_label(const struct tdbg_tui_tensor *t, const struct tdbg_tui_table *table,
                         int64_t row, struct tdbg_tui_grid *grid, int x, int y, int width)
 {
-    char text[200];
-    tdbg_compare_index_text(t->now.site, row * table->cols, text, sizeof text);
-    char *last = strrchr(text, ' ');
+    char index[200], text[200];
+    size_t n = 0;
+    tdbg_compare_index_text(t->now.site, row * table->cols, index, sizeof index);
+    for (const char *at = index; *at; at++) {
+        if (*at != ' ')
+            text[n++] = *at;
+    }
+    text[n] = 0;
+    char *last = strrchr(text, ',');
     if (t->now.site->ndim > 1 && last)
         strcpy(last + 1, "*]");
     tdbg_tui_grid_put_elided(grid, x, y, width, 0, text);

@@ -81,11 +81,15 @@ static void paint_phases(const struct tdbg_tui_model *m, struct tdbg_tui_grid *g
     }
     if (duration->has_now)
         tdbg_text_duration(time, duration->now);
-    const int room = row.width - 2 - texts - (int)strlen(time) - 1;
+    const bool one = row.width - 2 - texts < 2 * parts; /* no room for all: the one that is on */
+    const int room = one ? row.width / 2 : row.width - 2 - texts - (int)strlen(time) - 1;
+    parts = one ? 2 : parts;
     const int unit = parts > 0 && room / parts > 1 ? room / parts : 1;
     for (int p = 0; p < TDBG_PHASE_COUNT; p++) {
-        const int width = p == TDBG_PHASE_FORWARD || p == TDBG_PHASE_BACKWARD ? 2 * unit : unit;
-        if (n[p] > 0)
+        const bool is_wide = one || p == TDBG_PHASE_FORWARD || p == TDBG_PHASE_BACKWARD;
+        const bool is_on = m->focus.site >= first && m->focus.site < first + n[p];
+        const int width = is_wide ? 2 * unit : unit;
+        if (n[p] > 0 && (is_on || !one))
             x += paint_phase(m, (enum tdbg_tui_phase)p, first, n[p], width, grid, x, row.y) + 1;
         first += n[p];
     }

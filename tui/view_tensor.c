@@ -62,7 +62,7 @@ static void paint_heading(const struct tdbg_tui_model *m, const struct tdbg_tui_
     const struct tdbg_site *site = &m->data->sites[m->focus.site];
     char label[TDBG_SITE_LABEL_BYTES], shape[TDBG_NUMBER_BYTES], what[2 * TDBG_NUMBER_BYTES + 64];
     char right[64];
-    if (t->compares && row.width >= 60)
+    if (t->compares && !t->prev_fault && row.width >= 60)
         snprintf(right, sizeof right, "step %lld - step %lld  %s", (long long)m->focus.step,
                  (long long)m->focus.step - 1, view_name(t, has_room));
     else
@@ -173,7 +173,7 @@ static void paint_summary(const struct tdbg_tui_model *m, const struct tdbg_tui_
     const struct tdbg_stats *recorded = &m->stats[m->focus.site];
     if (t->compares && tdbg_tui_tensor_stats(t))
         paint_difference(t, grid, row);
-    else if (t->compares)
+    else if (t->compares && !t->fault && !t->prev_fault)
         tdbg_tui_grid_put_text(grid, row.x + 1, row.y, row.width - 1, 0, "comparing ...");
     else if (t->now.site)
         paint_stats(&t->now.stats, t->now.n_elems, grid, row);

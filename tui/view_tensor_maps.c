@@ -58,7 +58,7 @@ void tdbg_tui_view_histogram(const struct tdbg_tui_tensor *t, struct tdbg_tui_gr
     }
     tdbg_tui_grid_put_right(grid, rect.x + 1, rect.y, BOUND_COLUMNS - 1, 0, "from");
     snprintf(right, sizeof right, "%s to %s", b->is_linear ? "linear" : "log",
-             tdbg_text_number(to, b->bound[b->n], 7));
+             b->zero == b->n - 1 ? "0" : tdbg_text_number(to, b->bound[b->n], 7));
     tdbg_tui_grid_put_text(grid, rect.x + BOUND_COLUMNS + 2, rect.y, rect.width, 0, right);
     tdbg_tui_grid_put_right(grid, rect.x, rect.y, rect.width - 1, 0, "elements");
     for (int i = 0; i < b->n && i + 1 < rect.height; i++)
@@ -114,12 +114,13 @@ static void paint_scale(const struct tdbg_tui_tensor *t, struct tdbg_tui_grid *g
 {
     char low[TDBG_NUMBER_BYTES], high[TDBG_NUMBER_BYTES];
     const struct tdbg_tui_heat *h = &t->heat;
+    const bool is_linear = tdbg_tui_tensor_is_linear(t);
     if (!(h->high > 0))
         tdbg_tui_grid_put_text(grid, x, y, width, 0, "all that is finite is 0");
     else
         tdbg_tui_grid_printf(grid, x, y, width, 0, "max |x|  . %s  @ %s  %s",
-                             tdbg_text_number(low, h->low, 7), tdbg_text_number(high, h->high, 7),
-                             tdbg_tui_tensor_is_linear(t) ? "linear" : "log");
+                             tdbg_text_number(low, is_linear ? 0 : h->low, 7),
+                             tdbg_text_number(high, h->high, 7), is_linear ? "linear" : "log");
 }
 
 static void paint_heat_title(const struct tdbg_tui_heat_cut *c, struct tdbg_tui_grid *grid,
