@@ -10,7 +10,7 @@
 #include "tui/model.h"
 #include "tui/ops.h"
 #include "tui/prompt.h"
-#include "tui/tensor.h"
+#include "tui/tensor_state.h"
 
 struct tdbg_tui_app;
 

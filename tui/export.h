@@ -3,7 +3,7 @@
 #define TDBG_TUI_EXPORT_H
 
 #include "base/strbuf.h"
-#include "tui/tensor.h"
+#include "tui/tensor_state.h"
 
 /* Is there a format for this name (.npy, .csv, .json, .ppm)? */
 bool tdbg_tui_export_knows(const char *path);

@@ -1,6 +1,6 @@
 /* The tensor screen: the focus site at the focus step, by its statistics, as histogram and heat
- * map, element by element, and over all steps. What is computed is in tensor.c, what is painted in
- * view_tensor.c, files are written in screen_export.c. */
+ * map, element by element, and over all steps. What is computed is in tensor_state.c, what is
+ * painted in view_tensor.c, files are written in screen_export.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 #define TDBG_TUI_VIEW_TENSOR_H
 
 #include "tui/frame.h"
-#include "tui/tensor.h"
+#include "tui/tensor_state.h"
 
 /* A rectangle of height 0 is not shown. Histogram and heat map include their titles; cells is what
  * a heat map's cells have room for, table what the elements' values have. */

@@ -1,5 +1,5 @@
-/* See tensor.h. */
-#include "tui/tensor.h"
+/* See tensor_state.h. */
+#include "tui/tensor_state.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  *
  *     asked --> values --> [values of the step before, difference] --> histogram --> heat map
  */
-#ifndef TDBG_TUI_TENSOR_H
-#define TDBG_TUI_TENSOR_H
+#ifndef TDBG_TUI_TENSOR_STATE_H
+#define TDBG_TUI_TENSOR_STATE_H
 
 #include "tui/bins.h"
 #include "tui/heat.h"
