@@ -61,6 +61,7 @@ enum tdbg_status tdbg_tui_app_init(struct tdbg_tui_app *app, const struct tdbg_t
     TDBG_TRY(tdbg_tui_model_init(&app->model, data, err));
     app->grid.ascii = ascii;
     app->tensor.history_site = -1;
+    tdbg_tui_ops_init(&app->ops);
     if (!data->closed)
         tdbg_tui_model_say(&app->model, "the recording was cut off; %lld steps are complete",
                            (long long)data->n_steps);

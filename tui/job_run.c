@@ -197,11 +197,28 @@ out:
     return st;
 }
 
+/* A recording that goes on has more steps than when it was opened. */
+static enum tdbg_status open_for(struct tdbg_tui_runner *r, const struct tdbg_tui_job *job,
+                                 struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t last = job->kind == TDBG_JOB_SEARCH && job->to > job->step ? job->to : job->step;
+    const bool was_open = r->trace != NULL;
+    TDBG_TRY(open_rank(r, job->rank, err));
+    if (was_open && !tdbg_trace_is_closed(r->trace) &&
+        last >= tdbg_trace_first_step(r->trace) + tdbg_trace_n_steps(r->trace)) {
+        close_rank(r);
+        TDBG_TRY(open_rank(r, job->rank, err));
+    }
+out:
+    return st;
+}
+
 static enum tdbg_status dispatch(struct tdbg_tui_runner *r, const struct tdbg_tui_job *job,
                                  struct tdbg_tui_answer *out, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    TDBG_TRY(open_rank(r, job->rank, err));
+    TDBG_TRY(open_for(r, job, err));
     TDBG_TRY(check_step(r, job->step, err));
     switch (job->kind) {
     case TDBG_JOB_TENSOR:

@@ -4,8 +4,46 @@
 #include <stdlib.h>
 #include <string.h>
 
+void tdbg_tui_ops_init(struct tdbg_tui_ops *ops)
+{
+    *ops = (struct tdbg_tui_ops){.computed_step = -1, .asked_step = -1};
+}
+
+const struct tdbg_stats *tdbg_tui_ops_stats(const struct tdbg_tui_ops *ops,
+                                            const struct tdbg_tui_model *m, int32_t site)
+{
+    if (tdbg_tui_stats_present(&m->stats[site]) || ops->computed_step != m->focus.step)
+        return &m->stats[site];
+    return &ops->computed[site];
+}
+
+bool tdbg_tui_ops_lacks_stats(const struct tdbg_tui_model *m)
+{
+    for (int32_t i = 0; i < m->data->n_sites; i++) {
+        const enum tdbg_stage stage = m->data->sites[i].stage;
+        if (stage > TDBG_STAGE_STATE && stage != TDBG_STAGE_EVAL &&
+            tdbg_site_elems(&m->data->sites[i]) > 0 && !tdbg_tui_stats_present(&m->stats[i]))
+            return true;
+    }
+    return false;
+}
+
+void tdbg_tui_ops_keep_stats(struct tdbg_tui_ops *ops, const struct tdbg_tui_data *data,
+                             int64_t step, const struct tdbg_stats *stats)
+{
+    const size_t n = (size_t)data->n_sites;
+    if (!ops->computed)
+        ops->computed = calloc(n + 1, sizeof *ops->computed);
+    if (!ops->computed)
+        return;
+    memcpy(ops->computed, stats, n * sizeof *stats);
+    ops->computed_step = step;
+}
+
 void tdbg_tui_ops_free(struct tdbg_tui_ops *ops)
 {
+    free(ops->computed);
+    ops->computed = NULL;
     tdbg_tui_flow_free(&ops->flow);
     tdbg_tui_ops_show_all(ops);
 }

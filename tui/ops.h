@@ -7,14 +7,28 @@
 
 struct tdbg_tui_ops {
     struct tdbg_tui_flow flow;
-    char *module;      /* the list shows what is in it, such as "block2.attn"; NULL: everything */
-    bool shows_flow;   /* where only one pane has room: inputs and outputs */
-    int64_t top;       /* first visible row of the list */
-    int32_t inputs_of; /* whose inputs `i` goes through, */
-    int inputs_at;     /* and the one that is next */
+    char *module;    /* the list shows what is in it, such as "block2.attn"; NULL: everything */
+    bool shows_flow; /* where only one pane has room: inputs and outputs */
+    int64_t top;     /* first visible row of the list */
+    struct tdbg_stats *computed;       /* (n_sites) of computed_step, where none were recorded */
+    int64_t computed_step, asked_step; /* -1: none */
+    int32_t inputs_of;                 /* whose inputs `i` goes through, */
+    int inputs_at;                     /* and the one that is next */
 };
 
-void tdbg_tui_ops_free(struct tdbg_tui_ops *ops); /* start from {0} */
+void tdbg_tui_ops_init(struct tdbg_tui_ops *ops);
+void tdbg_tui_ops_free(struct tdbg_tui_ops *ops);
+
+/* Statistics of a site at the focus step: recorded or, where they are not, computed. */
+const struct tdbg_stats *tdbg_tui_ops_stats(const struct tdbg_tui_ops *ops,
+                                            const struct tdbg_tui_model *model, int32_t site);
+
+/* Did the recording leave out statistics of what the step computes? Not of what it begins with. */
+bool tdbg_tui_ops_lacks_stats(const struct tdbg_tui_model *model);
+
+/* Keeps statistics (n_sites), which are copied. */
+void tdbg_tui_ops_keep_stats(struct tdbg_tui_ops *ops, const struct tdbg_tui_data *data,
+                             int64_t step, const struct tdbg_stats *stats);
 
 void tdbg_tui_ops_show_all(struct tdbg_tui_ops *ops); /* no module any more */
 

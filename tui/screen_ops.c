@@ -17,6 +17,29 @@ static int64_t visible_rows(const struct tdbg_tui_app *app)
     return p.list.height > 1 ? p.list.height - 1 : 1;
 }
 
+/* That it cannot be had is nobody's mistake: the columns stay empty. */
+static void answered(struct tdbg_tui_app *app, const struct tdbg_tui_answer *a)
+{
+    if (a->status == TDBG_OK)
+        tdbg_tui_ops_keep_stats(&app->ops, app->model.data, a->step, a->stats);
+}
+
+/* Each step once, when nobody types, so that what is only passed costs nothing. */
+static void ask_stats(struct tdbg_tui_app *app)
+{
+    struct tdbg_tui_model *m = &app->model;
+    struct tdbg_tui_ops *ops = &app->ops;
+    if (ops->asked_step == m->focus.step || m->stats_step != m->focus.step)
+        return;
+    ops->asked_step = m->focus.step;
+    const struct tdbg_tui_job job = {
+        .kind = TDBG_JOB_STATS, .rank = m->focus.rank, .step = m->focus.step};
+    if (ops->computed_step != m->focus.step && tdbg_tui_ops_lacks_stats(m))
+        tdbg_tui_app_submit(app, &job, answered);
+    else
+        tdbg_tui_app_cancel(app, TDBG_JOB_STATS);
+}
+
 /* A focus that left the module leaves it behind. */
 static void settle(struct tdbg_tui_app *app)
 {
@@ -32,6 +55,7 @@ static void settle(struct tdbg_tui_app *app)
 
 static bool work(struct tdbg_tui_app *app)
 {
+    ask_stats(app);
     return tdbg_tui_flow_work(&app->ops.flow, app->model.data);
 }
 
@@ -96,9 +120,17 @@ static void other_pane(struct tdbg_tui_app *app, int64_t count, bool has_count)
         app->ops.shows_flow = !app->ops.shows_flow;
 }
 
+/* What is not there yet is not waited for any more. */
+static void forget_stats(struct tdbg_tui_app *app)
+{
+    tdbg_tui_app_cancel(app, TDBG_JOB_STATS);
+    app->ops.asked_step = -1;
+}
+
 static void open_tensor(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)count, (void)has_count;
+    forget_stats(app);
     tdbg_tui_app_open(app, &tdbg_tui_screen_tensor);
 }
 
@@ -149,4 +181,5 @@ const struct tdbg_tui_screen tdbg_tui_screen_ops = {
     .draw = draw,
     .mouse = mouse,
     .find = find,
+    .close = forget_stats,
 };

@@ -10,7 +10,7 @@
 enum {
     BLOCK_ELEMS = 4096,
     WORK_ELEMS = 1 << 19, /* between two looks at the keyboard: some milliseconds */
-    HISTORY_STEPS = 64,   /* the same, read one by one */
+    HISTORY_STEPS = 256,  /* the same, read one by one */
 };
 
 void tdbg_tui_tensor_drop(struct tdbg_tui_tensor *t)

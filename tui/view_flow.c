@@ -14,12 +14,12 @@ static uint8_t style_of(const struct tdbg_stats *s)
 }
 
 /* Name, shape and |max| in one row. */
-static void paint_tensor(const struct tdbg_tui_model *m, int32_t i, struct tdbg_tui_grid *grid,
-                         struct tdbg_tui_rect row)
+static void paint_tensor(const struct tdbg_tui_model *m, const struct tdbg_tui_ops *ops, int32_t i,
+                         struct tdbg_tui_grid *grid, struct tdbg_tui_rect row)
 {
     char label[TDBG_SITE_LABEL_BYTES], shape[TDBG_NUMBER_BYTES], number[TDBG_NUMBER_BYTES];
     char right[2 * TDBG_NUMBER_BYTES + 16];
-    const struct tdbg_stats *s = &m->stats[i];
+    const struct tdbg_stats *s = tdbg_tui_ops_stats(ops, m, i);
     const uint8_t style = style_of(s);
     int n =
         snprintf(right, sizeof right, "%s  |max| %s", tdbg_text_shape(shape, &m->data->sites[i]),
@@ -33,8 +33,8 @@ static void paint_tensor(const struct tdbg_tui_model *m, int32_t i, struct tdbg_
 }
 
 /* Each takes two rows; what has no room is counted. */
-static void paint_inputs(const struct tdbg_tui_model *m, struct tdbg_tui_grid *grid,
-                         struct tdbg_tui_rect rect)
+static void paint_inputs(const struct tdbg_tui_model *m, const struct tdbg_tui_ops *ops,
+                         struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
     int32_t inputs[TDBG_DATAFLOW_INPUTS];
     const int n = m->data->inputs ? m->data->inputs(m->data->flow, m->focus.site, inputs) : -1;
@@ -46,7 +46,7 @@ static void paint_inputs(const struct tdbg_tui_model *m, struct tdbg_tui_grid *g
     const int fit = n * 2 <= rect.height ? n : (rect.height - 1) / 2;
     for (int k = 0; k < fit; k++) {
         const struct tdbg_tui_rect row = {rect.x, rect.y + 2 * k, rect.width, 1};
-        paint_tensor(m, inputs[k], grid, row);
+        paint_tensor(m, ops, inputs[k], grid, row);
         tdbg_tui_grid_printf(grid, row.x + 2, row.y + 1, row.width - 2, 0, "made by op %d %s",
                              (int)inputs[k], m->data->sites[inputs[k]].op);
     }
@@ -83,9 +83,9 @@ static void paint_readers(const struct tdbg_tui_model *m, const struct tdbg_tui_
 static void paint_output(const struct tdbg_tui_model *m, const struct tdbg_tui_ops *ops,
                          struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
-    const struct tdbg_stats *s = &m->stats[m->focus.site];
+    const struct tdbg_stats *s = tdbg_tui_ops_stats(ops, m, m->focus.site);
     int y = rect.y;
-    paint_tensor(m, m->focus.site, grid, (struct tdbg_tui_rect){rect.x, y++, rect.width, 1});
+    paint_tensor(m, ops, m->focus.site, grid, (struct tdbg_tui_rect){rect.x, y++, rect.width, 1});
     if (s->nans || s->infs)
         tdbg_tui_grid_printf(grid, rect.x + 2, y++, rect.width - 2, style_of(s),
                              "nan x%llu  inf x%llu", (unsigned long long)s->nans,
@@ -108,6 +108,6 @@ void tdbg_tui_view_flow(const struct tdbg_tui_model *m, const struct tdbg_tui_op
     tdbg_tui_view_heading(grid, row, false);
     for (int y = 0; y < inputs.height; y++)
         tdbg_tui_grid_put_glyph(grid, rect.x + left, inputs.y + y, TDBG_GLYPH_VERTICAL, 0);
-    paint_inputs(m, grid, inputs);
+    paint_inputs(m, ops, grid, inputs);
     paint_output(m, ops, grid, output);
 }

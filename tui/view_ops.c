@@ -149,11 +149,11 @@ static const char *count_text(char *buf, const struct tdbg_stats *s, uint64_t co
     return buf;
 }
 
-static void paint_op(const struct tdbg_tui_model *m, int32_t i, const struct columns *c,
-                     struct tdbg_tui_grid *grid, struct tdbg_tui_rect row)
+static void paint_op(const struct tdbg_tui_model *m, const struct tdbg_tui_ops *ops, int32_t i,
+                     const struct columns *c, struct tdbg_tui_grid *grid, struct tdbg_tui_rect row)
 {
     const struct tdbg_site *site = &m->data->sites[i];
-    const struct tdbg_stats *s = &m->stats[i];
+    const struct tdbg_stats *s = tdbg_tui_ops_stats(ops, m, i);
     const bool broken = s->nans || s->infs, is_focus = i == m->focus.site;
     uint8_t style = broken ? TDBG_STYLE_RED | TDBG_STYLE_BOLD : TDBG_STYLE_PLAIN;
     char buf[TDBG_NUMBER_BYTES], label[TDBG_SITE_LABEL_BYTES];
@@ -195,7 +195,7 @@ static void paint_list(const struct tdbg_tui_model *m, const struct tdbg_tui_ops
     int32_t site = tdbg_tui_ops_site_at(ops, m->data, ops->top);
     for (int y = 1; y < rect.height && site >= 0 && site < m->data->n_sites; y++) {
         const struct tdbg_tui_rect row = {rect.x, rect.y + y, rect.width, 1};
-        paint_op(m, site, &c, grid, row);
+        paint_op(m, ops, site, &c, grid, row);
         if (site == m->focus.site)
             tdbg_tui_grid_set_cursor(grid, row.x, row.y);
         do

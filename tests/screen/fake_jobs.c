@@ -79,6 +79,19 @@ static void answer_tensor(struct fake_jobs *j, const struct tdbg_tui_job *job,
     out->steps_executed = j->is_stored ? 0 : job->step % 100 + 1;
 }
 
+/* Of what was recorded the same, of the others something. */
+static void answer_stats(struct fake_jobs *j, const struct tdbg_tui_job *job,
+                         struct tdbg_tui_answer *out)
+{
+    for (int32_t i = 0; i < j->run->data.n_sites; i++) {
+        fake_run_stats(j->run, job->step, i, &j->all[i]);
+        if (!tdbg_tui_stats_present(&j->all[i]))
+            j->all[i] = (struct tdbg_stats){.min = -i, .max = (double)i / 2, .mean = 0, .rms = 1};
+    }
+    out->stats = j->all;
+    out->is_executed = true;
+}
+
 /* In the steps with NaN it is in the forward pass of the first of them. */
 static void answer_origin(struct fake_jobs *j, const struct tdbg_tui_job *job,
                           struct tdbg_tui_answer *out)
@@ -124,6 +137,8 @@ static bool take(void *context, struct tdbg_tui_answer *out)
         out->message = "fake.h5: the keyframe of step 0 is damaged, and there is none before it";
     } else if (job->kind == TDBG_JOB_TENSOR) {
         answer_tensor(j, job, out);
+    } else if (job->kind == TDBG_JOB_STATS) {
+        answer_stats(j, job, out);
     } else if (job->kind == TDBG_JOB_ORIGIN) {
         answer_origin(j, job, out);
     } else {

@@ -15,7 +15,7 @@ struct fake_jobs {
     bool is_stored;  /* values are read, not executed */
     int64_t n_taken; /* answers so far */
     void *values;
-    struct tdbg_stats stats;
+    struct tdbg_stats stats, all[FAKE_MAX_SITES];
     struct tdbg_origin origin;
 };
 

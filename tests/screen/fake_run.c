@@ -114,7 +114,7 @@ void fake_run_stats(const struct fake_run *run, int64_t step, int32_t site, stru
     const struct tdbg_site *s = &run->sites[site];
     const double size = 4 * (1 + noise(0, site)) / (1 + (double)step / 500);
     *out = tdbg_tui_stats_absent;
-    if (s->stage == TDBG_STAGE_SAMPLES ||
+    if (s->stage == TDBG_STAGE_SAMPLES || (run->wish.few_stats && s->stage < TDBG_STAGE_GRAD) ||
         (s->stage == TDBG_STAGE_EVAL && !fake_run_evaluated(run, step)))
         return;
     out->min = s->ndim == 0 ? size : -size * (0.5 + noise(step, site));

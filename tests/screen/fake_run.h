@@ -18,6 +18,7 @@ struct fake_wish {
     int32_t lanes, micros; /* 1; a forward or backward site is there for each of them */
     bool has_jobs;         /* values and origins are computed (fake_jobs.h) */
     bool kinds;            /* tensors of every type, and of odd shapes, behind the others */
+    bool few_stats;        /* those of gradients and parameters alone are recorded */
     bool no_graph;         /* nobody knows what was computed from what */
     bool wide_names;       /* names with wide, combining and invalid characters */
     /* Does a read that touches this step fail? Nothing fails. */

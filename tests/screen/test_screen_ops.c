@@ -214,6 +214,41 @@ static void test_origin(void **state)
     driver_expect(&d, "! nothing is computed here");
 }
 
+/* What the recording has no statistics of is computed when the focus has come to rest. */
+static void test_stats_are_computed(void **state)
+{
+    (void)state;
+    reopen(&(struct fake_wish){.has_jobs = true, .few_stats = true}, 80, 24, true);
+    d.jobs.holds = true;
+    driver_press(&d, "9s<F3>");
+    driver_expect(&d, "computing step 0: 12 of 40 steps (^C cancels)");
+    assert_non_null(strstr(driver_row(&d, 5), "loss                      scalar        -    -"));
+    driver_press(&d, "n");
+    assert_int_equal(d.jobs.queue.first->job.step, 1);
+    assert_null(d.jobs.queue.first->next);
+    d.jobs.holds = false;
+    driver_draw(&d);
+    assert_non_null(strstr(driver_row(&d, 5), "loss                      scalar        9    0"));
+    assert_null(d.jobs.queue.first);
+    driver_golden(&d, "ops-computed");
+    const int64_t n = d.jobs.n_taken;
+    driver_press(&d, "5jkkgG");
+    assert_int_equal(d.jobs.n_taken, n);
+    d.jobs.holds = true;
+    driver_press(&d, "n");
+    assert_int_equal(d.jobs.queue.first->job.kind, TDBG_JOB_STATS);
+    driver_press(&d, "<Enter>"); /* the tensor first */
+    assert_int_equal(d.jobs.queue.first->job.kind, TDBG_JOB_TENSOR);
+    assert_null(d.jobs.queue.first->next);
+    d.jobs.holds = false;
+    driver_press(&d, "q9G"); /* and then these again */
+    assert_non_null(strstr(driver_row(&d, 5), "loss                      scalar        9    0"));
+    driver_press(&d, "n<F2>");
+    d.jobs.fails = true;
+    driver_press(&d, "n<F3>");
+    driver_expect(&d, NULL);
+}
+
 /* In the list moves stop at its ends, over steps they do not: these are walked apart. */
 static void test_there_and_back(void **state)
 {
@@ -278,6 +313,7 @@ int main(void)
         cmocka_unit_test_teardown(test_readers, close_driver),
         cmocka_unit_test_teardown(test_modules, close_driver),
         cmocka_unit_test_teardown(test_origin, close_driver),
+        cmocka_unit_test_teardown(test_stats_are_computed, close_driver),
         cmocka_unit_test_teardown(test_there_and_back, close_driver),
         cmocka_unit_test_teardown(test_mouse, close_driver),
     };
