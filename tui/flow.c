@@ -68,7 +68,8 @@ bool tdbg_tui_flow_work(struct tdbg_tui_flow *f, const struct tdbg_tui_data *dat
         const int n = data->inputs(data->flow, f->n_done, inputs);
         if (n < 0 || !make_room(f, n))
             return false; /* there is no graph */
-        memcpy(f->edge + f->n_edges, inputs, (size_t)n * sizeof *inputs);
+        if (n > 0)
+            memcpy(f->edge + f->n_edges, inputs, (size_t)n * sizeof *inputs);
         f->n_edges += n;
         f->first_edge[f->n_done + 1] = f->n_edges;
         pairs += data->n_sites;

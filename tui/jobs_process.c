@@ -372,8 +372,8 @@ static void destroy(void *context)
     struct process_jobs *j = context;
     if (!j)
         return;
-    drop_answer(j);
     end_worker(j);
+    drop_answer(j);
     tdbg_tui_job_list_free(&j->queue);
     if (j->events >= 0)
         close(j->events);

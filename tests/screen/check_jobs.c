@@ -264,7 +264,7 @@ static int check_robust(void)
     CHECK(!jobs.progress(jobs.context, &p), "progress of nothing");
     CHECK(tdbg_tui_jobs_worker(&jobs) == -1, "a worker without a job");
     kill_and_ask(&jobs, SIGKILL, "was killed");
-    kill_and_ask(&jobs, SIGSEGV, "ended by signal 11");
+    kill_and_ask(&jobs, SIGTERM, "ended by signal 15");
     for (int trial = 0; trial < 200; trial++) { /* no answer to what was cancelled */
         int64_t ids[3];
         for (int i = 0; i < 3; i++) {
@@ -285,8 +285,11 @@ static int check_robust(void)
         CHECK(!jobs.take(jobs.context, &none), "an answer to what was cancelled");
     }
     const int worker = tdbg_tui_jobs_worker(&jobs); /* one that does not come back is killed */
+    siginfo_t stop;
+    CHECK(worker > 0 && kill(worker, SIGSTOP) == 0 &&
+              waitid(P_PID, (id_t)worker, &stop, WSTOPPED | WNOWAIT) == 0,
+          "no worker to stop");
     const int64_t stuck = jobs.submit(jobs.context, &slow);
-    CHECK(worker > 0 && kill(worker, SIGSTOP) == 0, "no worker to stop");
     jobs.cancel(jobs.context, stuck);
     tensor.site = 0;
     const struct tdbg_tui_answer a = ask(&jobs, &tensor);
