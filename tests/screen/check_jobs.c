@@ -231,15 +231,28 @@ static int check_search(void)
 static const struct tdbg_tui_job endless = {
     .kind = TDBG_JOB_SEARCH, .expression = {"mean(fwd/fc1[0,:]) > 1e30"}, .n_expressions = 1};
 
+/* A worker that does nothing until it is continued. */
+static int stop_worker(const struct tdbg_tui_jobs *jobs)
+{
+    siginfo_t stop;
+    const int worker = tdbg_tui_jobs_worker(jobs);
+    CHECK(worker > 0 && kill(worker, SIGSTOP) == 0 &&
+              waitid(P_PID, (id_t)worker, &stop, WSTOPPED | WNOWAIT) == 0,
+          "no worker to stop");
+    return worker;
+}
+
 static void kill_and_ask(struct tdbg_tui_jobs *jobs, int number, const char *words)
 {
     const struct tdbg_tui_job tensor = {.kind = TDBG_JOB_TENSOR, .step = last_step, .site = 0};
     struct tdbg_tui_job slow = endless;
     slow.step = first_step;
     slow.to = last_step;
+    struct tdbg_tui_answer a = ask(jobs, &tensor);
+    const int worker = stop_worker(jobs);
     const int64_t id = jobs->submit(jobs->context, &slow);
-    CHECK(kill(tdbg_tui_jobs_worker(jobs), number) == 0, "no worker to kill");
-    struct tdbg_tui_answer a = next(jobs);
+    CHECK(kill(worker, number) == 0 && kill(worker, SIGCONT) == 0, "no worker to kill");
+    a = next(jobs);
     CHECK(a.id == id && a.status == TDBG_IO && strstr(a.message, words), "'%s' instead of '%s'",
           a.message, words);
     CHECK(tdbg_tui_jobs_worker(jobs) == -1, "a dead worker is kept");
@@ -284,11 +297,7 @@ static int check_robust(void)
         struct tdbg_tui_answer none;
         CHECK(!jobs.take(jobs.context, &none), "an answer to what was cancelled");
     }
-    const int worker = tdbg_tui_jobs_worker(&jobs); /* one that does not come back is killed */
-    siginfo_t stop;
-    CHECK(worker > 0 && kill(worker, SIGSTOP) == 0 &&
-              waitid(P_PID, (id_t)worker, &stop, WSTOPPED | WNOWAIT) == 0,
-          "no worker to stop");
+    const int worker = stop_worker(&jobs); /* one that does not come back is killed */
     const int64_t stuck = jobs.submit(jobs.context, &slow);
     jobs.cancel(jobs.context, stuck);
     tensor.site = 0;
