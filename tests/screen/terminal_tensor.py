@@ -17,7 +17,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.environ.get("TDBG_SOURCE", "."), "tests", "screen"))
-from terminal import IDLE, Terminal, Tmux, case, check, e2e  # noqa: E402
+from terminal import COLOUR, Terminal, Tmux, case, check, e2e  # noqa: E402
 
 e2e.CASES.clear()  # ours instead
 
@@ -117,6 +117,76 @@ def a_tensor_that_is_not_stored(folder):
         tmux.type("N=")
         tmux.wait(lambda s: "step 203/400" in s[3][0] and "[7, 1] = " in s[3][21], "step 203")
         quit_trace(tmux)
+
+
+@case
+def a_value_that_differs_is_not_shown(folder):
+    trace = record(folder, "a")
+
+    def change(f):
+        column = e2e.site_row(f, "fwd/fc1")
+        f["digest"][7, column] = int(f["digest"][7, column]) ^ 1
+    e2e.edit(trace, change)
+    with Tmux(folder) as tmux:
+        open_trace(tmux, trace)
+        tmux.type("7G/fwd/fc1\r")
+        tmux.wait_row(22, "'fwd/fc1': 1 of 1")
+        tmux.key("F4")
+        rows = tmux.wait_row(5, "fwd/fc1 of step 7 was recorded with digest ")
+        check("executing the step again" in rows[5] + rows[6], rows)
+        check(not any("[0, 0]" in row for row in rows), rows)
+        tmux.type("n")
+        tmux.wait(lambda s: "[0, 0] = " in s[3][21], "the values of step 8")
+        quit_trace(tmux)
+
+
+@case
+def what_takes_long_is_said_and_cancelled(folder):
+    """A worker that is stopped takes as long as the test likes, and is given up in the end."""
+    trace = record(folder, "light", 'record.preset="light"')
+    with Tmux(folder) as tmux:
+        open_trace(tmux, trace)
+        tmux.type("/fwd/fc1\r")
+        tmux.wait_row(22, "'fwd/fc1': 1 of 1")
+        tmux.key("F4")
+        tmux.wait(lambda s: "[0, 0] = " in s[3][21], "values")
+        pid = replay_pid(tmux)
+        worker = int(children(pid)[0])
+        os.kill(worker, signal.SIGSTOP)
+        tmux.type("7n")
+        rows = tmux.wait_row(22, "computing fwd/fc1 at step 7 (^C cancels)")
+        check("min " in rows[3] or "no statistics" in rows[3], rows[3])
+        tmux.type("v")  # it answers keys
+        tmux.wait_row(2, "view: HEAT MAP")
+        tmux.key("C-c")
+        tmux.wait_row(22, "cancelled")
+        tmux.key("Enter")
+        tmux.wait(lambda s: "[0, 0] = " in s[3][21] and "step 7/30" in s[3][0], "values of step 7")
+        check(children(pid) != [str(worker)], "another worker")
+        quit_trace(tmux)
+
+
+@case
+def tensors_on_any_terminal(folder):
+    """Bytes per key; without colours and above 0x7f where that is wanted."""
+    trace = record(folder, "a")
+    keys = ("/fwd/fc1\r", "\033OS", "n", "v", "+", "v", "=", "v", "v", "L", "N", " o", "n", "i", "o", "q")
+    for size, limit in (((80, 24), 8 << 10), ((160, 50), 40 << 10), ((40, 10), 2 << 10)):
+        terminal = Terminal("replay", trace, size=size)
+        terminal.wait_idle()
+        most = max((len(terminal.press(key)), key) for key in keys)
+        print(f"{size[0]}x{size[1]}: most bytes for a key: {most}")
+        terminal.check(most[0] <= limit, f"bytes per key: {most}")
+        terminal.check(terminal.end("Q") == 0, "exit code")
+    for term in ("vt100", "xterm-256color", "linux", "screen-256color"):
+        terminal = Terminal("replay", trace, term=term, LC_ALL="C", NO_COLOR="1")
+        terminal.wait_idle()
+        for key in keys:
+            terminal.press(key)
+        terminal.check(terminal.output.isascii(), "bytes >= 0x80")
+        terminal.check(not COLOUR.search(terminal.output), "colours")
+        terminal.check(terminal.end("Q") == 0, "exit code")
+        terminal.check_left(term)
 
 
 def first_broken(trace):

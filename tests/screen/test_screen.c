@@ -541,7 +541,7 @@ static void test_help(void **state)
     }
     driver_resize(&d, 80, 10);
     driver_press(&d, "/chart back<Enter>");
-    assert_non_null(strstr(driver_row(&d, 2), "one column of the chart back"));
+    assert_non_null(strstr(driver_row(&d, 2), "one column of the chart or tensor back"));
     driver_press(&d, "/no such key<Enter>");
     driver_expect(&d, "no key matches 'no such key'");
     driver_press(&d, "gG<PgUp><PgDn>5G");
