@@ -26,7 +26,8 @@ enum tdbg_tui_job_kind {
 
 enum { TDBG_JOB_EXPRESSIONS = 32 };
 
-/* Members that the kind does not name are ignored. Texts are copied by submit(). */
+/* Members that the kind does not name are ignored. `rank` is whose file is looked at, `site` a
+ * number in that file's list. Texts are copied by submit(). */
 struct tdbg_tui_job {
     enum tdbg_tui_job_kind kind;
     int32_t rank, site;

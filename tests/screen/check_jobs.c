@@ -65,7 +65,9 @@ static struct tdbg_tui_answer next(const struct tdbg_tui_jobs *jobs)
 
 static struct tdbg_tui_answer ask(const struct tdbg_tui_jobs *jobs, const struct tdbg_tui_job *job)
 {
-    const int64_t id = jobs->submit(jobs->context, job);
+    struct tdbg_tui_job of_rank = *job;
+    of_rank.rank = tdbg_trace_info(trace)->rank;
+    const int64_t id = jobs->submit(jobs->context, &of_rank);
     const struct tdbg_tui_answer answer = next(jobs);
     CHECK(answer.id == id && answer.kind == job->kind, "the answer is to another job");
     return answer;

@@ -74,6 +74,11 @@ def jobs_answer_the_same(folder):
     """Values, statistics, expressions: by another process, by this one, and as recorded."""
     check_jobs("same", record(folder, "standard"))
     check_jobs("same", record(folder, "light", 'record.preset="light"'))
+    for solo in ("true", "false"):  # alone, and only all ranks together
+        trace = record(folder, "ranks" + solo, 'record.preset="light"', "engine.ranks_in_process=2",
+                       f"record.solo_replay={solo}", steps=12)
+        check_jobs("same", trace)
+        check_jobs("same", trace.replace(".h5", ".rank1.h5"))
 
 
 @case
