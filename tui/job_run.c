@@ -249,6 +249,8 @@ void tdbg_tui_runner_do(struct tdbg_tui_runner *r, const struct tdbg_tui_job *jo
     r->is_searching = false;
     out->status = dispatch(r, job, out, &r->err);
     out->steps_executed = r->trace ? tdbg_recompute_executed(r->recompute) - before : 0;
+    if (job->kind == TDBG_JOB_SEARCH)
+        out->is_executed = out->steps_executed > 0;
     if (out->status != TDBG_OK)
         out->message = r->err.message ? r->err.message : tdbg_status_text(out->status);
 }

@@ -169,7 +169,6 @@ enum tdbg_status tdbg_tui_runner_search(struct tdbg_tui_runner *r, const struct 
     TDBG_FAIL_IF(s.hit < 0, NOT_FOUND, "none of steps %" PRId64 " to %" PRId64, job->step, job->to);
     out->step = s.hit;
     out->expression = s.expression;
-    out->is_executed = tdbg_recompute_executed(r->recompute) > 0;
 out:
     r->is_searching = false;
     return st;

@@ -125,6 +125,32 @@ def a_tensor_that_is_not_stored(folder):
 
 
 @case
+def the_way_back_shows_the_same(folder):
+    """Through steps and tensors, with values that are computed again."""
+    trace = record(folder, "light", 'record.preset="light"')
+
+    def go(tmux, keys, place):
+        tmux.type(keys)
+        rows = tmux.wait(lambda s: all(p in s[3][0] for p in place) and
+                         any("] = " in row for row in s[3]), f"{place}")
+        return rows[:22]
+    with Tmux(folder) as tmux:
+        open_trace(tmux, trace)
+        tmux.type("13G18s")
+        tmux.wait_row(0, "op 18/55")
+        tmux.key("F4")
+        first = go(tmux, "", ("step 13/30", "op 18/55"))
+        second = go(tmux, "7n", ("step 20/30", "op 18/55"))
+        third = go(tmux, "6s", ("step 20/30", "op 24/55"))
+        check(first[2:] != second[2:] != third[2:], "three places look the same")
+        go(tmux, "60s", ("step 21/30", "op 29/55"))
+        check(go(tmux, "60S", ("step 20/30", "op 24/55")) == third, "60s and 60S")
+        check(go(tmux, "6S", ("step 20/30", "op 18/55")) == second, "6s and 6S")
+        check(go(tmux, "7N", ("step 13/30", "op 18/55")) == first, "7n and 7N")
+        quit_trace(tmux)
+
+
+@case
 def a_value_that_differs_is_not_shown(folder):
     trace = record(folder, "a")
 
