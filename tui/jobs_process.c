@@ -36,7 +36,7 @@ struct process_jobs {
     int events, timer; /* events: an epoll of socket and timer, the fd of the table */
     int64_t sent;      /* job that the worker is at; 0: none */
     bool sent_is_cancelled;
-    int64_t sent_ns, cancelled_ns;
+    int64_t asked_ns, sent_ns, cancelled_ns; /* asked: the last job */
     bool has_progress;
     struct tdbg_tui_job_progress progress;
 
@@ -226,8 +226,11 @@ static int64_t submit(void *context, const struct tdbg_tui_job *job)
 {
     struct process_jobs *j = context;
     const int64_t id = tdbg_tui_job_list_add(&j->queue, job);
+    j->asked_ns = tdbg_clock_ns();
     if (j->sent == 0)
         start_next(j); /* else, or where it fails, take() does it */
+    else if (j->sent_is_cancelled)
+        set_timer(j, show_after_ns); /* it waits for the end of that one */
     return id;
 }
 
@@ -330,9 +333,14 @@ static bool handle(struct process_jobs *j, struct tdbg_tui_answer *out)
 static void heed_timer(struct process_jobs *j)
 {
     uint64_t n;
-    if (read(j->timer, &n, sizeof n) > 0 && j->sent && j->sent_is_cancelled &&
-        tdbg_clock_ns() - j->cancelled_ns >= kill_after_ns)
+    const bool rang = read(j->timer, &n, sizeof n) > 0;
+    if (!j->sent || !j->sent_is_cancelled)
+        return;
+    const int64_t left_ns = kill_after_ns - (tdbg_clock_ns() - j->cancelled_ns);
+    if (left_ns <= 0)
         end_worker(j);
+    else if (rang)
+        set_timer(j, left_ns);
 }
 
 static bool take(void *context, struct tdbg_tui_answer *out)
@@ -361,9 +369,11 @@ static bool take(void *context, struct tdbg_tui_answer *out)
 static bool progress(void *context, struct tdbg_tui_job_progress *out)
 {
     const struct process_jobs *j = context;
-    if (j->sent == 0 || j->sent_is_cancelled || tdbg_clock_ns() - j->sent_ns < show_after_ns)
+    const int64_t since_ns = j->sent_is_cancelled ? j->asked_ns : j->sent_ns;
+    if (j->sent == 0 || !j->queue.first || tdbg_clock_ns() - since_ns < show_after_ns)
         return false;
-    *out = j->has_progress ? j->progress : (struct tdbg_tui_job_progress){0};
+    *out =
+        j->has_progress && !j->sent_is_cancelled ? j->progress : (struct tdbg_tui_job_progress){0};
     return true;
 }
 

@@ -189,6 +189,10 @@ def what_takes_long_is_said_and_cancelled(folder):
         check("min " in rows[3] or "no statistics" in rows[3], rows[3])
         tmux.type("v")  # it answers keys
         tmux.wait_row(2, "view: HEAT MAP")
+        tmux.type("n")  # what is asked for now waits for the end of the other
+        tmux.wait_row(22, "computing fwd/fc1 at step 8 (^C cancels)")
+        tmux.type("N")
+        tmux.wait_row(0, "step 7/30")
         tmux.key("C-c")
         tmux.wait_row(22, "cancelled")
         tmux.key("Enter")
