@@ -4,17 +4,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay/expression.h"
+
 void tdbg_tui_ops_init(struct tdbg_tui_ops *ops)
 {
     *ops = (struct tdbg_tui_ops){.computed_step = -1, .asked_step = -1};
 }
 
+/* The state before a step is that after the step before it, which may be what was recorded. */
+static const struct tdbg_stats *stats_before(const struct tdbg_tui_model *m, int32_t site)
+{
+    const struct tdbg_site *state = &m->data->sites[site];
+    const bool is_loaded = m->prev_stats_step >= m->data->first_step;
+    for (int32_t i = site + 1; is_loaded && i < m->data->n_sites; i++) {
+        const struct tdbg_site *s = &m->data->sites[i];
+        if ((s->stage == TDBG_STAGE_PARAM || s->stage == TDBG_STAGE_OPTIM) &&
+            tdbg_expr_same_tensor(state, s))
+            return &m->prev_stats[i];
+    }
+    return &m->stats[site];
+}
+
 const struct tdbg_stats *tdbg_tui_ops_stats(const struct tdbg_tui_ops *ops,
                                             const struct tdbg_tui_model *m, int32_t site)
 {
-    if (tdbg_tui_stats_present(&m->stats[site]) || ops->computed_step != m->focus.step)
+    if (tdbg_tui_stats_present(&m->stats[site]))
         return &m->stats[site];
-    return &ops->computed[site];
+    if (ops->computed_step == m->focus.step)
+        return &ops->computed[site];
+    return m->data->sites[site].stage == TDBG_STAGE_STATE ? stats_before(m, site) : &m->stats[site];
 }
 
 bool tdbg_tui_ops_lacks_stats(const struct tdbg_tui_model *m)

@@ -19,7 +19,8 @@ struct tdbg_tui_ops {
 void tdbg_tui_ops_init(struct tdbg_tui_ops *ops);
 void tdbg_tui_ops_free(struct tdbg_tui_ops *ops);
 
-/* Statistics of a site at the focus step: recorded or, where they are not, computed. */
+/* Statistics of a site at the focus step: recorded (of the state before it, those after the step
+ * before) or, where they are not, computed. */
 const struct tdbg_stats *tdbg_tui_ops_stats(const struct tdbg_tui_ops *ops,
                                             const struct tdbg_tui_model *model, int32_t site);
 
