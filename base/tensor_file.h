@@ -15,12 +15,18 @@ void tdbg_tensor_dims(const struct tdbg_site *site, int64_t n, int64_t dims[TDBG
 void tdbg_tensor_write_json(FILE *out, const struct tdbg_site *site, int64_t step, int64_t n,
                             const struct tdbg_stats *stats, const void *data);
 
-/* "step,index0,index1,value", and a line of these for each of n elements. */
-void tdbg_tensor_write_csv_head(FILE *out, const struct tdbg_site *site);
-void tdbg_tensor_write_csv(FILE *out, const struct tdbg_site *site, int64_t step, int64_t n,
-                           const void *data);
+/* The same in parts: what stands before the values, values first .. first + n - 1 of data, and what
+ * stands behind the last. */
+void tdbg_tensor_write_json_head(FILE *out, const struct tdbg_site *site, int64_t step, int64_t n,
+                                 const struct tdbg_stats *stats);
+void tdbg_tensor_write_json_part(FILE *out, enum tdbg_dtype dtype, int64_t first, int64_t n,
+                                 const void *data);
+void tdbg_tensor_write_json_tail(FILE *out);
 
-/* The n valid elements with their own shape (base/npy.h). */
-void tdbg_tensor_write_npy(FILE *out, const struct tdbg_site *site, int64_t n, const void *data);
+/* "step,index0,index1,value", and a line of these for each of elements first .. first + n - 1 of
+ * data. */
+void tdbg_tensor_write_csv_head(FILE *out, const struct tdbg_site *site);
+void tdbg_tensor_write_csv(FILE *out, const struct tdbg_site *site, int64_t step, int64_t first,
+                           int64_t n, const void *data);
 
 #endif

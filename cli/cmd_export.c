@@ -63,7 +63,7 @@ static void csv_begin(const struct exporter *e)
 
 static void csv_step(const struct exporter *e, int64_t step, int64_t n)
 {
-    tdbg_tensor_write_csv(e->out, e->site, step, n, e->data);
+    tdbg_tensor_write_csv(e->out, e->site, step, 0, n, e->data);
 }
 
 static void json_begin(const struct exporter *e)

@@ -137,6 +137,7 @@ extern const struct tdbg_tui_screen tdbg_tui_screen_ops, tdbg_tui_screen_tensor;
 
 /* screen_export.c */
 void tdbg_tui_export(struct tdbg_tui_app *app, int64_t count, bool has_count);
+bool tdbg_tui_export_goes_on(struct tdbg_tui_app *app); /* false: nothing is being written */
 void tdbg_tui_copy_place(struct tdbg_tui_app *app, int64_t count, bool has_count);
 
 /* Moves along the dataflow (flow_moves.c). */

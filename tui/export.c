@@ -10,23 +10,46 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/npy.h"
 #include "base/tensor_file.h"
+#include "tui/tensor_state.h"
 
-static void write_npy(const struct tdbg_tui_tensor *t, FILE *out)
+enum { PART_ELEMS = 1 << 14 }; /* between two looks at the keyboard */
+
+static void npy_begin(const struct tdbg_tui_tensor *t, FILE *out)
 {
-    tdbg_tensor_write_npy(out, t->now.site, t->now.n_elems, t->now.data);
+    int64_t dims[TDBG_MAX_DIMS];
+    tdbg_tensor_dims(t->now.site, t->now.n_elems, dims);
+    tdbg_npy_write_header(out, t->now.site->dtype, t->now.site->ndim, dims);
 }
 
-static void write_csv(const struct tdbg_tui_tensor *t, FILE *out)
+static void npy_part(const struct tdbg_tui_tensor *t, int64_t first, int64_t n, FILE *out)
+{
+    const enum tdbg_dtype dtype = t->now.site->dtype;
+    const size_t at = (size_t)first * tdbg_dtype_bytes(dtype);
+    tdbg_npy_write_elems(out, dtype, (const unsigned char *)t->now.data + at, n);
+}
+
+static void csv_begin(const struct tdbg_tui_tensor *t, FILE *out)
 {
     tdbg_tensor_write_csv_head(out, t->now.site);
-    tdbg_tensor_write_csv(out, t->now.site, t->place.step, t->now.n_elems, t->now.data);
 }
 
-static void write_json(const struct tdbg_tui_tensor *t, FILE *out)
+static void csv_part(const struct tdbg_tui_tensor *t, int64_t first, int64_t n, FILE *out)
 {
-    tdbg_tensor_write_json(out, t->now.site, t->place.step, t->now.n_elems, &t->now.stats,
-                           t->now.data);
+    tdbg_tensor_write_csv(out, t->now.site, t->place.step, first, n, t->now.data);
+}
+
+static void json_begin(const struct tdbg_tui_tensor *t, FILE *out)
+{
+    tdbg_tensor_write_json_head(out, t->now.site, t->place.step, t->now.n_elems, &t->now.stats);
+}
+
+static void json_part(const struct tdbg_tui_tensor *t, int64_t first, int64_t n, FILE *out)
+{
+    tdbg_tensor_write_json_part(out, t->now.site->dtype, first, n, t->now.data);
+    if (first + n == t->now.n_elems)
+        tdbg_tensor_write_json_tail(out);
 }
 
 /* Black over red and yellow to white; what is not finite is blue and magenta. */
@@ -59,7 +82,7 @@ static void fill_heat(const struct tdbg_tui_tensor *t, struct tdbg_tui_heat *h)
 }
 
 /* At most 1024 x 1024 cells, small tensors enlarged by a whole number. */
-static void write_ppm(const struct tdbg_tui_tensor *t, FILE *out)
+static void ppm_begin(const struct tdbg_tui_tensor *t, FILE *out)
 {
     enum { MOST = 1024, LEAST = 256 };
     struct tdbg_tui_heat h = {.cells = NULL};
@@ -83,11 +106,15 @@ static void write_ppm(const struct tdbg_tui_tensor *t, FILE *out)
     tdbg_tui_heat_free(&h);
 }
 
+/* part: elements first .. first + n - 1, at least once; NULL: begin has written all. */
 static const struct {
     const char *suffix;
-    void (*write)(const struct tdbg_tui_tensor *t, FILE *out);
-} formats[] = {
-    {".npy", write_npy}, {".csv", write_csv}, {".json", write_json}, {".ppm", write_ppm}};
+    void (*begin)(const struct tdbg_tui_tensor *t, FILE *out);
+    void (*part)(const struct tdbg_tui_tensor *t, int64_t first, int64_t n, FILE *out);
+} formats[] = {{".npy", npy_begin, npy_part},
+               {".csv", csv_begin, csv_part},
+               {".json", json_begin, json_part},
+               {".ppm", ppm_begin, NULL}};
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
 static int format_of(const char *path)
@@ -116,49 +143,83 @@ static enum tdbg_status check_target(const char *path, bool overwrite, struct td
     return overwrite ? TDBG_OK : TDBG_RAISE(err, USAGE, "%s exists", path);
 }
 
-static enum tdbg_status write_to(const struct tdbg_tui_tensor *t, int format, int fd,
-                                 const char *path, struct tdbg_err *err)
+static void forget(struct tdbg_tui_export *e)
 {
-    FILE *out = fdopen(fd, "wb");
-    if (!out) {
-        close(fd);
-        return TDBG_RAISE(err, NO_MEMORY, "no memory to write %s", path);
-    }
-    errno = 0;
-    formats[format].write(t, out);
-    const bool failed = fflush(out) != 0 || ferror(out);
-    const int fault = errno;
-    if (fclose(out) != 0 || failed)
-        return TDBG_RAISE(err, IO, "cannot write %s: %s", path, strerror(fault ? fault : errno));
-    return TDBG_OK;
+    free(e->path);
+    free(e->made);
+    *e = (struct tdbg_tui_export){.out = NULL};
 }
 
-/* Under another name until it is whole. */
-enum tdbg_status tdbg_tui_export_tensor(const struct tdbg_tui_tensor *t, const char *path,
-                                        bool overwrite, struct tdbg_err *err)
+enum tdbg_status tdbg_tui_export_begin(struct tdbg_tui_export *e, const struct tdbg_tui_tensor *t,
+                                       const char *path, bool overwrite, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_strbuf made = {0};
-    bool is_made = false;
-    const int format = format_of(path);
-    TDBG_ASSERT(format >= 0 && t->now.site);
+    int fd = -1;
+    TDBG_ASSERT(!e->out && t->now.site && format_of(path) >= 0);
     TDBG_TRY(check_target(path, overwrite, err));
     tdbg_strbuf_printf(&made, "%s.XXXXXX", path);
-    const int fd = mkstemp(made.text);
+    fd = mkstemp(made.text);
     TDBG_FAIL_IF(fd < 0, IO, "cannot write %s: %s", path, strerror(errno));
-    is_made = true;
     const mode_t mask = umask(0);
     umask(mask);
     fchmod(fd, 0666 & ~mask); /* what a new file would have */
-    TDBG_TRY(write_to(t, format, fd, path, err));
-    const int fault = overwrite ? rename(made.text, path) : link(made.text, path);
-    TDBG_FAIL_IF(fault != 0, IO, "cannot write %s: %s", path, strerror(errno));
-    is_made = !overwrite;
+    *e = (struct tdbg_tui_export){.out = fdopen(fd, "wb"),
+                                  .path = strdup(path),
+                                  .made = tdbg_strbuf_take(&made),
+                                  .format = format_of(path),
+                                  .overwrite = overwrite};
+    if (!e->out || !e->path) {
+        unlink(e->made);
+        if (e->out)
+            fclose(e->out);
+        else
+            close(fd);
+        forget(e);
+        return TDBG_RAISE(err, NO_MEMORY, "no memory to write %s", path);
+    }
+    formats[e->format].begin(t, e->out);
 out:
-    if (is_made)
-        unlink(made.text);
     tdbg_strbuf_free(&made);
     return st;
+}
+
+bool tdbg_tui_export_work(struct tdbg_tui_export *e, const struct tdbg_tui_tensor *t)
+{
+    const int64_t left = t->now.n_elems - e->at;
+    const int64_t n = left < PART_ELEMS ? left : PART_ELEMS;
+    if (!formats[e->format].part || ferror(e->out))
+        return false;
+    formats[e->format].part(t, e->at, n, e->out);
+    e->at += n;
+    tdbg_tui_values_give_back(&t->now, e->at);
+    return e->at < t->now.n_elems;
+}
+
+enum tdbg_status tdbg_tui_export_end(struct tdbg_tui_export *e, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const bool failed = fflush(e->out) != 0 || ferror(e->out);
+    const int fault = errno;
+    const bool is_closed = fclose(e->out) == 0;
+    TDBG_FAIL_IF(failed || !is_closed, IO, "cannot write %s: %s", e->path,
+                 strerror(failed ? fault : errno));
+    TDBG_FAIL_IF((e->overwrite ? rename(e->made, e->path) : link(e->made, e->path)) != 0, IO,
+                 "cannot write %s: %s", e->path, strerror(errno));
+out:
+    if (st != TDBG_OK || !e->overwrite)
+        unlink(e->made);
+    forget(e);
+    return st;
+}
+
+void tdbg_tui_export_drop(struct tdbg_tui_export *e)
+{
+    if (!e->out)
+        return;
+    fclose(e->out);
+    unlink(e->made);
+    forget(e);
 }
 
 /* A word that a shell takes as it is. */

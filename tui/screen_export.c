@@ -21,14 +21,15 @@ static void overwrite_or_not(struct tdbg_tui_app *app, uint32_t key)
 
 static void write_file(struct tdbg_tui_app *app, const char *path, bool overwrite)
 {
+    struct tdbg_tui_tensor *t = &app->tensor;
     struct tdbg_err err = {0};
-    const enum tdbg_status st = tdbg_tui_export_tensor(&app->tensor, path, overwrite, &err);
+    const enum tdbg_status st = tdbg_tui_export_begin(&t->file, t, path, overwrite, &err);
     if (st == TDBG_OK) {
-        tdbg_tui_model_say(&app->model, "wrote %s", path);
+        tdbg_tui_model_say(&app->model, "writing %s", path);
     } else if (st == TDBG_USAGE) {
-        free(app->tensor.export_path);
-        app->tensor.export_path = strdup(path);
-        if (app->tensor.export_path)
+        free(t->export_path);
+        t->export_path = strdup(path);
+        if (t->export_path)
             app->takes_key = overwrite_or_not;
         tdbg_tui_model_say(&app->model, "%s exists: y overwrites it, any other key leaves it",
                            path);
@@ -36,6 +37,24 @@ static void write_file(struct tdbg_tui_app *app, const char *path, bool overwrit
         tdbg_tui_model_say_error(&app->model, "%s", err.message);
     }
     tdbg_err_clear(&err);
+}
+
+bool tdbg_tui_export_goes_on(struct tdbg_tui_app *app)
+{
+    struct tdbg_tui_tensor *t = &app->tensor;
+    struct tdbg_err err = {0};
+    if (!t->file.out)
+        return false;
+    if (tdbg_tui_export_work(&t->file, t))
+        return true;
+    char *path = strdup(t->file.path);
+    if (tdbg_tui_export_end(&t->file, &err) == TDBG_OK)
+        tdbg_tui_model_say(&app->model, "wrote %s", path ? path : "it");
+    else
+        tdbg_tui_model_say_error(&app->model, "%s", err.message);
+    tdbg_err_clear(&err);
+    free(path);
+    return true;
 }
 
 static void export_to(struct tdbg_tui_app *app, const char *path)
@@ -47,6 +66,8 @@ static void export_to(struct tdbg_tui_app *app, const char *path)
             &app->model, "a name ends in .npy, .csv, .json or .ppm here: '%s' does not", path);
     else if (!tdbg_tui_tensor_has_values(&app->tensor))
         tdbg_tui_model_say_error(&app->model, "the values are not there");
+    else if (app->tensor.file.out)
+        tdbg_tui_model_say_error(&app->model, "%s is still being written", app->tensor.file.path);
     else
         write_file(app, path, false);
 }

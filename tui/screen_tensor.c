@@ -84,6 +84,9 @@ static void settle(struct tdbg_tui_app *app)
         set_fault(t->now.site ? &t->prev_fault : &t->fault, "cancelled; Enter asks again");
     }
     if (!t->has_place || !same_place(&place, &t->place)) {
+        if (t->file.out)
+            tdbg_tui_model_say_error(&app->model, "%s is not written: you went on before it was",
+                                     t->file.path);
         tdbg_tui_tensor_drop(t);
         if (app->waits[TDBG_JOB_TENSOR].id)
             tdbg_tui_app_cancel(app, TDBG_JOB_TENSOR);
@@ -110,7 +113,8 @@ static void close_screen(struct tdbg_tui_app *app)
 static bool work(struct tdbg_tui_app *app)
 {
     struct tdbg_tui_tensor *t = &app->tensor;
-    const bool more = tdbg_tui_tensor_work(t);
+    const bool writes = tdbg_tui_export_goes_on(app);
+    const bool more = tdbg_tui_tensor_work(t) || writes;
     return more || (t->view == TDBG_TENSOR_HISTORY && tdbg_tui_tensor_work_history(t, &app->model));
 }
 

@@ -15,6 +15,7 @@ enum {
 
 void tdbg_tui_tensor_drop(struct tdbg_tui_tensor *t)
 {
+    tdbg_tui_export_drop(&t->file);
     tdbg_tui_values_drop(&t->now);
     tdbg_tui_values_drop(&t->prev);
     free(t->fault);

@@ -7,6 +7,7 @@
 #define TDBG_TUI_TENSOR_STATE_H
 
 #include "tui/bins.h"
+#include "tui/export.h"
 #include "tui/heat.h"
 #include "tui/model.h"
 
@@ -49,7 +50,8 @@ struct tdbg_tui_tensor {
     bool compares;    /* with the step before */
     int zoom;
     char *export_path; /* that it is asked about whether to overwrite it */
-    int64_t cursor;    /* element; where the tensor is smaller, its last one is meant */
+    struct tdbg_tui_export file;
+    int64_t cursor; /* element; where the tensor is smaller, its last one is meant */
 
     struct tdbg_tui_tensor_place place; /* that the members below are of */
     bool has_place, asks;

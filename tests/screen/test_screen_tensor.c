@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -376,6 +377,39 @@ static void test_export(void **state)
     assert_int_equal(rmdir(folder), 0); /* nothing else is there */
 }
 
+/* A large one is written while keys are answered, and given up when the focus moves on. */
+static void test_export_in_parts(void **state)
+{
+    char large[] = "/tmp/tdbg-screen-XXXXXX", keys[256], path[256];
+    struct stat file;
+    (void)state;
+    assert_non_null(mkdtemp(large));
+    reopen(&(struct fake_wish){.has_jobs = true, .kinds = true}, 80, 24, true);
+    driver_press(&d, "/large<Enter><F4>");
+    snprintf(keys, sizeof keys, "e%s/a.npy", large);
+    snprintf(path, sizeof path, "%s/a.npy", large);
+    for (int gives_up = 0; gives_up < 2; gives_up++) {
+        driver_press(&d, keys);
+        tdbg_tui_app_key(&d.app, TDBG_KEY_ENTER);
+        for (int i = 0; i < 10; i++) {
+            assert_true(tdbg_tui_app_work(&d.app));
+            tdbg_tui_app_key(&d.app, 'l');
+            assert_non_null(d.app.tensor.file.out);
+        }
+        assert_int_equal(d.app.tensor.cursor % 1000, 10 * 26 * (gives_up + 1));
+        if (gives_up)
+            tdbg_tui_app_key(&d.app, 'n');
+        driver_draw(&d);
+        driver_expect(&d, gives_up ? "a.npy is not written: you went on" : "wrote ");
+        assert_int_equal(stat(path, &file), gives_up ? -1 : 0);
+        if (!gives_up) {
+            assert_int_equal(file.st_size, 128 + 3000 * 1000 * 4);
+            assert_int_equal(unlink(path), 0);
+        }
+    }
+    assert_int_equal(rmdir(large), 0); /* nothing is left of it */
+}
+
 static void test_copy(void **state)
 {
     (void)state;
@@ -400,6 +434,7 @@ int main(void)
         cmocka_unit_test_teardown(test_any_keys, close_driver),
         cmocka_unit_test_teardown(test_cursor_and_index, close_driver),
         cmocka_unit_test_teardown(test_export, close_driver),
+        cmocka_unit_test_teardown(test_export_in_parts, close_driver),
         cmocka_unit_test_teardown(test_copy, close_driver),
     };
     setlocale(LC_CTYPE, "C.UTF-8");
