@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/convert.h"
 #include "base/npy.h"
+#include "base/tensor_file.h"
 #include "cli/commands.h"
 #include "cli/tensor.h"
 #include "trace/new_file.h"
@@ -45,7 +45,7 @@ static void npy_begin(const struct exporter *e)
 {
     int64_t dims[TDBG_NPY_MAX_DIMS] = {e->n_at};
     int32_t many = e->step < 0;
-    cli_tensor_dims(e->site, many ? tdbg_site_elems(e->site) : e->n_first, dims + many);
+    tdbg_tensor_dims(e->site, many ? tdbg_site_elems(e->site) : e->n_first, dims + many);
     tdbg_npy_write_header(e->out, e->site->dtype, e->site->ndim + many, dims);
 }
 
@@ -58,25 +58,12 @@ static void npy_step(const struct exporter *e, int64_t step, int64_t n)
 
 static void csv_begin(const struct exporter *e)
 {
-    fputs("step", e->out);
-    for (int32_t d = 0; d < e->site->ndim; d++)
-        fprintf(e->out, ",index%d", (int)d);
-    fputs(",value\n", e->out);
+    tdbg_tensor_write_csv_head(e->out, e->site);
 }
 
 static void csv_step(const struct exporter *e, int64_t step, int64_t n)
 {
-    char text[TDBG_ELEM_TEXT_BYTES];
-    int64_t index[TDBG_MAX_DIMS] = {0};
-    for (int64_t i = 0; i < n; i++) {
-        fprintf(e->out, "%" PRId64, step);
-        for (int32_t d = 0; d < e->site->ndim; d++)
-            fprintf(e->out, ",%" PRId64, index[d]);
-        tdbg_convert_elem_to_json(e->data, e->site->dtype, i, text);
-        fprintf(e->out, ",%s\n", text);
-        for (int32_t d = e->site->ndim - 1; d >= 0 && ++index[d] == e->site->dims[d] && d > 0; d--)
-            index[d] = 0;
-    }
+    tdbg_tensor_write_csv(e->out, e->site, step, 0, n, e->data);
 }
 
 static void json_begin(const struct exporter *e)
@@ -86,7 +73,7 @@ static void json_begin(const struct exporter *e)
 
 static void json_step(const struct exporter *e, int64_t step, int64_t n)
 {
-    cli_tensor_print_json(e->out, e->site, step, n, NULL, e->data);
+    tdbg_tensor_write_json(e->out, e->site, step, n, NULL, e->data);
 }
 
 static const struct format formats[] = {

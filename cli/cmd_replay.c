@@ -243,8 +243,10 @@ static enum tdbg_status open_terminal(struct replay *r, struct tdbg_err *err)
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
         TDBG_TRY(tdbg_tui_print_summary(trace.trace, stdout, err));
     } else {
-        const struct tdbg_tui_options options = {
-            .ascii = r->ascii, .mono = r->mono, .no_mouse = r->no_mouse};
+        const struct tdbg_tui_options options = {.ascii = r->ascii,
+                                                 .mono = r->mono,
+                                                 .no_mouse = r->no_mouse,
+                                                 .session = cli_session_options(&r->execution)};
         TDBG_TRY(tdbg_tui_run(trace.trace, &options, err));
     }
 out:

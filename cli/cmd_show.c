@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/convert.h"
+#include "base/tensor_file.h"
 #include "cli/commands.h"
 #include "cli/tensor.h"
 
@@ -46,8 +47,8 @@ static enum tdbg_status show_site(struct tdbg_trace *trace, const struct show *s
     TDBG_TRY(tdbg_trace_read_values(trace, show->step, id, data, &n, err));
     tdbg_stats_fast(data, site->dtype, n, &stats);
     if (show->as_json) {
-        cli_tensor_print_json(stdout, site, show->step, n, show->stats ? &stats : NULL,
-                              show->values ? data : NULL);
+        tdbg_tensor_write_json(stdout, site, show->step, n, show->stats ? &stats : NULL,
+                               show->values ? data : NULL);
     } else {
         if (show->stats)
             printf("%s  step %" PRId64 "  %s %s\n", tdbg_site_label(site, label, sizeof label),

@@ -13,6 +13,7 @@
 #include "recorder/record_options.h"
 #include "tdbg_build.h"
 #include "trace/schema.h"
+#include "tui/jobs_process.h"
 
 static const struct cli_command *const commands[] = {
     &cli_record, &cli_info, &cli_show, &cli_replay, &cli_diff, &cli_report_command,
@@ -103,5 +104,6 @@ int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, ""); /* numbers stay in the C locale */
     cli_prepare_process();
+    tdbg_tui_worker_begin(argc, argv);
     return cli_finish_process(run(argc, argv));
 }

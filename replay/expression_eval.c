@@ -173,11 +173,13 @@ struct tdbg_expr_value tdbg_expr_evaluate(const struct tdbg_expr_eval *e)
 
 /* --- a step --- */
 
-enum tdbg_status tdbg_expr_eval_at(struct tdbg_expr_eval *e, int64_t step,
-                                   struct tdbg_expr_value *out, struct tdbg_err *err)
+/* What the row and what is recorded tell; *pending: the rest has to be executed. */
+static enum tdbg_status judge_recorded(struct tdbg_expr_eval *e, int64_t step,
+                                       struct tdbg_expr_value *out, bool *pending,
+                                       struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    bool pending = false;
+    *pending = false;
     TDBG_TRY(read_row(e, step, &e->row, err));
     TDBG_TRY(advance_series(e, step, err));
     for (int i = 0; i < e->expr->n_terms; i++)
@@ -185,19 +187,58 @@ enum tdbg_status tdbg_expr_eval_at(struct tdbg_expr_eval *e, int64_t step,
     *out = evaluate(e, e->expr->root);
     for (int i = 0; !out->is_known && i < e->expr->n_terms; i++) {
         TDBG_TRY(tdbg_expr_read_term(e, i, err));
-        pending |= e->value[i].state == TERM_PENDING;
+        *pending |= e->value[i].state == TERM_PENDING;
     }
     if (!out->is_known)
         *out = evaluate(e, e->expr->root);
-    if (out->is_known || !pending) {
-        e->cost.read++;
-        goto out;
-    }
-    TDBG_TRY(tdbg_expr_execute(e, err));
-    e->cost.reexecuted++;
-    *out = evaluate(e, e->expr->root);
+    *pending &= !out->is_known;
+    e->cost.read += !*pending;
 out:
     return st;
+}
+
+/* Those that wait for the execution of the step: where[i] is the place of waiting[i] in out. */
+static enum tdbg_status judge_executed(struct tdbg_expr_eval **waiting, const int *where, int n,
+                                       struct tdbg_expr_value *out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(tdbg_expr_execute(waiting, n, err));
+    for (int i = 0; i < n; i++) {
+        waiting[i]->cost.reexecuted++;
+        out[where[i]] = evaluate(waiting[i], waiting[i]->expr->root);
+    }
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_expr_eval_all_at(struct tdbg_expr_eval *const *evals, int n, int64_t step,
+                                       struct tdbg_expr_value *out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_expr_eval *waiting[TDBG_EXPR_AT_ONCE];
+    int where[TDBG_EXPR_AT_ONCE], n_waiting = 0;
+    for (int i = 0; i < n; i++) {
+        bool pending;
+        TDBG_TRY(judge_recorded(evals[i], step, &out[i], &pending, err));
+        if (!pending)
+            continue;
+        waiting[n_waiting] = evals[i];
+        where[n_waiting++] = i;
+        if (n_waiting == TDBG_EXPR_AT_ONCE) {
+            TDBG_TRY(judge_executed(waiting, where, n_waiting, out, err));
+            n_waiting = 0;
+        }
+    }
+    if (n_waiting > 0)
+        TDBG_TRY(judge_executed(waiting, where, n_waiting, out, err));
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_expr_eval_at(struct tdbg_expr_eval *e, int64_t step,
+                                   struct tdbg_expr_value *out, struct tdbg_err *err)
+{
+    return tdbg_expr_eval_all_at(&e, 1, step, out, err);
 }
 
 struct tdbg_expr_cost tdbg_expr_eval_cost(const struct tdbg_expr_eval *e)

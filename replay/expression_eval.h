@@ -37,6 +37,15 @@ void tdbg_expr_eval_destroy(struct tdbg_expr_eval *eval); /* NULL is fine */
 enum tdbg_status tdbg_expr_eval_at(struct tdbg_expr_eval *eval, int64_t step,
                                    struct tdbg_expr_value *out, struct tdbg_err *err);
 
+/* It executes with the session of recompute from now on, which has to outlive it. */
+void tdbg_expr_eval_share(struct tdbg_expr_eval *eval, struct tdbg_recompute *recompute);
+
+/* Values of n expressions over one trace at a step: out (n). What several of them want is executed
+ * together, TDBG_EXPR_AT_ONCE at a time; for that they share a session, or n is 1. */
+enum { TDBG_EXPR_AT_ONCE = TDBG_MAX_TAPS };
+enum tdbg_status tdbg_expr_eval_all_at(struct tdbg_expr_eval *const *evals, int n, int64_t step,
+                                       struct tdbg_expr_value *out, struct tdbg_err *err);
+
 struct tdbg_expr_cost tdbg_expr_eval_cost(const struct tdbg_expr_eval *eval);
 
 /* The session, for those who go on executing; it is created where there is none yet. Borrowed. */

@@ -22,7 +22,8 @@ struct tdbg_expr_eval {
     struct tdbg_trace *trace; /* NULL over a running engine (expression_live.h) */
     struct tdbg_session_options options;
     struct tdbg_expr *expr;
-    struct tdbg_session *session;  /* NULL until a step has to be executed */
+    struct tdbg_session *session;  /* its own; NULL until a step has to be executed */
+    struct tdbg_recompute *lender; /* whose session is used instead, or NULL */
     struct tdbg_expr_ranks *ranks; /* NULL where nothing compares them */
     const struct tdbg_site *sites;
     int32_t n_sites;
@@ -57,7 +58,9 @@ void tdbg_expr_find_after(struct tdbg_expr_eval *e);
 /* Gathers what is recorded of term i at e->row: its state becomes KNOWN, ABSENT or PENDING. */
 enum tdbg_status tdbg_expr_read_term(struct tdbg_expr_eval *e, int i, struct tdbg_err *err);
 
-/* Executes the step of e->row for the terms that are PENDING, which become KNOWN or ABSENT. */
-enum tdbg_status tdbg_expr_execute(struct tdbg_expr_eval *e, struct tdbg_err *err);
+/* Executes the step of the rows of n of them for the terms that are PENDING, which become KNOWN or
+ * ABSENT, with the session of the first; n <= TDBG_EXPR_AT_ONCE. */
+enum tdbg_status tdbg_expr_execute(struct tdbg_expr_eval *const *evals, int n,
+                                   struct tdbg_err *err);
 
 #endif

@@ -121,6 +121,8 @@ enum tdbg_status tdbg_expr_eval_session(struct tdbg_expr_eval *e, struct tdbg_se
                                         struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    if (e->lender)
+        return tdbg_recompute_session(e->lender, out, err);
     if (!e->session)
         TDBG_TRY(tdbg_session_create(e->trace, &e->options, &e->session, err));
     *out = e->session;
@@ -128,17 +130,26 @@ out:
     return st;
 }
 
-enum tdbg_status tdbg_expr_execute(struct tdbg_expr_eval *e, struct tdbg_err *err)
+void tdbg_expr_eval_share(struct tdbg_expr_eval *e, struct tdbg_recompute *recompute)
+{
+    e->lender = recompute;
+}
+
+enum tdbg_status tdbg_expr_execute(struct tdbg_expr_eval *const *evals, int n, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const struct tdbg_tap tap = {&tdbg_expr_tap_ops, e};
+    struct tdbg_tap taps[TDBG_EXPR_AT_ONCE];
     struct tdbg_session *session;
-    st = tdbg_expr_eval_session(e, &session, err);
+    TDBG_ASSERT(n >= 1 && n <= TDBG_EXPR_AT_ONCE);
+    for (int i = 0; i < n; i++)
+        taps[i] = (struct tdbg_tap){&tdbg_expr_tap_ops, evals[i]};
+    const int64_t step = evals[0]->row.step;
+    st = tdbg_expr_eval_session(evals[0], &session, err);
     if (st != TDBG_OK)
-        return tdbg_err_prefix(err, "step %lld has to be executed for '%s'", (long long)e->row.step,
-                               e->expr->text);
-    TDBG_TRY(tdbg_session_seek(session, e->row.step, err));
-    TDBG_TRY(tdbg_session_run_step(session, &tap, 1, NULL, err));
+        return tdbg_err_prefix(err, "step %lld has to be executed for '%s'", (long long)step,
+                               evals[0]->expr->text);
+    TDBG_TRY(tdbg_session_seek(session, step, err));
+    TDBG_TRY(tdbg_session_run_step(session, taps, n, NULL, err));
 out:
     return st;
 }

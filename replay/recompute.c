@@ -50,6 +50,7 @@ static enum tdbg_status recompute(void *context, struct tdbg_trace *trace, int64
 {
     struct tdbg_recompute *r = context;
     enum tdbg_status st = TDBG_OK;
+    struct tdbg_session *session;
     int32_t n;
     TDBG_FAIL_IF(
         !tdbg_session_is_possible(trace), NEEDS_REPLAY,
@@ -58,9 +59,8 @@ static enum tdbg_status recompute(void *context, struct tdbg_trace *trace, int64
         tdbg_trace_sites(trace, &n)[site].name, (long long)step, tdbg_trace_path(trace));
     if (r->all)
         return recompute_all(r, step, site, data, n_elems, err);
-    if (!r->session)
-        TDBG_TRY(tdbg_session_create(trace, &r->options, &r->session, err));
-    st = tdbg_session_compute(r->session, step, site, data, n_elems, err);
+    TDBG_TRY(tdbg_recompute_session(r, &session, err));
+    st = tdbg_session_compute(session, step, site, data, n_elems, err);
     if (st == TDBG_CANNOT_JUDGE && tdbg_trace_info(trace)->world_size > 1) {
         tdbg_err_clear(err);
         st = recompute_all(r, step, site, data, n_elems, err);
@@ -81,6 +81,44 @@ enum tdbg_status tdbg_recompute_create(struct tdbg_trace *trace,
     tdbg_trace_set_recompute(trace, recompute, r);
     *out = r;
     return TDBG_OK;
+}
+
+enum tdbg_status tdbg_recompute_open(const char *path, int32_t rank,
+                                     const struct tdbg_session_options *options,
+                                     struct tdbg_trace **trace, struct tdbg_recompute **out,
+                                     struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_trace *file = NULL, *other = NULL;
+    TDBG_TRY(tdbg_trace_open(path, &file, err));
+    if (rank >= 0 && tdbg_trace_info(file)->rank != rank) {
+        TDBG_TRY(tdbg_rank_open(file, rank, &other, NULL, err));
+        tdbg_trace_close(file);
+        file = other;
+    }
+    TDBG_TRY(tdbg_recompute_create(file, options, out, err));
+    *trace = file;
+    file = NULL;
+out:
+    tdbg_trace_close(file);
+    return st;
+}
+
+enum tdbg_status tdbg_recompute_session(struct tdbg_recompute *r, struct tdbg_session **out,
+                                        struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    if (!r->session)
+        TDBG_TRY(tdbg_session_create(r->trace, &r->options, &r->session, err));
+    *out = r->session;
+out:
+    return st;
+}
+
+int64_t tdbg_recompute_executed(const struct tdbg_recompute *r)
+{
+    return (r->session ? tdbg_session_steps_executed(r->session) : 0) +
+           (r->all ? tdbg_session_steps_executed(r->all) : 0);
 }
 
 void tdbg_recompute_destroy(struct tdbg_recompute *r)

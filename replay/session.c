@@ -35,6 +35,9 @@ struct tdbg_session {
     void *item_buffer;              /* one keyframe item */
     struct tdbg_state_cache *cache; /* NULL: none is wanted */
     struct tdbg_advance *advance;   /* NULL: steps have to be executed */
+    struct tdbg_session_way way;    /* that it is on */
+    bool (*goes_on)(void *context, const struct tdbg_session_way *way);
+    void *goes_on_context;
 };
 
 /* The config is data from a file: a fault in it is damage, not the user's mistake. */
@@ -153,24 +156,6 @@ out:
     return st;
 }
 
-/* Are samples of this kind what an engine can be given? */
-static bool samples_are_ours(const struct tdbg_samples_spec *s)
-{
-    return (s->x_dtype == TDBG_DTYPE_U8 || s->x_dtype == TDBG_DTYPE_F32 ||
-            s->x_dtype == TDBG_DTYPE_I32) &&
-           (s->y_dtype == TDBG_DTYPE_I64 || s->y_dtype == TDBG_DTYPE_F32) && s->x_ndim >= 1 &&
-           s->x_ndim <= TDBG_MAX_DIMS - 2 && s->y_ndim <= TDBG_MAX_DIMS - 2;
-}
-
-/* The engine has one buffer for the samples of both sets. */
-static bool same_kind(const struct tdbg_samples_spec *a, const struct tdbg_samples_spec *b)
-{
-    return a->x_dtype == b->x_dtype && a->y_dtype == b->y_dtype && a->x_ndim == b->x_ndim &&
-           a->y_ndim == b->y_ndim &&
-           memcmp(a->x_dims, b->x_dims, (size_t)a->x_ndim * sizeof *a->x_dims) == 0 &&
-           memcmp(a->y_dims, b->y_dims, (size_t)a->y_ndim * sizeof *a->y_dims) == 0;
-}
-
 static bool is_fast(const struct tdbg_config *config)
 {
     const struct tdbg_cfg_node *math = tdbg_cfg_find(tdbg_config_root(config), "engine.math");
@@ -223,12 +208,9 @@ static enum tdbg_status create_engine(struct tdbg_session *s, struct tdbg_err *e
     enum tdbg_status st = TDBG_OK;
     struct tdbg_err fault = {0};
     const struct tdbg_run_info *info = tdbg_trace_info(s->trace);
-    const struct tdbg_samples_spec *train = tdbg_trace_samples(s->trace, TDBG_SAMPLES_TRAIN);
-    const struct tdbg_samples_spec *eval = tdbg_trace_samples(s->trace, TDBG_SAMPLES_EVAL);
     const char *path = tdbg_trace_path(s->trace);
-    TDBG_FAIL_IF(!samples_are_ours(train) || train->total < 1 ||
-                     (eval->total > 0 && !same_kind(train, eval)),
-                 DAMAGED, "samples of %s are of a kind that this version does not read", path);
+    TDBG_FAIL_IF(!tdbg_source_recorded_is_ours(s->trace), DAMAGED,
+                 "samples of %s are of a kind that this version does not read", path);
     TDBG_FAIL_IF(tdbg_cfg_int(tdbg_config_root(s->config), "data.batch") != info->batch, DAMAGED,
                  "%s was recorded with a batch of %lld, but its config says otherwise", path,
                  (long long)info->batch);
@@ -280,6 +262,9 @@ static enum tdbg_status create(struct tdbg_trace *trace, struct tdbg_rank_group 
     TDBG_FAIL_IF(!s, NO_MEMORY, "no memory for a replay session");
     s->trace = trace;
     s->group = group;
+    s->goes_on = options->goes_on;
+    s->goes_on_context = options->goes_on_context;
+    s->way = (struct tdbg_session_way){-1, -1, -1};
     TDBG_TRY(list_files(s, err));
     s->at = -1;
     s->computed_step = -2; /* not even before step 0 */
@@ -405,6 +390,16 @@ static enum tdbg_status load_keyframe(struct tdbg_session *s, int64_t step, stru
     return st;
 }
 
+static enum tdbg_status ask(struct tdbg_session *s, struct tdbg_err *err)
+{
+    s->way.at = s->at;
+    if (s->at < s->way.from || s->at > s->way.to)
+        s->way.from = s->way.to = s->at;
+    if (s->goes_on && !s->goes_on(s->goes_on_context, &s->way))
+        return TDBG_RAISE(err, INTERRUPTED, "stopped before step %lld", (long long)s->at);
+    return TDBG_OK;
+}
+
 enum tdbg_status tdbg_session_run_step(struct tdbg_session *s, const struct tdbg_tap *taps,
                                        int n_taps, struct tdbg_step_info *info,
                                        struct tdbg_err *err)
@@ -412,6 +407,7 @@ enum tdbg_status tdbg_session_run_step(struct tdbg_session *s, const struct tdbg
     enum tdbg_status st = TDBG_OK;
     int64_t step = s->at;
     TDBG_ASSERT(step >= 0);
+    TDBG_TRY(ask(s, err));
     s->at = -1; /* until the step is through */
     TDBG_TRY(tdbg_engine_set_taps(s->engine, taps, n_taps, err));
     s->executed++;
@@ -472,6 +468,7 @@ static enum tdbg_status go_on(struct tdbg_session *s, struct tdbg_err *err)
     enum tdbg_advance_result result = TDBG_ADVANCE_NOT_STORED;
     const int64_t step = s->at;
     if (s->advance) {
+        TDBG_TRY(ask(s, err));
         s->at = -1;
         TDBG_TRY(tdbg_advance_step(s->advance, step, &result, err));
         s->at = step;
@@ -498,6 +495,7 @@ enum tdbg_status tdbg_session_seek(struct tdbg_session *s, int64_t step, struct 
                  tdbg_trace_path(s->trace), (long long)step);
     do {
         TDBG_TRY(load_nearest(s, keyframe, step, err));
+        s->way = (struct tdbg_session_way){s->at, s->at, step};
         if (s->cache)
             tdbg_state_cache_plan(s->cache, s->at < keyframe ? s->at : keyframe, step);
         while (s->at >= 0 && s->at < step) {

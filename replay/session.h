@@ -10,6 +10,11 @@
 
 struct tdbg_session;
 
+/* Steps `from` .. `to` are gone in a row, and `at` is next. */
+struct tdbg_session_way {
+    int64_t from, at, to;
+};
+
 /* How to execute; changes no bit. */
 struct tdbg_session_options {
     const char *device; /* NULL: "cpu"; else as in struct tdbg_backend_choice */
@@ -18,6 +23,10 @@ struct tdbg_session_options {
     /* States that are kept for going backward, each as large as a keyframe: up to
      * TDBG_MAX_CACHED_STATES (replay/state_cache.h); 0: 4, -1: none. */
     int cached_states;
+    /* Asked before each step that is gone; false: TDBG_INTERRUPTED, and the session stays where it
+     * is, as good as before. NULL: nobody is asked. */
+    bool (*goes_on)(void *context, const struct tdbg_session_way *way);
+    void *goes_on_context;
 };
 
 /* false: another program computed what is in this trace, and there is no graph to execute. */
@@ -89,5 +98,20 @@ enum tdbg_status tdbg_recompute_create(struct tdbg_trace *trace,
                                        const struct tdbg_session_options *options,
                                        struct tdbg_recompute **out, struct tdbg_err *err);
 void tdbg_recompute_destroy(struct tdbg_recompute *recompute); /* NULL is fine */
+
+/* Opens the file of a rank of the run that the file at path belongs to, with such a function; rank
+ * -1: the file itself. Both results are the caller's to destroy and close. */
+enum tdbg_status tdbg_recompute_open(const char *path, int32_t rank,
+                                     const struct tdbg_session_options *options,
+                                     struct tdbg_trace **trace, struct tdbg_recompute **out,
+                                     struct tdbg_err *err);
+
+/* The session of the trace's own rank, for those who execute as well; it is created where there is
+ * none yet. Borrowed. */
+enum tdbg_status tdbg_recompute_session(struct tdbg_recompute *recompute, struct tdbg_session **out,
+                                        struct tdbg_err *err);
+
+/* Steps that it executed so far. */
+int64_t tdbg_recompute_executed(const struct tdbg_recompute *recompute);
 
 #endif

@@ -6,6 +6,32 @@
 
 #include "base/clock.h"
 
+/* Are samples of this kind what an engine can be given? */
+static bool samples_are_ours(const struct tdbg_samples_spec *s)
+{
+    return (s->x_dtype == TDBG_DTYPE_U8 || s->x_dtype == TDBG_DTYPE_F32 ||
+            s->x_dtype == TDBG_DTYPE_I32) &&
+           (s->y_dtype == TDBG_DTYPE_I64 || s->y_dtype == TDBG_DTYPE_F32) && s->x_ndim >= 1 &&
+           s->x_ndim <= TDBG_MAX_DIMS - 2 && s->y_ndim <= TDBG_MAX_DIMS - 2;
+}
+
+/* The engine has one buffer for the samples of both sets. */
+static bool same_kind(const struct tdbg_samples_spec *a, const struct tdbg_samples_spec *b)
+{
+    return a->x_dtype == b->x_dtype && a->y_dtype == b->y_dtype && a->x_ndim == b->x_ndim &&
+           a->y_ndim == b->y_ndim &&
+           memcmp(a->x_dims, b->x_dims, (size_t)a->x_ndim * sizeof *a->x_dims) == 0 &&
+           memcmp(a->y_dims, b->y_dims, (size_t)a->y_ndim * sizeof *a->y_dims) == 0;
+}
+
+bool tdbg_source_recorded_is_ours(const struct tdbg_trace *trace)
+{
+    const struct tdbg_samples_spec *train = tdbg_trace_samples(trace, TDBG_SAMPLES_TRAIN);
+    const struct tdbg_samples_spec *eval = tdbg_trace_samples(trace, TDBG_SAMPLES_EVAL);
+    return samples_are_ours(train) && train->total >= 1 &&
+           (eval->total == 0 || same_kind(train, eval));
+}
+
 static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, struct tdbg_err *err)
 {
     (void)err;

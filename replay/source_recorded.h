@@ -8,4 +8,7 @@
 /* The table over an open trace; valid as long as the trace is. */
 struct tdbg_source tdbg_source_recorded_table(struct tdbg_trace *trace);
 
+/* Are the samples of a trace of a kind that an engine can be given? */
+bool tdbg_source_recorded_is_ours(const struct tdbg_trace *trace);
+
 #endif

@@ -60,6 +60,8 @@ enum tdbg_status tdbg_tui_app_init(struct tdbg_tui_app *app, const struct tdbg_t
     *app = (struct tdbg_tui_app){.jobs = jobs, .width = DEFAULT_WIDTH, .height = DEFAULT_HEIGHT};
     TDBG_TRY(tdbg_tui_model_init(&app->model, data, err));
     app->grid.ascii = ascii;
+    app->tensor.history_site = -1;
+    tdbg_tui_ops_init(&app->ops);
     if (!data->closed)
         tdbg_tui_model_say(&app->model, "the recording was cut off; %lld steps are complete",
                            (long long)data->n_steps);
@@ -74,9 +76,12 @@ void tdbg_tui_app_free(struct tdbg_tui_app *app)
     tdbg_tui_app_cancel_jobs(app);
     while (app->n_screens > 0)
         close_screen(app);
+    tdbg_tui_tensor_free(&app->tensor);
+    tdbg_tui_ops_free(&app->ops);
     tdbg_tui_model_free(&app->model);
     tdbg_tui_grid_free(&app->grid);
     tdbg_tui_prompt_free(&app->prompt);
+    tdbg_strbuf_free(&app->copied);
 }
 
 static void settle(struct tdbg_tui_app *app)
@@ -215,6 +220,7 @@ static void dispatch(struct tdbg_tui_app *app, uint32_t key)
     else
         tdbg_tui_model_say(&app->model, "%s does nothing here; ? shows the keys",
                            tdbg_tui_key_name(key, name));
+    app->former = request;
 }
 
 /* As in vi, a 0 that begins no number is a key of its own; 0G means the number all the same. */
@@ -287,7 +293,12 @@ void tdbg_tui_app_mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_bu
 
 bool tdbg_tui_app_work(struct tdbg_tui_app *app)
 {
-    return tdbg_tui_model_load_series(&app->model, WORK_BLOCKS);
+    const struct tdbg_tui_screen *screen = app->n_screens > 0 ? tdbg_tui_app_screen(app) : NULL;
+    if (screen && screen->work && screen->work(app))
+        return true;
+    const bool waits = !tdbg_tui_series_is_complete(&app->model.series);
+    tdbg_tui_model_load_series(&app->model, WORK_BLOCKS);
+    return waits;
 }
 
 const struct tdbg_tui_grid *tdbg_tui_app_draw(struct tdbg_tui_app *app)

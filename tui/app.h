@@ -8,7 +8,9 @@
 #include "tui/jobs.h"
 #include "tui/keys.h"
 #include "tui/model.h"
+#include "tui/ops.h"
 #include "tui/prompt.h"
+#include "tui/tensor_state.h"
 
 struct tdbg_tui_app;
 
@@ -25,8 +27,10 @@ struct tdbg_tui_screen {
     const char *name;
     bool is_still; /* no moves, no other screens: the help */
     const struct tdbg_tui_action *actions;
+    const enum tdbg_tui_request *hints; /* that the key row begins with, NONE ends them */
     void (*open)(struct tdbg_tui_app *app);
     void (*settle)(struct tdbg_tui_app *app); /* after every key and size: scroll to the focus */
+    bool (*work)(struct tdbg_tui_app *app);   /* a bit of what may wait; false: nothing does */
     /* Paints the body alone; the app paints the rows around it. */
     void (*draw)(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                  const struct tdbg_tui_frame *frame);
@@ -46,6 +50,7 @@ struct tdbg_tui_app {
     struct {
         int64_t id; /* 0: none is waited for */
         tdbg_tui_answered *answered;
+        struct tdbg_tui_job job; /* its texts are not kept */
     } waits[TDBG_JOB_KIND_COUNT];
     struct tdbg_tui_grid grid;
     const struct tdbg_tui_screen *screens[TDBG_TUI_MAX_SCREENS]; /* the last one is shown */
@@ -60,9 +65,14 @@ struct tdbg_tui_app {
     /* The key after this one belongs to it: a screen's letter, a mark's letter. NULL: none does. */
     void (*takes_key)(struct tdbg_tui_app *app, uint32_t key);
 
-    int64_t help_top; /* of the help screen */
+    int64_t help_top;             /* of the help screen */
+    enum tdbg_tui_request former; /* before the one that is being done */
+    struct tdbg_tui_tensor tensor;
+    struct tdbg_tui_ops ops;
 
-    bool done, wants_redraw, wants_suspend; /* for the loop in tui.c, which clears the last two */
+    struct tdbg_strbuf copied; /* to the clipboard, last */
+    /* For the loop in tui.c, which clears all but the first. */
+    bool done, wants_redraw, wants_suspend, wants_copy;
 };
 
 /* Opens the main screen and reads nothing yet. The data is borrowed. Free with _free. */
@@ -78,7 +88,7 @@ void tdbg_tui_app_mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_bu
 /* Reads what the focus needs and paints it; the grid is the app's. */
 const struct tdbg_tui_grid *tdbg_tui_app_draw(struct tdbg_tui_app *app);
 
-/* Reads a bit of what may wait; true: there is more. */
+/* Does a bit of what may wait; false: there was nothing to do, and what is drawn is all. */
 bool tdbg_tui_app_work(struct tdbg_tui_app *app);
 
 /* Does the screen have an action for the request, or does every screen have it? */
@@ -100,7 +110,11 @@ struct tdbg_tui_frame tdbg_tui_app_frame(const struct tdbg_tui_app *app);
 bool tdbg_tui_app_submit(struct tdbg_tui_app *app, const struct tdbg_tui_job *job,
                          tdbg_tui_answered *answered);
 bool tdbg_tui_app_cancel_jobs(struct tdbg_tui_app *app);
+void tdbg_tui_app_cancel(struct tdbg_tui_app *app, enum tdbg_tui_job_kind kind); /* that one */
 bool tdbg_tui_app_waits(const struct tdbg_tui_app *app);
+
+/* What is being computed and how far it is, into buf; NULL: nothing, or not for long. */
+const char *tdbg_tui_app_progress_text(const struct tdbg_tui_app *app, char *buf, size_t buf_bytes);
 
 /* Between app.c, app_rows.c and moves.c. */
 void tdbg_tui_app_draw_tabs(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
@@ -113,10 +127,25 @@ void tdbg_tui_app_draw_too_small(struct tdbg_tui_grid *grid);
 void tdbg_tui_app_click_tab(struct tdbg_tui_app *app, struct tdbg_tui_rect rect, int x);
 void tdbg_tui_app_switch_to(struct tdbg_tui_app *app, enum tdbg_tui_request request);
 void tdbg_tui_app_take_letter(struct tdbg_tui_app *app, uint32_t key); /* after Space */
+void tdbg_tui_app_say_letters(struct tdbg_tui_app *app);
 
 /* What every screen does with keys that it has no action of its own for (moves.c). */
 extern const struct tdbg_tui_action tdbg_tui_moves[];
 
 extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_help;
+extern const struct tdbg_tui_screen tdbg_tui_screen_ops, tdbg_tui_screen_tensor;
+
+/* screen_export.c */
+void tdbg_tui_export(struct tdbg_tui_app *app, int64_t count, bool has_count);
+bool tdbg_tui_export_goes_on(struct tdbg_tui_app *app); /* false: nothing is being written */
+void tdbg_tui_copy_place(struct tdbg_tui_app *app, int64_t count, bool has_count);
+
+/* Moves along the dataflow (flow_moves.c). */
+void tdbg_tui_phase_end(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_phase_start(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_to_input(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_module_up(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_module_down(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_to_origin(struct tdbg_tui_app *app, int64_t count, bool has_count);
 
 #endif

@@ -13,6 +13,8 @@ static const struct {
     char letter; /* after Space */
 } tabs[] = {
     {TDBG_REQUEST_SCREEN_MAIN, &tdbg_tui_screen_main, 'm'},
+    {TDBG_REQUEST_SCREEN_OPS, &tdbg_tui_screen_ops, 'o'},
+    {TDBG_REQUEST_SCREEN_TENSOR, &tdbg_tui_screen_tensor, 't'},
 };
 enum { N_TABS = sizeof tabs / sizeof tabs[0] };
 
@@ -29,6 +31,15 @@ void tdbg_tui_app_take_letter(struct tdbg_tui_app *app, uint32_t key)
     }
     tdbg_tui_model_say(&app->model, "no screen has the letter %s:%s", tdbg_tui_key_name(key, name),
                        letters);
+}
+
+void tdbg_tui_app_say_letters(struct tdbg_tui_app *app)
+{
+    struct tdbg_strbuf text = {0};
+    for (int i = 0; i < N_TABS; i++)
+        tdbg_strbuf_printf(&text, "%s%c %s", i ? "  " : "", tabs[i].letter, tabs[i].screen->name);
+    tdbg_tui_model_say(&app->model, "to the screen with the letter: %s", text.text);
+    tdbg_strbuf_free(&text);
 }
 
 void tdbg_tui_app_switch_to(struct tdbg_tui_app *app, enum tdbg_tui_request request)
@@ -92,13 +103,41 @@ void tdbg_tui_app_click_tab(struct tdbg_tui_app *app, struct tdbg_tui_rect rect,
 void tdbg_tui_app_draw_message(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                                struct tdbg_tui_rect rect)
 {
-    char count[32] = "";
+    char count[32] = "", busy[TDBG_SITE_LABEL_BYTES + 120];
     if (app->has_count)
         snprintf(count, sizeof count, "%lld", (long long)app->count);
     if (app->prompt.is_open)
         tdbg_tui_prompt_draw(&app->prompt, grid, rect);
+    else if (!app->model.message && tdbg_tui_app_progress_text(app, busy, sizeof busy))
+        tdbg_tui_grid_put_text(grid, rect.x + 1, rect.y, rect.width - 2, 0, busy);
     else
         tdbg_tui_view_message(&app->model, count, grid, rect);
+}
+
+/* The last hints, help and quit, matter most to who is lost: room is kept for them. */
+static void put_hint(const struct tdbg_tui_app *app, enum tdbg_tui_request r,
+                     struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect, int *x)
+{
+    enum { KEPT = 16 };
+    const struct tdbg_tui_request_info *info = tdbg_tui_request_info(r);
+    if (!info->hint || !tdbg_tui_screen_handles(tdbg_tui_app_screen(app), r))
+        return;
+    const char *hint = r == TDBG_REQUEST_BACK && app->n_screens > 1 ? "back" : info->hint;
+    const int width = (int)(strlen(info->hint_keys) + 1 + strlen(hint));
+    const bool vital = r >= TDBG_REQUEST_HELP;
+    if (*x + width + (vital ? 0 : KEPT) > rect.x + rect.width)
+        return;
+    *x += tdbg_tui_grid_put_text(grid, *x, rect.y, width, TDBG_STYLE_BOLD, info->hint_keys);
+    *x += 1 + tdbg_tui_grid_put_text(grid, *x + 1, rect.y, width, 0, hint) + 2;
+}
+
+static bool is_first_hint(const struct tdbg_tui_screen *screen, enum tdbg_tui_request request)
+{
+    for (const enum tdbg_tui_request *r = screen->hints; r && *r; r++) {
+        if (*r == request)
+            return true;
+    }
+    return false;
 }
 
 void tdbg_tui_app_draw_keys(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
@@ -109,20 +148,12 @@ void tdbg_tui_app_draw_keys(const struct tdbg_tui_app *app, struct tdbg_tui_grid
         tdbg_tui_grid_put_text(grid, x, rect.y, rect.width - 1, 0, app->prompt.hint);
         return;
     }
-    /* the last hints, help and quit, matter most to who is lost: room is kept for them */
-    const int kept = 16;
+    const struct tdbg_tui_screen *screen = tdbg_tui_app_screen(app);
+    for (const enum tdbg_tui_request *r = screen->hints; r && *r; r++)
+        put_hint(app, *r, grid, rect, &x);
     for (int r = TDBG_REQUEST_NONE + 1; r < TDBG_REQUEST_COUNT; r++) {
-        const struct tdbg_tui_request_info *info = tdbg_tui_request_info((enum tdbg_tui_request)r);
-        if (!info->hint ||
-            !tdbg_tui_screen_handles(tdbg_tui_app_screen(app), (enum tdbg_tui_request)r))
-            continue;
-        const char *hint = r == TDBG_REQUEST_BACK && app->n_screens > 1 ? "back" : info->hint;
-        const int width = (int)(strlen(info->hint_keys) + 1 + strlen(hint));
-        const bool vital = r >= TDBG_REQUEST_HELP;
-        if (x + width + (vital ? 0 : kept) > rect.x + rect.width)
-            continue;
-        x += tdbg_tui_grid_put_text(grid, x, rect.y, width, TDBG_STYLE_BOLD, info->hint_keys);
-        x += 1 + tdbg_tui_grid_put_text(grid, x + 1, rect.y, width, 0, hint) + 2;
+        if (!is_first_hint(screen, (enum tdbg_tui_request)r))
+            put_hint(app, (enum tdbg_tui_request)r, grid, rect, &x);
     }
 }
 

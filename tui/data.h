@@ -36,10 +36,19 @@ struct tdbg_tui_data {
 
     /* The last keyframe at or before `step`: its step, or -1. */
     int64_t (*keyframe_before)(void *context, int64_t step);
+
+    /* Direct inputs of a site, ascending, into out (TDBG_DATAFLOW_INPUTS): returns how many, or -1
+     * where no graph is known. NULL: none is. */
+    int (*inputs)(void *flow, int32_t site, int32_t *out);
+    void *flow;
 };
 
 /* The table over an open trace; it borrows the trace. */
 struct tdbg_tui_data tdbg_tui_data_from_trace(struct tdbg_trace *trace);
+
+/* Adds the dataflow, which is found when it is first asked for. */
+void tdbg_tui_data_add_flow(struct tdbg_tui_data *data, struct tdbg_trace *trace);
+void tdbg_tui_data_free_flow(struct tdbg_tui_data *data);
 
 /* Were these statistics recorded? (An empty part of a batch looks the same: nothing to show.) */
 bool tdbg_tui_stats_present(const struct tdbg_stats *stats);

@@ -26,7 +26,8 @@ enum tdbg_tui_job_kind {
 
 enum { TDBG_JOB_EXPRESSIONS = 32 };
 
-/* Members that the kind does not name are ignored. Texts are copied by submit(). */
+/* Members that the kind does not name are ignored. `rank` is whose file is looked at, `site` a
+ * number in that file's list. Texts are copied by submit(). */
 struct tdbg_tui_job {
     enum tdbg_tui_job_kind kind;
     int32_t rank, site;
@@ -50,14 +51,14 @@ struct tdbg_tui_answer {
     double number;      /* which is this; conditions: 0 or 1 */
     const void *values; /* TENSOR: elements of the site's dtype, */
     int64_t n_elems;    /* as many as are valid; */
-    int fd;             /* and the same in a file that can be mapped, which is the asker's to
-                         * close; -1: there is none */
+    int fd;             /* and the same in a file that can be mapped, borrowed as well: a mapping
+                         * of it keeps them; -1: there is none */
     const struct tdbg_stats *stats;   /* TENSOR: (1); STATS: (n_sites) */
     const struct tdbg_origin *origin; /* ORIGIN */
 };
 
 struct tdbg_tui_job_progress {
-    int64_t done, total; /* steps */
+    int64_t done, total; /* steps; total 0: not known yet */
     int64_t step;        /* that is looked at */
 };
 
@@ -71,7 +72,7 @@ struct tdbg_tui_jobs {
     void (*cancel)(void *context, int64_t id);
     /* The next answer; false: none yet. */
     bool (*take)(void *context, struct tdbg_tui_answer *out);
-    /* How far the job is that runs now; false: none, or nothing to tell. */
+    /* How far the job is that runs now; false: none, or not for long. */
     bool (*progress)(void *context, struct tdbg_tui_job_progress *out);
     void (*destroy)(void *context);
 };

@@ -45,8 +45,8 @@ enum {
     X(RUN_BACK, "time", "run back to the event before", NULL, NULL)                                \
     X(FIRST, "time", "first step; in a list its first row", "first/last", "g/G")                   \
     X(LAST, "time", "last step, with a count that step; in a list its rows", NULL, NULL)           \
-    X(RIGHT, "time", "one column of the chart on", NULL, NULL)                                     \
-    X(LEFT, "time", "one column of the chart back", NULL, NULL)                                    \
+    X(RIGHT, "time", "one column of the chart or tensor on", NULL, NULL)                           \
+    X(LEFT, "time", "one column of the chart or tensor back", NULL, NULL)                          \
     X(ZOOM_IN, "time", "zoom in around the focus", "zoom", "+/-")                                  \
     X(ZOOM_OUT, "time", "zoom out", NULL, NULL)                                                    \
     X(ZOOM_RESET, "time", "all of it again", NULL, NULL)                                           \
@@ -71,7 +71,7 @@ enum {
     X(HALF_UP, "list", "half a page up", NULL, NULL)                                               \
     X(OPEN, "list", "open what is under the cursor", "open", "Enter")                              \
     X(FIND, "list", "find by name; * ? [ are wild, Enter alone repeats", "find", "/")              \
-    X(HIT_NEXT, "list", "next hit", "hit", "]/[")                                                  \
+    X(HIT_NEXT, "list", "next hit; on the tensor screen else the next tensor", "hit", "]/[")       \
     X(HIT_PREV, "list", "previous hit", NULL, NULL)                                                \
     X(VIEW, "screen", "next view", "view", "v")                                                    \
     X(INDEX, "screen", "go to an element by its index", "index", "@")                              \
@@ -80,7 +80,7 @@ enum {
     X(PANE_NEXT, "screen", "next pane", "pane", "Tab")                                             \
     X(PANE_PREV, "screen", "previous pane", NULL, NULL)                                            \
     X(SCALE, "screen", "logarithmic or linear", "log", "L")                                        \
-    X(EXPORT, "screen", "write what is shown to a file", NULL, NULL)                               \
+    X(EXPORT, "screen", "write what is shown to a file", "export", "e")                            \
     X(COPY, "screen", "copy the place as a command line", NULL, NULL)                              \
     X(SCREEN_MAIN, "screens", "main: where in the run, how it went", NULL, NULL)                   \
     X(SCREEN_OPS, "screens", "ops of the step, and what went in and out", NULL, NULL)              \

@@ -44,12 +44,14 @@ static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
         tdbg_tui_app_switch_to(app, TDBG_REQUEST_SCREEN_##NAME);                                   \
     }
 SCREEN_ACTION(screen_main, MAIN)
+SCREEN_ACTION(screen_ops, OPS)
+SCREEN_ACTION(screen_tensor, TENSOR)
 
 static void menu(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)count, (void)has_count;
     app->takes_key = tdbg_tui_app_take_letter;
-    tdbg_tui_model_say(&app->model, "to the screen with the letter: m main");
+    tdbg_tui_app_say_letters(app);
 }
 
 const struct tdbg_tui_action tdbg_tui_moves[] = {
@@ -60,6 +62,15 @@ const struct tdbg_tui_action tdbg_tui_moves[] = {
     {TDBG_REQUEST_FIRST, first},
     {TDBG_REQUEST_LAST, last},
     {TDBG_REQUEST_SCREEN_MAIN, screen_main},
+    {TDBG_REQUEST_SCREEN_OPS, screen_ops},
+    {TDBG_REQUEST_SCREEN_TENSOR, screen_tensor},
+    {TDBG_REQUEST_PHASE_END, tdbg_tui_phase_end},
+    {TDBG_REQUEST_PHASE_START, tdbg_tui_phase_start},
+    {TDBG_REQUEST_INPUTS, tdbg_tui_to_input},
+    {TDBG_REQUEST_MODULE_UP, tdbg_tui_module_up},
+    {TDBG_REQUEST_MODULE_DOWN, tdbg_tui_module_down},
+    {TDBG_REQUEST_ORIGIN, tdbg_tui_to_origin},
+    {TDBG_REQUEST_COPY, tdbg_tui_copy_place},
     {TDBG_REQUEST_SCREEN_MENU, menu},
     {TDBG_REQUEST_NONE, NULL},
 };

@@ -155,6 +155,12 @@ static void scale(struct tdbg_tui_app *app, int64_t count, bool has_count)
     app->model.linear = !app->model.linear;
 }
 
+static void open_tensor(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)count, (void)has_count;
+    tdbg_tui_app_open(app, &tdbg_tui_screen_tensor);
+}
+
 static void find(struct tdbg_tui_app *app, int64_t count)
 {
     const struct tdbg_tui_panes p = lay_out(app);
@@ -191,12 +197,18 @@ static const struct tdbg_tui_action actions[] = {
     {TDBG_REQUEST_PAGE_DOWN, page_down}, {TDBG_REQUEST_PAGE_UP, page_up},
     {TDBG_REQUEST_HALF_DOWN, half_down}, {TDBG_REQUEST_HALF_UP, half_up},
     {TDBG_REQUEST_PANE_NEXT, pane_next}, {TDBG_REQUEST_PANE_PREV, pane_prev},
-    {TDBG_REQUEST_SCALE, scale},         {TDBG_REQUEST_NONE, NULL},
+    {TDBG_REQUEST_SCALE, scale},         {TDBG_REQUEST_OPEN, open_tensor},
+    {TDBG_REQUEST_NONE, NULL},
 };
+
+static const enum tdbg_tui_request hints[] = {
+    TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OP_NEXT, TDBG_REQUEST_RUN,    TDBG_REQUEST_OPEN,
+    TDBG_REQUEST_FIND,      TDBG_REQUEST_COMMAND, TDBG_REQUEST_ORIGIN, TDBG_REQUEST_NONE};
 
 const struct tdbg_tui_screen tdbg_tui_screen_main = {
     .name = "main",
     .actions = actions,
+    .hints = hints,
     .settle = settle,
     .draw = draw,
     .mouse = mouse,

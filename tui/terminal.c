@@ -23,6 +23,8 @@ struct tdbg_tui_terminal {
     bool ascii, colour, mouse;
     bool says_idle; /* TDBG_TEST_SYNC: a title "idle N" whenever it waits for a key */
     int64_t n_idle;
+    bool is_busy;
+    int watched; /* ends a wait; -1: nothing */
     struct sigaction former_winch;
     int kept_stderr, saved_stderr; /* -1: standard error is left alone */
     char reset[MAX_RESET_BYTES];   /* escape sequences that undo all that was done */
@@ -188,7 +190,7 @@ enum tdbg_status tdbg_tui_terminal_open(const struct tdbg_tui_options *options,
     const char *sync = getenv("TDBG_TEST_SYNC");
     struct tdbg_tui_terminal *t = calloc(1, sizeof *t);
     TDBG_FAIL_IF(!t, NO_MEMORY, "no memory for the terminal");
-    t->kept_stderr = t->saved_stderr = -1;
+    t->kept_stderr = t->saved_stderr = t->watched = -1;
     TDBG_TRY(check_term(err));
     t->ascii = options->ascii || strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
     t->says_idle = sync && strcmp(sync, "1") == 0;
@@ -341,22 +343,37 @@ static void say_idle(struct tdbg_tui_terminal *t)
     (void)ignored;
 }
 
-/* Sleeps until there is input or another size; false: there will be none. */
-static bool sleep_until_input(void)
+void tdbg_tui_terminal_watch(struct tdbg_tui_terminal *t, int fd)
 {
-    enum { INPUT, RESIZE };
+    t->watched = fd;
+}
+
+void tdbg_tui_terminal_set_busy(struct tdbg_tui_terminal *t, bool is_busy)
+{
+    t->is_busy = is_busy;
+}
+
+/* Sleeps until there is input, another size or what is watched. */
+enum wakening { WOKEN_BY_INPUT, WOKEN_OTHERWISE, WOKEN_BY_END };
+static enum wakening sleep_until_woken(const struct tdbg_tui_terminal *t)
+{
+    enum { INPUT, RESIZE, WATCHED }; /* poll() passes over an fd of -1 */
     struct pollfd fds[] = {[INPUT] = {.fd = STDIN_FILENO, .events = POLLIN},
-                           [RESIZE] = {.fd = resize_count, .events = POLLIN}};
+                           [RESIZE] = {.fd = resize_count, .events = POLLIN},
+                           [WATCHED] = {.fd = t->watched, .events = POLLIN}};
     uint64_t n_resizes;
     int n_bytes = 0;
-    while (poll(fds, 2, -1) < 0) {
+    while (poll(fds, sizeof fds / sizeof fds[0], -1) < 0) {
         if (errno != EINTR)
-            return false;
+            return WOKEN_BY_END;
     }
     if (fds[RESIZE].revents && read(resize_count, &n_resizes, sizeof n_resizes) > 0)
         adopt_size();
+    if (!fds[INPUT].revents)
+        return WOKEN_OTHERWISE;
     /* readable without anything to read: the end */
-    return !fds[INPUT].revents || (ioctl(STDIN_FILENO, FIONREAD, &n_bytes) == 0 && n_bytes > 0);
+    return ioctl(STDIN_FILENO, FIONREAD, &n_bytes) == 0 && n_bytes > 0 ? WOKEN_BY_INPUT
+                                                                       : WOKEN_BY_END;
 }
 
 struct tdbg_tui_event tdbg_tui_terminal_read(struct tdbg_tui_terminal *t, bool wait)
@@ -365,11 +382,13 @@ struct tdbg_tui_event tdbg_tui_terminal_read(struct tdbg_tui_terminal *t, bool w
     timeout(0);
     int got = get_wch(&key);
     if (got == ERR && wait) {
-        if (t->says_idle)
+        if (t->says_idle && !t->is_busy)
             say_idle(t);
-        if (!sleep_until_input())
+        const enum wakening why = sleep_until_woken(t);
+        if (why == WOKEN_BY_END)
             return (struct tdbg_tui_event){.kind = TDBG_EVENT_END};
-        timeout(ESCAPE_WAIT_MS); /* for the rest of a character that came in pieces */
+        timeout(why == WOKEN_BY_INPUT ? ESCAPE_WAIT_MS
+                                      : 0); /* for the rest of a character that came in pieces */
         got = get_wch(&key);
     }
     if (got == ERR)
@@ -381,6 +400,37 @@ struct tdbg_tui_event tdbg_tui_terminal_read(struct tdbg_tui_terminal *t, bool w
     if (key == KEY_MOUSE)
         return read_mouse();
     return (struct tdbg_tui_event){.kind = TDBG_EVENT_KEY, .key = special_key(key)};
+}
+
+/* Consoles show what they do not know. */
+static bool knows_clipboard(void)
+{
+    const char *term = getenv("TERM");
+    return strncmp(term, "linux", 5) != 0 && strncmp(term, "vt", 2) != 0;
+}
+
+void tdbg_tui_terminal_copy(struct tdbg_tui_terminal *t, const char *text)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    struct tdbg_strbuf out = {0};
+    (void)t;
+    if (!knows_clipboard())
+        return;
+    tdbg_strbuf_puts(&out, "\033]52;c;");
+    for (size_t n = strlen(text); n > 0;) { /* RFC 4648 */
+        const unsigned char *b = (const unsigned char *)text;
+        const size_t take = n < 3 ? n : 3;
+        const unsigned bits =
+            (unsigned)b[0] << 16 | (take > 1 ? (unsigned)b[1] << 8 : 0) | (take > 2 ? b[2] : 0);
+        for (size_t i = 0; i < 4; i++)
+            tdbg_strbuf_putc(&out, i <= take ? digits[bits >> (18 - 6 * i) & 63] : '=');
+        text += take;
+        n -= take;
+    }
+    tdbg_strbuf_putc(&out, '\a');
+    ssize_t ignored = write(STDOUT_FILENO, out.text, out.n_bytes);
+    (void)ignored;
+    tdbg_strbuf_free(&out);
 }
 
 void tdbg_tui_terminal_suspend(struct tdbg_tui_terminal *t)

@@ -37,8 +37,17 @@ void tdbg_tui_terminal_size(const struct tdbg_tui_terminal *terminal, int *width
 void tdbg_tui_terminal_show(struct tdbg_tui_terminal *terminal, const struct tdbg_tui_grid *grid,
                             bool everything);
 
+/* A wait also ends when fd can be read. */
+void tdbg_tui_terminal_watch(struct tdbg_tui_terminal *terminal, int fd);
+
+/* Busy: it waits for what is being computed, and is not idle (TDBG_TEST_SYNC). */
+void tdbg_tui_terminal_set_busy(struct tdbg_tui_terminal *terminal, bool is_busy);
+
 /* The next event; wait: sleep until something happens, which may turn out to be none. */
 struct tdbg_tui_event tdbg_tui_terminal_read(struct tdbg_tui_terminal *terminal, bool wait);
+
+/* Asks the terminal program to put text on the clipboard (OSC 52); not all do. */
+void tdbg_tui_terminal_copy(struct tdbg_tui_terminal *terminal, const char *text);
 
 /* Gives the terminal to the shell until the job is continued. */
 void tdbg_tui_terminal_suspend(struct tdbg_tui_terminal *terminal);

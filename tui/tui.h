@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "base/status.h"
+#include "replay/session.h"
 
 struct tdbg_trace;
 
@@ -13,6 +13,7 @@ struct tdbg_tui_options {
     bool ascii;    /* only ASCII bytes; implied where the locale is not UTF-8 */
     bool mono;     /* no colours; implied by a non-empty NO_COLOR */
     bool no_mouse; /* leave the mouse to the terminal program */
+    struct tdbg_session_options session; /* how to compute what is not stored */
 };
 
 /* Runs the terminal on standard input and output until the user quits. The trace stays the

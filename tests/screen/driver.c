@@ -21,6 +21,7 @@ static const struct {
     {TDBG_STYLE_BOLD | TDBG_STYLE_REVERSE, 'R'},
     {TDBG_STYLE_UNDERLINE, 'u'},
     {TDBG_STYLE_BOLD | TDBG_STYLE_UNDERLINE, 'U'},
+    {TDBG_STYLE_CYAN | TDBG_STYLE_REVERSE, 'C'},
     {TDBG_STYLE_CYAN, 'c'},
     {TDBG_STYLE_RED | TDBG_STYLE_BOLD, 'e'},
     {TDBG_STYLE_RED | TDBG_STYLE_BOLD | TDBG_STYLE_UNDERLINE, 'E'},
@@ -139,10 +140,10 @@ static void check_screen(const struct driver *d)
 
 void driver_draw(struct driver *d)
 {
+    tdbg_tui_app_take_answers(&d->app);
     tdbg_tui_app_draw(&d->app);
     check_screen(d);
-    while (!tdbg_tui_series_is_complete(&d->app.model.series)) {
-        tdbg_tui_app_work(&d->app);
+    while (tdbg_tui_app_work(&d->app)) {
         tdbg_tui_app_draw(&d->app);
         check_screen(d);
     }
@@ -152,7 +153,10 @@ void driver_open(struct driver *d, const struct fake_wish *wish, int width, int 
 {
     struct tdbg_err err = {0};
     fake_run_make(&d->run, wish);
-    assert_int_equal(tdbg_tui_app_init(&d->app, &d->run.data, NULL, ascii, &err), TDBG_OK);
+    fake_jobs_make(&d->jobs, &d->run);
+    assert_int_equal(tdbg_tui_app_init(&d->app, &d->run.data,
+                                       wish->has_jobs ? &d->jobs.table : NULL, ascii, &err),
+                     TDBG_OK);
     tdbg_tui_app_resize(&d->app, width, height);
     driver_draw(d);
 }
@@ -160,6 +164,7 @@ void driver_open(struct driver *d, const struct fake_wish *wish, int width, int 
 void driver_close(struct driver *d)
 {
     tdbg_tui_app_free(&d->app);
+    fake_jobs_free(&d->jobs);
 }
 
 void driver_open_80x24(struct driver *d, const struct fake_wish *wish)

@@ -3,11 +3,12 @@
 #ifndef TDBG_TESTS_SCREEN_DRIVER_H
 #define TDBG_TESTS_SCREEN_DRIVER_H
 
-#include "tests/screen/fake_run.h"
+#include "tests/screen/fake_jobs.h"
 #include "tui/app.h"
 
 struct driver {
     struct fake_run run;
+    struct fake_jobs jobs;
     struct tdbg_tui_app app;
 };
 

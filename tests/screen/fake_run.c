@@ -39,6 +39,33 @@ static const struct tdbg_site table[] = {
 };
 enum { N_TABLE = sizeof table / sizeof table[0] };
 
+static const struct tdbg_site kinds[] = {
+    {"kind/f16", "cast", "", TDBG_STAGE_EVAL, TDBG_DTYPE_F16, STEP_SITE, SHAPE(2, 5, 7)},
+    {"kind/bf16", "cast", "", TDBG_STAGE_EVAL, TDBG_DTYPE_BF16, STEP_SITE, SHAPE(4, 6, 5, 3, 3)},
+    {"kind/f64", "cast", "", TDBG_STAGE_EVAL, TDBG_DTYPE_F64, STEP_SITE, SHAPE(3, 4, 3, 2)},
+    {"kind/i32", "cast", "", TDBG_STAGE_EVAL, TDBG_DTYPE_I32, STEP_SITE, SHAPE(1, 1000)},
+    {"kind/empty", "cast", "", TDBG_STAGE_EVAL, TDBG_DTYPE_F32, STEP_SITE, SHAPE(2, 0, 4)},
+    {"kind/large", "cast", "", TDBG_STAGE_EVAL, TDBG_DTYPE_F32, STEP_SITE, SHAPE(2, 3000, 1000)},
+    {"kind/a.very.deep.module.name.of.some.length", "cast", "", TDBG_STAGE_EVAL, TDBG_DTYPE_F32,
+     STEP_SITE, SHAPE(2, 2, 3)},
+};
+enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
+
+/* What was computed from what: output, input. */
+static const char *const edges[][2] = {
+    {"input/x", "samples/x"},         {"fwd/fc1", "input/x"},
+    {"fwd/relu1", "fwd/fc1"},         {"fwd/fc2", "fwd/relu1"},
+    {"loss/sample", "samples/y"},     {"loss/sample", "fwd/fc2"},
+    {"loss", "loss/sample"},          {"bwd/fc2", "samples/y"},
+    {"bwd/fc2", "fwd/fc2"},           {"bwd/relu1", "bwd/fc2"},
+    {"bwd/fc1", "fwd/relu1"},         {"bwd/fc1", "bwd/relu1"},
+    {"grad/fc1.weight", "input/x"},   {"grad/fc1.weight", "bwd/fc1"},
+    {"grad/fc1.bias", "bwd/fc1"},     {"grad/fc2.weight", "fwd/relu1"},
+    {"grad/fc2.weight", "bwd/fc2"},   {"grad/fc2.bias", "bwd/fc2"},
+    {"param/fc1.weight", "hyper/lr"}, {"param/fc1.weight", "grad/fc1.weight"},
+    {"param/fc1.bias", "hyper/lr"},   {"param/fc1.bias", "grad/fc1.bias"},
+};
+
 /* What a hostile trace may hold: names are checked by the reader to be UTF-8, but not to be ASCII,
  * narrow or printable; the last one would not pass the reader. */
 static const char *const odd_names[] = {
@@ -87,7 +114,7 @@ void fake_run_stats(const struct fake_run *run, int64_t step, int32_t site, stru
     const struct tdbg_site *s = &run->sites[site];
     const double size = 4 * (1 + noise(0, site)) / (1 + (double)step / 500);
     *out = tdbg_tui_stats_absent;
-    if (s->stage == TDBG_STAGE_SAMPLES ||
+    if (s->stage == TDBG_STAGE_SAMPLES || (run->wish.few_stats && s->stage < TDBG_STAGE_GRAD) ||
         (s->stage == TDBG_STAGE_EVAL && !fake_run_evaluated(run, step)))
         return;
     out->min = s->ndim == 0 ? size : -size * (0.5 + noise(step, site));
@@ -164,6 +191,26 @@ static int64_t keyframe_before(void *context, int64_t step)
     return step / 100 * 100;
 }
 
+static int32_t find(const struct fake_run *run, const char *name)
+{
+    for (int32_t i = 0; i < run->data.n_sites; i++) {
+        if (strcmp(run->sites[i].name, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static int inputs(void *flow, int32_t site, int32_t *out)
+{
+    const struct fake_run *run = flow;
+    int n = 0;
+    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
+        if (strcmp(edges[i][0], run->sites[site].name) == 0)
+            out[n++] = find(run, edges[i][1]);
+    }
+    return run->wish.no_graph ? -1 : n;
+}
+
 /* The site, or one for each lane and micro-batch. */
 static void add_sites(struct fake_run *run, const struct tdbg_site *site)
 {
@@ -188,6 +235,8 @@ void fake_run_make(struct fake_run *run, const struct fake_wish *wish)
     run->wish.micros = wish->micros ? wish->micros : 1;
     for (size_t i = 0; i < N_TABLE && !wish->no_sites; i++)
         add_sites(run, &table[i]);
+    for (size_t i = 0; i < N_KINDS && wish->kinds; i++)
+        add_sites(run, &kinds[i]);
     for (int32_t i = 0; i < N_ODD && wish->wide_names; i++)
         run->sites[i].name = odd_names[i];
     run->info = (struct tdbg_run_info){.tdbg_version = "0",
@@ -214,6 +263,8 @@ void fake_run_make(struct fake_run *run, const struct fake_wish *wish)
         .read_step_stats = read_step_stats,
         .read_stats = read_stats,
         .keyframe_before = keyframe_before,
+        .inputs = inputs,
+        .flow = run,
     };
 }
 

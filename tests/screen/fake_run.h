@@ -16,6 +16,10 @@ struct fake_wish {
     int64_t eval_every; /* 100; evaluated steps are 99, 199, ... */
     bool no_sites, cut_off;
     int32_t lanes, micros; /* 1; a forward or backward site is there for each of them */
+    bool has_jobs;         /* values and origins are computed (fake_jobs.h) */
+    bool kinds;            /* tensors of every type, and of odd shapes, behind the others */
+    bool few_stats;        /* those of gradients and parameters alone are recorded */
+    bool no_graph;         /* nobody knows what was computed from what */
     bool wide_names;       /* names with wide, combining and invalid characters */
     /* Does a read that touches this step fail? Nothing fails. */
     bool (*fails)(enum fake_read what, int64_t step);

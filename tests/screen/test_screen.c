@@ -540,8 +540,8 @@ static void test_help(void **state)
             fail_msg("the help %s '%s'", seen ? "has" : "does not have", help);
     }
     driver_resize(&d, 80, 10);
-    driver_press(&d, "/chart back<Enter>");
-    assert_non_null(strstr(driver_row(&d, 2), "one column of the chart back"));
+    driver_press(&d, "/tensor back<Enter>");
+    assert_non_null(strstr(driver_row(&d, 2), "one column of the chart or tensor back"));
     driver_press(&d, "/no such key<Enter>");
     driver_expect(&d, "no key matches 'no such key'");
     driver_press(&d, "gG<PgUp><PgDn>5G");
