@@ -92,8 +92,11 @@ void tdbg_tui_app_take_answers(struct tdbg_tui_app *app)
     while (app->jobs && !app->done && app->jobs->take(app->jobs->context, &answer)) {
         if (answer.kind >= TDBG_JOB_KIND_COUNT || app->waits[answer.kind].id != answer.id)
             continue;
+        const struct tdbg_tui_focus before = app->model.focus;
         app->waits[answer.kind].id = 0;
         app->waits[answer.kind].answered(app, &answer);
+        tdbg_tui_command_go_on(app);
+        tdbg_tui_app_note_move(app, &before, TDBG_REQUEST_RUN);
     }
     if (app->n_screens > 0 && tdbg_tui_app_screen(app)->settle)
         tdbg_tui_app_screen(app)->settle(app);

@@ -202,8 +202,9 @@ static const struct tdbg_tui_action actions[] = {
 };
 
 static const enum tdbg_tui_request hints[] = {
-    TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OP_NEXT, TDBG_REQUEST_RUN,    TDBG_REQUEST_OPEN,
-    TDBG_REQUEST_FIND,      TDBG_REQUEST_COMMAND, TDBG_REQUEST_ORIGIN, TDBG_REQUEST_NONE};
+    TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OP_NEXT, TDBG_REQUEST_RUN,
+    TDBG_REQUEST_OPEN,      TDBG_REQUEST_FIND,    TDBG_REQUEST_COMMAND,
+    TDBG_REQUEST_BREAK,     TDBG_REQUEST_ORIGIN,  TDBG_REQUEST_NONE};
 
 const struct tdbg_tui_screen tdbg_tui_screen_main = {
     .name = "main",
