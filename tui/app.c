@@ -57,7 +57,8 @@ enum tdbg_status tdbg_tui_app_init(struct tdbg_tui_app *app, const struct tdbg_t
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    *app = (struct tdbg_tui_app){.jobs = jobs, .width = DEFAULT_WIDTH, .height = DEFAULT_HEIGHT};
+    *app = (struct tdbg_tui_app){
+        .jobs = jobs, .width = DEFAULT_WIDTH, .height = DEFAULT_HEIGHT, .wakes = -1};
     tdbg_tui_keymap_reset(&app->keymap);
     app->commander.good = app->commander.bad = -1;
     TDBG_TRY(tdbg_tui_model_init(&app->model, data, err));

@@ -82,6 +82,7 @@ struct tdbg_tui_app {
     struct tdbg_tui_commander commander;
     struct tdbg_tui_output output;
     bool no_mouse; /* it is left to the terminal program */
+    int wakes;     /* epoll(7) of all that the loop waits for besides the keyboard; -1: none */
 
     struct tdbg_strbuf copied; /* to the clipboard, last */
     /* For the loop in tui.c, which clears all but the first. */

@@ -116,12 +116,11 @@ void tdbg_tui_reply_expression_fault(const struct tdbg_tui_call *call, const cha
 }
 
 void tdbg_tui_reply_pending(struct tdbg_tui_app *app, const struct tdbg_tui_job *job,
-                            tdbg_tui_answered *answered, const char *what)
+                            tdbg_tui_answered *answered)
 {
     app->commander.reply.verdict = TDBG_VERDICT_PENDING;
-    if (tdbg_tui_app_submit(app, job, answered))
-        tdbg_tui_model_say(&app->model, "%s ...  ^C cancels", what);
-    else
+    tdbg_tui_model_hush(&app->model); /* how far it is comes in this row */
+    if (!tdbg_tui_app_submit(app, job, answered))
         tdbg_tui_reply_failed(app, TDBG_UNSUPPORTED, "nothing is computed here");
 }
 

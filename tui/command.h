@@ -159,8 +159,7 @@ void tdbg_tui_reply_expression_fault(const struct tdbg_tui_call *call, const cha
 /* Submits; the command is pending from now on. A fault where nobody does jobs. */
 void tdbg_tui_reply_pending(struct tdbg_tui_app *app, const struct tdbg_tui_job *job,
                             void (*answered)(struct tdbg_tui_app *app,
-                                             const struct tdbg_tui_answer *answer),
-                            const char *what);
+                                             const struct tdbg_tui_answer *answer));
 
 /* A new text for the output screen; _show opens it, and says `message` where it is not NULL. */
 struct tdbg_strbuf *tdbg_tui_output_begin(struct tdbg_tui_app *app, const char *title);
@@ -173,9 +172,33 @@ void tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *w
 /* What the commands are, one function each. */
 #define TDBG_TUI_COMMAND_FUNCTIONS(X)                                                              \
     X(goto)                                                                                        \
-    X(first) X(last) X(when) X(find) X(print) X(examine) X(mark) X(break) X(tbreak) X(disable)     \
-        X(enable) X(delete) X(info) X(watch) X(run) X(run_back) X(diff) X(bisect) X(good) X(bad)   \
-            X(whatif) X(export) X(save) X(source) X(set) X(help) X(quit)
+    X(first)                                                                                       \
+    X(last)                                                                                        \
+    X(when)                                                                                        \
+    X(find)                                                                                        \
+    X(print)                                                                                       \
+    X(examine)                                                                                     \
+    X(mark)                                                                                        \
+    X(break)                                                                                       \
+    X(tbreak)                                                                                      \
+    X(disable)                                                                                     \
+    X(enable)                                                                                      \
+    X(delete)                                                                                      \
+    X(info)                                                                                        \
+    X(watch)                                                                                       \
+    X(run)                                                                                         \
+    X(run_back)                                                                                    \
+    X(diff)                                                                                        \
+    X(bisect)                                                                                      \
+    X(good)                                                                                        \
+    X(bad)                                                                                         \
+    X(whatif)                                                                                      \
+    X(export)                                                                                      \
+    X(save)                                                                                        \
+    X(source)                                                                                      \
+    X(set)                                                                                         \
+    X(help)                                                                                        \
+    X(quit)
 #define TDBG_TUI_COMMAND_DECLARE(name) void tdbg_tui_do_##name(const struct tdbg_tui_call *call);
 TDBG_TUI_COMMAND_FUNCTIONS(TDBG_TUI_COMMAND_DECLARE)
 #undef TDBG_TUI_COMMAND_DECLARE

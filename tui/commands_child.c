@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +38,8 @@ void tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *w
         free(c->child_name);
         c->child_name = strdup(words[0]);
         c->reply.verdict = TDBG_VERDICT_PENDING;
+        struct epoll_event event = {.events = EPOLLIN}; /* it leaves when it is closed */
+        epoll_ctl(app->wakes, EPOLL_CTL_ADD, tdbg_tui_child_fd(c->child), &event);
         tdbg_tui_output_begin(app, title.text);
         if (use != TDBG_CHILD_WRITES)
             tdbg_tui_output_show(app);
@@ -83,7 +86,7 @@ static void ended(struct tdbg_tui_app *app, int status, const char *said)
     c->reply.exit_code = code;
     if (c->child_use == TDBG_CHILD_MOVES && code == 0 && json_step(app->output.text.text, &step)) {
         tdbg_tui_model_goto_step(&app->model, step);
-        tdbg_tui_reply_done(app, "%s: step %lld", c->child_name, (long long)step);
+        tdbg_tui_reply_done(app, "%s found step %lld", c->child_name, (long long)step);
     } else if (code <= 1) { /* 1: found nothing, or runs differ: that is an answer */
         tdbg_tui_reply_done(app, "%s has ended%s%s%s", c->child_name,
                             code ? " with exit code 1" : "", *said ? ": " : "", said);

@@ -118,8 +118,7 @@ static void ask_hunt(struct tdbg_tui_app *app)
     for (;;) {
         if (tdbg_tui_hunt_ask(&c->hunt, &job)) {
             job.rank = app->model.focus.rank;
-            tdbg_tui_reply_pending(app, &job, answered_hunt,
-                                   c->hunt.is_backward ? "running back" : "running");
+            tdbg_tui_reply_pending(app, &job, answered_hunt);
             return;
         }
         if (!c->hunt.is_found) {
@@ -197,7 +196,7 @@ void tdbg_tui_search(struct tdbg_tui_app *app, const char *expression, int64_t f
                                      .to = to,
                                      .expression = {copy},
                                      .n_expressions = 1};
-    tdbg_tui_reply_pending(app, &job, answered_search, "searching");
+    tdbg_tui_reply_pending(app, &job, answered_search);
 }
 
 /* Says what is wrong with a condition. */
@@ -295,7 +294,7 @@ void tdbg_tui_do_print(const struct tdbg_tui_call *call)
                                      .step = app->model.focus.step,
                                      .expression = {call->args},
                                      .n_expressions = 1};
-    tdbg_tui_reply_pending(app, &job, answered_print, "evaluating");
+    tdbg_tui_reply_pending(app, &job, answered_print);
 }
 
 /* --- elements --- */
@@ -422,7 +421,7 @@ void tdbg_tui_do_examine(const struct tdbg_tui_call *call)
                                          .rank = app->model.focus.rank,
                                          .site = expr->root,
                                          .step = app->model.focus.step};
-        tdbg_tui_reply_pending(app, &job, answered_examine, "reading values");
+        tdbg_tui_reply_pending(app, &job, answered_examine);
     }
     free(text);
 }

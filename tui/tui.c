@@ -1,6 +1,11 @@
 /* The loop: draw, wait for something to happen, act. See tui.h. */
 #include "tui/tui.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
 #include "tui/jobs_process.h"
 #include "tui/terminal.h"
 #include "trace/reader.h"
@@ -43,9 +48,12 @@ static enum tdbg_status loop(struct tdbg_tui_app *app, struct tdbg_tui_terminal 
         const bool everything = app->wants_redraw;
         app->wants_redraw = false;
         tdbg_tui_app_take_answers(app);
+        tdbg_tui_command_read_child(app);
         tdbg_tui_terminal_show(terminal, tdbg_tui_app_draw(app), everything);
         const bool more = tdbg_tui_app_work(app); /* to be drawn */
-        tdbg_tui_terminal_set_busy(terminal, tdbg_tui_app_waits(app));
+        tdbg_tui_terminal_set_busy(terminal,
+                                   tdbg_tui_app_waits(app) || app->commander.child != NULL);
+        tdbg_tui_terminal_use_mouse(terminal, !app->no_mouse);
         struct tdbg_tui_event event = tdbg_tui_terminal_read(terminal, !more);
         if (event.kind == TDBG_EVENT_END)
             return TDBG_RAISE(err, IO, "the terminal went away");
@@ -59,6 +67,50 @@ static enum tdbg_status loop(struct tdbg_tui_app *app, struct tdbg_tui_terminal 
     return TDBG_OK;
 }
 
+/* What is to be done before the first key waits behind the first paint, like what is typed. */
+static void queue_commands(struct tdbg_tui_app *app, const struct tdbg_tui_options *options)
+{
+    char *line = NULL;
+    if (options->place && asprintf(&line, "goto %s", options->place) >= 0) {
+        tdbg_tui_command_queue(app, line, "");
+        free(line);
+    }
+    for (int i = 0; i < options->n_files; i++) {
+        if (asprintf(&line, "source %s", options->files[i]) < 0)
+            continue;
+        tdbg_tui_command_queue(app, line, "");
+        free(line);
+    }
+    for (int i = 0; i < options->n_commands; i++)
+        tdbg_tui_command_queue(app, options->commands[i], "");
+    tdbg_tui_command_go_on(app);
+}
+
+/* The user's own files. */
+static void set_up(struct tdbg_tui_app *app, const struct tdbg_tui_options *options)
+{
+    char *history = tdbg_tui_user_path("XDG_STATE_HOME", ".local/state", "history");
+    char *keys = tdbg_tui_user_path("XDG_CONFIG_HOME", ".config", "keys");
+    const struct tdbg_tui_setup setup = {
+        .program = options->program, .history_path = history, .keys_path = keys};
+    app->no_mouse = options->no_mouse;
+    tdbg_tui_commander_setup(app, &setup);
+    app->commander.setup.history_path = app->commander.setup.keys_path = NULL; /* were read */
+    free(history);
+    free(keys);
+    queue_commands(app, options);
+}
+
+/* One thing to wait for that stands for several. */
+static int open_wakes(int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    const int wakes = epoll_create1(EPOLL_CLOEXEC);
+    if (wakes >= 0)
+        epoll_ctl(wakes, EPOLL_CTL_ADD, fd, &event);
+    return wakes;
+}
+
 enum tdbg_status tdbg_tui_run(struct tdbg_trace *trace, const struct tdbg_tui_options *options,
                               struct tdbg_err *err)
 {
@@ -67,14 +119,18 @@ enum tdbg_status tdbg_tui_run(struct tdbg_trace *trace, const struct tdbg_tui_op
     struct tdbg_tui_app app = {0};
     struct tdbg_tui_data data = tdbg_tui_data_from_trace(trace);
     struct tdbg_tui_jobs jobs = {.context = NULL};
-    int width, height;
+    int width, height, wakes = -1;
     tdbg_tui_data_add_flow(&data, trace);
     TDBG_TRY(tdbg_tui_terminal_open(options, &terminal, err));
     TDBG_TRY(tdbg_tui_jobs_process(data.path, &options->session, &jobs, err));
-    tdbg_tui_terminal_watch(terminal, jobs.fd);
+    wakes = open_wakes(jobs.fd);
+    TDBG_FAIL_IF(wakes < 0, IO, "cannot wait for several things at once");
+    tdbg_tui_terminal_watch(terminal, wakes);
     TDBG_TRY(tdbg_tui_app_init(&app, &data, &jobs, tdbg_tui_terminal_is_ascii(terminal), err));
     tdbg_tui_terminal_size(terminal, &width, &height);
     tdbg_tui_app_resize(&app, width, height);
+    app.wakes = wakes;
+    set_up(&app, options);
     st = loop(&app, terminal, err);
     tdbg_tui_app_free(&app);
 out:
@@ -82,5 +138,7 @@ out:
         jobs.destroy(jobs.context);
     tdbg_tui_data_free_flow(&data);
     tdbg_tui_terminal_close(terminal);
+    if (wakes >= 0)
+        close(wakes);
     return st;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "replay/session.h"
+#include "tui/job_run.h"
 
 struct tdbg_trace;
 
@@ -14,6 +15,13 @@ struct tdbg_tui_options {
     bool mono;     /* no colours; implied by a non-empty NO_COLOR */
     bool no_mouse; /* leave the mouse to the terminal program */
     struct tdbg_session_options session; /* how to compute what is not stored */
+
+    const char *program; /* that subcommands are run with; NULL: none are */
+    const char *place;   /* to go to first, as :goto takes it; NULL: the first step */
+    const char *const *files, *const *commands; /* (n_files) of commands, (n_commands): done then */
+    int n_files, n_commands;
+    tdbg_tui_goes_on *goes_on; /* asked between steps that batch.h executes; may be NULL */
+    void *goes_on_context;
 };
 
 /* Runs the terminal on standard input and output until the user quits. The trace stays the

@@ -49,7 +49,8 @@ def environment(term, **changes):
     env = {k: v for k, v in os.environ.items()
            if not k.startswith(("LC_", "TMUX", "TDBG_TEST")) and
            k not in ("LANG", "NO_COLOR", "LINES", "COLUMNS", "TERM")}
-    env.update({"TERM": term, "LC_ALL": "C.UTF-8", "TDBG_TEST_SYNC": "1"}, **changes)
+    env.update({"TERM": term, "LC_ALL": "C.UTF-8", "TDBG_TEST_SYNC": "1",
+                "XDG_STATE_HOME": "/dev/null", "XDG_CONFIG_HOME": "/dev/null"}, **changes)
     return {k: v for k, v in env.items() if v is not None}
 
 
