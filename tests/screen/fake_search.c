@@ -145,6 +145,8 @@ static enum tdbg_status read_tensor(struct fake_search *s, struct tdbg_tui_answe
     out->step = s->job.step;
     out->values = s->values;
     out->n_elems = n;
+    fake_run_stats(s->run, s->job.step, s->job.site, &s->stats);
+    out->stats = &s->stats;
     return TDBG_OK;
 }
 

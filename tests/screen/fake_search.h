@@ -15,6 +15,7 @@ struct fake_search {
     bool is_slow;                /* the answer is not there before this is set to false */
     int64_t n_searches, n_steps; /* steps that were judged */
     char message[300];
+    struct tdbg_stats stats;
     float values[1 << 18];
 };
 
