@@ -1,4 +1,5 @@
 /* tdbg replay: the terminal over a trace, its summary without a terminal, and --verify. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <unistd.h>
 
@@ -8,13 +9,14 @@
 #include "cli/commands.h"
 #include "cli/replay_fork.h"
 #include "replay/verify.h"
+#include "trace/file_lock.h"
 #include "tui/batch.h"
 
 struct replay {
     const char *path;
     bool verify, as_json, ascii, mono, no_mouse, quiet;
     int64_t from, to, rank;
-    bool batch;
+    bool batch, follow;
     const char *place;
     struct cli_list commands, files;
     struct cli_execution execution;
@@ -266,6 +268,16 @@ static bool goes_on(void *context, const struct tdbg_tui_job_progress *p)
     return cli_stop_signal() == 0;
 }
 
+/* A writer holds its lock for as long as it writes. */
+static bool is_recording(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const bool is_locked = fd >= 0 && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER);
+    if (fd >= 0)
+        close(fd);
+    return is_locked;
+}
+
 static enum tdbg_status open_terminal(struct replay *r, int *exit_code, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -285,6 +297,12 @@ static enum tdbg_status open_terminal(struct replay *r, int *exit_code, struct t
     const bool is_seen = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     TDBG_FAIL_IF(!r->batch && !is_seen && (r->place || r->files.n > 0 || r->commands.n > 0), USAGE,
                  "-e, -x and --goto want a terminal\nhint: without one, add --batch");
+    if (r->follow) {
+        TDBG_FAIL_IF(!is_seen || r->batch || r->rank >= 0, USAGE,
+                     "--follow wants a terminal, and the file of the rank that is to be followed");
+        TDBG_TRY(tdbg_tui_run_following(r->path, is_recording, &options, err));
+        goto out;
+    }
     TDBG_TRY(cli_open_rank(r->path, r->rank, -1, &r->execution, &trace, err));
     if (r->batch) {
         cli_catch_signals(true);
@@ -314,8 +332,9 @@ static enum tdbg_status check_options(const struct replay *r, const struct cli_f
                  "--json belongs to --verify or to --batch");
     TDBG_FAIL_IF(r->batch && (r->verify || f->output), USAGE,
                  "--batch does commands (-e, -x); --verify and -o are others");
-    TDBG_FAIL_IF((r->verify || f->output) && (r->place || r->files.n > 0 || r->commands.n > 0),
-                 USAGE, "--goto, -e and -x belong to the terminal or to --batch");
+    TDBG_FAIL_IF((r->verify || f->output) &&
+                     (r->follow || r->place || r->files.n > 0 || r->commands.n > 0),
+                 USAGE, "--goto, -e, -x and --follow belong to the terminal or to --batch");
     TDBG_FAIL_IF(r->batch && r->files.n == 0 && r->commands.n == 0, USAGE,
                  "--batch does what?\nhint: -e 'first nan' -e when, or -x FILE");
     TDBG_FAIL_IF(!r->verify && !f->output && (r->from >= 0 || r->to >= 0), USAGE,
@@ -371,6 +390,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
          "Terminal, --batch: do the commands of a file, one per line, before those of -e."},
         {"--batch", 0, CLI_FLAG, NULL, &r.batch, 0, 0,
          "Do the commands of -x and -e without a terminal and print what they answer."},
+        {"--follow", 0, CLI_FLAG, NULL, &r.follow, 0, 0,
+         "Terminal: show new steps of a recording that still runs."},
         {"--quiet", 'q', CLI_FLAG, NULL, &r.quiet, 0, 0, "No progress."},
         {"--ascii", 0, CLI_FLAG, NULL, &r.ascii, 0, 0, "Terminal: ASCII characters only."},
         {"--mono", 0, CLI_FLAG, NULL, &r.mono, 0, 0, "Terminal: no colours."},
@@ -403,9 +424,10 @@ const struct cli_command cli_replay = {
     .name = "replay",
     .summary =
         "Move through a trace in the terminal; --verify re-executes it bit for bit; -o forks it.",
-    .usage = "TRACE [--rank R] [--goto PLACE] [-x FILE] [-e COMMAND]... [--batch [--json]]\n"
-             "       tdbg replay TRACE [--rank R] --verify [--from A] [--to B]\n"
-             "       tdbg replay TRACE [--from A] [--to B] [--set KEY=VALUE]... -o FORK",
+    .usage =
+        "TRACE [--rank R] [--goto PLACE] [-x FILE] [-e COMMAND]... [--batch [--json] | --follow]\n"
+        "       tdbg replay TRACE [--rank R] --verify [--from A] [--to B]\n"
+        "       tdbg replay TRACE [--from A] [--to B] [--set KEY=VALUE]... -o FORK",
     .examples = "  tdbg replay a.h5\n  tdbg replay a.h5 --goto 120/bwd -e 'b loss > 10'\n"
                 "  tdbg replay a.h5 --batch -e 'first nan' -e when --json\n"
                 "  tdbg replay a.h5 --verify\n"

@@ -113,6 +113,10 @@ void tdbg_tui_app_note_move(struct tdbg_tui_app *app, const struct tdbg_tui_focu
                             enum tdbg_tui_request request);
 void tdbg_tui_app_quit(struct tdbg_tui_app *app);
 
+/* The data of the app has more steps than n_before: a focus on the last one stays on the last. */
+enum tdbg_status tdbg_tui_app_grow(struct tdbg_tui_app *app, int64_t n_before,
+                                   struct tdbg_err *err);
+
 /* Takes what jobs have answered. */
 void tdbg_tui_app_take_answers(struct tdbg_tui_app *app);
 

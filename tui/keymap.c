@@ -202,8 +202,8 @@ enum tdbg_status tdbg_tui_keymap_read(struct tdbg_tui_keymap *map, const char *p
     size_t room = 0;
     FILE *f = fopen(path, "re");
     if (!f)
-        return tdbg_err_set(err, errno == ENOENT || errno == ENOTDIR ? TDBG_NOT_FOUND : TDBG_IO, __FILE__, __LINE__,
-                            "cannot read %s: %s", path, strerror(errno));
+        return tdbg_err_set(err, errno == ENOENT || errno == ENOTDIR ? TDBG_NOT_FOUND : TDBG_IO,
+                            __FILE__, __LINE__, "cannot read %s: %s", path, strerror(errno));
     for (int number = 1; st == TDBG_OK && getline(&line, &room, f) >= 0; number++) {
         st = read_line(map, line, err);
         if (st != TDBG_OK && err)

@@ -40,11 +40,33 @@ static void handle(struct tdbg_tui_app *app, struct tdbg_tui_terminal *terminal,
     }
 }
 
+static enum tdbg_status take_news(struct tdbg_tui_app *app, struct tdbg_tui_follow *follow,
+                                  struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_tui_data *data = tdbg_tui_follow_data(follow);
+    const int64_t n_before = data->n_steps;
+    enum tdbg_tui_news news;
+    TDBG_TRY(tdbg_tui_follow_look(follow, &news, err));
+    if (data->n_steps > n_before)
+        TDBG_TRY(tdbg_tui_app_grow(app, n_before, err));
+    if (news == TDBG_NEWS_CLOSED)
+        tdbg_tui_model_say(&app->model, "the recording has ended: %lld steps",
+                           (long long)data->n_steps);
+    else if (news == TDBG_NEWS_CUT)
+        tdbg_tui_model_say_error(&app->model, "the recording was cut off; %lld steps are complete",
+                                 (long long)data->n_steps);
+out:
+    return st;
+}
+
 /* All keys that are there already are taken before the screen is drawn once. */
 static enum tdbg_status loop(struct tdbg_tui_app *app, struct tdbg_tui_terminal *terminal,
-                             struct tdbg_err *err)
+                             struct tdbg_tui_follow *follow, struct tdbg_err *err)
 {
     while (!app->done) {
+        if (follow && take_news(app, follow, err) != TDBG_OK)
+            return err->status;
         const bool everything = app->wants_redraw;
         app->wants_redraw = false;
         tdbg_tui_app_take_answers(app);
@@ -101,44 +123,73 @@ static void set_up(struct tdbg_tui_app *app, const struct tdbg_tui_options *opti
     queue_commands(app, options);
 }
 
-/* One thing to wait for that stands for several. */
-static int open_wakes(int fd)
+/* One thing to wait for that stands for several; -1: it cannot be had. */
+static int open_wakes(int jobs, int follow)
 {
     struct epoll_event event = {.events = EPOLLIN};
     const int wakes = epoll_create1(EPOLL_CLOEXEC);
-    if (wakes >= 0)
-        epoll_ctl(wakes, EPOLL_CTL_ADD, fd, &event);
+    if (wakes < 0)
+        return -1;
+    epoll_ctl(wakes, EPOLL_CTL_ADD, jobs, &event);
+    if (follow >= 0)
+        epoll_ctl(wakes, EPOLL_CTL_ADD, follow, &event);
     return wakes;
+}
+
+/* follow: NULL where data stays as it is. */
+static enum tdbg_status run(const struct tdbg_tui_data *data, struct tdbg_tui_follow *follow,
+                            const struct tdbg_tui_options *options, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_tui_terminal *terminal = NULL;
+    struct tdbg_tui_app app = {0};
+    struct tdbg_tui_jobs jobs = {.context = NULL};
+    int width, height, wakes = -1;
+    TDBG_TRY(tdbg_tui_terminal_open(options, &terminal, err));
+    TDBG_TRY(tdbg_tui_jobs_process(data->path, &options->session, &jobs, err));
+    wakes = open_wakes(jobs.fd, follow ? tdbg_tui_follow_fd(follow) : -1);
+    TDBG_FAIL_IF(wakes < 0, IO, "cannot wait for several things at once");
+    tdbg_tui_terminal_watch(terminal, wakes);
+    TDBG_TRY(tdbg_tui_app_init(&app, data, &jobs, tdbg_tui_terminal_is_ascii(terminal), err));
+    tdbg_tui_terminal_size(terminal, &width, &height);
+    tdbg_tui_app_resize(&app, width, height);
+    app.wakes = wakes;
+    if (follow) {
+        tdbg_tui_model_goto_step(&app.model, tdbg_tui_model_last_step(&app.model));
+        tdbg_tui_model_say(&app.model,
+                           "new steps are shown as they come, while this is the last one");
+    }
+    set_up(&app, options);
+    st = loop(&app, terminal, follow, err);
+    tdbg_tui_app_free(&app);
+out:
+    if (jobs.context)
+        jobs.destroy(jobs.context);
+    tdbg_tui_terminal_close(terminal);
+    if (wakes >= 0)
+        close(wakes);
+    return st;
 }
 
 enum tdbg_status tdbg_tui_run(struct tdbg_trace *trace, const struct tdbg_tui_options *options,
                               struct tdbg_err *err)
 {
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_tui_terminal *terminal = NULL;
-    struct tdbg_tui_app app = {0};
     struct tdbg_tui_data data = tdbg_tui_data_from_trace(trace);
-    struct tdbg_tui_jobs jobs = {.context = NULL};
-    int width, height, wakes = -1;
     tdbg_tui_data_add_flow(&data, trace);
-    TDBG_TRY(tdbg_tui_terminal_open(options, &terminal, err));
-    TDBG_TRY(tdbg_tui_jobs_process(data.path, &options->session, &jobs, err));
-    wakes = open_wakes(jobs.fd);
-    TDBG_FAIL_IF(wakes < 0, IO, "cannot wait for several things at once");
-    tdbg_tui_terminal_watch(terminal, wakes);
-    TDBG_TRY(tdbg_tui_app_init(&app, &data, &jobs, tdbg_tui_terminal_is_ascii(terminal), err));
-    tdbg_tui_terminal_size(terminal, &width, &height);
-    tdbg_tui_app_resize(&app, width, height);
-    app.wakes = wakes;
-    set_up(&app, options);
-    st = loop(&app, terminal, err);
-    tdbg_tui_app_free(&app);
-out:
-    if (jobs.context)
-        jobs.destroy(jobs.context);
+    const enum tdbg_status st = run(&data, NULL, options, err);
     tdbg_tui_data_free_flow(&data);
-    tdbg_tui_terminal_close(terminal);
-    if (wakes >= 0)
-        close(wakes);
+    return st;
+}
+
+enum tdbg_status tdbg_tui_run_following(const char *path, tdbg_tui_is_recording *is_recording,
+                                        const struct tdbg_tui_options *options,
+                                        struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_tui_follow *follow = NULL;
+    TDBG_TRY(tdbg_tui_follow_open(path, is_recording, &follow, err));
+    TDBG_TRY(run(tdbg_tui_follow_data(follow), follow, options, err));
+out:
+    tdbg_tui_follow_close(follow);
     return st;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "replay/session.h"
+#include "tui/follow.h"
 #include "tui/job_run.h"
 
 struct tdbg_trace;
@@ -31,6 +32,12 @@ struct tdbg_tui_options {
  * TDBG_NO_MEMORY. The terminal is left as it was found in every case, fatal signals included. */
 enum tdbg_status tdbg_tui_run(struct tdbg_trace *trace, const struct tdbg_tui_options *options,
                               struct tdbg_err *err);
+
+/* The same over a recording that may still run: new steps appear, and the focus stays on the last
+ * one while it is there. Errors: also those of the reader. */
+enum tdbg_status tdbg_tui_run_following(const char *path, tdbg_tui_is_recording *is_recording,
+                                        const struct tdbg_tui_options *options,
+                                        struct tdbg_err *err);
 
 /* Prints what a trace holds as ASCII text: file, steps, learning rate, loss, evaluation, sites,
  * keyframes, chain, and a small chart of the loss. Reads every row of the steps once.

@@ -212,6 +212,13 @@ class Tmux:
             if time.monotonic() > deadline:
                 sys.exit(f"failed: no {what} within {DEADLINE_S} s:\n{self.last}")
 
+    def until(self, condition, what):
+        """Until condition(state); for screens that go on changing."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition(self.state()):
+            if time.monotonic() > deadline:
+                sys.exit(f"failed: no {what} within {DEADLINE_S} s:\n{self.last}")
+
     def wait_row(self, y, text):
         return self.wait(lambda s: s[1] and len(s[3]) > y and text in s[3][y], f"'{text}' in row {y}")
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import stat
 import subprocess
 import sys
@@ -185,6 +186,55 @@ def begins_with_commands(folder):
         tmux.wait_shell("code=0")
     done = e2e.run("replay", trace, "-e", "when", code=2)
     check("hint: without one, add --batch" in done.stderr, done.stderr)
+
+
+def step_of(state):
+    return int(re.search(r"step (\d+)/", state[3][0]).group(1))
+
+
+@case
+def follows_a_recording(folder):
+    """New steps come into sight while it runs; a focus elsewhere stays; the end is said."""
+    config = e2e.small_config(folder, steps=100000000)
+    for ends_by, message in ((signal.SIGINT, "the recording has ended: "),
+                             (signal.SIGKILL, "! the recording was cut off; ")):
+        recorder = subprocess.Popen([e2e.TDBG, "record", config, "-o", f"{folder}/a.h5", "--force",
+                                     "-q"], stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            while e2e.run("info", f"{folder}/a.h5", code=None).returncode != 0:
+                check(recorder.poll() is None, "the recording runs")
+            with Tmux(folder) as tmux:
+                open_replay(tmux, f"{folder}/a.h5", "--follow")
+                before = step_of(tmux.state())
+                tmux.until(lambda s: s[1] and step_of(s) > before + 1000, "new steps")
+                tmux.type("g")
+                tmux.until(lambda s: s[1] and step_of(s) == 0, "the first step")
+                total = tmux.last.split("\n")[0]
+                tmux.until(lambda s: s[3][0] != total and step_of(s) == 0, "more steps elsewhere")
+                tmux.type("G")
+                tmux.until(lambda s: step_of(s) > before + 1000, "the last step")
+                # one that came just now, to be executed again by who had the file open before
+                tmux.type(":x fc2.bias\r")
+                tmux.until(lambda s: "[0]" in s[3][3], "elements of a new step")
+                tmux.type("q")
+                if ends_by == signal.SIGKILL:
+                    os.killpg(recorder.pid, ends_by)
+                else:
+                    recorder.send_signal(ends_by)
+                tmux.wait_row(MESSAGE, message)
+                tmux.type("G")
+                last = step_of((0, 0, 0, tmux.wait_row(MESSAGE, "")))
+                answer = json.loads(batch_of(f"{folder}/a.h5", "goto +999999999", code=None,
+                                             options=("--json",)).stdout)
+                check(answer["commands"][0]["step"] == last, f"{last}: {answer}")
+                tmux.type("q")
+                tmux.wait_shell("code=0")
+        finally:
+            if recorder.poll() is None:
+                os.killpg(recorder.pid, signal.SIGKILL)
+            recorder.wait()
+    done = e2e.run("replay", f"{folder}/a.h5", "--follow", code=2)
+    check("--follow wants a terminal" in done.stderr, done.stderr)
 
 
 def batch_of(trace, *commands, code=0, options=()):

@@ -345,6 +345,38 @@ static void test_series_evaluations(void **state)
     }
 }
 
+/* Grown in pieces, a series is what it is when all of the run is there from the start. */
+static void test_series_grows(void **state)
+{
+    static const int64_t lengths[] = {3, 4095, 4096, 4097, 9000, 300001, 700000};
+    (void)state;
+    struct tdbg_err err = {0};
+    struct tdbg_tui_series grown;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct tdbg_tui_series whole;
+        struct fake_run run;
+        const struct fake_wish wish = {.first_step = 7, .n_steps = lengths[i], .eval_every = 37};
+        fake_run_make(&run, &wish);
+        if (i == 0)
+            assert_int_equal(tdbg_tui_series_init(&grown, &run.data, &err), TDBG_OK);
+        assert_int_equal(tdbg_tui_series_grow(&grown, lengths[i], &err), TDBG_OK);
+        while (!tdbg_tui_series_is_complete(&grown))
+            assert_int_equal(tdbg_tui_series_read_block(&grown, &run.data, &err), TDBG_OK);
+        read_all(&whole, &run);
+        assert_int_equal(grown.bucket_steps, whole.bucket_steps);
+        assert_int_equal(grown.part_steps, whole.part_steps);
+        assert_int_equal(grown.n_buckets, whole.n_buckets);
+        assert_int_equal(grown.lowest_loss_step, whole.lowest_loss_step);
+        const size_t n = (size_t)whole.n_buckets;
+        for (int m = 0; m < TDBG_METRIC_CHARTED; m++)
+            assert_memory_equal(grown.buckets[m], whole.buckets[m], n * sizeof *whole.buckets[m]);
+        assert_memory_equal(grown.evals, whole.evals, n * sizeof *whole.evals);
+        assert_memory_equal(grown.last_eval, whole.last_eval, n * sizeof *whole.last_eval);
+        tdbg_tui_series_free(&whole);
+    }
+    tdbg_tui_series_free(&grown);
+}
+
 static void test_row_metrics(void **state)
 {
     const struct tdbg_step_row row = {.epoch = 3,
@@ -532,7 +564,7 @@ int main(void)
         cmocka_unit_test(test_series),      cmocka_unit_test(test_series_evaluations),
         cmocka_unit_test(test_row_metrics), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_key_names),   cmocka_unit_test(test_grid),
-        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_patterns),    cmocka_unit_test(test_series_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
