@@ -81,13 +81,16 @@ void tdbg_tui_print_commands(struct tdbg_strbuf *out)
 
 static void print_requests(const struct tdbg_tui_app *app, struct tdbg_strbuf *out)
 {
-    char name[32], keys[64];
+    char name[32], key[TDBG_KEY_NAME_BYTES];
     for (int r = TDBG_REQUEST_NONE + 1; r < TDBG_REQUEST_COUNT; r++) {
-        const enum tdbg_tui_request request = (enum tdbg_tui_request)r;
-        tdbg_strbuf_printf(out, "bind %-16s %-18s %s\n",
-                           tdbg_tui_keymap_keys(&app->keymap, request, keys, sizeof keys),
-                           tdbg_tui_request_name(request, name),
-                           tdbg_tui_request_info(request)->help);
+        const char *help = tdbg_tui_request_info((enum tdbg_tui_request)r)->help;
+        for (int i = 0; i < app->keymap.n; i++) {
+            if ((int)app->keymap.binding[i].request != r)
+                continue;
+            tdbg_strbuf_printf(out, "bind %-9s %-16s # %s\n",
+                               tdbg_tui_key_name(app->keymap.binding[i].key, key),
+                               tdbg_tui_request_name((enum tdbg_tui_request)r, name), help);
+        }
     }
 }
 

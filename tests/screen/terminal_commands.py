@@ -299,5 +299,23 @@ def batch_faults(folder):
     check(done.returncode == 0 and done.stdout.isascii(), done.stderr)
 
 
+@case
+def documents_commands(folder):
+    """docs/tui-commands.md has what :help prints; TDBG_UPDATE_GOLDEN=1 writes it there."""
+    path = os.path.join(e2e.SOURCE, "docs", "tui-commands.md")
+    with open(path, encoding="utf-8") as f:
+        before = text = f.read()
+    trace = record_small(folder)
+    for line in ("help", "help keys"):
+        block = re.compile(rf"(<!-- {line} -->\n```\n).*?(```\n)", re.DOTALL)
+        table = batch_of(trace, line).stdout
+        check(block.search(text), f"a block for :{line}")
+        text = block.sub(lambda m, table=table: m.group(1) + table + m.group(2), text)
+    if os.environ.get("TDBG_UPDATE_GOLDEN"):
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+    check(before == text or os.environ.get("TDBG_UPDATE_GOLDEN"), f"{path} is not what :help prints")
+
+
 if __name__ == "__main__":
     e2e.main()

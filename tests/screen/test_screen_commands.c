@@ -509,6 +509,13 @@ static void test_rebinding(void **state)
     driver_golden(&d, "help-rebound");
     driver_press(&d, "q");
     assert_non_null(strstr(driver_row(&d, 23), "F10/n step"));
+    command("help keys"); /* is such a file */
+    write_file(path, d.app.output.text.text);
+    open_plain();
+    command("set keys=less");
+    tdbg_tui_commander_setup(&d.app, &setup);
+    driver_press(&d, "5<F10>n");
+    assert_at(4, 0);
     remove(path);
     open_plain();
     tdbg_tui_commander_setup(&d.app, &setup); /* no file is no fault */
