@@ -8,8 +8,9 @@
 #include "base/convert.h"
 #include "tui/app.h"
 
-/* What counts as an event where there is no breakpoint. */
-static const char *const findings[] = {"nan or inf", "diverges(loss)"};
+/* What counts as an event where there is no breakpoint; the first needs no more than the rows of
+ * steps, and the second says more where both begin at a step. */
+static const char *const findings[] = {"diverges(loss)", "nan or inf"};
 enum { N_FINDINGS = sizeof findings / sizeof findings[0] };
 
 /* Goes to a step, and there to the op that makes the condition hold. */
@@ -37,7 +38,7 @@ static void start_hunt(struct tdbg_tui_app *app, bool is_backward)
     const char *texts[TDBG_HUNT_CONDITIONS];
     struct tdbg_expr_fault ignored;
     int n = 0;
-    for (int i = 0; i < app->breaks.n; i++) {
+    for (int i = app->breaks.n - 1; i >= 0; i--) { /* at the same step the lowest number is told */
         if (app->breaks.list[i].is_disabled)
             continue;
         c->hunt_ids[n] = app->breaks.list[i].id;

@@ -76,7 +76,7 @@ static void next_condition(struct tdbg_tui_hunt *h)
 /* The condition at hand has its event. */
 static void found(struct tdbg_tui_hunt *h, int64_t step, int64_t before)
 {
-    const bool is_nearer = !h->is_found || (h->is_backward ? step > h->step : step < h->step);
+    const bool is_nearer = !h->is_found || (h->is_backward ? step >= h->step : step <= h->step);
     if (is_nearer) {
         h->is_found = true;
         h->step = step;
@@ -100,8 +100,8 @@ static void search(struct tdbg_tui_job *job, int64_t from, int64_t to, const cha
 static int64_t far_end(const struct tdbg_tui_hunt *h)
 {
     if (h->is_backward)
-        return h->is_found ? h->step + 1 : h->first;
-    return h->is_found ? h->step - 1 : h->last;
+        return h->is_found ? h->step : h->first;
+    return h->is_found ? h->step : h->last;
 }
 
 /* The question of the phase; false: there are no steps to search, which is an answer. */

@@ -39,7 +39,8 @@ struct tdbg_tui_hunt {
     enum tdbg_tui_hunt_phase phase;
     int64_t held, not_held; /* of that condition; -1: not known */
 
-    /* The answer so far; of two conditions at the same step it is the first. */
+    /* The answer so far; of two conditions at the same step it is the last: those that cost little
+     * are best asked for first, and what comes after them is searched no farther than they hold. */
     bool is_found;
     int64_t step, before; /* where it was false; -1: at no step before */
     int which;            /* condition */

@@ -71,7 +71,7 @@ static bool find_event(int n, int64_t from, bool backward, int64_t *step, int64_
                        int *which)
 {
     for (int64_t s = from + (backward ? -1 : 1); s >= 0 && s < FEW; s += backward ? -1 : 1) {
-        for (int i = 0; i < n; i++) {
+        for (int i = n - 1; i >= 0; i--) {
             if (is_event(i, s, before)) {
                 *step = s;
                 *which = i;
