@@ -43,7 +43,7 @@ const struct tdbg_tui_command tdbg_tui_commands[] = {
     {"bad", NULL, "[STEP]", "bisect up to this step", TDBG_COMPLETES_NOTHING, tdbg_tui_do_bad},
     {"whatif", NULL, "KEY=VALUE [to STEP]", "compute on from here with another config",
      TDBG_COMPLETES_CONFIG, tdbg_tui_do_whatif},
-    {"export", NULL, "FORMAT FILE", "write the screen, or the tensor as csv, json, npy",
+    {"export", NULL, "FORMAT FILE", "write the screen, or the tensor as csv json npy ppm",
      TDBG_COMPLETES_EXPORTS, tdbg_tui_do_export},
     {"save", NULL, "FILE", "write commands that bring all of this back", TDBG_COMPLETES_FILES,
      tdbg_tui_do_save},

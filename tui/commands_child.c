@@ -9,6 +9,7 @@
 
 #include "tui/app.h"
 #include "tui/child.h"
+#include "tui/export.h"
 
 enum { MOST_WORDS = 24 };
 
@@ -275,6 +276,24 @@ static void export_screen(const struct tdbg_tui_call *call, const char *file)
         tdbg_tui_reply_done(call->app, "the screen is in %s", file);
 }
 
+/* The heat map of the tensor screen. */
+static void export_picture(const struct tdbg_tui_call *call, const char *file)
+{
+    struct tdbg_tui_app *app = call->app;
+    struct tdbg_err err = {0};
+    if (!tdbg_tui_export_knows(file))
+        tdbg_tui_reply_fault(call, file, NULL, "the name of a picture ends in .ppm");
+    else if (!tdbg_tui_tensor_has_values(&app->tensor))
+        tdbg_tui_reply_failed(app, TDBG_NOT_FOUND,
+                              "a picture is made of the values that the tensor "
+                              "screen (F4) shows; open it first");
+    else if (tdbg_tui_export_tensor(&app->tensor, file, false, &err) == TDBG_OK)
+        tdbg_tui_reply_done(app, "the heat map is in %s", file);
+    else
+        tdbg_tui_reply_failed(app, err.status, "%s", err.message);
+    tdbg_err_clear(&err);
+}
+
 void tdbg_tui_do_export(const struct tdbg_tui_call *call)
 {
     static const char *const formats[] = {"csv", "json", "npy"};
@@ -283,12 +302,16 @@ void tdbg_tui_do_export(const struct tdbg_tui_call *call)
     const char *file = call->args + n + strspn(call->args + n, " ");
     char step[32], lane[32], micro[32];
     if (!*file) {
-        tdbg_tui_reply_fault(call, call->args, "export screen|csv|json|npy FILE",
+        tdbg_tui_reply_fault(call, call->args, "export screen|csv|json|npy|ppm FILE",
                              "expected a format and a file");
         return;
     }
     if (n == 6 && strncmp(call->args, "screen", n) == 0) {
         export_screen(call, file);
+        return;
+    }
+    if (n == 3 && strncmp(call->args, "ppm", n) == 0) {
+        export_picture(call, file);
         return;
     }
     for (size_t i = 0; i < sizeof formats / sizeof formats[0] && m->data->n_sites > 0; i++) {
@@ -305,5 +328,5 @@ void tdbg_tui_do_export(const struct tdbg_tui_call *call)
         tdbg_tui_start_child(call, words, TDBG_CHILD_WRITES);
         return;
     }
-    tdbg_tui_reply_fault(call, call->args, "screen, csv, json or npy", "unknown format");
+    tdbg_tui_reply_fault(call, call->args, "screen, csv, json, npy or ppm", "unknown format");
 }

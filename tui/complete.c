@@ -150,7 +150,7 @@ static void offer_settings(struct matches *m)
 static void offer_for(struct matches *m, const struct tdbg_tui_data *data,
                       enum tdbg_tui_completes what, bool is_first_word)
 {
-    static const char *const formats[] = {"screen", "csv", "json", "npy", NULL};
+    static const char *const formats[] = {"screen", "csv", "json", "npy", "ppm", NULL};
     switch (what) {
     case TDBG_COMPLETES_EXPRESSIONS:
         offer_expressions(m, data);
