@@ -152,6 +152,10 @@ void tdbg_tui_app_switch_to(struct tdbg_tui_app *app, enum tdbg_tui_request requ
 void tdbg_tui_app_take_letter(struct tdbg_tui_app *app, uint32_t key); /* after Space */
 void tdbg_tui_app_say_letters(struct tdbg_tui_app *app);
 
+/* A pane of breakpoints, watches and marks (screen_breaks.c); nothing where there are none. */
+void tdbg_tui_draw_breaks_pane(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                               struct tdbg_tui_rect rect);
+
 /* What every screen does with keys that it has no action of its own for (moves.c). */
 extern const struct tdbg_tui_action tdbg_tui_moves[];
 

@@ -117,6 +117,60 @@ static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
     tdbg_tui_grid_set_cursor(grid, 0, y + 1 + (int)(app->breaks_at - app->breaks_top));
 }
 
+/* One row of a pane that is narrow: "B1 loss > 10    hits 3". */
+static void paint_short(const struct tdbg_tui_app *app, const struct row *row,
+                        struct tdbg_tui_grid *grid, struct tdbg_tui_rect at)
+{
+    enum { RIGHT_COLUMNS = 12 };
+    const struct tdbg_tui_model *m = &app->model;
+    char left[TDBG_BREAK_TEXT + 16], right[200] = "", label[TDBG_SITE_LABEL_BYTES];
+    char number[TDBG_NUMBER_BYTES];
+    if (row->kind == ROW_BREAK) {
+        const struct tdbg_tui_break *b = &app->breaks.list[row->index];
+        snprintf(left, sizeof left, "B%d %s", b->id, b->text);
+        if (b->is_disabled)
+            snprintf(right, sizeof right, "off");
+        else
+            snprintf(right, sizeof right, "hits %lld", (long long)b->hits);
+    } else if (row->kind == ROW_WATCH) {
+        const int32_t site = app->breaks.watch[row->index];
+        snprintf(left, sizeof left, "watch %s", tdbg_tui_model_site_label(m, site, label));
+        if (m->stats_step == m->focus.step && tdbg_tui_stats_present(&m->stats[site]))
+            snprintf(right, sizeof right, "rms %s",
+                     tdbg_text_number(number, m->stats[site].rms, 8));
+    } else {
+        const struct tdbg_tui_mark *mark = &app->places.mark[row->index];
+        snprintf(left, sizeof left, "mark %c %lld %s", tdbg_tui_places_letter(row->index),
+                 (long long)mark->focus.step,
+                 mark->text                            ? mark->text
+                 : mark->focus.site < m->data->n_sites ? m->data->sites[mark->focus.site].name
+                                                       : "");
+    }
+    const int room = at.width - 2 - (*right ? RIGHT_COLUMNS + 1 : 0);
+    tdbg_tui_grid_put_text(grid, at.x + 2, at.y, room - 1, 0, left);
+    tdbg_tui_grid_put_right(grid, at.x + at.width - 1 - RIGHT_COLUMNS, at.y, RIGHT_COLUMNS, 0,
+                            right);
+}
+
+void tdbg_tui_draw_breaks_pane(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                               struct tdbg_tui_rect rect)
+{
+    struct row rows[MAX_ROWS];
+    const int n = make_rows(app, rows);
+    if (n == 0 || rect.height < 2)
+        return;
+    const int shown = n <= rect.height - 1 ? n : rect.height - 2;
+    tdbg_tui_grid_put_text(grid, rect.x + 2, rect.y, rect.width - 2, 0,
+                           "breakpoints, watches, marks");
+    tdbg_tui_view_heading(grid, rect, false);
+    for (int i = 0; i < shown; i++)
+        paint_short(app, &rows[i], grid,
+                    (struct tdbg_tui_rect){rect.x, rect.y + 1 + i, rect.width, 1});
+    if (shown < n)
+        tdbg_tui_grid_printf(grid, rect.x + 1, rect.y + 1 + shown, rect.width - 2, 0, "and %d more",
+                             n - shown);
+}
+
 static void move_rows(struct tdbg_tui_app *app, int64_t rows)
 {
     app->breaks_at += rows; /* counts are far below overflow; settle() keeps it in range */

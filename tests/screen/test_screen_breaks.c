@@ -372,6 +372,14 @@ static void test_list(void **state)
     driver_resize(&d, 40, 10);
     driver_press(&d, "B");
     driver_golden(&d, "breaks-small");
+    driver_resize(&d, 160, 50);
+    driver_press(&d, "q");
+    command("b loss > 0.26 if step > 400");
+    command("b absmax(grad/fc1.weight) > 100 or absmax(grad/fc2.weight) > 100");
+    command("dis 4");
+    command("watch fwd/fc1");
+    command("mark z the last one");
+    driver_golden(&d, "breaks-pane");
 }
 
 /* ---- marks ---- */
