@@ -1,5 +1,4 @@
 /* tdbg replay: the terminal over a trace, its summary without a terminal, and --verify. */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <unistd.h>
 
@@ -9,7 +8,6 @@
 #include "cli/commands.h"
 #include "cli/replay_fork.h"
 #include "replay/verify.h"
-#include "trace/file_lock.h"
 #include "tui/batch.h"
 
 struct replay {
@@ -268,16 +266,6 @@ static bool goes_on(void *context, const struct tdbg_tui_job_progress *p)
     return cli_stop_signal() == 0;
 }
 
-/* A writer holds its lock for as long as it writes. */
-static bool is_recording(const char *path)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const bool is_locked = fd >= 0 && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER);
-    if (fd >= 0)
-        close(fd);
-    return is_locked;
-}
-
 static enum tdbg_status open_terminal(struct replay *r, int *exit_code, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -300,7 +288,7 @@ static enum tdbg_status open_terminal(struct replay *r, int *exit_code, struct t
     if (r->follow) {
         TDBG_FAIL_IF(!is_seen || r->batch || r->rank >= 0, USAGE,
                      "--follow wants a terminal, and the file of the rank that is to be followed");
-        TDBG_TRY(tdbg_tui_run_following(r->path, is_recording, &options, err));
+        TDBG_TRY(tdbg_tui_run_following(r->path, cli_is_recording, &options, err));
         goto out;
     }
     TDBG_TRY(cli_open_rank(r->path, r->rank, -1, &r->execution, &trace, err));

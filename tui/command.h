@@ -7,6 +7,8 @@
 #ifndef TDBG_TUI_COMMAND_H
 #define TDBG_TUI_COMMAND_H
 
+#include <sys/types.h>
+
 #include "base/strbuf.h"
 #include "tui/hunt.h"
 #include "tui/line_history.h"
@@ -65,6 +67,7 @@ extern const struct tdbg_tui_command tdbg_tui_commands[]; /* ends with a name NU
 
 /* Borrowed texts; NULL: there is none. */
 struct tdbg_tui_setup {
+    pid_t recorder;           /* that trains what is shown; 0: none */
     const char *program;      /* that subcommands are run with */
     const char *history_path; /* of the lines typed */
     const char *keys_path;    /* of bindings */
@@ -198,6 +201,8 @@ void tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *w
     X(source)                                                                                      \
     X(set)                                                                                         \
     X(help)                                                                                        \
+    X(pause)                                                                                       \
+    X(resume)                                                                                      \
     X(quit)
 #define TDBG_TUI_COMMAND_DECLARE(name) void tdbg_tui_do_##name(const struct tdbg_tui_call *call);
 TDBG_TUI_COMMAND_FUNCTIONS(TDBG_TUI_COMMAND_DECLARE)

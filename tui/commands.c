@@ -1,5 +1,5 @@
 /* The table of commands, and those about the program itself. See command.h. */
-#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +53,9 @@ const struct tdbg_tui_command tdbg_tui_commands[] = {
      TDBG_COMPLETES_SETTINGS, tdbg_tui_do_set},
     {"help", "h", "[COMMAND|keys]", "list the commands, or what keys can be bound to",
      TDBG_COMPLETES_COMMANDS, tdbg_tui_do_help},
+    {"pause", NULL, "", "stop the training for now (record --tui)", TDBG_COMPLETES_NOTHING,
+     tdbg_tui_do_pause},
+    {"resume", NULL, "", "let it go on", TDBG_COMPLETES_NOTHING, tdbg_tui_do_resume},
     {"q", "quit", "", "quit", TDBG_COMPLETES_NOTHING, tdbg_tui_do_quit},
     {NULL, NULL, NULL, NULL, TDBG_COMPLETES_NOTHING, NULL},
 };
@@ -279,6 +282,27 @@ void tdbg_tui_do_source(const struct tdbg_tui_call *call)
         tdbg_tui_reply_failed(call->app, TDBG_IO, "cannot read %s: %m", call->args);
     free(line);
     fclose(f);
+}
+
+static void signal_recorder(const struct tdbg_tui_call *call, int number, const char *what)
+{
+    const pid_t recorder = call->app->commander.setup.recorder;
+    if (recorder <= 0)
+        tdbg_tui_reply_failed(call->app, TDBG_USAGE, "nothing trains here: tdbg record --tui does");
+    else if (call->app->model.data->closed || kill(recorder, number) != 0)
+        tdbg_tui_reply_none(call->app, "the training has ended");
+    else
+        tdbg_tui_reply_done(call->app, "%s", what);
+}
+
+void tdbg_tui_do_pause(const struct tdbg_tui_call *call)
+{
+    signal_recorder(call, SIGSTOP, "the training is paused; :resume lets it go on");
+}
+
+void tdbg_tui_do_resume(const struct tdbg_tui_call *call)
+{
+    signal_recorder(call, SIGCONT, "the training goes on");
 }
 
 void tdbg_tui_do_quit(const struct tdbg_tui_call *call)

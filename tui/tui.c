@@ -113,8 +113,10 @@ static void set_up(struct tdbg_tui_app *app, const struct tdbg_tui_options *opti
 {
     char *history = tdbg_tui_user_path("XDG_STATE_HOME", ".local/state", "history");
     char *keys = tdbg_tui_user_path("XDG_CONFIG_HOME", ".config", "keys");
-    const struct tdbg_tui_setup setup = {
-        .program = options->program, .history_path = history, .keys_path = keys};
+    const struct tdbg_tui_setup setup = {.recorder = options->recorder,
+                                         .program = options->program,
+                                         .history_path = history,
+                                         .keys_path = keys};
     app->no_mouse = options->no_mouse;
     tdbg_tui_commander_setup(app, &setup);
     app->commander.setup.history_path = app->commander.setup.keys_path = NULL; /* were read */

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "replay/session.h"
 #include "tui/follow.h"
@@ -17,6 +18,7 @@ struct tdbg_tui_options {
     bool no_mouse; /* leave the mouse to the terminal program */
     struct tdbg_session_options session; /* how to compute what is not stored */
 
+    pid_t recorder;      /* that :pause stops; 0: none */
     const char *program; /* that subcommands are run with; NULL: none are */
     const char *place;   /* to go to first, as :goto takes it; NULL: the first step */
     const char *const *files, *const *commands; /* (n_files) of commands, (n_commands): done then */

@@ -237,6 +237,30 @@ def follows_a_recording(folder):
     check("--follow wants a terminal" in done.stderr, done.stderr)
 
 
+@case
+def records_in_the_terminal(folder):
+    """The run is shown while it trains, and ends with the terminal."""
+    config = e2e.small_config(folder, steps=100000000)
+    with Tmux(folder) as tmux:
+        for leaves in ("q", "Q"):
+            tmux.wait_prompt()
+            tmux.type(f"clear; env TERM=tmux-256color {e2e.TDBG} record {config} -o {folder}/a.h5 "
+                      "--tui --force; echo code=$?\n")
+            tmux.until(lambda s: s[1] and "a.h5   step" in s[3][0] and step_of(s) > 1000, "new steps")
+            tmux.type(":pause\r")
+            tmux.until(lambda s: "the training is paused" in s[3][MESSAGE], "the pause")
+            last = tmux.wait(lambda s: True, "a screen that stands still")[0]
+            tmux.type(":resume\r")
+            tmux.until(lambda s: "the training goes on" in s[3][MESSAGE] and s[3][0] != last, "new steps")
+            tmux.type(leaves)
+            tmux.wait_shell("code=130")
+            done = e2e.run("replay", f"{folder}/a.h5", "--batch", "-e", "when")
+            check("was not closed" not in done.stderr, "the trace is whole")
+        tmux.type(f"clear; {e2e.TDBG} record {folder}/none.cfg --tui; echo code=$?\n")
+        tmux.wait_shell("code=2")
+    check("--tui wants a terminal" in e2e.record(config, f"{folder}/b.h5", "--tui", code=2).stderr, "")
+
+
 def batch_of(trace, *commands, code=0, options=()):
     words = [word for line in commands for word in ("-e", line)]
     return e2e.run("replay", trace, "--batch", *options, *words, code=code)

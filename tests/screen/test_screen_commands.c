@@ -235,6 +235,7 @@ static void test_faults(void **state)
         {"diff b.h5", "no other program is run from here"},
         {"whatif lr", "col 8: expected KEY=VALUE"},
         {"good 99999", "col 6: expected a step; 0 to 1999"},
+        {"pause", "nothing trains here: tdbg record --tui does"},
         {"find nosuchname", "no site matches 'nosuchname'"},
     };
     (void)state;
