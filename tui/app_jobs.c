@@ -110,6 +110,7 @@ void tdbg_tui_app_take_answers(struct tdbg_tui_app *app)
         tdbg_tui_command_go_on(app);
         tdbg_tui_app_note_move(app, &before, TDBG_REQUEST_RUN);
     }
+    tdbg_tui_command_go_on(app);
     if (app->n_screens > 0 && tdbg_tui_app_screen(app)->settle)
         tdbg_tui_app_screen(app)->settle(app);
 }

@@ -225,6 +225,11 @@ static struct tdbg_tui_command_line *take_first(struct tdbg_tui_commander *c)
 void tdbg_tui_command_go_on(struct tdbg_tui_app *app)
 {
     struct tdbg_tui_commander *c = &app->commander;
+    /* a screen that closed may have cancelled what the command waits for */
+    if (c->reply.verdict == TDBG_VERDICT_PENDING && !c->child && !tdbg_tui_app_waits(app)) {
+        c->reply.verdict = TDBG_VERDICT_FAULT;
+        drop_waiting(c);
+    }
     while (c->queue && c->reply.verdict != TDBG_VERDICT_PENDING && !app->done) {
         struct tdbg_tui_command_line *w = take_first(c), *rest = c->queue;
         c->queue = NULL; /* what the command queues comes before the rest */

@@ -297,6 +297,14 @@ static void test_cancel(void **state)
     search.is_slow = false;
     driver_draw(&d);
     assert_int_equal(d.app.model.focus.step, 0); /* no answer came to what was cancelled */
+    search.is_slow = true;
+    command("x fwd/fc2");
+    tdbg_tui_command_queue(&d.app, "goto 5", "");
+    tdbg_tui_app_cancel_jobs(&d.app); /* as a screen does that closes */
+    search.is_slow = false;
+    driver_draw(&d);
+    assert_int_equal(d.app.commander.reply.verdict, TDBG_VERDICT_FAULT);
+    assert_int_equal(d.app.model.focus.step, 0);
     driver_press(&d, "c");
     assert_int_equal(d.app.model.focus.step, FAKE_NAN_FROM);
 }
