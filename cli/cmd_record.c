@@ -10,6 +10,7 @@
 #include "base/convert.h"
 #include "cli/commands.h"
 #include "cli/record_ranks.h"
+#include "cli/record_tui.h"
 #include "engine/engine_options.h"
 #include "recorder/record_options.h"
 #include "replay/resume.h"
@@ -21,7 +22,7 @@ struct record {
     int64_t steps, threads, announce_fd, at_step;
     const char *isa, *device;
     struct cli_list sets;
-    bool force, quiet, print_config;
+    bool force, quiet, print_config, tui;
 
     struct tdbg_trace *parent; /* that of --resume */
     struct tdbg_config *config;
@@ -237,6 +238,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
          "Instruction set: auto, avx512, avx2 or portable; never changes a bit."},
         {"--force", 0, CLI_FLAG, NULL, &r.force, 0, 0, "Overwrite an existing trace."},
         {"--quiet", 'q', CLI_FLAG, NULL, &r.quiet, 0, 0, "Print nothing but errors."},
+        {"--tui", 0, CLI_FLAG, NULL, &r.tui, 0, 0,
+         "Show the run in the terminal while it trains; leaving it ends the training."},
         {"--announce-fd", 0, CLI_INT, "FD", &r.announce_fd, 0, INT32_MAX,
          "Write \"K\" and a newline to this descriptor when step K is safe in the file."},
         {"--print-config", 0, CLI_FLAG, NULL, &r.print_config, 0, 0,
@@ -249,6 +252,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
     TDBG_FAIL_IF(r.at_step >= 0 && !r.resume, USAGE, "--at-step goes with --resume TRACE");
     TDBG_FAIL_IF(r.announce_fd >= 0 && fcntl((int)r.announce_fd, F_GETFD) < 0, USAGE,
                  "'--announce-fd %" PRId64 "': no such descriptor is open", r.announce_fd);
+    if (r.tui) {
+        TDBG_TRY(load_config(&r, err));
+        TDBG_TRY(choose_path(&r, err));
+        TDBG_TRY(cli_record_in_terminal(argc, argv, r.path, &code, err));
+        release(&r);
+        return code;
+    }
     tdbg_comm_launch_read(&r.ranks.launch);
     TDBG_TRY(record(&r, err));
 out:
@@ -266,7 +276,7 @@ out:
 const struct cli_command cli_record = {
     .name = "record",
     .summary = "Train from a config file and record the run into a trace.",
-    .usage = "CFG [-o FILE] [--steps N] [--set KEY=VALUE]...",
+    .usage = "CFG [-o FILE] [--steps N] [--set KEY=VALUE]... [--tui]",
     .examples = "  tdbg record examples/fashion_mlp.cfg -o a.h5\n"
                 "  tdbg record train.cfg --steps 100 --set optimizer.lr=0.001 -o b.h5\n"
                 "  tdbg record --resume a.h5 --steps 800 -o more.h5\n"

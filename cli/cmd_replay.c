@@ -8,14 +8,18 @@
 #include "cli/commands.h"
 #include "cli/replay_fork.h"
 #include "replay/verify.h"
-#include "tui/tui.h"
+#include "tui/batch.h"
 
 struct replay {
     const char *path;
     bool verify, as_json, ascii, mono, no_mouse, quiet;
     int64_t from, to, rank;
+    bool batch, follow;
+    const char *place;
+    struct cli_list commands, files;
     struct cli_execution execution;
     struct tdbg_progress progress; /* started with the first step */
+    int64_t search_start_ns;
 };
 
 static int show_progress(void *context, int64_t step, int64_t done, int64_t total, float loss)
@@ -235,18 +239,66 @@ out:
     return st;
 }
 
-static enum tdbg_status open_terminal(struct replay *r, struct tdbg_err *err)
+static void end_progress(struct replay *r)
+{
+    if (r->progress.out)
+        tdbg_progress_finish(&r->progress, tdbg_clock_ns());
+    r->progress.out = NULL;
+}
+
+/* How far a search is that --batch does, where it takes longer than a second; false: a signal came.
+ */
+static bool goes_on(void *context, const struct tdbg_tui_job_progress *p)
+{
+    enum { A_SECOND_NS = 1000000000 };
+    struct replay *r = context;
+    const int64_t now = tdbg_clock_ns();
+    if (p->done == 0) {
+        end_progress(r);
+        r->search_start_ns = now;
+    } else if (p->total > 1 && now - r->search_start_ns > A_SECOND_NS) {
+        if (!r->progress.out)
+            tdbg_progress_start(&r->progress, stderr,
+                                r->quiet ? TDBG_PROGRESS_QUIET : TDBG_PROGRESS_AUTO, p->done - 1,
+                                p->total, now);
+        tdbg_progress_update(&r->progress, p->done, NULL, -1, now);
+    }
+    return cli_stop_signal() == 0;
+}
+
+static enum tdbg_status open_terminal(struct replay *r, int *exit_code, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct cli_trace trace = {0};
+    const struct tdbg_tui_options options = {.ascii = r->ascii,
+                                             .mono = r->mono,
+                                             .no_mouse = r->no_mouse,
+                                             .session = cli_session_options(&r->execution),
+                                             .program = "/proc/self/exe",
+                                             .place = r->place,
+                                             .files = r->files.item,
+                                             .n_files = r->files.n,
+                                             .commands = r->commands.item,
+                                             .n_commands = r->commands.n,
+                                             .goes_on = goes_on,
+                                             .goes_on_context = r};
+    const bool is_seen = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    TDBG_FAIL_IF(!r->batch && !is_seen && (r->place || r->files.n > 0 || r->commands.n > 0), USAGE,
+                 "-e, -x and --goto want a terminal\nhint: without one, add --batch");
+    if (r->follow) {
+        TDBG_FAIL_IF(!is_seen || r->batch || r->rank >= 0, USAGE,
+                     "--follow wants a terminal, and the file of the rank that is to be followed");
+        TDBG_TRY(tdbg_tui_run_following(r->path, cli_is_recording, &options, err));
+        goto out;
+    }
     TDBG_TRY(cli_open_rank(r->path, r->rank, -1, &r->execution, &trace, err));
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+    if (r->batch) {
+        cli_catch_signals(true);
+        st = tdbg_tui_batch(trace.trace, &options, r->as_json, stdout, exit_code, err);
+        end_progress(r);
+    } else if (!is_seen) {
         TDBG_TRY(tdbg_tui_print_summary(trace.trace, stdout, err));
     } else {
-        const struct tdbg_tui_options options = {.ascii = r->ascii,
-                                                 .mono = r->mono,
-                                                 .no_mouse = r->no_mouse,
-                                                 .session = cli_session_options(&r->execution)};
         TDBG_TRY(tdbg_tui_run(trace.trace, &options, err));
     }
 out:
@@ -264,7 +316,15 @@ static enum tdbg_status check_options(const struct replay *r, const struct cli_f
     TDBG_FAIL_IF(!f->output && (f->sets.n > 0 || f->drops.n > 0 || f->force), USAGE,
                  "--set, --drop-sample and --force belong to a fork, which wants a name\nhint: -o "
                  "FORK");
-    TDBG_FAIL_IF(!r->verify && r->as_json, USAGE, "--json belongs to --verify");
+    TDBG_FAIL_IF(!r->verify && !r->batch && r->as_json, USAGE,
+                 "--json belongs to --verify or to --batch");
+    TDBG_FAIL_IF(r->batch && (r->verify || f->output), USAGE,
+                 "--batch does commands (-e, -x); --verify and -o are others");
+    TDBG_FAIL_IF((r->verify || f->output) &&
+                     (r->follow || r->place || r->files.n > 0 || r->commands.n > 0),
+                 USAGE, "--goto, -e, -x and --follow belong to the terminal or to --batch");
+    TDBG_FAIL_IF(r->batch && r->files.n == 0 && r->commands.n == 0, USAGE,
+                 "--batch does what?\nhint: -e 'first nan' -e when, or -x FILE");
     TDBG_FAIL_IF(!r->verify && !f->output && (r->from >= 0 || r->to >= 0), USAGE,
                  "--from and --to belong to --verify or to a fork (-o FORK)");
 out:
@@ -307,7 +367,19 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"--rank", 0, CLI_INT, "R", &r.rank, 0, INT32_MAX,
          "Of several ranks this one: executed alone, with what the others contributed from the "
          "trace (default: with --verify all of them, else the rank of the file)."},
-        {"--json", 0, CLI_FLAG, NULL, &r.as_json, 0, 0, "With --verify: print JSON (schema 1)."},
+        {"--json", 0, CLI_FLAG, NULL, &r.as_json, 0, 0,
+         "With --verify or --batch: print JSON (schema 1)."},
+        {"--goto", 0, CLI_STRING, "PLACE", &r.place, 0, 0,
+         "Terminal, --batch: begin at this step: STEP, STEP/PHASE, STEP/PHASE/OP."},
+        {"--command", 'e', CLI_LIST, "COMMAND", &r.commands, 0, 0,
+         "Terminal, --batch: do this command first (docs/tui-commands.md); may be given several "
+         "times."},
+        {"--commands", 'x', CLI_LIST, "FILE", &r.files, 0, 0,
+         "Terminal, --batch: do the commands of a file, one per line, before those of -e."},
+        {"--batch", 0, CLI_FLAG, NULL, &r.batch, 0, 0,
+         "Do the commands of -x and -e without a terminal and print what they answer."},
+        {"--follow", 0, CLI_FLAG, NULL, &r.follow, 0, 0,
+         "Terminal: show new steps of a recording that still runs."},
         {"--quiet", 'q', CLI_FLAG, NULL, &r.quiet, 0, 0, "No progress."},
         {"--ascii", 0, CLI_FLAG, NULL, &r.ascii, 0, 0, "Terminal: ASCII characters only."},
         {"--mono", 0, CLI_FLAG, NULL, &r.mono, 0, 0, "Terminal: no colours."},
@@ -324,22 +396,29 @@ static int run(const struct cli_command *command, int argc, char **argv)
     else if (r.verify)
         TDBG_TRY(verify(&r, &exit_code, err));
     else
-        TDBG_TRY(open_terminal(&r, err));
+        TDBG_TRY(open_terminal(&r, &exit_code, err));
 out:
-    if (st == TDBG_INTERRUPTED)
+    if (st == TDBG_OK)
+        return exit_code;
+    if (st == TDBG_INTERRUPTED) {
         tdbg_err_clear(err);
-    return st == TDBG_OK            ? exit_code
-           : st == TDBG_INTERRUPTED ? 128 + cli_stop_signal()
-                                    : cli_fail(err);
+        return 128 + cli_stop_signal();
+    }
+    const int code = cli_fail(err);
+    return exit_code > 1 ? exit_code : code; /* of another command that --batch ran */
 }
 
 const struct cli_command cli_replay = {
     .name = "replay",
     .summary =
         "Move through a trace in the terminal; --verify re-executes it bit for bit; -o forks it.",
-    .usage = "TRACE [--rank R] [--verify [--from A] [--to B]]\n"
-             "       tdbg replay TRACE [--from A] [--to B] [--set KEY=VALUE]... -o FORK",
-    .examples = "  tdbg replay a.h5\n  tdbg replay a.h5 --verify\n"
+    .usage =
+        "TRACE [--rank R] [--goto PLACE] [-x FILE] [-e COMMAND]... [--batch [--json] | --follow]\n"
+        "       tdbg replay TRACE [--rank R] --verify [--from A] [--to B]\n"
+        "       tdbg replay TRACE [--from A] [--to B] [--set KEY=VALUE]... -o FORK",
+    .examples = "  tdbg replay a.h5\n  tdbg replay a.h5 --goto 120/bwd -e 'b loss > 10'\n"
+                "  tdbg replay a.h5 --batch -e 'first nan' -e when --json\n"
+                "  tdbg replay a.h5 --verify\n"
                 "  tdbg replay a.h5 --verify --from 100 --to 120\n"
                 "  tdbg replay ranks.h5 --verify --rank 3\n"
                 "  tdbg replay a.h5 --from 120 --set optimizer.lr=0.001 -o fork.h5\n"

@@ -86,6 +86,9 @@ enum tdbg_status cli_parse_steps(const char *text, const struct tdbg_trace *trac
  * exists. */
 enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err *err);
 
+/* Does a writer have the file? It holds its lock for as long as it writes. */
+bool cli_is_recording(const char *path);
+
 /* A warning on stderr when the recording was cut off. */
 void cli_warn_unclosed(const struct tdbg_trace *trace);
 

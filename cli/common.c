@@ -15,6 +15,7 @@
 #include "base/version.h"
 #include "cli/commands.h"
 #include "engine/backend.h"
+#include "trace/file_lock.h"
 #include "trace/new_file.h"
 
 struct tdbg_session_options cli_session_options(const struct cli_execution *execution)
@@ -244,6 +245,15 @@ enum tdbg_status cli_check_output(const char *path, bool force, struct tdbg_err 
     if (st == TDBG_OK && !force && stat(path, &info) == 0)
         return TDBG_RAISE(err, USAGE, "%s exists already\nhint: --force overwrites it", path);
     return st;
+}
+
+bool cli_is_recording(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const bool is_locked = fd >= 0 && tdbg_file_is_locked(fd, TDBG_LOCK_WRITER);
+    if (fd >= 0)
+        close(fd);
+    return is_locked;
 }
 
 void cli_warn_unclosed(const struct tdbg_trace *trace)

@@ -57,7 +57,10 @@ enum tdbg_status tdbg_tui_app_init(struct tdbg_tui_app *app, const struct tdbg_t
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    *app = (struct tdbg_tui_app){.jobs = jobs, .width = DEFAULT_WIDTH, .height = DEFAULT_HEIGHT};
+    *app = (struct tdbg_tui_app){
+        .jobs = jobs, .width = DEFAULT_WIDTH, .height = DEFAULT_HEIGHT, .wakes = -1};
+    tdbg_tui_keymap_reset(&app->keymap);
+    app->commander.good = app->commander.bad = -1;
     TDBG_TRY(tdbg_tui_model_init(&app->model, data, err));
     app->grid.ascii = ascii;
     app->tensor.history_site = -1;
@@ -82,6 +85,10 @@ void tdbg_tui_app_free(struct tdbg_tui_app *app)
     tdbg_tui_grid_free(&app->grid);
     tdbg_tui_prompt_free(&app->prompt);
     tdbg_strbuf_free(&app->copied);
+    tdbg_tui_commander_free(app);
+    tdbg_tui_places_free(&app->places);
+    tdbg_tui_breaks_free(&app->breaks);
+    tdbg_tui_output_free(&app->output);
 }
 
 static void settle(struct tdbg_tui_app *app)
@@ -99,11 +106,16 @@ void tdbg_tui_app_resize(struct tdbg_tui_app *app, int width, int height)
 
 /* Actions that every screen has. */
 
+void tdbg_tui_app_quit(struct tdbg_tui_app *app)
+{
+    while (app->n_screens > 0)
+        close_screen(app);
+}
+
 static void quit(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)count, (void)has_count;
-    while (app->n_screens > 0)
-        close_screen(app);
+    tdbg_tui_app_quit(app);
 }
 
 static void back(struct tdbg_tui_app *app, int64_t count, bool has_count)
@@ -136,7 +148,8 @@ static void suspend(struct tdbg_tui_app *app, int64_t count, bool has_count)
 static void cancel(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)count, (void)has_count; /* count and message are gone by now */
-    if (tdbg_tui_app_cancel_jobs(app))
+    const bool commanded = tdbg_tui_command_cancel(app);
+    if (tdbg_tui_app_cancel_jobs(app) || commanded)
         tdbg_tui_model_say(&app->model, "cancelled");
     else
         tdbg_tui_model_set_pattern(&app->model, NULL);
@@ -208,7 +221,7 @@ static void dispatch(struct tdbg_tui_app *app, uint32_t key)
     char name[TDBG_KEY_NAME_BYTES];
     const bool has_count = app->has_count;
     const int64_t count = has_count ? app->count : 1;
-    const enum tdbg_tui_request request = tdbg_tui_key_request(key);
+    const enum tdbg_tui_request request = tdbg_tui_keymap_request(&app->keymap, key);
     const struct tdbg_tui_action *action =
         request ? find_action(tdbg_tui_app_screen(app), request) : NULL;
     const bool is_zero = app->typed_zero && !has_count && request == TDBG_REQUEST_LAST;
@@ -240,7 +253,7 @@ static bool count_key(struct tdbg_tui_app *app, uint32_t key)
 /* Nobody sees what is open, so q leaves all of it, and nothing else is changed blindly. */
 static void too_small_key(struct tdbg_tui_app *app, uint32_t key)
 {
-    const enum tdbg_tui_request request = tdbg_tui_key_request(key);
+    const enum tdbg_tui_request request = tdbg_tui_keymap_request(&app->keymap, key);
     if (request == TDBG_REQUEST_BACK || request == TDBG_REQUEST_QUIT)
         quit(app, 1, false);
     else if (request == TDBG_REQUEST_REDRAW)
@@ -263,6 +276,10 @@ void tdbg_tui_app_key(struct tdbg_tui_app *app, uint32_t key)
 {
     if (app->done)
         return;
+    const struct tdbg_tui_focus before = app->model.focus;
+    const enum tdbg_tui_request request = app->prompt.is_open || app->takes_key
+                                              ? TDBG_REQUEST_COMMAND
+                                              : tdbg_tui_keymap_request(&app->keymap, key);
     if (tdbg_tui_app_frame(app).too_small)
         too_small_key(app, key);
     else if (key == TDBG_KEY_CTRL_L)
@@ -273,13 +290,15 @@ void tdbg_tui_app_key(struct tdbg_tui_app *app, uint32_t key)
         taken_key(app, key);
     else if (!count_key(app, key))
         dispatch(app, key);
+    tdbg_tui_app_note_move(app, &before, request);
     settle(app);
 }
 
 void tdbg_tui_app_mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
 {
     const struct tdbg_tui_frame frame = tdbg_tui_app_frame(app);
-    if (app->done || app->prompt.is_open || frame.too_small)
+    const struct tdbg_tui_focus before = app->model.focus;
+    if (app->done || app->no_mouse || app->prompt.is_open || frame.too_small)
         return;
     app->has_count = false;
     app->takes_key = NULL;
@@ -288,6 +307,8 @@ void tdbg_tui_app_mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_bu
         tdbg_tui_app_click_tab(app, frame.tabs, x);
     else if (tdbg_tui_app_screen(app)->mouse)
         tdbg_tui_app_screen(app)->mouse(app, x, y, button);
+    tdbg_tui_app_note_move(app, &before,
+                           button == TDBG_BUTTON_CLICK ? TDBG_REQUEST_OPEN : TDBG_REQUEST_DOWN);
     settle(app);
 }
 

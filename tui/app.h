@@ -4,11 +4,15 @@
 #define TDBG_TUI_APP_H
 
 #include "base/strbuf.h"
+#include "tui/breaks.h"
+#include "tui/command.h"
 #include "tui/frame.h"
 #include "tui/jobs.h"
-#include "tui/keys.h"
+#include "tui/keymap.h"
 #include "tui/model.h"
 #include "tui/ops.h"
+#include "tui/output.h"
+#include "tui/places.h"
 #include "tui/prompt.h"
 #include "tui/tensor_state.h"
 
@@ -69,6 +73,16 @@ struct tdbg_tui_app {
     enum tdbg_tui_request former; /* before the one that is being done */
     struct tdbg_tui_tensor tensor;
     struct tdbg_tui_ops ops;
+    struct tdbg_tui_keymap keymap;
+    struct tdbg_tui_places places;
+    bool is_travelling; /* this move is an undo or a redo */
+    struct tdbg_tui_breaks breaks;
+    int64_t breaks_at,
+        breaks_top; /* of the list of them: the row under the cursor, the first one */
+    struct tdbg_tui_commander commander;
+    struct tdbg_tui_output output;
+    bool no_mouse; /* it is left to the terminal program */
+    int wakes;     /* epoll(7) of all that the loop waits for besides the keyboard; -1: none */
 
     struct tdbg_strbuf copied; /* to the clipboard, last */
     /* For the loop in tui.c, which clears all but the first. */
@@ -93,6 +107,15 @@ bool tdbg_tui_app_work(struct tdbg_tui_app *app);
 
 /* Does the screen have an action for the request, or does every screen have it? */
 bool tdbg_tui_screen_handles(const struct tdbg_tui_screen *screen, enum tdbg_tui_request request);
+
+/* Remembers where the focus was, if it is somewhere else now. request: what moved it. */
+void tdbg_tui_app_note_move(struct tdbg_tui_app *app, const struct tdbg_tui_focus *before,
+                            enum tdbg_tui_request request);
+void tdbg_tui_app_quit(struct tdbg_tui_app *app);
+
+/* The data of the app has more steps than n_before: a focus on the last one stays on the last. */
+enum tdbg_status tdbg_tui_app_grow(struct tdbg_tui_app *app, int64_t n_before,
+                                   struct tdbg_err *err);
 
 /* Takes what jobs have answered. */
 void tdbg_tui_app_take_answers(struct tdbg_tui_app *app);
@@ -129,6 +152,10 @@ void tdbg_tui_app_switch_to(struct tdbg_tui_app *app, enum tdbg_tui_request requ
 void tdbg_tui_app_take_letter(struct tdbg_tui_app *app, uint32_t key); /* after Space */
 void tdbg_tui_app_say_letters(struct tdbg_tui_app *app);
 
+/* A pane of breakpoints, watches and marks (screen_breaks.c); nothing where there are none. */
+void tdbg_tui_draw_breaks_pane(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                               struct tdbg_tui_rect rect);
+
 /* What every screen does with keys that it has no action of its own for (moves.c). */
 extern const struct tdbg_tui_action tdbg_tui_moves[];
 
@@ -147,5 +174,7 @@ void tdbg_tui_to_input(struct tdbg_tui_app *app, int64_t count, bool has_count);
 void tdbg_tui_module_up(struct tdbg_tui_app *app, int64_t count, bool has_count);
 void tdbg_tui_module_down(struct tdbg_tui_app *app, int64_t count, bool has_count);
 void tdbg_tui_to_origin(struct tdbg_tui_app *app, int64_t count, bool has_count);
+extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_help,
+    tdbg_tui_screen_output, tdbg_tui_screen_breaks;
 
 #endif

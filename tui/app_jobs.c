@@ -86,15 +86,31 @@ const char *tdbg_tui_app_progress_text(const struct tdbg_tui_app *app, char *buf
     return buf;
 }
 
+enum tdbg_status tdbg_tui_app_grow(struct tdbg_tui_app *app, int64_t n_before, struct tdbg_err *err)
+{
+    struct tdbg_tui_model *m = &app->model;
+    const bool was_last = m->focus.step == m->data->first_step + n_before - 1;
+    const enum tdbg_status st = tdbg_tui_series_grow(&m->series, m->data->n_steps, err);
+    if (was_last)
+        m->focus.step = tdbg_tui_model_last_step(m);
+    if (app->n_screens > 0 && tdbg_tui_app_screen(app)->settle)
+        tdbg_tui_app_screen(app)->settle(app);
+    return st;
+}
+
 void tdbg_tui_app_take_answers(struct tdbg_tui_app *app)
 {
     struct tdbg_tui_answer answer;
     while (app->jobs && !app->done && app->jobs->take(app->jobs->context, &answer)) {
         if (answer.kind >= TDBG_JOB_KIND_COUNT || app->waits[answer.kind].id != answer.id)
             continue;
+        const struct tdbg_tui_focus before = app->model.focus;
         app->waits[answer.kind].id = 0;
         app->waits[answer.kind].answered(app, &answer);
+        tdbg_tui_command_go_on(app);
+        tdbg_tui_app_note_move(app, &before, TDBG_REQUEST_RUN);
     }
+    tdbg_tui_command_go_on(app);
     if (app->n_screens > 0 && tdbg_tui_app_screen(app)->settle)
         tdbg_tui_app_screen(app)->settle(app);
 }

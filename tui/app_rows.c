@@ -51,10 +51,10 @@ void tdbg_tui_app_switch_to(struct tdbg_tui_app *app, enum tdbg_tui_request requ
 }
 
 /* "F2 main", or for the screen without an F-key "Space p optimizer". */
-static const char *tab_text(int i, char buf[40])
+static const char *tab_text(const struct tdbg_tui_app *app, int i, char buf[40])
 {
     char keys[32];
-    tdbg_tui_request_keys(tabs[i].request, keys, sizeof keys);
+    tdbg_tui_keymap_keys(&app->keymap, tabs[i].request, keys, sizeof keys);
     if (*keys)
         snprintf(buf, 40, "%s %s", keys, tabs[i].screen->name);
     else
@@ -74,7 +74,7 @@ void tdbg_tui_app_draw_tabs(const struct tdbg_tui_app *app, struct tdbg_tui_grid
     char text[40];
     int x = rect.x + 1;
     for (int i = 0; i < N_TABS && rect.height > 0; i++) {
-        const int width = (int)strlen(tab_text(i, text));
+        const int width = (int)strlen(tab_text(app, i, text));
         if (x + width > rect.x + rect.width)
             break;
         tdbg_tui_grid_put_text(grid, x, rect.y, width,
@@ -91,7 +91,7 @@ void tdbg_tui_app_click_tab(struct tdbg_tui_app *app, struct tdbg_tui_rect rect,
     char text[40];
     int x = rect.x + 1;
     for (int i = 0; i < N_TABS; i++) {
-        const int width = (int)strlen(tab_text(i, text));
+        const int width = (int)strlen(tab_text(app, i, text));
         if (at >= x && at < x + width) {
             tdbg_tui_app_switch(app, tabs[i].screen);
             return;
@@ -114,21 +114,33 @@ void tdbg_tui_app_draw_message(const struct tdbg_tui_app *app, struct tdbg_tui_g
         tdbg_tui_view_message(&app->model, count, grid, rect);
 }
 
-/* The last hints, help and quit, matter most to who is lost: room is kept for them. */
+/* Where the next hint goes, and whether that of commands is still to come: it and the last ones,
+ * help and quit, matter most to who is lost, and room is kept for them. */
+struct hint_row {
+    struct tdbg_tui_rect rect;
+    int x;
+    bool owes_commands;
+};
+
 static void put_hint(const struct tdbg_tui_app *app, enum tdbg_tui_request r,
-                     struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect, int *x)
+                     struct tdbg_tui_grid *grid, struct hint_row *row)
 {
-    enum { KEPT = 16 };
+    enum { LAST_COLUMNS = 16, COMMANDS_COLUMNS = 7 };
+    char keys[TDBG_KEY_HINT_BYTES];
     const struct tdbg_tui_request_info *info = tdbg_tui_request_info(r);
     if (!info->hint || !tdbg_tui_screen_handles(tdbg_tui_app_screen(app), r))
         return;
     const char *hint = r == TDBG_REQUEST_BACK && app->n_screens > 1 ? "back" : info->hint;
-    const int width = (int)(strlen(info->hint_keys) + 1 + strlen(hint));
-    const bool vital = r >= TDBG_REQUEST_HELP;
-    if (*x + width + (vital ? 0 : KEPT) > rect.x + rect.width)
+    tdbg_tui_keymap_hint(&app->keymap, r, keys);
+    if (r == TDBG_REQUEST_COMMAND)
+        row->owes_commands = false;
+    const int width = (int)(strlen(keys) + 1 + strlen(hint));
+    const int kept =
+        r >= TDBG_REQUEST_HELP ? 0 : LAST_COLUMNS + (row->owes_commands ? COMMANDS_COLUMNS : 0);
+    if (!*keys || row->x + width + kept > row->rect.x + row->rect.width)
         return;
-    *x += tdbg_tui_grid_put_text(grid, *x, rect.y, width, TDBG_STYLE_BOLD, info->hint_keys);
-    *x += 1 + tdbg_tui_grid_put_text(grid, *x + 1, rect.y, width, 0, hint) + 2;
+    row->x += tdbg_tui_grid_put_text(grid, row->x, row->rect.y, width, TDBG_STYLE_BOLD, keys);
+    row->x += 1 + tdbg_tui_grid_put_text(grid, row->x + 1, row->rect.y, width, 0, hint) + 2;
 }
 
 static bool is_first_hint(const struct tdbg_tui_screen *screen, enum tdbg_tui_request request)
@@ -143,17 +155,18 @@ static bool is_first_hint(const struct tdbg_tui_screen *screen, enum tdbg_tui_re
 void tdbg_tui_app_draw_keys(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                             struct tdbg_tui_rect rect)
 {
-    int x = rect.x + 1;
+    const struct tdbg_tui_screen *screen = tdbg_tui_app_screen(app);
+    struct hint_row row = {rect, rect.x + 1, tdbg_tui_screen_handles(screen, TDBG_REQUEST_COMMAND)};
     if (app->prompt.is_open) {
-        tdbg_tui_grid_put_text(grid, x, rect.y, rect.width - 1, 0, app->prompt.hint);
+        tdbg_tui_grid_put_text(grid, row.x, rect.y, rect.width - 1, 0,
+                               tdbg_tui_prompt_hint(&app->prompt));
         return;
     }
-    const struct tdbg_tui_screen *screen = tdbg_tui_app_screen(app);
     for (const enum tdbg_tui_request *r = screen->hints; r && *r; r++)
-        put_hint(app, *r, grid, rect, &x);
+        put_hint(app, *r, grid, &row);
     for (int r = TDBG_REQUEST_NONE + 1; r < TDBG_REQUEST_COUNT; r++) {
         if (!is_first_hint(screen, (enum tdbg_tui_request)r))
-            put_hint(app, (enum tdbg_tui_request)r, grid, rect, &x);
+            put_hint(app, (enum tdbg_tui_request)r, grid, &row);
     }
 }
 

@@ -1,4 +1,4 @@
-/* The key table. See keys.h. */
+/* The tables of requests and of the keys that they are bound to at first. See keys.h. */
 #include "tui/keys.h"
 
 #include <stdio.h>
@@ -13,11 +13,7 @@ static const struct tdbg_tui_request_info requests[TDBG_REQUEST_COUNT] = {
 #undef REQUEST_ROW
 };
 
-/* Digits are always counts. */
-static const struct {
-    uint32_t key;
-    enum tdbg_tui_request request;
-} bindings[] = {
+const struct tdbg_tui_binding tdbg_tui_bindings[] = {
     {'n', TDBG_REQUEST_STEP_NEXT},
     {'N', TDBG_REQUEST_STEP_PREV},
     {'p', TDBG_REQUEST_STEP_PREV},
@@ -61,6 +57,8 @@ static const struct {
     {TDBG_KEY_CTRL_U, TDBG_REQUEST_HALF_UP},
     {TDBG_KEY_ENTER, TDBG_REQUEST_OPEN},
     {'\n', TDBG_REQUEST_OPEN},
+    {'D', TDBG_REQUEST_DELETE},
+    {'t', TDBG_REQUEST_SWITCH},
     {'/', TDBG_REQUEST_FIND},
     {']', TDBG_REQUEST_HIT_NEXT},
     {'[', TDBG_REQUEST_HIT_PREV},
@@ -92,21 +90,12 @@ static const struct {
     {'q', TDBG_REQUEST_BACK},
     {'Q', TDBG_REQUEST_QUIT},
 };
-enum { N_BINDINGS = sizeof bindings / sizeof bindings[0] };
+const int tdbg_tui_n_bindings = sizeof tdbg_tui_bindings / sizeof tdbg_tui_bindings[0];
 
 const struct tdbg_tui_request_info *tdbg_tui_request_info(enum tdbg_tui_request request)
 {
     TDBG_ASSERT(request > TDBG_REQUEST_NONE && request < TDBG_REQUEST_COUNT);
     return &requests[request];
-}
-
-enum tdbg_tui_request tdbg_tui_key_request(uint32_t key)
-{
-    for (int i = 0; i < N_BINDINGS; i++) {
-        if (bindings[i].key == key)
-            return bindings[i].request;
-    }
-    return TDBG_REQUEST_NONE;
 }
 
 /* One codepoint as UTF-8. */
@@ -142,18 +131,5 @@ const char *tdbg_tui_key_name(uint32_t key, char buf[TDBG_KEY_NAME_BYTES])
         snprintf(buf, TDBG_KEY_NAME_BYTES, "^%c", (char)(key + '@'));
     else
         encode(key, buf);
-    return buf;
-}
-
-const char *tdbg_tui_request_keys(enum tdbg_tui_request request, char *buf, size_t buf_bytes)
-{
-    char name[TDBG_KEY_NAME_BYTES];
-    size_t used = 0;
-    buf[0] = 0;
-    for (int i = 0; i < N_BINDINGS && used < buf_bytes; i++) {
-        if (bindings[i].request == request)
-            used += (size_t)snprintf(buf + used, buf_bytes - used, "%s%s", used ? " " : "",
-                                     tdbg_tui_key_name(bindings[i].key, name));
-    }
     return buf;
 }

@@ -8,13 +8,16 @@
 
 /* A key is a Unicode codepoint (control characters included) or one of these. */
 enum {
+    TDBG_KEY_CTRL_A = 1,
     TDBG_KEY_CTRL_C = 3,
     TDBG_KEY_CTRL_D = 4,
+    TDBG_KEY_CTRL_E = 5,
     TDBG_KEY_TAB = 9,
     TDBG_KEY_CTRL_L = 12,
     TDBG_KEY_ENTER = 13,
     TDBG_KEY_CTRL_R = 18,
     TDBG_KEY_CTRL_U = 21,
+    TDBG_KEY_CTRL_W = 23,
     TDBG_KEY_CTRL_Z = 26,
     TDBG_KEY_ESC = 27,
     TDBG_KEY_SPECIAL = 0x110000, /* beyond Unicode */
@@ -43,16 +46,16 @@ enum {
     X(PHASE_START, "time", "start of this phase", NULL, NULL)                                      \
     X(RUN, "time", "run to the next event: a breakpoint or a finding", "run", "c/C")               \
     X(RUN_BACK, "time", "run back to the event before", NULL, NULL)                                \
-    X(FIRST, "time", "first step; in a list its first row", "first/last", "g/G")                   \
+    X(FIRST, "time", "first step; in a list its first row", NULL, NULL)                            \
     X(LAST, "time", "last step, with a count that step; in a list its rows", NULL, NULL)           \
     X(RIGHT, "time", "one column of the chart or tensor on", NULL, NULL)                           \
     X(LEFT, "time", "one column of the chart or tensor back", NULL, NULL)                          \
     X(ZOOM_IN, "time", "zoom in around the focus", "zoom", "+/-")                                  \
     X(ZOOM_OUT, "time", "zoom out", NULL, NULL)                                                    \
     X(ZOOM_RESET, "time", "all of it again", NULL, NULL)                                           \
-    X(MARK, "places", "mark this place with the letter that follows", "mark", "m")                 \
-    X(JUMP, "places", "to the mark of the letter that follows; twice: the last place", NULL, NULL) \
-    X(UNDO, "places", "undo a move", "undo", "z")                                                  \
+    X(MARK, "places", "mark this place with the letter that follows", NULL, NULL)                  \
+    X(JUMP, "places", "to the mark of that letter; twice: to the last place", NULL, NULL)          \
+    X(UNDO, "places", "undo a move", NULL, NULL)                                                   \
     X(REDO, "places", "redo a move", NULL, NULL)                                                   \
     X(BREAK, "places", "break where the site under the cursor has NaN or Inf", "break", "b")       \
     X(BREAK_LIST, "places", "list of breakpoints, watches and marks", NULL, NULL)                  \
@@ -70,6 +73,8 @@ enum {
     X(HALF_DOWN, "list", "half a page down", NULL, NULL)                                           \
     X(HALF_UP, "list", "half a page up", NULL, NULL)                                               \
     X(OPEN, "list", "open what is under the cursor", "open", "Enter")                              \
+    X(DELETE, "list", "delete the row under the cursor", "delete", "D")                            \
+    X(SWITCH, "list", "switch the breakpoint under the cursor on or off", "on/off", "t")           \
     X(FIND, "list", "find by name; * ? [ are wild, Enter alone repeats", "find", "/")              \
     X(HIT_NEXT, "list", "next hit; on the tensor screen else the next tensor", "hit", "]/[")       \
     X(HIT_PREV, "list", "previous hit", NULL, NULL)                                                \
@@ -115,14 +120,16 @@ struct tdbg_tui_request_info {
 /* Never TDBG_REQUEST_NONE. */
 const struct tdbg_tui_request_info *tdbg_tui_request_info(enum tdbg_tui_request request);
 
-/* The request of a key, or TDBG_REQUEST_NONE. */
-enum tdbg_tui_request tdbg_tui_key_request(uint32_t key);
+/* What the keys do before anybody rebinds them (keymap.h). Digits are always counts. */
+struct tdbg_tui_binding {
+    uint32_t key;
+    enum tdbg_tui_request request;
+};
+extern const struct tdbg_tui_binding tdbg_tui_bindings[];
+extern const int tdbg_tui_n_bindings;
 
 /* "n", "^D", "PgUp", "F1", or "this key" into buf; returns buf. */
 enum { TDBG_KEY_NAME_BYTES = 16 };
 const char *tdbg_tui_key_name(uint32_t key, char buf[TDBG_KEY_NAME_BYTES]);
-
-/* All keys of a request, "N p", into buf; returns buf. */
-const char *tdbg_tui_request_keys(enum tdbg_tui_request request, char *buf, size_t buf_bytes);
 
 #endif

@@ -54,6 +54,13 @@ static void menu(struct tdbg_tui_app *app, int64_t count, bool has_count)
     tdbg_tui_app_say_letters(app);
 }
 
+static void break_list(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)count, (void)has_count;
+    if (tdbg_tui_app_screen(app) != &tdbg_tui_screen_breaks)
+        tdbg_tui_app_open(app, &tdbg_tui_screen_breaks);
+}
+
 const struct tdbg_tui_action tdbg_tui_moves[] = {
     {TDBG_REQUEST_STEP_NEXT, step_next},
     {TDBG_REQUEST_STEP_PREV, step_prev},
@@ -72,5 +79,15 @@ const struct tdbg_tui_action tdbg_tui_moves[] = {
     {TDBG_REQUEST_ORIGIN, tdbg_tui_to_origin},
     {TDBG_REQUEST_COPY, tdbg_tui_copy_place},
     {TDBG_REQUEST_SCREEN_MENU, menu},
+    {TDBG_REQUEST_COMMAND, tdbg_tui_ask_command},
+    {TDBG_REQUEST_RUN, tdbg_tui_run_next},
+    {TDBG_REQUEST_RUN_BACK, tdbg_tui_run_back},
+    {TDBG_REQUEST_BREAK, tdbg_tui_toggle_break},
+    {TDBG_REQUEST_BREAK_LIST, break_list},
+    {TDBG_REQUEST_WATCH, tdbg_tui_toggle_watch},
+    {TDBG_REQUEST_MARK, tdbg_tui_set_mark},
+    {TDBG_REQUEST_JUMP, tdbg_tui_jump_to_mark},
+    {TDBG_REQUEST_UNDO, tdbg_tui_undo},
+    {TDBG_REQUEST_REDO, tdbg_tui_redo},
     {TDBG_REQUEST_NONE, NULL},
 };

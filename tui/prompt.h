@@ -4,6 +4,7 @@
 
 #include "base/strbuf.h"
 #include "tui/grid.h"
+#include "tui/line_history.h"
 
 struct tdbg_tui_app;
 
@@ -12,8 +13,17 @@ struct tdbg_tui_prompt {
     const char *sign; /* in front of the text, such as "/" */
     const char *hint; /* for the key row */
     struct tdbg_strbuf text;
+    size_t at; /* byte of the text that the cursor stands on */
     /* Enter: the text, which may be empty. */
     void (*accept)(struct tdbg_tui_app *app, const char *text);
+
+    /* Set after _open; NULL: the prompt has none. */
+    void (*complete)(struct tdbg_tui_app *app, struct tdbg_tui_prompt *prompt); /* Tab */
+    const struct tdbg_tui_line_history *history;                                /* Up and Down */
+
+    struct tdbg_strbuf choices; /* what Tab may mean, in place of the hint until the next key */
+    int history_at;             /* how many lines back; 0: what was typed, which is */
+    char *typed;                /* kept here meanwhile */
 };
 
 /* sign and hint are borrowed. */
@@ -24,8 +34,14 @@ void tdbg_tui_prompt_free(struct tdbg_tui_prompt *prompt);
 /* A key while it is open; ^L is the app's. */
 void tdbg_tui_prompt_key(struct tdbg_tui_app *app, struct tdbg_tui_prompt *prompt, uint32_t key);
 
-/* Paints it and puts the cursor behind its text. */
+/* Puts `text` in place of the bytes from `from` up to the cursor; for _complete. */
+void tdbg_tui_prompt_replace(struct tdbg_tui_prompt *prompt, size_t from, const char *text);
+
+/* Paints it and puts the cursor where the next character will be. */
 void tdbg_tui_prompt_draw(const struct tdbg_tui_prompt *prompt, struct tdbg_tui_grid *grid,
                           struct tdbg_tui_rect rect);
+
+/* For the key row: the choices, or the hint. */
+const char *tdbg_tui_prompt_hint(const struct tdbg_tui_prompt *prompt);
 
 #endif

@@ -35,12 +35,13 @@ static int make_lines(const struct tdbg_tui_app *app, struct line lines[MAX_LINE
 static const char about_counts[] =
     "A number before a key is a count: 100n, 42G. Capitals go backward.";
 
-static void line_text(const struct line *line, char *buf, size_t buf_bytes)
+static void line_text(const struct tdbg_tui_app *app, const struct line *line, char *buf,
+                      size_t buf_bytes)
 {
     char keys[64];
     if (line->request)
         snprintf(buf, buf_bytes, "  %-*s %s", KEYS_COLUMNS,
-                 tdbg_tui_request_keys(line->request, keys, sizeof keys),
+                 tdbg_tui_keymap_keys(&app->keymap, line->request, keys, sizeof keys),
                  tdbg_tui_request_info(line->request)->help);
     else
         snprintf(buf, buf_bytes, "%s", line->group ? line->group : about_counts);
@@ -84,7 +85,7 @@ static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
     for (int64_t i = 0; i < visible_rows(app) && app->help_top + i < n; i++) {
         const struct line *line = &lines[app->help_top + i];
         const bool hit = app->model.pattern && line->request;
-        line_text(line, text, sizeof text);
+        line_text(app, line, text, sizeof text);
         uint8_t style = line->request || !line->group ? TDBG_STYLE_PLAIN : TDBG_STYLE_BOLD;
         if (hit && tdbg_tui_pattern_matches(app->model.pattern, text))
             style = TDBG_STYLE_UNDERLINE;
@@ -143,7 +144,7 @@ static void find(struct tdbg_tui_app *app, int64_t count)
     const char *pattern = app->model.pattern;
     for (int64_t i = 1; pattern && i <= n; i++) {
         const int64_t at = ((app->help_top + direction * i) % n + n) % n;
-        line_text(&lines[at], text, sizeof text);
+        line_text(app, &lines[at], text, sizeof text);
         if (lines[at].request && tdbg_tui_pattern_matches(pattern, text)) {
             app->help_top = at;
             return;

@@ -11,6 +11,15 @@ static struct tdbg_tui_panes lay_out(const struct tdbg_tui_app *app)
     return tdbg_tui_panes_lay_out(&frame, app->model.pane);
 }
 
+/* Beside the chart the metrics leave room. */
+static struct tdbg_tui_rect below_metrics(const struct tdbg_tui_panes *p)
+{
+    struct tdbg_tui_rect rect = p->metrics;
+    rect.y += TDBG_METRIC_COUNT + 1;
+    rect.height = p->metrics.x > 0 ? rect.height - (TDBG_METRIC_COUNT + 1) : 0;
+    return rect;
+}
+
 static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                  const struct tdbg_tui_frame *frame)
 {
@@ -18,6 +27,7 @@ static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
     const struct tdbg_tui_panes p = tdbg_tui_panes_lay_out(frame, m->pane);
     tdbg_tui_view_chart(m, grid, p.chart);
     tdbg_tui_view_metrics(m, grid, p.metrics);
+    tdbg_tui_draw_breaks_pane(app, grid, below_metrics(&p));
     tdbg_tui_view_sites(m, grid, p.sites);
 }
 
@@ -202,8 +212,9 @@ static const struct tdbg_tui_action actions[] = {
 };
 
 static const enum tdbg_tui_request hints[] = {
-    TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OP_NEXT, TDBG_REQUEST_RUN,    TDBG_REQUEST_OPEN,
-    TDBG_REQUEST_FIND,      TDBG_REQUEST_COMMAND, TDBG_REQUEST_ORIGIN, TDBG_REQUEST_NONE};
+    TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OP_NEXT, TDBG_REQUEST_RUN,
+    TDBG_REQUEST_OPEN,      TDBG_REQUEST_FIND,    TDBG_REQUEST_COMMAND,
+    TDBG_REQUEST_BREAK,     TDBG_REQUEST_ORIGIN,  TDBG_REQUEST_NONE};
 
 const struct tdbg_tui_screen tdbg_tui_screen_main = {
     .name = "main",

@@ -80,6 +80,74 @@ static void join(struct tdbg_tui_bucket *to, const struct tdbg_tui_bucket *from)
     to->n_broken += from->n_broken;
 }
 
+/* Of the two halves of a bucket that is twice as long: which of its parts evaluated. */
+static uint64_t join_evals(const struct tdbg_tui_series *s, uint64_t first, uint64_t second)
+{
+    uint64_t joined = 0;
+    if (s->bucket_steps < TDBG_SERIES_PARTS) /* a part stays a step */
+        return first | second << s->bucket_steps;
+    for (int part = 0; part < TDBG_SERIES_PARTS / 2; part++) {
+        joined |= (first >> (2 * part) & 3 ? UINT64_C(1) : 0) << part;
+        joined |= (second >> (2 * part) & 3 ? UINT64_C(1) : 0) << (part + TDBG_SERIES_PARTS / 2);
+    }
+    return joined;
+}
+
+/* Two buckets become one. */
+static void halve(struct tdbg_tui_series *s)
+{
+    const int32_t n = s->n_buckets;
+    for (int32_t b = 0; b < n; b += 2) {
+        const bool has_second = b + 1 < n;
+        for (int m = 0; m < TDBG_METRIC_CHARTED; m++) {
+            struct tdbg_tui_bucket sum = s->buckets[m][b];
+            if (has_second)
+                join(&sum, &s->buckets[m][b + 1]);
+            s->buckets[m][b / 2] = sum;
+        }
+        s->evals[b / 2] = join_evals(s, s->evals[b], has_second ? s->evals[b + 1] : 0);
+        s->last_eval[b / 2] =
+            has_second && s->last_eval[b + 1] >= 0 ? s->last_eval[b + 1] : s->last_eval[b];
+    }
+    s->n_buckets = (n + 1) / 2;
+    s->bucket_steps *= 2;
+    s->part_steps = s->bucket_steps > TDBG_SERIES_PARTS ? s->bucket_steps / TDBG_SERIES_PARTS : 1;
+}
+
+static bool resize(void **array, int32_t n, size_t bytes)
+{
+    void *bigger = realloc(*array, (size_t)n * bytes);
+    *array = bigger ? bigger : *array;
+    return bigger != NULL;
+}
+
+enum tdbg_status tdbg_tui_series_grow(struct tdbg_tui_series *s, int64_t n_steps,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_ASSERT(n_steps >= s->n_steps);
+    while ((n_steps - 1) / s->bucket_steps >= TDBG_SERIES_BUCKETS)
+        halve(s);
+    const int32_t before = s->n_buckets, n = (int32_t)((n_steps - 1) / s->bucket_steps) + 1;
+    bool fits = resize((void **)&s->last_eval, n, sizeof *s->last_eval) &&
+                resize((void **)&s->evals, n, sizeof *s->evals);
+    for (int m = 0; m < TDBG_METRIC_CHARTED; m++)
+        fits = fits && resize((void **)&s->buckets[m], n, sizeof *s->buckets[m]);
+    if (!s->rows)
+        s->rows = malloc(TDBG_SERIES_BLOCK_STEPS * sizeof *s->rows);
+    TDBG_FAIL_IF(!fits || !s->rows, NO_MEMORY, "no memory for a chart");
+    for (int32_t b = before; b < n; b++) {
+        s->last_eval[b] = -1;
+        s->evals[b] = 0;
+        for (int m = 0; m < TDBG_METRIC_CHARTED; m++)
+            s->buckets[m][b] = (struct tdbg_tui_bucket){0};
+    }
+    s->n_buckets = n;
+    s->n_steps = n_steps;
+out:
+    return st;
+}
+
 static void add_row(struct tdbg_tui_series *s, int64_t index, const struct tdbg_step_row *row)
 {
     const int64_t b = index / s->bucket_steps;

@@ -59,6 +59,10 @@ enum tdbg_status tdbg_tui_series_init(struct tdbg_tui_series *series,
                                       const struct tdbg_tui_data *data, struct tdbg_err *err);
 void tdbg_tui_series_free(struct tdbg_tui_series *series);
 
+/* The run has n_steps by now, more than before; what was read stays. */
+enum tdbg_status tdbg_tui_series_grow(struct tdbg_tui_series *series, int64_t n_steps,
+                                      struct tdbg_err *err);
+
 /* Reads the next block. On an error the block counts as read but holds nothing, so that one damaged
  * block costs only itself; go on calling while _is_complete is false. */
 enum tdbg_status tdbg_tui_series_read_block(struct tdbg_tui_series *series,

@@ -20,7 +20,8 @@ enum { ESCAPE_WAIT_MS = 25, MAX_RESET_BYTES = 512, N_COLOURS = 5 };
 
 struct tdbg_tui_terminal {
     SCREEN *screen;
-    bool ascii, colour, mouse;
+    bool ascii, colour, mouse; /* mouse: the terminal has one, and it was ever taken */
+    bool uses_mouse;
     bool says_idle; /* TDBG_TEST_SYNC: a title "idle N" whenever it waits for a key */
     int64_t n_idle;
     bool is_busy;
@@ -116,11 +117,20 @@ static void set_modes(struct tdbg_tui_terminal *t, const struct tdbg_tui_options
     t->colour = wants_colour(options);
     if (t->colour)
         start_colours();
-    if (!options->no_mouse) {
-        mouseinterval(0);
+    mouseinterval(0);
+    tdbg_tui_terminal_use_mouse(t, !options->no_mouse);
+}
+
+void tdbg_tui_terminal_use_mouse(struct tdbg_tui_terminal *t, bool uses_mouse)
+{
+    if (uses_mouse == t->uses_mouse)
+        return;
+    t->uses_mouse = uses_mouse;
+    if (!uses_mouse)
+        mousemask(0, NULL);
+    else
         t->mouse = mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL) != 0 &&
                    has_mouse();
-    }
 }
 
 /* A signal for a new size that came just before a read would be seen only after the next key, so it
@@ -194,7 +204,7 @@ enum tdbg_status tdbg_tui_terminal_open(const struct tdbg_tui_options *options,
     TDBG_TRY(check_term(err));
     t->ascii = options->ascii || strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
     t->says_idle = sync && strcmp(sync, "1") == 0;
-    t->mouse = !options->no_mouse; /* for the reset, until it is known better */
+    t->mouse = true; /* for the reset, until it is known better */
     keep_stderr(t);
     make_reset(t);
     const struct tdbg_tui_guard guard = {.reset = t->reset,

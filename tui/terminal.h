@@ -43,6 +43,9 @@ void tdbg_tui_terminal_watch(struct tdbg_tui_terminal *terminal, int fd);
 /* Busy: it waits for what is being computed, and is not idle (TDBG_TEST_SYNC). */
 void tdbg_tui_terminal_set_busy(struct tdbg_tui_terminal *terminal, bool is_busy);
 
+/* Whether mouse events are taken, or left to the terminal program. */
+void tdbg_tui_terminal_use_mouse(struct tdbg_tui_terminal *terminal, bool uses_mouse);
+
 /* The next event; wait: sleep until something happens, which may turn out to be none. */
 struct tdbg_tui_event tdbg_tui_terminal_read(struct tdbg_tui_terminal *terminal, bool wait);
 

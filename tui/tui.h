@@ -4,8 +4,11 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "replay/session.h"
+#include "tui/follow.h"
+#include "tui/job_run.h"
 
 struct tdbg_trace;
 
@@ -14,6 +17,14 @@ struct tdbg_tui_options {
     bool mono;     /* no colours; implied by a non-empty NO_COLOR */
     bool no_mouse; /* leave the mouse to the terminal program */
     struct tdbg_session_options session; /* how to compute what is not stored */
+
+    pid_t recorder;      /* that :pause stops; 0: none */
+    const char *program; /* that subcommands are run with; NULL: none are */
+    const char *place;   /* to go to first, as :goto takes it; NULL: the first step */
+    const char *const *files, *const *commands; /* (n_files) of commands, (n_commands): done then */
+    int n_files, n_commands;
+    tdbg_tui_goes_on *goes_on; /* asked between steps that batch.h executes; may be NULL */
+    void *goes_on_context;
 };
 
 /* Runs the terminal on standard input and output until the user quits. The trace stays the
@@ -23,6 +34,12 @@ struct tdbg_tui_options {
  * TDBG_NO_MEMORY. The terminal is left as it was found in every case, fatal signals included. */
 enum tdbg_status tdbg_tui_run(struct tdbg_trace *trace, const struct tdbg_tui_options *options,
                               struct tdbg_err *err);
+
+/* The same over a recording that may still run: new steps appear, and the focus stays on the last
+ * one while it is there. Errors: also those of the reader. */
+enum tdbg_status tdbg_tui_run_following(const char *path, tdbg_tui_is_recording *is_recording,
+                                        const struct tdbg_tui_options *options,
+                                        struct tdbg_err *err);
 
 /* Prints what a trace holds as ASCII text: file, steps, learning rate, loss, evaluation, sites,
  * keyframes, chain, and a small chart of the loss. Reads every row of the steps once.

@@ -63,7 +63,12 @@ static void add_row(struct tdbg_strbuf *sb, const struct tdbg_tui_grid *grid, in
 
 char *driver_screen(const struct driver *d)
 {
-    const struct tdbg_tui_grid *grid = &d->app.grid;
+    return driver_text(&d->app);
+}
+
+char *driver_text(const struct tdbg_tui_app *app)
+{
+    const struct tdbg_tui_grid *grid = &app->grid;
     struct tdbg_strbuf sb = {0};
     tdbg_strbuf_printf(&sb, "%dx%d cursor %d,%d%s\n", grid->width, grid->height, grid->cursor_x,
                        grid->cursor_y, grid->cursor_is_text ? " text" : "");
@@ -103,20 +108,19 @@ void driver_expect(const struct driver *d, const char *words)
         fail_msg("the message is '%s' and not '%s'", message, words ? words : "");
 }
 
-static void broken(const struct driver *d, const char *what, int x, int y)
+static void broken(const struct tdbg_tui_app *app, const char *what, int x, int y)
 {
-    char *screen = driver_screen(d);
+    char *screen = driver_text(app);
     print_error("%s at %d,%d of this screen:\n%s\n", what, x, y, screen);
     free(screen);
     fail();
 }
 
-/* What holds of every screen. */
-static void check_screen(const struct driver *d)
+void driver_check(const struct tdbg_tui_app *app)
 {
-    const struct tdbg_tui_grid *grid = &d->app.grid;
-    assert_int_equal(grid->width, d->app.width);
-    assert_int_equal(grid->height, d->app.height);
+    const struct tdbg_tui_grid *grid = &app->grid;
+    assert_int_equal(grid->width, app->width);
+    assert_int_equal(grid->height, app->height);
     assert_true(grid->cursor_x >= 0 && grid->cursor_x < grid->width);
     assert_true(grid->cursor_y >= 0 && grid->cursor_y < grid->height);
     for (int y = 0; y < grid->height; y++) {
@@ -125,15 +129,15 @@ static void check_screen(const struct driver *d)
             const bool is_wide = cell->code > 0x7e && wcwidth((wchar_t)cell->code) == 2;
             const bool has_half = x + 1 < grid->width && cell[1].code == 0;
             if (letter_of(cell->style) == '?')
-                broken(d, "a style without a letter", x, y);
+                broken(app, "a style without a letter", x, y);
             if (cell->code != 0 && (cell->code < ' ' || (cell->code >= 0x7f && cell->code < 0xa0)))
-                broken(d, "a control character", x, y);
+                broken(app, "a control character", x, y);
             if (grid->ascii && cell->code >= 0x7f)
-                broken(d, "a byte >= 0x80", x, y);
+                broken(app, "a byte >= 0x80", x, y);
             if (cell->code == 0 && x == 0)
-                broken(d, "half a character", x, y);
+                broken(app, "half a character", x, y);
             if (cell->code != 0 && is_wide != has_half)
-                broken(d, "a wide character without its half, or a half without it", x, y);
+                broken(app, "a wide character without its half, or a half without it", x, y);
         }
     }
 }
@@ -142,10 +146,10 @@ void driver_draw(struct driver *d)
 {
     tdbg_tui_app_take_answers(&d->app);
     tdbg_tui_app_draw(&d->app);
-    check_screen(d);
+    driver_check(&d->app);
     while (tdbg_tui_app_work(&d->app)) {
         tdbg_tui_app_draw(&d->app);
-        check_screen(d);
+        driver_check(&d->app);
     }
 }
 

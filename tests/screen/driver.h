@@ -34,6 +34,10 @@ uint32_t driver_key_named(const char *name, size_t n_bytes);
 /* The screen as text, "cursor x,y", rows, and rows of style letters; the caller frees it. */
 char *driver_screen(const struct driver *d);
 
+/* The same of any app; what has to hold of every screen: fails where it does not. */
+char *driver_text(const struct tdbg_tui_app *app);
+void driver_check(const struct tdbg_tui_app *app);
+
 /* Row y, or the row above the last one, into a static buffer, without spaces at its end. */
 const char *driver_row(const struct driver *d, int y);
 const char *driver_message(const struct driver *d);

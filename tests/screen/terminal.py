@@ -49,7 +49,8 @@ def environment(term, **changes):
     env = {k: v for k, v in os.environ.items()
            if not k.startswith(("LC_", "TMUX", "TDBG_TEST")) and
            k not in ("LANG", "NO_COLOR", "LINES", "COLUMNS", "TERM")}
-    env.update({"TERM": term, "LC_ALL": "C.UTF-8", "TDBG_TEST_SYNC": "1"}, **changes)
+    env.update({"TERM": term, "LC_ALL": "C.UTF-8", "TDBG_TEST_SYNC": "1",
+                "XDG_STATE_HOME": "/dev/null", "XDG_CONFIG_HOME": "/dev/null"}, **changes)
     return {k: v for k, v in env.items() if v is not None}
 
 
@@ -208,6 +209,13 @@ class Tmux:
             if condition(state) and state == before:
                 return state[3]
             before = state
+            if time.monotonic() > deadline:
+                sys.exit(f"failed: no {what} within {DEADLINE_S} s:\n{self.last}")
+
+    def until(self, condition, what):
+        """Until condition(state); for screens that go on changing."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition(self.state()):
             if time.monotonic() > deadline:
                 sys.exit(f"failed: no {what} within {DEADLINE_S} s:\n{self.last}")
 

@@ -12,7 +12,7 @@
 
 #include "base/philox.h"
 #include "tests/screen/fake_run.h"
-#include "tui/keys.h"
+#include "tui/keymap.h"
 #include "tui/number_text.h"
 #include "tui/panes.h"
 #include "tui/view.h"
@@ -345,6 +345,38 @@ static void test_series_evaluations(void **state)
     }
 }
 
+/* Grown in pieces, a series is what it is when all of the run is there from the start. */
+static void test_series_grows(void **state)
+{
+    static const int64_t lengths[] = {3, 4095, 4096, 4097, 9000, 300001, 700000};
+    (void)state;
+    struct tdbg_err err = {0};
+    struct tdbg_tui_series grown;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct tdbg_tui_series whole;
+        struct fake_run run;
+        const struct fake_wish wish = {.first_step = 7, .n_steps = lengths[i], .eval_every = 37};
+        fake_run_make(&run, &wish);
+        if (i == 0)
+            assert_int_equal(tdbg_tui_series_init(&grown, &run.data, &err), TDBG_OK);
+        assert_int_equal(tdbg_tui_series_grow(&grown, lengths[i], &err), TDBG_OK);
+        while (!tdbg_tui_series_is_complete(&grown))
+            assert_int_equal(tdbg_tui_series_read_block(&grown, &run.data, &err), TDBG_OK);
+        read_all(&whole, &run);
+        assert_int_equal(grown.bucket_steps, whole.bucket_steps);
+        assert_int_equal(grown.part_steps, whole.part_steps);
+        assert_int_equal(grown.n_buckets, whole.n_buckets);
+        assert_int_equal(grown.lowest_loss_step, whole.lowest_loss_step);
+        const size_t n = (size_t)whole.n_buckets;
+        for (int m = 0; m < TDBG_METRIC_CHARTED; m++)
+            assert_memory_equal(grown.buckets[m], whole.buckets[m], n * sizeof *whole.buckets[m]);
+        assert_memory_equal(grown.evals, whole.evals, n * sizeof *whole.evals);
+        assert_memory_equal(grown.last_eval, whole.last_eval, n * sizeof *whole.last_eval);
+        tdbg_tui_series_free(&whole);
+    }
+    tdbg_tui_series_free(&grown);
+}
+
 static void test_row_metrics(void **state)
 {
     const struct tdbg_step_row row = {.epoch = 3,
@@ -382,18 +414,20 @@ static void test_keys(void **state)
 {
     (void)state;
     char seen[4096] = " ";
+    static struct tdbg_tui_keymap map;
+    tdbg_tui_keymap_reset(&map);
     for (int r = TDBG_REQUEST_NONE + 1; r < TDBG_REQUEST_COUNT; r++) {
         const struct tdbg_tui_request_info *info = tdbg_tui_request_info((enum tdbg_tui_request)r);
         char keys[256], hint_keys[64] = "", *rest = NULL;
         assert_true(info->group && *info->group && info->help && *info->help);
         assert_int_equal(info->hint == NULL, info->hint_keys == NULL);
-        tdbg_tui_request_keys((enum tdbg_tui_request)r, keys, sizeof keys);
+        tdbg_tui_keymap_keys(&map, (enum tdbg_tui_request)r, keys, sizeof keys);
         assert_true(*keys);
         for (char *name = strtok_r(keys, " ", &rest); name; name = strtok_r(NULL, " ", &rest)) {
             char spaced[TDBG_KEY_NAME_BYTES + 2];
             snprintf(spaced, sizeof spaced, " %s ", name);
             if (strstr(seen, spaced) ||
-                tdbg_tui_key_request(key_named(name)) != (enum tdbg_tui_request)r)
+                tdbg_tui_keymap_request(&map, key_named(name)) != (enum tdbg_tui_request)r)
                 fail_msg("%s is bound twice, for one '%s'", name, info->help);
             strcat(seen, spaced + 1);
         }
@@ -402,20 +436,22 @@ static void test_keys(void **state)
         char *other = strlen(hint_keys) > 1 ? strchr(hint_keys, '/') : NULL;
         if (other) {
             *other = 0;
-            assert_int_equal(tdbg_tui_key_request(key_named(other + 1)), r + 1);
+            assert_int_equal(tdbg_tui_keymap_request(&map, key_named(other + 1)), r + 1);
         }
         if (*hint_keys)
-            assert_int_equal(tdbg_tui_key_request(key_named(hint_keys)), r);
+            assert_int_equal(tdbg_tui_keymap_request(&map, key_named(hint_keys)), r);
     }
     for (char digit = '1'; digit <= '9'; digit++) /* always counts */
-        assert_int_equal(tdbg_tui_key_request((uint32_t)digit), TDBG_REQUEST_NONE);
-    assert_int_equal(tdbg_tui_key_request(TDBG_KEY_BEYOND), TDBG_REQUEST_NONE);
+        assert_int_equal(tdbg_tui_keymap_request(&map, (uint32_t)digit), TDBG_REQUEST_NONE);
+    assert_int_equal(tdbg_tui_keymap_request(&map, TDBG_KEY_BEYOND), TDBG_REQUEST_NONE);
 }
 
 static void test_key_names(void **state)
 {
     char a[TDBG_KEY_NAME_BYTES];
+    static struct tdbg_tui_keymap map;
     (void)state;
+    tdbg_tui_keymap_reset(&map);
     assert_string_equal(tdbg_tui_key_name('n', a), "n");
     assert_string_equal(tdbg_tui_key_name(TDBG_KEY_CTRL_D, a), "^D");
     assert_string_equal(tdbg_tui_key_name(' ', a), "Space");
@@ -425,8 +461,8 @@ static void test_key_names(void **state)
     assert_string_equal(tdbg_tui_key_name(127, a), "^?");
     assert_string_equal(tdbg_tui_key_name(TDBG_KEY_BEYOND, a), "this key");
     assert_string_equal(tdbg_tui_key_name(UINT32_MAX, a), "this key");
-    assert_string_equal(tdbg_tui_request_keys(TDBG_REQUEST_STEP_PREV, a, sizeof a), "N p");
-    tdbg_tui_request_keys(TDBG_REQUEST_STEP_PREV, a, 3); /* cut, but text */
+    assert_string_equal(tdbg_tui_keymap_keys(&map, TDBG_REQUEST_STEP_PREV, a, sizeof a), "N p");
+    tdbg_tui_keymap_keys(&map, TDBG_REQUEST_STEP_PREV, a, 3); /* cut, but text */
     assert_int_equal(strlen(a), 2);
 }
 
@@ -528,7 +564,7 @@ int main(void)
         cmocka_unit_test(test_series),      cmocka_unit_test(test_series_evaluations),
         cmocka_unit_test(test_row_metrics), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_key_names),   cmocka_unit_test(test_grid),
-        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_patterns),    cmocka_unit_test(test_series_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,332 @@
+/* Commands that run another subcommand of this program in the background: its lines go to the
+ * output screen, what it says meanwhile to the message row. See command.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tui/app.h"
+#include "tui/child.h"
+#include "tui/export.h"
+
+enum { MOST_WORDS = 24 };
+
+void tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *words,
+                          enum tdbg_tui_child_use use)
+{
+    struct tdbg_tui_app *app = call->app;
+    struct tdbg_tui_commander *c = &app->commander;
+    const char *argv[MOST_WORDS + 2] = {c->setup.program};
+    struct tdbg_strbuf title = {0};
+    struct tdbg_err err = {0};
+    if (!c->setup.program) {
+        tdbg_tui_reply_failed(app, TDBG_UNSUPPORTED, "no other program is run from here");
+        return;
+    }
+    if (c->child) {
+        tdbg_tui_reply_failed(app, TDBG_USAGE, "%s still runs; ^C ends it", c->child_name);
+        return;
+    }
+    tdbg_strbuf_puts(&title, "tdbg");
+    for (int i = 0; i < MOST_WORDS && words[i]; i++) {
+        argv[i + 1] = words[i];
+        tdbg_strbuf_printf(&title, " %s", words[i]);
+    }
+    if (tdbg_tui_child_start(argv, &c->child, &err) == TDBG_OK) {
+        c->child_use = use;
+        free(c->child_name);
+        c->child_name = strdup(words[0]);
+        c->reply.verdict = TDBG_VERDICT_PENDING;
+        struct epoll_event event = {.events = EPOLLIN}; /* it leaves when it is closed */
+        epoll_ctl(app->wakes, EPOLL_CTL_ADD, tdbg_tui_child_fd(c->child), &event);
+        tdbg_tui_output_begin(app, title.text);
+        if (use != TDBG_CHILD_WRITES)
+            tdbg_tui_output_show(app);
+        tdbg_tui_model_say(&app->model, "%s runs ...  ^C ends it", c->child_name);
+    } else {
+        tdbg_tui_reply_failed(app, err.status, "%s", err.message);
+    }
+    tdbg_err_clear(&err);
+    tdbg_strbuf_free(&title);
+}
+
+/* The last line of what was said, without what a terminal would do with it. */
+static void last_line(const struct tdbg_strbuf *said, char *buf, size_t buf_bytes)
+{
+    size_t end = said->n_bytes;
+    while (end > 0 && strchr("\r\n ", said->text[end - 1]))
+        end--;
+    size_t from = end;
+    while (from > 0 && !strchr("\r\n", said->text[from - 1]))
+        from--;
+    snprintf(buf, buf_bytes, "%.*s", (int)(end - from < 300 ? end - from : 300),
+             end > 0 ? said->text + from : "");
+}
+
+/* The "step" of the outermost object of JSON that this program prints, which has a member per
+ * line; false: it has none. */
+static bool json_step(const char *text, int64_t *step)
+{
+    static const char key[] = "\n  \"step\": ";
+    const char *at = text ? strstr(text, key) : NULL;
+    char *end;
+    if (!at)
+        return false;
+    *step = strtoll(at + sizeof key - 1, &end, 10);
+    return end != at + sizeof key - 1;
+}
+
+static void ended(struct tdbg_tui_app *app, int status, const char *said)
+{
+    struct tdbg_tui_commander *c = &app->commander;
+    const bool signalled = WIFSIGNALED(status);
+    const int code = signalled ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    int64_t step;
+    c->reply.exit_code = code;
+    if (c->child_use == TDBG_CHILD_MOVES && code == 0 && json_step(app->output.text.text, &step)) {
+        tdbg_tui_model_goto_step(&app->model, step);
+        tdbg_tui_reply_done(app, "%s found step %lld", c->child_name, (long long)step);
+    } else if (code <= 1) { /* 1: found nothing, or runs differ: that is an answer */
+        tdbg_tui_reply_done(app, "%s has ended%s%s%s", c->child_name,
+                            code ? " with exit code 1" : "", *said ? ": " : "", said);
+        c->reply.verdict = code ? TDBG_VERDICT_NONE : TDBG_VERDICT_DONE;
+    } else {
+        tdbg_tui_reply_failed(app, TDBG_UNSUPPORTED, "%s ended with exit code %d%s%s",
+                              c->child_name, code, *said ? ": " : "", said);
+    }
+}
+
+void tdbg_tui_command_read_child(struct tdbg_tui_app *app)
+{
+    struct tdbg_tui_commander *c = &app->commander;
+    struct tdbg_strbuf out = {0}, errors = {0};
+    char said[320];
+    int status = 0;
+    if (!c->child)
+        return;
+    const bool goes_on = tdbg_tui_child_read(c->child, &out, &errors, &status);
+    if (out.n_bytes > 0)
+        tdbg_tui_output_add(&app->output, out.text, out.n_bytes);
+    last_line(&errors, said, sizeof said);
+    if (!goes_on) {
+        tdbg_tui_child_destroy(c->child);
+        c->child = NULL;
+        if (errors.n_bytes > 0 && app->output.text.n_bytes == 0)
+            tdbg_tui_output_add(&app->output, errors.text, errors.n_bytes);
+        const struct tdbg_tui_focus before = app->model.focus;
+        ended(app, status, said);
+        tdbg_tui_command_go_on(app);
+        tdbg_tui_app_note_move(app, &before, TDBG_REQUEST_COMMAND);
+    } else if (*said) {
+        tdbg_tui_model_say(&app->model, "%s: %s  ^C ends it", c->child_name, said);
+    }
+    tdbg_strbuf_free(&out);
+    tdbg_strbuf_free(&errors);
+}
+
+void tdbg_tui_do_diff(const struct tdbg_tui_call *call)
+{
+    const char *const words[] = {"diff", call->app->model.data->path, call->args, NULL};
+    if (!*call->args)
+        tdbg_tui_reply_fault(call, call->args, "for example diff b.h5",
+                             "expected the file of another trace");
+    else
+        tdbg_tui_start_child(call, words, TDBG_CHILD_SHOWS);
+}
+
+static void bisect(const struct tdbg_tui_call *call, int64_t good, int64_t bad)
+{
+    struct tdbg_tui_commander *c = &call->app->commander;
+    char steps[64];
+    const char *words[10] = {"bisect", call->app->model.data->path, "--json"};
+    int n = 3;
+    if (c->when) {
+        words[n++] = "--when";
+        words[n++] = c->when;
+    }
+    if (good >= 0 || bad >= 0) {
+        snprintf(steps, sizeof steps, "%lld:%lld", (long long)good, (long long)bad);
+        words[n++] = "--steps";
+        words[n++] = steps;
+    }
+    tdbg_tui_start_child(call, words, TDBG_CHILD_MOVES);
+}
+
+void tdbg_tui_do_bisect(const struct tdbg_tui_call *call)
+{
+    struct tdbg_tui_commander *c = &call->app->commander;
+    struct tdbg_expr_fault fault;
+    if (*call->args && !tdbg_tui_condition_check(call->app->model.data, call->args, &fault)) {
+        tdbg_tui_reply_expression_fault(call, call->args, &fault);
+        return;
+    }
+    free(c->when);
+    c->when = *call->args ? strdup(call->args) : NULL;
+    bisect(call, -1, -1);
+}
+
+/* The step that is named, or that of the focus; false: it was said what is wrong. */
+static bool parse_step(const struct tdbg_tui_call *call, int64_t *step)
+{
+    const struct tdbg_tui_model *m = &call->app->model;
+    const size_t n = strspn(call->args, "0123456789");
+    char hint[80];
+    *step = n > 0 && n < 18 ? strtoll(call->args, NULL, 10) : m->focus.step;
+    if (!call->args[n] && n < 18 && *step >= m->data->first_step &&
+        *step <= tdbg_tui_model_last_step(m))
+        return true;
+    snprintf(hint, sizeof hint, "%lld to %lld", (long long)m->data->first_step,
+             (long long)tdbg_tui_model_last_step(m));
+    tdbg_tui_reply_fault(call, call->args, hint, "expected a step");
+    return false;
+}
+
+/* Both ends are known: the first step between them at which the condition of :bisect holds. */
+static void judge(const struct tdbg_tui_call *call, bool is_good)
+{
+    struct tdbg_tui_commander *c = &call->app->commander;
+    int64_t step;
+    if (!parse_step(call, &step))
+        return;
+    *(is_good ? &c->good : &c->bad) = step;
+    if (c->good < 0 || c->bad < 0)
+        tdbg_tui_reply_done(call->app, "step %lld is %s; :%s STEP says the other end",
+                            (long long)step, is_good ? "good" : "bad", is_good ? "bad" : "good");
+    else if (c->good > c->bad)
+        tdbg_tui_reply_failed(call->app, TDBG_USAGE,
+                              "the good step, %lld, has to be before the bad one, %lld",
+                              (long long)c->good, (long long)c->bad);
+    else
+        bisect(call, c->good, c->bad);
+}
+
+void tdbg_tui_do_good(const struct tdbg_tui_call *call)
+{
+    judge(call, true);
+}
+
+void tdbg_tui_do_bad(const struct tdbg_tui_call *call)
+{
+    judge(call, false);
+}
+
+/* "run-whatif-1.h5" beside "run.h5": the first one that is not there. */
+static char *fork_path(const char *trace)
+{
+    char *path = NULL;
+    const size_t n = strlen(trace), stem = n > 3 && strcmp(trace + n - 3, ".h5") == 0 ? n - 3 : n;
+    for (int i = 1; i < 1000; i++) {
+        free(path);
+        if (asprintf(&path, "%.*s-whatif-%d.h5", (int)stem, trace, i) < 0)
+            return NULL;
+        if (access(path, F_OK) != 0)
+            return path;
+    }
+    return path;
+}
+
+void tdbg_tui_do_whatif(const struct tdbg_tui_call *call)
+{
+    const struct tdbg_tui_model *m = &call->app->model;
+    char from[32];
+    char *set = strdup(call->args), *to = set ? strstr(set, " to ") : NULL;
+    char *path = fork_path(m->data->path);
+    if (to) {
+        *to = 0;
+        to += 4;
+        to += strspn(to, " ");
+    }
+    snprintf(from, sizeof from, "%lld", (long long)m->focus.step);
+    const char *const words[] = {"replay", m->data->path, "--from",           from, "--set", set,
+                                 "-o",     path,          to ? "--to" : NULL, to,   NULL};
+    if (!set || !strchr(set, '=') || *set == '=')
+        tdbg_tui_reply_fault(call, call->args, "for example whatif optimizer.lr=1e-4 to 200",
+                             "expected KEY=VALUE");
+    else if (path)
+        tdbg_tui_start_child(call, words, TDBG_CHILD_SHOWS);
+    free(path);
+    free(set);
+}
+
+static void export_screen(const struct tdbg_tui_call *call, const char *file)
+{
+    const struct tdbg_tui_grid *grid = tdbg_tui_app_draw(call->app);
+    FILE *f = fopen(file, "wxe"); /* nothing is overwritten */
+    if (!f) {
+        tdbg_tui_reply_failed(call->app, TDBG_IO, "cannot write %s: %m", file);
+        return;
+    }
+    for (int y = 0; y < grid->height; y++) {
+        int end = grid->width;
+        while (end > 0 && tdbg_tui_grid_at(grid, end - 1, y)->code == ' ')
+            end--;
+        for (int x = 0; x < end; x++) {
+            char utf8[TDBG_KEY_NAME_BYTES];
+            const uint32_t code = tdbg_tui_grid_at(grid, x, y)->code;
+            if (code)
+                fputs(code == ' ' ? " " : tdbg_tui_key_name(code, utf8), f);
+        }
+        fputc('\n', f);
+    }
+    if (fclose(f) != 0)
+        tdbg_tui_reply_failed(call->app, TDBG_IO, "cannot write %s: %m", file);
+    else
+        tdbg_tui_reply_done(call->app, "the screen is in %s", file);
+}
+
+/* The heat map of the tensor screen. */
+static void export_picture(const struct tdbg_tui_call *call, const char *file)
+{
+    struct tdbg_tui_app *app = call->app;
+    struct tdbg_err err = {0};
+    if (!tdbg_tui_export_knows(file))
+        tdbg_tui_reply_fault(call, file, NULL, "the name of a picture ends in .ppm");
+    else if (!tdbg_tui_tensor_has_values(&app->tensor))
+        tdbg_tui_reply_failed(app, TDBG_NOT_FOUND,
+                              "a picture is made of the values that the tensor "
+                              "screen (F4) shows; open it first");
+    else if (tdbg_tui_export_tensor(&app->tensor, file, false, &err) == TDBG_OK)
+        tdbg_tui_reply_done(app, "the heat map is in %s", file);
+    else
+        tdbg_tui_reply_failed(app, err.status, "%s", err.message);
+    tdbg_err_clear(&err);
+}
+
+void tdbg_tui_do_export(const struct tdbg_tui_call *call)
+{
+    static const char *const formats[] = {"csv", "json", "npy"};
+    const struct tdbg_tui_model *m = &call->app->model;
+    const size_t n = strcspn(call->args, " ");
+    const char *file = call->args + n + strspn(call->args + n, " ");
+    char step[32], lane[32], micro[32];
+    if (!*file) {
+        tdbg_tui_reply_fault(call, call->args, "export screen|csv|json|npy|ppm FILE",
+                             "expected a format and a file");
+        return;
+    }
+    if (n == 6 && strncmp(call->args, "screen", n) == 0) {
+        export_screen(call, file);
+        return;
+    }
+    if (n == 3 && strncmp(call->args, "ppm", n) == 0) {
+        export_picture(call, file);
+        return;
+    }
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0] && m->data->n_sites > 0; i++) {
+        if (strlen(formats[i]) != n || strncmp(call->args, formats[i], n) != 0)
+            continue;
+        const struct tdbg_site *site = &m->data->sites[m->focus.site];
+        snprintf(step, sizeof step, "%lld", (long long)m->focus.step);
+        snprintf(lane, sizeof lane, "%d", (int)site->lane);
+        snprintf(micro, sizeof micro, "%d", (int)site->micro);
+        const char *const words[] = {
+            "export",   m->data->path, site->name, "--step", step,
+            "--format", formats[i],    "-o",       file,     site->lane >= 0 ? "--lane" : NULL,
+            lane,       "--micro",     micro,      NULL};
+        tdbg_tui_start_child(call, words, TDBG_CHILD_WRITES);
+        return;
+    }
+    tdbg_tui_reply_fault(call, call->args, "screen, csv, json, npy or ppm", "unknown format");
+}
