@@ -64,20 +64,62 @@ int32_t tdbg_dropped_share(int32_t world_size, int32_t lanes, int64_t elems, con
     return rank;
 }
 
-int32_t tdbg_dropped_rank(const struct tdbg_rank_group *g, int64_t step,
-                          const struct tdbg_site *site, uint64_t recorded)
+static bool is_sum(const struct tdbg_rank_group *g, const struct tdbg_site *site)
+{
+    return site->stage == TDBG_STAGE_REDUCE_OUT && site->dtype == TDBG_DTYPE_F32 &&
+           g->n_there == g->world_size;
+}
+
+/* What all lanes put in (lanes, elems), where all of it is stored; the caller frees it. */
+static float *load_shares(const struct tdbg_rank_group *g, int64_t step,
+                          const struct tdbg_site *site, int32_t lanes)
 {
     char name[TDBG_MAX_SITE_NAME + 1];
-    int32_t rank = -1;
-    const int32_t lanes = tdbg_trace_info(g->files[g->first].trace)->lanes;
     const int64_t elems = tdbg_site_elems(site);
-    if (site->stage != TDBG_STAGE_REDUCE_OUT || site->dtype != TDBG_DTYPE_F32 ||
-        g->n_there < g->world_size)
-        return -1;
     snprintf(name, sizeof name, "reduce_in/%s", tdbg_site_tensor(site));
     float *shares = malloc((size_t)lanes * (size_t)elems * sizeof *shares);
     if (shares && read_shares(g, step, name, lanes, elems, shares))
-        rank = tdbg_dropped_share(g->world_size, lanes, elems, shares, recorded, NULL);
+        return shares;
+    free(shares);
+    return NULL;
+}
+
+int32_t tdbg_dropped_rank(const struct tdbg_rank_group *g, int64_t step,
+                          const struct tdbg_site *site, uint64_t recorded)
+{
+    const int32_t lanes = tdbg_trace_info(g->files[g->first].trace)->lanes;
+    float *shares = is_sum(g, site) ? load_shares(g, step, site, lanes) : NULL;
+    const int32_t rank = shares ? tdbg_dropped_share(g->world_size, lanes, tdbg_site_elems(site),
+                                                     shares, recorded, NULL)
+                                : -1;
     free(shares);
     return rank;
+}
+
+enum tdbg_status tdbg_fold_lanes(const struct tdbg_rank_group *g, int64_t step,
+                                 const struct tdbg_site *site, uint64_t *digest,
+                                 struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int32_t lanes = tdbg_trace_info(g->files[g->first].trace)->lanes;
+    const int64_t elems = tdbg_site_elems(site);
+    struct tdbg_backend *backend = NULL;
+    float *shares = NULL, **branch = NULL;
+    TDBG_FAIL_IF(!is_sum(g, site), CANNOT_JUDGE, "%s cannot be added up again: %s", site->name,
+                 g->n_there < g->world_size ? "a rank's file is missing" : "it is no sum");
+    shares = load_shares(g, step, site, lanes);
+    TDBG_FAIL_IF(!shares, NOT_FOUND, "what went into %s is not stored at step %lld", site->name,
+                 (long long)step);
+    branch = calloc((size_t)lanes, sizeof *branch);
+    TDBG_FAIL_IF(!branch, NO_MEMORY, "no memory for the lanes of %s", site->name);
+    TDBG_TRY(tdbg_backend_cpu_create("auto", 1, &backend, err));
+    for (int32_t lane = 0; lane < lanes; lane++)
+        branch[lane] = shares + lane * elems;
+    tdbg_lane_tree_fold(backend, elems, lanes, branch);
+    *digest = tdbg_digest_fast(branch[0], TDBG_DTYPE_F32, elems);
+out:
+    tdbg_backend_cpu_destroy(backend);
+    free(shares);
+    free(branch);
+    return st;
 }

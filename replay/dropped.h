@@ -14,4 +14,11 @@ int32_t tdbg_dropped_rank(const struct tdbg_rank_group *group, int64_t step,
 int32_t tdbg_dropped_share(int32_t world_size, int32_t lanes, int64_t elems, const float *shares,
                            uint64_t recorded, float *sum);
 
+/* Digest of what the values of reduce_in that are stored fold to, over all lanes, for a site of
+ * reduce_out. TDBG_NOT_FOUND where one of them is not stored, TDBG_CANNOT_JUDGE where a file is
+ * missing or the site is no sum of this engine's. */
+enum tdbg_status tdbg_fold_lanes(const struct tdbg_rank_group *group, int64_t step,
+                                 const struct tdbg_site *site, uint64_t *digest,
+                                 struct tdbg_err *err);
+
 #endif
