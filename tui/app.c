@@ -57,11 +57,21 @@ enum tdbg_status tdbg_tui_app_init(struct tdbg_tui_app *app, const struct tdbg_t
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    *app = (struct tdbg_tui_app){
-        .jobs = jobs, .width = DEFAULT_WIDTH, .height = DEFAULT_HEIGHT, .wakes = -1};
+    *app = (struct tdbg_tui_app){.jobs = jobs,
+                                 .width = DEFAULT_WIDTH,
+                                 .height = DEFAULT_HEIGHT,
+                                 .wakes = -1,
+                                 .drag_x = -1,
+                                 .input.after_site = -1,
+                                 .ranks.site = -1,
+                                 .optimizer = {.stats_step = -1, .asked = -1}};
     tdbg_tui_keymap_reset(&app->keymap);
     app->commander.good = app->commander.bad = -1;
+    tdbg_tui_two_runs_init(&app->two);
     TDBG_TRY(tdbg_tui_model_init(&app->model, data, err));
+    tdbg_tui_findings_init(&app->findings, data);
+    app->model.series.observe = tdbg_tui_findings_see_rows;
+    app->model.series.observer = &app->findings;
     app->grid.ascii = ascii;
     app->tensor.history_site = -1;
     tdbg_tui_ops_init(&app->ops);
@@ -81,6 +91,12 @@ void tdbg_tui_app_free(struct tdbg_tui_app *app)
         close_screen(app);
     tdbg_tui_tensor_free(&app->tensor);
     tdbg_tui_ops_free(&app->ops);
+    tdbg_tui_rank_table_free(&app->ranks);
+    tdbg_tui_findings_free(&app->findings);
+    tdbg_tui_optimizer_free(&app->optimizer);
+    tdbg_tui_two_runs_free(&app->two);
+    tdbg_tui_input_free(&app->input);
+    tdbg_tui_run_config_free(&app->config);
     tdbg_tui_model_free(&app->model);
     tdbg_tui_grid_free(&app->grid);
     tdbg_tui_prompt_free(&app->prompt);
@@ -300,6 +316,12 @@ void tdbg_tui_app_mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_bu
     const struct tdbg_tui_focus before = app->model.focus;
     if (app->done || app->no_mouse || app->prompt.is_open || frame.too_small)
         return;
+    if (button == TDBG_BUTTON_RELEASE) {
+        if (tdbg_tui_app_screen(app)->release)
+            tdbg_tui_app_screen(app)->release(app, x, y);
+        settle(app);
+        return;
+    }
     app->has_count = false;
     app->takes_key = NULL;
     tdbg_tui_model_hush(&app->model);
@@ -317,7 +339,8 @@ bool tdbg_tui_app_work(struct tdbg_tui_app *app)
     const struct tdbg_tui_screen *screen = app->n_screens > 0 ? tdbg_tui_app_screen(app) : NULL;
     if (screen && screen->work && screen->work(app))
         return true;
-    const bool waits = !tdbg_tui_series_is_complete(&app->model.series);
+    const bool waits = !tdbg_tui_series_is_complete(&app->model.series) ||
+                       !tdbg_tui_series_is_complete(tdbg_tui_model_course(&app->model));
     tdbg_tui_model_load_series(&app->model, WORK_BLOCKS);
     return waits;
 }
@@ -334,6 +357,8 @@ const struct tdbg_tui_grid *tdbg_tui_app_draw(struct tdbg_tui_app *app)
         return grid;
     }
     tdbg_tui_model_load(&app->model);
+    if (tdbg_tui_app_screen(app)->load)
+        tdbg_tui_app_screen(app)->load(app);
     tdbg_tui_view_position(&app->model, grid, frame.position);
     tdbg_tui_app_draw_tabs(app, grid, frame.tabs);
     tdbg_tui_app_screen(app)->draw(app, grid, &frame);

@@ -6,7 +6,9 @@
 #include "base/strbuf.h"
 #include "tui/breaks.h"
 #include "tui/command.h"
+#include "tui/findings.h"
 #include "tui/frame.h"
+#include "tui/input.h"
 #include "tui/jobs.h"
 #include "tui/keymap.h"
 #include "tui/model.h"
@@ -15,6 +17,11 @@
 #include "tui/places.h"
 #include "tui/prompt.h"
 #include "tui/tensor_state.h"
+#include "tui/optimizer_table.h"
+#include "tui/prompt.h"
+#include "tui/ranks.h"
+#include "tui/run_config.h"
+#include "tui/two_runs.h"
 
 struct tdbg_tui_app;
 
@@ -24,7 +31,12 @@ struct tdbg_tui_action {
     void (*run)(struct tdbg_tui_app *app, int64_t count, bool has_count);
 };
 
-enum tdbg_tui_button { TDBG_BUTTON_CLICK, TDBG_BUTTON_WHEEL_UP, TDBG_BUTTON_WHEEL_DOWN };
+enum tdbg_tui_button {
+    TDBG_BUTTON_CLICK,
+    TDBG_BUTTON_WHEEL_UP,
+    TDBG_BUTTON_WHEEL_DOWN,
+    TDBG_BUTTON_RELEASE
+};
 
 /* A screen is a table. Members may be NULL where there is nothing to do. */
 struct tdbg_tui_screen {
@@ -34,11 +46,13 @@ struct tdbg_tui_screen {
     const enum tdbg_tui_request *hints; /* that the key row begins with, NONE ends them */
     void (*open)(struct tdbg_tui_app *app);
     void (*settle)(struct tdbg_tui_app *app); /* after every key and size: scroll to the focus */
+    void (*load)(struct tdbg_tui_app *app);   /* before every paint: reads what it will show */
     bool (*work)(struct tdbg_tui_app *app);   /* a bit of what may wait; false: nothing does */
     /* Paints the body alone; the app paints the rows around it. */
     void (*draw)(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                  const struct tdbg_tui_frame *frame);
     void (*mouse)(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button);
+    void (*release)(struct tdbg_tui_app *app, int x, int y); /* the button that was clicked */
     void (*find)(struct tdbg_tui_app *app, int64_t count); /* count-th hit; < 0: backward */
     void (*close)(struct tdbg_tui_app *app);
 };
@@ -83,6 +97,14 @@ struct tdbg_tui_app {
     struct tdbg_tui_output output;
     bool no_mouse; /* it is left to the terminal program */
     int wakes;     /* epoll(7) of all that the loop waits for besides the keyboard; -1: none */
+    int drag_x; /* where a chart was clicked, or -1 */
+    struct tdbg_tui_rank_table ranks;
+    struct tdbg_tui_input input;
+    struct tdbg_tui_run_config config;
+    struct tdbg_tui_findings findings;
+    struct tdbg_tui_optimizer optimizer;
+    struct tdbg_tui_two_runs two;
+    bool diff_goes_there; /* when it is known where the two part */
 
     struct tdbg_strbuf copied; /* to the clipboard, last */
     /* For the loop in tui.c, which clears all but the first. */
@@ -139,6 +161,19 @@ bool tdbg_tui_app_waits(const struct tdbg_tui_app *app);
 /* What is being computed and how far it is, into buf; NULL: nothing, or not for long. */
 const char *tdbg_tui_app_progress_text(const struct tdbg_tui_app *app, char *buf, size_t buf_bytes);
 
+/* The focus goes to the count-th rank after (before, where negative) that has a file, round the
+ * end; what is missing is said. _goto_rank: false where that rank has none. (rank.c) */
+void tdbg_tui_app_move_rank(struct tdbg_tui_app *app, int64_t count);
+bool tdbg_tui_app_goto_rank(struct tdbg_tui_app *app, int32_t rank);
+
+/* Opens a second trace on the diff screen, in place of the one that was there; _with: whose data is
+ * there already, and goes to the app with `other` where that is not NULL. (screen_diff.c) */
+enum tdbg_status tdbg_tui_app_diff(struct tdbg_tui_app *app, const char *path,
+                                   struct tdbg_err *err);
+enum tdbg_status tdbg_tui_app_diff_with(struct tdbg_tui_app *app, const char *path,
+                                        const struct tdbg_tui_data *b,
+                                        struct tdbg_tui_other *other, struct tdbg_err *err);
+
 /* Between app.c, app_rows.c and moves.c. */
 void tdbg_tui_app_draw_tabs(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                             struct tdbg_tui_rect rect);
@@ -176,5 +211,8 @@ void tdbg_tui_module_down(struct tdbg_tui_app *app, int64_t count, bool has_coun
 void tdbg_tui_to_origin(struct tdbg_tui_app *app, int64_t count, bool has_count);
 extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_help,
     tdbg_tui_screen_output, tdbg_tui_screen_breaks;
+extern const struct tdbg_tui_screen tdbg_tui_screen_ranks, tdbg_tui_screen_input;
+extern const struct tdbg_tui_screen tdbg_tui_screen_findings, tdbg_tui_screen_optimizer;
+extern const struct tdbg_tui_screen tdbg_tui_screen_diff;
 
 #endif

@@ -15,6 +15,11 @@ static const struct {
     {TDBG_REQUEST_SCREEN_MAIN, &tdbg_tui_screen_main, 'm'},
     {TDBG_REQUEST_SCREEN_OPS, &tdbg_tui_screen_ops, 'o'},
     {TDBG_REQUEST_SCREEN_TENSOR, &tdbg_tui_screen_tensor, 't'},
+    {TDBG_REQUEST_SCREEN_RANKS, &tdbg_tui_screen_ranks, 'r'},
+    {TDBG_REQUEST_SCREEN_INPUT, &tdbg_tui_screen_input, 'i'},
+    {TDBG_REQUEST_SCREEN_DIFF, &tdbg_tui_screen_diff, 'd'},
+    {TDBG_REQUEST_SCREEN_FINDINGS, &tdbg_tui_screen_findings, 'f'},
+    {TDBG_REQUEST_SCREEN_OPTIMIZER, &tdbg_tui_screen_optimizer, 'p'},
 };
 enum { N_TABS = sizeof tabs / sizeof tabs[0] };
 
@@ -128,7 +133,8 @@ static void put_hint(const struct tdbg_tui_app *app, enum tdbg_tui_request r,
     enum { LAST_COLUMNS = 16, COMMANDS_COLUMNS = 7 };
     char keys[TDBG_KEY_HINT_BYTES];
     const struct tdbg_tui_request_info *info = tdbg_tui_request_info(r);
-    if (!info->hint || !tdbg_tui_screen_handles(tdbg_tui_app_screen(app), r))
+    if (!info->hint || !tdbg_tui_screen_handles(tdbg_tui_app_screen(app), r) ||
+        (r == TDBG_REQUEST_RANK_NEXT && app->model.data->info->world_size < 2))
         return;
     const char *hint = r == TDBG_REQUEST_BACK && app->n_screens > 1 ? "back" : info->hint;
     tdbg_tui_keymap_hint(&app->keymap, r, keys);

@@ -10,6 +10,27 @@
 #include "trace/schema.h"
 
 struct tdbg_trace;
+struct tdbg_rank_split;
+struct tdbg_tui_data;
+
+/* The files of the other ranks of the run, which are opened when they are first asked for. */
+struct tdbg_tui_ranks {
+    void *context; /* first argument of the functions */
+    int32_t n;     /* ranks of the run */
+
+    /* The table of a rank's file, which outlives the terminal; its sites have the same numbers in
+     * every rank's. NULL: it is not there, and *why says why. */
+    const struct tdbg_tui_data *(*open)(void *context, int32_t rank, const char **why);
+
+    /* The first step at which files differ in what all have (replay/rank_split.h). */
+    enum tdbg_status (*find_split)(void *context, struct tdbg_rank_split *out,
+                                   struct tdbg_err *err);
+
+    /* Digest of what the values of reduce_in that are stored fold to, for a site of reduce_out.
+     * TDBG_NOT_FOUND, and others, where they are not all there. */
+    enum tdbg_status (*fold)(void *context, int64_t step, int32_t site, uint64_t *digest,
+                             struct tdbg_err *err);
+};
 
 /* Everything pointed to is borrowed and outlives the terminal. n_steps >= 1, n_sites >= 0. */
 struct tdbg_tui_data {
@@ -41,6 +62,19 @@ struct tdbg_tui_data {
      * where no graph is known. NULL: none is. */
     int (*inputs)(void *flow, int32_t site, int32_t *out);
     void *flow;
+    /* Digests of all sites of one step into out (n_sites); 0 where none was taken. */
+    enum tdbg_status (*read_digests)(void *context, int64_t step, uint64_t *out,
+                                     struct tdbg_err *err);
+
+    const struct tdbg_samples_spec *samples; /* of the training set; NULL: there are none */
+    /* Sample ids of the step's batch, of all ranks: ids has room for info->batch; *n: how many. */
+    enum tdbg_status (*read_batch_ids)(void *context, int64_t step, int64_t *ids, int64_t *n,
+                                       struct tdbg_err *err);
+    /* Raw training samples by id: x (n, x_dims), y (n, y_dims). */
+    enum tdbg_status (*read_samples)(void *context, int64_t n, const int64_t *ids, void *x, void *y,
+                                     struct tdbg_err *err);
+
+    const struct tdbg_tui_ranks *ranks; /* NULL: the run has one */
 };
 
 /* The table over an open trace; it borrows the trace. */

@@ -1,5 +1,5 @@
 /* The terminal's table of functions over trace/reader.h. No other file of tui/ includes the reader,
- * tui.c and summary.c apart, which are given a trace. */
+ * data_ranks.c apart, and tui.c and summary.c, which are given a trace. */
 #include "tui/data.h"
 
 #include <math.h>
@@ -36,6 +36,24 @@ static int64_t keyframe_before(void *context, int64_t step)
     return tdbg_trace_keyframe_before(context, step);
 }
 
+static enum tdbg_status read_digests(void *context, int64_t step, uint64_t *out,
+                                     struct tdbg_err *err)
+{
+    return tdbg_trace_read_digests(context, step, out, err);
+}
+
+static enum tdbg_status read_batch_ids(void *context, int64_t step, int64_t *ids, int64_t *n,
+                                       struct tdbg_err *err)
+{
+    return tdbg_trace_read_batch_ids(context, step, ids, n, err);
+}
+
+static enum tdbg_status read_samples(void *context, int64_t n, const int64_t *ids, void *x, void *y,
+                                     struct tdbg_err *err)
+{
+    return tdbg_trace_read_samples(context, TDBG_SAMPLES_TRAIN, n, ids, x, y, err);
+}
+
 struct tdbg_tui_data tdbg_tui_data_from_trace(struct tdbg_trace *trace)
 {
     struct tdbg_tui_data data = {
@@ -49,7 +67,12 @@ struct tdbg_tui_data tdbg_tui_data_from_trace(struct tdbg_trace *trace)
         .read_step_stats = read_step_stats,
         .read_stats = read_stats,
         .keyframe_before = keyframe_before,
+        .read_digests = read_digests,
+        .read_batch_ids = read_batch_ids,
+        .read_samples = read_samples,
     };
+    if (tdbg_trace_n_samples(trace, TDBG_SAMPLES_TRAIN) > 0)
+        data.samples = tdbg_trace_samples(trace, TDBG_SAMPLES_TRAIN);
     data.sites = tdbg_trace_sites(trace, &data.n_sites);
     return data;
 }

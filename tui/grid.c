@@ -65,6 +65,19 @@ void tdbg_tui_grid_put(struct tdbg_tui_grid *grid, int x, int y, uint32_t code, 
         cell[1].code = ' ';
     cell->code = code;
     cell->style = style;
+    cell->front = cell->back = 0;
+}
+
+void tdbg_tui_grid_put_pixels(struct tdbg_tui_grid *grid, int x, int y, uint8_t upper,
+                              uint8_t lower)
+{
+    TDBG_ASSERT(!grid->ascii && upper < TDBG_PICTURE_END && lower < TDBG_PICTURE_END);
+    tdbg_tui_grid_put_glyph(grid, x, y, TDBG_GLYPH_UPPER, TDBG_STYLE_PLAIN);
+    if (x < 0 || y < 0 || x >= grid->width || y >= grid->height)
+        return;
+    struct tdbg_tui_cell *cell = tdbg_tui_grid_at(grid, x, y);
+    cell->front = upper;
+    cell->back = lower;
 }
 
 void tdbg_tui_grid_put_glyph(struct tdbg_tui_grid *grid, int x, int y, enum tdbg_tui_glyph glyph,

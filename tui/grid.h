@@ -1,6 +1,7 @@
 /* A grid of cells, into which views paint and which the terminal puts on the screen.
  *
- *      x -->  0      1      2            a cell: one codepoint and one style byte
+ *      x -->  0      1      2            a cell: one codepoint, one style byte, and the colours
+ *                                         of a picture
  *   y  0    [n 0x08][o 0x08][w 0x08]     a wide character: its codepoint, then a cell of code 0
  *   |  1    [# 0x04][  0x00][  0x00]
  *
@@ -37,9 +38,20 @@ enum tdbg_tui_glyph {
     TDBG_GLYPH_COUNT
 };
 
+/* Colours of pictures: 24 levels of grey, from black, and 24 colours of 3 levels of red, 4 of green
+ * and 2 of blue. 0: none. A terminal of 8 colours has the first and the last grey. */
+enum {
+    TDBG_PICTURE_GREY = 1,
+    TDBG_PICTURE_GREYS = 24,
+    TDBG_PICTURE_COLOUR = TDBG_PICTURE_GREY + TDBG_PICTURE_GREYS,
+    TDBG_PICTURE_COLOURS = 24,
+    TDBG_PICTURE_END = TDBG_PICTURE_COLOUR + TDBG_PICTURE_COLOURS,
+};
+
 struct tdbg_tui_cell {
     uint32_t code; /* Unicode; 0: the right half of the wide character before it */
     uint8_t style;
+    uint8_t front, back; /* picture colours instead of the style's; both or neither */
 };
 
 struct tdbg_tui_rect {
@@ -52,6 +64,7 @@ bool tdbg_tui_rect_has(struct tdbg_tui_rect rect, int x, int y);
 struct tdbg_tui_grid {
     int width, height;
     bool ascii;                  /* nothing above 0x7e is put into it */
+    int colours;                 /* that pictures may use: 256, 8, or 0 */
     struct tdbg_tui_cell *cells; /* (height, width) */
     int cursor_x, cursor_y;      /* where the hardware cursor waits; always inside the grid */
     bool cursor_is_text;         /* someone types there */
@@ -66,6 +79,10 @@ struct tdbg_tui_cell *tdbg_tui_grid_at(const struct tdbg_tui_grid *grid, int x, 
 void tdbg_tui_grid_put(struct tdbg_tui_grid *grid, int x, int y, uint32_t code, uint8_t style);
 void tdbg_tui_grid_put_glyph(struct tdbg_tui_grid *grid, int x, int y, enum tdbg_tui_glyph glyph,
                              uint8_t style);
+
+/* Two pixels of a picture, one above the other: TDBG_PICTURE_ colours. */
+void tdbg_tui_grid_put_pixels(struct tdbg_tui_grid *grid, int x, int y, uint8_t upper,
+                              uint8_t lower);
 
 /* UTF-8 text from x on, at most width columns; what is not printable becomes '?'. Returns the
  * columns painted. */

@@ -69,6 +69,7 @@ void tdbg_tui_runner_destroy(struct tdbg_tui_runner *r)
     if (!r)
         return;
     close_rank(r);
+    tdbg_tui_runner_close_other(r);
     tdbg_err_clear(&r->err);
     drop_data(r);
     free(r->stats);
@@ -229,6 +230,8 @@ static enum tdbg_status dispatch(struct tdbg_tui_runner *r, const struct tdbg_tu
         return do_origin(r, job, out, err);
     case TDBG_JOB_EVALUATE:
         return tdbg_tui_runner_evaluate(r, job, out, err);
+    case TDBG_JOB_DIFF:
+        return tdbg_tui_runner_diff(r, job, out, err);
     case TDBG_JOB_SEARCH:
         TDBG_TRY(check_step(r, job->to, err));
         return tdbg_tui_runner_search(r, job, out, err);

@@ -37,6 +37,12 @@ struct tdbg_tui_runner {
     struct tdbg_stats tensor_stats;
     struct tdbg_stats *stats; /* (n_sites) */
     struct tdbg_origin origin;
+    struct tdbg_tui_parting parting;
+
+    /* The trace that was compared with last, where its elements were asked for. */
+    char *other_path;
+    struct tdbg_trace *other;
+    struct tdbg_recompute *other_recompute;
 };
 
 bool tdbg_tui_runner_ask(struct tdbg_tui_runner *runner,
@@ -49,6 +55,12 @@ enum tdbg_status tdbg_tui_runner_evaluate(struct tdbg_tui_runner *runner,
 enum tdbg_status tdbg_tui_runner_search(struct tdbg_tui_runner *runner,
                                         const struct tdbg_tui_job *job, struct tdbg_tui_answer *out,
                                         struct tdbg_err *err);
+/* job_diff.c */
+enum tdbg_status tdbg_tui_runner_diff(struct tdbg_tui_runner *runner,
+                                      const struct tdbg_tui_job *job, struct tdbg_tui_answer *out,
+                                      struct tdbg_err *err);
+void tdbg_tui_runner_close_other(struct tdbg_tui_runner *runner);
+
 void tdbg_tui_runner_forget_expressions(struct tdbg_tui_runner *runner);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "base/status.h"
 #include "replay/origin.h"
+#include "tui/parting.h"
 
 enum tdbg_tui_job_kind {
     TDBG_JOB_TENSOR,   /* values of `site` at `step`: read where stored, else computed */
@@ -20,6 +21,8 @@ enum tdbg_tui_job_kind {
     TDBG_JOB_SEARCH,   /* the first step from `step` to `to`, which may lie before it, at which one
                         * of the conditions holds */
     TDBG_JOB_EVALUATE, /* value of the one expression at `step` */
+    TDBG_JOB_DIFF,     /* against the trace whose path is the one expression: where they part or,
+                        * with a `site`, its elements at `step` here and at step `to` there */
     TDBG_JOB_ORIGIN,   /* where what is not finite at `step` began */
     TDBG_JOB_KIND_COUNT
 };
@@ -55,6 +58,7 @@ struct tdbg_tui_answer {
                          * of it keeps them; -1: there is none */
     const struct tdbg_stats *stats;   /* TENSOR: (1); STATS: (n_sites) */
     const struct tdbg_origin *origin; /* ORIGIN */
+    const struct tdbg_tui_parting *parting; /* DIFF */
 };
 
 struct tdbg_tui_job_progress {

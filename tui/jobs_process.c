@@ -271,6 +271,7 @@ static void fill_answer(struct process_jobs *j, struct tdbg_tui_answer *out)
     out->values = NULL;
     out->stats = NULL;
     out->origin = p->has_origin ? &p->origin : NULL;
+    out->parting = p->has_parting ? &p->parting : NULL;
     out->fd = -1;
     if (!map_payload(j)) {
         out->status = TDBG_NO_MEMORY;

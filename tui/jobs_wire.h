@@ -24,10 +24,11 @@ struct tdbg_wire_answer {
     enum tdbg_wire_kind wire;
     struct tdbg_tui_job_progress progress; /* PROGRESS: this alone */
     struct tdbg_tui_answer answer;         /* its pointers mean nothing */
-    bool has_values, has_stats, has_origin;
+    bool has_values, has_stats, has_origin, has_parting;
     int64_t payload_bytes;   /* of the file that comes with it; 0: none does */
     struct tdbg_stats stats; /* of a tensor; those of a step are the payload */
     struct tdbg_origin origin;
+    struct tdbg_tui_parting parting;
     char message[TDBG_WIRE_TEXT_BYTES]; /* "": none */
 };
 

@@ -85,6 +85,9 @@ static void answer(struct worker *w, const struct tdbg_tui_job *job,
     packet.has_stats = a->stats != NULL;
     if (a->origin)
         packet.origin = *a->origin;
+    packet.has_parting = a->parting != NULL;
+    if (a->parting)
+        packet.parting = *a->parting;
     if (a->stats)
         packet.stats = *a->stats;
     if (a->message)

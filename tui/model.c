@@ -49,11 +49,38 @@ out:
 void tdbg_tui_model_free(struct tdbg_tui_model *m)
 {
     tdbg_tui_series_free(&m->series);
+    tdbg_tui_zoom_free(&m->zoom);
     free(m->stats);
     free(m->prev_stats);
     free(m->message);
     free(m->pattern);
     *m = (struct tdbg_tui_model){0};
+}
+
+enum tdbg_status tdbg_tui_model_set_data(struct tdbg_tui_model *m,
+                                         const struct tdbg_tui_data *data, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_tui_series series;
+    TDBG_ASSERT(data->n_sites == m->data->n_sites);
+    TDBG_TRY(tdbg_tui_series_init(&series, data, err));
+    series.observe = m->series.observe;
+    series.observer = m->series.observer;
+    tdbg_tui_series_free(&m->series);
+    tdbg_tui_zoom_free(&m->zoom);
+    m->series = series;
+    m->data = data;
+    m->focus.rank = data->info->rank;
+    m->stats_step = m->prev_stats_step = -1;
+    m->is_loaded = false;
+    tdbg_tui_model_goto_step(m, m->focus.step);
+out:
+    return st;
+}
+
+const struct tdbg_tui_series *tdbg_tui_model_course(const struct tdbg_tui_model *m)
+{
+    return m->zoom.n ? &m->zoom.series : &m->series;
 }
 
 int64_t tdbg_tui_model_last_step(const struct tdbg_tui_model *m)

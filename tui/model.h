@@ -4,6 +4,7 @@
 #define TDBG_TUI_MODEL_H
 
 #include "tui/series.h"
+#include "tui/zoom.h"
 
 /* Every screen looks at the same place. */
 struct tdbg_tui_focus {
@@ -34,7 +35,8 @@ struct tdbg_tui_model {
     bool message_is_error;
     char *pattern; /* of the last find; NULL: none yet */
 
-    struct tdbg_tui_series series;
+    struct tdbg_tui_series series; /* all of the course */
+    struct tdbg_tui_zoom zoom;     /* the part of it that charts show, if not all */
 
     /* What belongs to focus.step, read by tdbg_tui_model_load(). */
     bool is_loaded;
@@ -55,12 +57,20 @@ enum tdbg_status tdbg_tui_model_init(struct tdbg_tui_model *model, const struct 
                                      struct tdbg_err *err);
 void tdbg_tui_model_free(struct tdbg_tui_model *model);
 
+/* Looks at another rank's file, which has the same sites. The focus stays where the file has it.
+ * Nothing changes on an error. */
+enum tdbg_status tdbg_tui_model_set_data(struct tdbg_tui_model *model,
+                                         const struct tdbg_tui_data *data, struct tdbg_err *err);
+
 /* Reads what the focus needs and is not there yet. What cannot be read is absent, and the message
  * says why. */
 void tdbg_tui_model_load(struct tdbg_tui_model *model);
 
 /* Reads up to n_blocks further blocks of the course; true: there is more. */
 bool tdbg_tui_model_load_series(struct tdbg_tui_model *model, int n_blocks);
+
+/* What charts show: all of the course, or the part that is zoomed into. */
+const struct tdbg_tui_series *tdbg_tui_model_course(const struct tdbg_tui_model *model);
 
 /* Moves. Beyond the ends they stop at the end and say so. The counts may be negative. */
 void tdbg_tui_model_move_steps(struct tdbg_tui_model *model, int64_t count);

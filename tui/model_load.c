@@ -165,6 +165,9 @@ static void load_rows(struct tdbg_tui_model *m)
 
 void tdbg_tui_model_load(struct tdbg_tui_model *m)
 {
+    struct tdbg_err err = {0};
+    if (tdbg_tui_zoom_follow(&m->zoom, m->data, m->focus.step, &err) != TDBG_OK)
+        say_fault(m, &err);
     if (m->is_loaded && m->loaded_step == m->focus.step && m->loaded_n_read == m->series.n_read)
         return;
     memset(m->metrics, 0, sizeof m->metrics);
@@ -176,9 +179,23 @@ void tdbg_tui_model_load(struct tdbg_tui_model *m)
     m->loaded_n_read = m->series.n_read;
 }
 
+/* The part that is zoomed into comes first: it is looked at. */
+static bool load_zoom(struct tdbg_tui_model *m, int *n_blocks)
+{
+    struct tdbg_err err = {0};
+    struct tdbg_tui_zoom *z = &m->zoom;
+    for (; z->n && *n_blocks > 0 && !tdbg_tui_series_is_complete(&z->series); --*n_blocks) {
+        if (tdbg_tui_series_read_block(&z->series, &z->data, &err) != TDBG_OK)
+            say_fault(m, &err);
+    }
+    return z->n && !tdbg_tui_series_is_complete(&z->series);
+}
+
 bool tdbg_tui_model_load_series(struct tdbg_tui_model *m, int n_blocks)
 {
     struct tdbg_err err = {0};
+    if (load_zoom(m, &n_blocks))
+        return true;
     for (int i = 0; i < n_blocks && !tdbg_tui_series_is_complete(&m->series); i++) {
         if (tdbg_tui_series_read_block(&m->series, m->data, &err) != TDBG_OK)
             say_fault(m, &err);

@@ -37,6 +37,18 @@ static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
     tdbg_tui_model_goto_step(m, has_count ? count : tdbg_tui_model_last_step(m));
 }
 
+static void rank_next(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    tdbg_tui_app_move_rank(app, count);
+}
+
+static void rank_prev(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    tdbg_tui_app_move_rank(app, -count);
+}
+
 #define SCREEN_ACTION(function, NAME)                                                              \
     static void function(struct tdbg_tui_app *app, int64_t count, bool has_count)                  \
     {                                                                                              \
@@ -46,6 +58,11 @@ static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
 SCREEN_ACTION(screen_main, MAIN)
 SCREEN_ACTION(screen_ops, OPS)
 SCREEN_ACTION(screen_tensor, TENSOR)
+SCREEN_ACTION(screen_ranks, RANKS)
+SCREEN_ACTION(screen_input, INPUT)
+SCREEN_ACTION(screen_diff, DIFF)
+SCREEN_ACTION(screen_findings, FINDINGS)
+SCREEN_ACTION(screen_optimizer, OPTIMIZER)
 
 static void menu(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
@@ -68,6 +85,8 @@ const struct tdbg_tui_action tdbg_tui_moves[] = {
     {TDBG_REQUEST_OP_PREV, op_prev},
     {TDBG_REQUEST_FIRST, first},
     {TDBG_REQUEST_LAST, last},
+    {TDBG_REQUEST_RANK_NEXT, rank_next},
+    {TDBG_REQUEST_RANK_PREV, rank_prev},
     {TDBG_REQUEST_SCREEN_MAIN, screen_main},
     {TDBG_REQUEST_SCREEN_OPS, screen_ops},
     {TDBG_REQUEST_SCREEN_TENSOR, screen_tensor},
@@ -78,6 +97,11 @@ const struct tdbg_tui_action tdbg_tui_moves[] = {
     {TDBG_REQUEST_MODULE_DOWN, tdbg_tui_module_down},
     {TDBG_REQUEST_ORIGIN, tdbg_tui_to_origin},
     {TDBG_REQUEST_COPY, tdbg_tui_copy_place},
+    {TDBG_REQUEST_SCREEN_RANKS, screen_ranks},
+    {TDBG_REQUEST_SCREEN_INPUT, screen_input},
+    {TDBG_REQUEST_SCREEN_DIFF, screen_diff},
+    {TDBG_REQUEST_SCREEN_FINDINGS, screen_findings},
+    {TDBG_REQUEST_SCREEN_OPTIMIZER, screen_optimizer},
     {TDBG_REQUEST_SCREEN_MENU, menu},
     {TDBG_REQUEST_COMMAND, tdbg_tui_ask_command},
     {TDBG_REQUEST_RUN, tdbg_tui_run_next},

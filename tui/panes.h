@@ -5,6 +5,14 @@
  *     chart                    chart        | metrics       chart, metrics or sites
  *     metrics | metrics        sites, with more columns
  *     sites
+ *
+ *     150 columns and 48 rows and up
+ *     chart                    | metrics
+ *                              | findings near the step
+ *     gradient norm            | breakpoints, watches, marks
+ *                              | input
+ *     sites                    |
+ *                              | ranks, where there are several
  */
 #ifndef TDBG_TUI_PANES_H
 #define TDBG_TUI_PANES_H
@@ -15,10 +23,12 @@
 /* A rectangle of height 0 is not shown. Panes include their heading row. */
 struct tdbg_tui_panes {
     struct tdbg_tui_rect chart, metrics, sites;
+    struct tdbg_tui_rect norm, findings, breaks, input, ranks; /* where there is room for all */
 };
 
+/* has_ranks: the run has several. */
 struct tdbg_tui_panes tdbg_tui_panes_lay_out(const struct tdbg_tui_frame *frame,
-                                             enum tdbg_tui_pane pane);
+                                             enum tdbg_tui_pane pane, bool has_ranks);
 
 /* Rows of the site list that fit, at least 1. */
 int tdbg_tui_panes_site_rows(const struct tdbg_tui_panes *panes);

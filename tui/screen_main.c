@@ -3,20 +3,53 @@
 #include "tui/panes.h"
 #include "tui/view.h"
 
-enum { WHEEL_ROWS = 3 };
+enum { WHEEL_ROWS = 3, ROWS_OF_WORK = 2, ZOOM_BLOCKS = 4, RANK_METRICS = 2 };
 
 static struct tdbg_tui_panes lay_out(const struct tdbg_tui_app *app)
 {
     const struct tdbg_tui_frame frame = tdbg_tui_app_frame(app);
-    return tdbg_tui_panes_lay_out(&frame, app->model.pane);
+    return tdbg_tui_panes_lay_out(&frame, app->model.pane, app->model.data->ranks != NULL);
 }
 
-/* Beside the chart the metrics leave room. */
-static struct tdbg_tui_rect below_metrics(const struct tdbg_tui_panes *p)
+static void load(struct tdbg_tui_app *app)
+{
+    tdbg_tui_findings_arrange_near(&app->findings, app->model.focus.step);
+}
+
+/* What stands beside the course and the sites is read after these are painted. */
+static bool work(struct tdbg_tui_app *app)
+{
+    struct tdbg_tui_model *m = &app->model;
+    const struct tdbg_tui_panes p = lay_out(app);
+    int columns, rows;
+    bool more = m->data->ranks && p.metrics.height > 0 &&
+                tdbg_tui_rank_table_load(&app->ranks, m, ROWS_OF_WORK);
+    tdbg_tui_view_input_shape(m, p.input, &columns, &rows);
+    const int64_t n_visible = (int64_t)columns * rows;
+    if (p.input.height > 0 && !tdbg_tui_input_is_there(&app->input, m, n_visible)) {
+        app->input.top = app->input.at;
+        tdbg_tui_input_load(&app->input, m, &app->config, n_visible);
+        more = true;
+    }
+    if (p.findings.height > 0 && tdbg_tui_findings_work(&app->findings, m))
+        more = true;
+    return more;
+}
+
+/* Under the chart stands the gradient norm, or the loss where that is above already. */
+static int second_metric(const struct tdbg_tui_model *m)
+{
+    return m->metric == TDBG_METRIC_GRAD_NORM ? TDBG_METRIC_LOSS : TDBG_METRIC_GRAD_NORM;
+}
+
+/* Beside the chart the metrics leave room, where there is no pane of its own. */
+static struct tdbg_tui_rect below_metrics(const struct tdbg_tui_app *app,
+                                          const struct tdbg_tui_panes *p)
 {
     struct tdbg_tui_rect rect = p->metrics;
-    rect.y += TDBG_METRIC_COUNT + 1;
-    rect.height = p->metrics.x > 0 ? rect.height - (TDBG_METRIC_COUNT + 1) : 0;
+    const int used = TDBG_METRIC_COUNT + 1 + (app->model.data->ranks ? RANK_METRICS : 0);
+    rect.y += used;
+    rect.height = p->metrics.x > 0 ? rect.height - used : 0;
     return rect;
 }
 
@@ -24,10 +57,21 @@ static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                  const struct tdbg_tui_frame *frame)
 {
     const struct tdbg_tui_model *m = &app->model;
-    const struct tdbg_tui_panes p = tdbg_tui_panes_lay_out(frame, m->pane);
-    tdbg_tui_view_chart(m, grid, p.chart);
-    tdbg_tui_view_metrics(m, grid, p.metrics);
-    tdbg_tui_draw_breaks_pane(app, grid, below_metrics(&p));
+    const struct tdbg_tui_panes p = tdbg_tui_panes_lay_out(frame, m->pane, m->data->ranks != NULL);
+    /* the panes without the cursor first */
+    tdbg_tui_view_findings_near(m, &app->findings, grid, p.findings);
+    tdbg_tui_view_input_pane(m, &app->input, grid, p.input);
+    tdbg_tui_view_rank_strip_pane(m, &app->ranks, grid, p.ranks);
+    tdbg_tui_view_chart(m, m->metric, m->pane == TDBG_PANE_CHART, grid, p.chart);
+    tdbg_tui_view_chart(m, second_metric(m), false, grid, p.norm);
+    tdbg_tui_view_metrics(m, &app->ranks, grid, p.metrics);
+    if (p.breaks.height > 0) { /* painted over where there are any */
+        tdbg_tui_grid_put_text(grid, p.breaks.x + 2, p.breaks.y, p.breaks.width - 2, 0,
+                               "no breakpoints: b sets one");
+        tdbg_tui_view_heading(grid, p.breaks, false);
+        tdbg_tui_view_divider(grid, p.breaks);
+    }
+    tdbg_tui_draw_breaks_pane(app, grid, p.breaks.height > 0 ? p.breaks : below_metrics(app, &p));
     tdbg_tui_view_sites(m, grid, p.sites);
 }
 
@@ -78,7 +122,7 @@ static void move_columns(struct tdbg_tui_app *app, int64_t count)
     const struct tdbg_tui_rect chart =
         p.chart.height > 0 ? p.chart : (struct tdbg_tui_rect){0, 0, app->width, 1};
     int64_t steps;
-    if (__builtin_mul_overflow(count, tdbg_tui_chart_column_steps(&app->model.series, chart),
+    if (__builtin_mul_overflow(count, tdbg_tui_chart_column_steps(tdbg_tui_model_course(&app->model), chart),
                                &steps))
         steps = count < 0 ? INT64_MIN : INT64_MAX;
     tdbg_tui_model_move_steps(&app->model, steps);
@@ -171,12 +215,94 @@ static void open_tensor(struct tdbg_tui_app *app, int64_t count, bool has_count)
     tdbg_tui_app_open(app, &tdbg_tui_screen_tensor);
 }
 
+/* ---- zoom ---- */
+
+static void zoom_by(struct tdbg_tui_app *app, int64_t times)
+{
+    struct tdbg_tui_model *m = &app->model;
+    struct tdbg_err err = {0};
+    if (tdbg_tui_zoom_by(&m->zoom, m->data, m->focus.step, times, &err) != TDBG_OK) {
+        tdbg_tui_model_say_error(m, "%s", err.message);
+        tdbg_err_clear(&err);
+    }
+    tdbg_tui_model_load_series(m, ZOOM_BLOCKS);
+}
+
+static void zoom_in(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    zoom_by(app, count);
+}
+
+static void zoom_out(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    zoom_by(app, -count);
+}
+
+static void zoom_reset(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)count, (void)has_count;
+    tdbg_tui_zoom_free(&app->model.zoom);
+}
+
+/* The chart pane that a cell is in, or NULL. */
+static const struct tdbg_tui_rect *chart_at(const struct tdbg_tui_panes *p, int x, int y)
+{
+    return tdbg_tui_rect_has(p->chart, x, y)  ? &p->chart
+           : tdbg_tui_rect_has(p->norm, x, y) ? &p->norm
+                                              : NULL;
+}
+
+/* The end of a drag over a chart: zooms to the steps between. */
+static void release(struct tdbg_tui_app *app, int x, int y)
+{
+    enum { LEAST_COLUMNS = 2 }; /* a click may slip by one */
+    struct tdbg_tui_model *m = &app->model;
+    const struct tdbg_tui_series *course = tdbg_tui_model_course(m);
+    const struct tdbg_tui_panes p = lay_out(app);
+    const struct tdbg_tui_rect *chart = chart_at(&p, x, y);
+    struct tdbg_err err = {0};
+    const int from = app->drag_x, to = x;
+    app->drag_x = -1;
+    if (from < 0 || !chart || (from < to ? to - from : from - to) < LEAST_COLUMNS)
+        return;
+    const int64_t a = tdbg_tui_chart_step_at(course, *chart, from < to ? from : to);
+    const int64_t b = tdbg_tui_chart_step_at(course, *chart, from < to ? to : from);
+    if (a < 0 || b < 0)
+        return;
+    if (tdbg_tui_zoom_set(&m->zoom, m->data, a, b - a + 1, &err) != TDBG_OK) {
+        tdbg_tui_model_say_error(m, "%s", err.message);
+        tdbg_err_clear(&err);
+    }
+    tdbg_tui_model_load_series(m, ZOOM_BLOCKS);
+}
+
 static void find(struct tdbg_tui_app *app, int64_t count)
 {
     const struct tdbg_tui_panes p = lay_out(app);
     if (p.sites.height == 0)
         app->model.pane = TDBG_PANE_SITES; /* where the hit will be seen */
     tdbg_tui_model_find(&app->model, count);
+}
+
+/* A click into a pane that stands for a screen of its own. */
+static void click_beside(struct tdbg_tui_app *app, const struct tdbg_tui_panes *p, int x, int y)
+{
+    const struct tdbg_tui_findings *f = &app->findings;
+    const int row = y - p->findings.y - 1;
+    if (tdbg_tui_rect_has(p->findings, x, y) && row >= 0 && row < f->n_near) {
+        const struct tdbg_tui_finding *finding = &f->list[f->near_order[row]];
+        tdbg_tui_model_goto_step(&app->model, finding->step);
+        if (finding->site >= 0)
+            tdbg_tui_model_goto_site(&app->model, finding->site);
+    } else if (tdbg_tui_rect_has(p->findings, x, y)) {
+        tdbg_tui_app_switch_to(app, TDBG_REQUEST_SCREEN_FINDINGS);
+    } else if (tdbg_tui_rect_has(p->input, x, y)) {
+        tdbg_tui_app_switch_to(app, TDBG_REQUEST_SCREEN_INPUT);
+    } else if (tdbg_tui_rect_has(p->ranks, x, y)) {
+        tdbg_tui_app_switch_to(app, TDBG_REQUEST_SCREEN_RANKS);
+    }
 }
 
 static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
@@ -192,11 +318,15 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
             tdbg_tui_model_goto_site(m, site);
     } else if (tdbg_tui_rect_has(p.metrics, x, y)) {
         m->pane = TDBG_PANE_METRICS;
-    } else if (tdbg_tui_rect_has(p.chart, x, y)) {
-        const int64_t step = tdbg_tui_chart_step_at(&m->series, p.chart, x);
+    } else if (chart_at(&p, x, y)) {
+        const struct tdbg_tui_rect *chart = chart_at(&p, x, y);
+        const int64_t step = tdbg_tui_chart_step_at(tdbg_tui_model_course(m), *chart, x);
         m->pane = TDBG_PANE_CHART;
-        if (step >= 0 && y > p.chart.y)
+        app->drag_x = step >= 0 ? x : -1;
+        if (step >= 0 && y > chart->y)
             tdbg_tui_model_goto_step(m, step);
+    } else {
+        click_beside(app, &p, x, y);
     }
 }
 
@@ -208,6 +338,8 @@ static const struct tdbg_tui_action actions[] = {
     {TDBG_REQUEST_HALF_DOWN, half_down}, {TDBG_REQUEST_HALF_UP, half_up},
     {TDBG_REQUEST_PANE_NEXT, pane_next}, {TDBG_REQUEST_PANE_PREV, pane_prev},
     {TDBG_REQUEST_SCALE, scale},         {TDBG_REQUEST_OPEN, open_tensor},
+    {TDBG_REQUEST_SCALE, scale},         {TDBG_REQUEST_ZOOM_IN, zoom_in},
+    {TDBG_REQUEST_ZOOM_OUT, zoom_out},   {TDBG_REQUEST_ZOOM_RESET, zoom_reset},
     {TDBG_REQUEST_NONE, NULL},
 };
 
@@ -221,7 +353,10 @@ const struct tdbg_tui_screen tdbg_tui_screen_main = {
     .actions = actions,
     .hints = hints,
     .settle = settle,
+    .load = load,
+    .work = work,
     .draw = draw,
     .mouse = mouse,
+    .release = release,
     .find = find,
 };

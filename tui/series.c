@@ -205,6 +205,8 @@ enum tdbg_status tdbg_tui_series_read_block(struct tdbg_tui_series *s,
     enum tdbg_status st = data->read_steps(data->context, s->first_step + at, n, s->rows, err);
     for (int64_t i = 0; st == TDBG_OK && i < n; i++)
         add_row(s, at + i, &s->rows[i]);
+    if (st == TDBG_OK && s->observe)
+        s->observe(s->observer, s->rows, n);
     s->n_read += n;
     if (st != TDBG_OK)
         s->n_faults += n;

@@ -50,6 +50,9 @@ struct tdbg_tui_series {
     int64_t part_steps;         /* steps in a part of a bucket: 1 in runs of usual length */
     uint64_t *evals;            /* (n_buckets) bit i: a step of part i evaluated */
     struct tdbg_step_row *rows; /* (TDBG_SERIES_BLOCK_STEPS), while reading */
+    /* Shown every block of rows that was read; NULL: nobody is. */
+    void (*observe)(void *observer, const struct tdbg_step_row *rows, int64_t n);
+    void *observer;
     double lowest_loss;         /* NaN: no finite loss yet */
     int64_t lowest_loss_step;
 };

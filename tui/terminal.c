@@ -105,6 +105,29 @@ static void start_colours(void)
         init_pair(i, colours[i], background);
 }
 
+/* The terminal's number of a picture's colour: xterm's grey ramp and colour cube. */
+static int picture_colour(uint8_t colour)
+{
+    static const uint8_t red[] = {0, 3, 5}, green[] = {0, 2, 3, 5}, blue[] = {1, 5};
+    if (COLORS < 256)
+        return colour == TDBG_PICTURE_GREY ? COLOR_BLACK : COLOR_WHITE;
+    if (colour < TDBG_PICTURE_COLOUR)
+        return 232 + colour - TDBG_PICTURE_GREY;
+    const int c = colour - TDBG_PICTURE_COLOUR;
+    return 16 + 36 * red[c / 8] + 6 * green[c / 2 % 4] + blue[c % 2];
+}
+
+/* Pairs are made as they are met; ncurses forgets the oldest where there are too many. */
+static int pair_of(const struct tdbg_tui_terminal *t, const struct tdbg_tui_cell *cell)
+{
+    if (!t->colour)
+        return 0;
+    if (!cell->front)
+        return cell->style & TDBG_STYLE_COLOUR_MASK;
+    const int pair = alloc_pair(picture_colour(cell->front), picture_colour(cell->back));
+    return pair < 0 ? 0 : pair;
+}
+
 /* The modes of a screen that was just made. */
 static void set_modes(struct tdbg_tui_terminal *t, const struct tdbg_tui_options *options)
 {
@@ -129,7 +152,8 @@ void tdbg_tui_terminal_use_mouse(struct tdbg_tui_terminal *t, bool uses_mouse)
     if (!uses_mouse)
         mousemask(0, NULL);
     else
-        t->mouse = mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL) != 0 &&
+        t->mouse = mousemask(BUTTON1_PRESSED | BUTTON1_RELEASED | BUTTON4_PRESSED | BUTTON5_PRESSED,
+                             NULL) != 0 &&
                    has_mouse();
 }
 
@@ -247,6 +271,16 @@ bool tdbg_tui_terminal_is_ascii(const struct tdbg_tui_terminal *t)
     return t->ascii;
 }
 
+/* Any two colours of a picture want a pair. */
+int tdbg_tui_terminal_colours(const struct tdbg_tui_terminal *t)
+{
+    const int most = TDBG_PICTURE_END * TDBG_PICTURE_END;
+    return !t->colour                            ? 0
+           : COLORS >= 256 && COLOR_PAIRS > most ? 256
+           : COLORS >= 8 && COLOR_PAIRS >= 8 * 8 ? 8
+                                                 : 0;
+}
+
 void tdbg_tui_terminal_size(const struct tdbg_tui_terminal *t, int *width, int *height)
 {
     (void)t;
@@ -267,8 +301,8 @@ static void put_row(const struct tdbg_tui_terminal *t, const struct tdbg_tui_gri
             continue; /* ncurses knows how wide the character before is */
         const wchar_t text[2] = {(wchar_t)cell->code, 0};
         cchar_t c;
-        setcchar(&c, text, attributes(cell->style),
-                 (short)(t->colour ? cell->style & TDBG_STYLE_COLOUR_MASK : 0), NULL);
+        int pair = pair_of(t, cell);
+        setcchar(&c, text, attributes(cell->style), 0, &pair);
         mvadd_wch(y, x, &c); /* ERR in the last cell of the screen, which is painted all the same */
     }
 }
@@ -340,6 +374,8 @@ static struct tdbg_tui_event read_mouse(void)
         event.button = TDBG_BUTTON_WHEEL_DOWN;
     else if (m.bstate & BUTTON1_PRESSED)
         event.button = TDBG_BUTTON_CLICK;
+    else if (m.bstate & BUTTON1_RELEASED)
+        event.button = TDBG_BUTTON_RELEASE;
     else
         event.kind = TDBG_EVENT_NONE;
     return event;

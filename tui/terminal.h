@@ -31,6 +31,7 @@ void tdbg_tui_terminal_close(struct tdbg_tui_terminal *terminal); /* NULL is fin
 
 /* Does it show ASCII only (by option or by locale)? */
 bool tdbg_tui_terminal_is_ascii(const struct tdbg_tui_terminal *terminal);
+int tdbg_tui_terminal_colours(const struct tdbg_tui_terminal *terminal); /* for pictures */
 void tdbg_tui_terminal_size(const struct tdbg_tui_terminal *terminal, int *width, int *height);
 
 /* Shows a grid; only what changed is sent. everything: send all of it anew. */

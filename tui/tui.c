@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "tui/data_ranks.h"
 #include "tui/jobs_process.h"
 #include "tui/terminal.h"
 #include "trace/reader.h"
@@ -153,6 +154,7 @@ static enum tdbg_status run(const struct tdbg_tui_data *data, struct tdbg_tui_fo
     TDBG_FAIL_IF(wakes < 0, IO, "cannot wait for several things at once");
     tdbg_tui_terminal_watch(terminal, wakes);
     TDBG_TRY(tdbg_tui_app_init(&app, data, &jobs, tdbg_tui_terminal_is_ascii(terminal), err));
+    app.grid.colours = tdbg_tui_terminal_colours(terminal);
     tdbg_tui_terminal_size(terminal, &width, &height);
     tdbg_tui_app_resize(&app, width, height);
     app.wakes = wakes;
@@ -176,10 +178,12 @@ out:
 enum tdbg_status tdbg_tui_run(struct tdbg_trace *trace, const struct tdbg_tui_options *options,
                               struct tdbg_err *err)
 {
-    struct tdbg_tui_data data = tdbg_tui_data_from_trace(trace);
-    tdbg_tui_data_add_flow(&data, trace);
-    const enum tdbg_status st = run(&data, NULL, options, err);
-    tdbg_tui_data_free_flow(&data);
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_tui_rank_files *files = NULL;
+    TDBG_TRY(tdbg_tui_rank_files_create(trace, &files, err));
+    st = run(tdbg_tui_rank_files_data(files), NULL, options, err);
+out:
+    tdbg_tui_rank_files_close(files);
     return st;
 }
 

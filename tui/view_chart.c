@@ -198,36 +198,113 @@ void tdbg_tui_paint_chart(const struct tdbg_tui_series *s, int metric, bool line
     paint_labels(s, focus_step, grid, left, rect.y + rows + 1, columns);
 }
 
-void tdbg_tui_view_chart(const struct tdbg_tui_model *m, struct tdbg_tui_grid *grid,
-                         struct tdbg_tui_rect rect)
+/* One scale for both. */
+static struct scale join_scales(const struct tdbg_tui_series *a, const struct tdbg_tui_series *b,
+                                int metric, bool linear, int units)
 {
-    const struct tdbg_tui_series *s = &m->series;
+    struct scale x = make_scale(a, metric, linear, units);
+    struct scale y = make_scale(b, metric, linear, units);
+    if (x.linear != y.linear) {
+        x = make_scale(a, metric, true, units);
+        y = make_scale(b, metric, true, units);
+    }
+    if (!x.any || !y.any)
+        return x.any ? x : y;
+    x.low = fmin(x.low, y.low);
+    x.high = fmax(x.high, y.high);
+    return x;
+}
+
+/* Columns are cut by the steps of `all`; what a run does not have is blank. */
+static void paint_band(const struct tdbg_tui_series *all, const struct tdbg_tui_series *s,
+                       int metric, const struct scale *scale, struct tdbg_tui_grid *grid,
+                       struct tdbg_tui_rect rect)
+{
+    const int columns = chart_columns(rect);
+    const int64_t begin = s->first_step, end = begin + s->n_steps - 1;
+    paint_gutter(scale, metric, grid, rect, rect.height);
+    for (int c = 0; c < columns; c++) {
+        int64_t first, last;
+        column_steps(all, columns, c, &first, &last);
+        first = first < begin ? begin : first;
+        last = last > end ? end : last;
+        if (first > last)
+            continue;
+        const struct tdbg_tui_bucket sum = tdbg_tui_series_range(s, metric, first, last);
+        paint_column(&sum, scale, grid, rect.x + GUTTER + c, rect.y, rect.height);
+    }
+}
+
+void tdbg_tui_paint_bands(const struct tdbg_tui_series *a, const struct tdbg_tui_series *b,
+                          int metric, bool linear, int64_t focus_step, int64_t marked,
+                          struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
+{
+    const int rows = (rect.height - 2) / 2, columns = chart_columns(rect), left = rect.x + GUTTER;
+    if (rows < 1 || rect.width <= GUTTER + 1)
+        return;
+    const int64_t end_a = a->first_step + a->n_steps, end_b = b->first_step + b->n_steps;
+    struct tdbg_tui_series all = {.first_step =
+                                      a->first_step < b->first_step ? a->first_step : b->first_step};
+    all.n_steps = (end_a > end_b ? end_a : end_b) - all.first_step;
+    const struct scale scale = join_scales(a, b, metric, linear, grid->ascii ? rows : rows * 2);
+    const struct tdbg_tui_rect top = {rect.x, rect.y, rect.width, rows};
+    const struct tdbg_tui_rect bottom = {rect.x, rect.y + rows, rect.width, rows};
+    paint_band(&all, a, metric, &scale, grid, top);
+    paint_band(&all, b, metric, &scale, grid, bottom);
+    tdbg_tui_grid_put(grid, left - 1, top.y, 'A', TDBG_STYLE_BOLD);
+    tdbg_tui_grid_put(grid, left - 1, bottom.y, 'B', TDBG_STYLE_BOLD);
+    const int axis = bottom.y + rows;
+    for (int c = 0; c < columns; c++)
+        tdbg_tui_grid_put_glyph(grid, left + c, axis, TDBG_GLYPH_HORIZONTAL, 0);
+    tdbg_tui_grid_put_glyph(grid, left - 1, axis, TDBG_GLYPH_CORNER, 0);
+    if (marked >= all.first_step && marked < all.first_step + all.n_steps)
+        tdbg_tui_grid_put(grid, left + column_of(&all, columns, marked), axis, 'D',
+                          TDBG_STYLE_BOLD);
+    tdbg_tui_grid_put(grid, left + column_of(&all, columns, focus_step), axis, '^',
+                      TDBG_STYLE_BOLD);
+    paint_labels(&all, focus_step, grid, left, axis + 1, columns);
+}
+
+/* What stands at the right of the heading: how far it is read, or which steps are shown. */
+static void range_text(const struct tdbg_tui_model *m, const struct tdbg_tui_series *s,
+                       struct tdbg_tui_rect rect, char *buf, size_t n_bytes)
+{
+    const long long first = s->first_step, last = s->first_step + s->n_steps - 1;
+    const double per_column = (double)s->n_steps / chart_columns(rect);
+    const char *zoom = m->zoom.n ? "zoom: " : "";
+    if (!tdbg_tui_series_is_complete(s))
+        snprintf(buf, n_bytes, "reading %lld%%", (long long)(100 * s->n_read / s->n_steps));
+    else if (s->n_faults > 0)
+        snprintf(buf, n_bytes, "%lld of %lld steps unreadable", (long long)s->n_faults,
+                 (long long)s->n_steps);
+    else if (rect.width < 60 || per_column < 1)
+        snprintf(buf, n_bytes, "%ssteps %lld..%lld", zoom, first, last);
+    else
+        snprintf(buf, n_bytes, "%ssteps %lld..%lld (1 col = %.*f)", zoom, first, last,
+                 per_column < 100 ? 1 : 0, per_column);
+}
+
+void tdbg_tui_view_chart(const struct tdbg_tui_model *m, int metric, bool active,
+                         struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
+{
+    const struct tdbg_tui_series *s = tdbg_tui_model_course(m);
     const struct tdbg_tui_rect body = {rect.x, rect.y + 1, rect.width, rect.height - 1};
+    const int64_t focus = m->focus.step - s->first_step;
     char right[128];
     if (rect.height < 1)
         return;
-    const struct scale scale = make_scale(s, m->metric, m->linear, 1);
+    const struct scale scale = make_scale(s, metric, m->linear, 1);
     const char *scale_text =
         scale.linear == m->linear ? (m->linear ? "linear" : "log") : "linear (nothing above 0)";
     int x = rect.x + 1 +
             tdbg_tui_grid_printf(grid, rect.x + 1, rect.y, rect.width - 2, 0,
                                  "%s  %s  min/max per column",
-                                 tdbg_tui_metric_name((enum tdbg_tui_metric)m->metric),
+                                 tdbg_tui_metric_name((enum tdbg_tui_metric)metric),
                                  scale.any ? scale_text : "no values");
-    const double per_column = (double)s->n_steps / chart_columns(rect);
-    if (!tdbg_tui_series_is_complete(s))
-        snprintf(right, sizeof right, "reading %lld%%", (long long)(100 * s->n_read / s->n_steps));
-    else if (s->n_faults > 0)
-        snprintf(right, sizeof right, "%lld of %lld steps unreadable", (long long)s->n_faults,
-                 (long long)s->n_steps);
-    else if (rect.width < 60 || per_column < 1)
-        snprintf(right, sizeof right, "steps %lld..%lld", (long long)s->first_step,
-                 (long long)tdbg_tui_model_last_step(m));
-    else
-        snprintf(right, sizeof right, "steps %lld..%lld (1 col = %.*f)", (long long)s->first_step,
-                 (long long)tdbg_tui_model_last_step(m), per_column < 100 ? 1 : 0, per_column);
+    range_text(m, s, rect, right, sizeof right);
     if (x + 2 + (int)strlen(right) < rect.x + rect.width)
         tdbg_tui_grid_put_right(grid, x, rect.y, rect.x + rect.width - x - 1, 0, right);
-    tdbg_tui_view_heading(grid, rect, m->pane == TDBG_PANE_CHART);
-    tdbg_tui_paint_chart(s, m->metric, m->linear, m->focus.step, grid, body);
+    tdbg_tui_view_heading(grid, rect, active);
+    tdbg_tui_paint_chart(s, metric, m->linear,
+                         focus >= 0 && focus < s->n_steps ? m->focus.step : -1, grid, body);
 }

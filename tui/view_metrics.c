@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tui/number_text.h"
 
@@ -67,8 +68,30 @@ static void paint_titles(struct tdbg_tui_grid *grid, int x, int y)
     tdbg_tui_grid_put_right(grid, x + 2 * VALUE_COLUMNS + 1, y, VALUE_COLUMNS, 0, "change");
 }
 
-void tdbg_tui_view_metrics(const struct tdbg_tui_model *m, struct tdbg_tui_grid *grid,
-                           struct tdbg_tui_rect rect)
+/* Who is not as the others in what the all-reduce of the focus tensor gave, and at this step. */
+static void paint_ranks(const struct tdbg_tui_model *m, const struct tdbg_tui_rank_table *t,
+                        struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
+{
+    char odd[80] = "";
+    for (int32_t k = 0; k < t->n; k++) {
+        const size_t used = strlen(odd);
+        if (t->rows[k].out_differs && used + 8 < sizeof odd)
+            snprintf(odd + used, sizeof odd - used, "%s%d", used ? ", " : "", (int)k);
+    }
+    const uint8_t style = *odd ? TDBG_STYLE_RED | TDBG_STYLE_BOLD : TDBG_STYLE_PLAIN;
+    tdbg_tui_grid_printf(grid, rect.x + 1, rect.y, rect.width - 1, style, "allreduce %c%s%s%s",
+                         *odd ? '!' : ' ', t->n_read < t->n ? "reading" : *odd ? "rank " : "same",
+                         odd, *odd ? " !=" : "");
+    if (t->in_site >= 0)
+        tdbg_tui_grid_put_elided(grid, rect.x + 28, rect.y, rect.width - 28, 0,
+                                 tdbg_site_tensor(&m->data->sites[t->in_site]));
+    tdbg_tui_grid_put_text(grid, rect.x + 1, rect.y + 1, rect.width - 1, 0, "ranks");
+    tdbg_tui_view_rank_strip(m, t, grid,
+                             (struct tdbg_tui_rect){rect.x + 10, rect.y + 1, rect.width - 10, 1});
+}
+
+void tdbg_tui_view_metrics(const struct tdbg_tui_model *m, const struct tdbg_tui_rank_table *ranks,
+                           struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
     if (rect.height < 1)
         return;
@@ -79,8 +102,8 @@ void tdbg_tui_view_metrics(const struct tdbg_tui_model *m, struct tdbg_tui_grid 
     for (int c = 0; c < n_columns; c++)
         paint_titles(grid, rect.x + beside + c * (COLUMN_WIDTH + 1), rect.y);
     tdbg_tui_view_heading(grid, rect, active);
-    for (int y = 1; beside && y < rect.height; y++)
-        tdbg_tui_grid_put_glyph(grid, rect.x, rect.y + y, TDBG_GLYPH_VERTICAL, 0);
+    if (beside)
+        tdbg_tui_view_divider(grid, rect);
     for (int i = 0; i < TDBG_METRIC_COUNT; i++) {
         const int x = rect.x + beside + i / rows * (COLUMN_WIDTH + 1), y = rect.y + 1 + i % rows;
         if (1 + i % rows >= rect.height)
@@ -89,4 +112,7 @@ void tdbg_tui_view_metrics(const struct tdbg_tui_model *m, struct tdbg_tui_grid 
         if (active && i == m->metric)
             tdbg_tui_grid_set_cursor(grid, x, y);
     }
+    if (ranks->rows && rect.height > rows + 2)
+        paint_ranks(m, ranks, grid,
+                    (struct tdbg_tui_rect){rect.x + beside, rect.y + 1 + rows, rect.width - beside, 2});
 }

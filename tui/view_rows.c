@@ -131,6 +131,12 @@ void tdbg_tui_view_message(const struct tdbg_tui_model *m, const char *count_tex
                                 count_columns - 1, TDBG_STYLE_BOLD, count_text);
 }
 
+void tdbg_tui_view_divider(struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
+{
+    for (int y = 1; y < rect.height; y++)
+        tdbg_tui_grid_put_glyph(grid, rect.x, rect.y + y, TDBG_GLYPH_VERTICAL, 0);
+}
+
 void tdbg_tui_view_heading(struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect, bool active)
 {
     const struct tdbg_tui_rect row = {rect.x, rect.y, rect.width, 1};

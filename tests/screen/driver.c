@@ -23,6 +23,8 @@ static const struct {
     {TDBG_STYLE_BOLD | TDBG_STYLE_UNDERLINE, 'U'},
     {TDBG_STYLE_CYAN | TDBG_STYLE_REVERSE, 'C'},
     {TDBG_STYLE_CYAN, 'c'},
+    {TDBG_STYLE_YELLOW, 'y'},
+    {TDBG_STYLE_YELLOW | TDBG_STYLE_BOLD, 'Y'},
     {TDBG_STYLE_RED | TDBG_STYLE_BOLD, 'e'},
     {TDBG_STYLE_RED | TDBG_STYLE_BOLD | TDBG_STYLE_UNDERLINE, 'E'},
     {TDBG_STYLE_RED | TDBG_STYLE_BOLD | TDBG_STYLE_REVERSE, '!'},
@@ -61,6 +63,35 @@ static void add_row(struct tdbg_strbuf *sb, const struct tdbg_tui_grid *grid, in
     drop_tail(sb, ' ');
 }
 
+static char colour_letter(uint8_t colour)
+{
+    static const char letters_of[] = ".abcdefghijklmnopqrstuvwxABCDEFGHIJKLMNOPQRSTUVWX";
+    return letters_of[colour];
+}
+
+/* Upper and lower pixels of the rows that hold any: a letter per grey (a .. x) or colour (A .. X).
+ */
+static void add_pictures(struct tdbg_strbuf *sb, const struct tdbg_tui_grid *grid)
+{
+    bool any = false;
+    for (int y = 0; y < grid->height; y++) {
+        bool has = false;
+        for (int x = 0; x < grid->width; x++)
+            has = has || tdbg_tui_grid_at(grid, x, y)->front;
+        if (has && !any)
+            tdbg_strbuf_puts(sb, "pictures\n");
+        any = any || has;
+        for (int half = 0; has && half < 2; half++) {
+            for (int x = 0; x < grid->width; x++) {
+                const struct tdbg_tui_cell *cell = tdbg_tui_grid_at(grid, x, y);
+                tdbg_strbuf_putc(sb, colour_letter(half ? cell->back : cell->front));
+            }
+            drop_tail(sb, '.');
+            tdbg_strbuf_putc(sb, '\n');
+        }
+    }
+}
+
 char *driver_screen(const struct driver *d)
 {
     return driver_text(&d->app);
@@ -83,6 +114,7 @@ char *driver_text(const struct tdbg_tui_app *app)
         drop_tail(&sb, '.');
         tdbg_strbuf_putc(&sb, '\n');
     }
+    add_pictures(&sb, grid);
     return tdbg_strbuf_take(&sb);
 }
 
@@ -147,7 +179,9 @@ void driver_draw(struct driver *d)
     tdbg_tui_app_take_answers(&d->app);
     tdbg_tui_app_draw(&d->app);
     driver_check(&d->app);
-    while (tdbg_tui_app_work(&d->app)) {
+    while (!d->app.done && (tdbg_tui_app_work(&d->app) ||
+                            (tdbg_tui_app_waits(&d->app) && !d->jobs.holds))) {
+        tdbg_tui_app_take_answers(&d->app);
         tdbg_tui_app_draw(&d->app);
         driver_check(&d->app);
     }
@@ -161,6 +195,7 @@ void driver_open(struct driver *d, const struct fake_wish *wish, int width, int 
     assert_int_equal(tdbg_tui_app_init(&d->app, &d->run.data,
                                        wish->has_jobs ? &d->jobs.table : NULL, ascii, &err),
                      TDBG_OK);
+    d->app.grid.colours = ascii ? 0 : 256;
     tdbg_tui_app_resize(&d->app, width, height);
     driver_draw(d);
 }

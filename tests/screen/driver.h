@@ -4,6 +4,7 @@
 #define TDBG_TESTS_SCREEN_DRIVER_H
 
 #include "tests/screen/fake_jobs.h"
+#include "tests/screen/fake_run.h"
 #include "tui/app.h"
 
 struct driver {

@@ -71,6 +71,11 @@ static void answer_tensor(struct fake_jobs *j, const struct tdbg_tui_job *job,
     TDBG_ASSERT(j->values);
     for (int64_t i = 0; i < n; i++)
         put_element(j->values, site->dtype, i, element(j->run, job->step, job->site, i));
+    /* a rank whose digest is not the others' has another element 17 */
+    if (site->lane < 0 && n > 17 &&
+        fake_run_digest(j->run, job->rank, job->step, job->site) !=
+            fake_run_digest(j->run, 0, job->step, job->site))
+        put_element(j->values, site->dtype, 17, 0.75);
     tdbg_stats_fast(j->values, site->dtype, n, &j->stats);
     out->values = j->values;
     out->n_elems = n;
@@ -112,6 +117,40 @@ static void answer_origin(struct fake_jobs *j, const struct tdbg_tui_job *job,
     j->origin.sample_id = 5123;
 }
 
+/* The runs part where one of them says; of a tensor the first element differs from there on. */
+static void answer_diff(struct fake_jobs *j, const struct tdbg_tui_job *job,
+                        struct tdbg_tui_answer *out)
+{
+    struct tdbg_tui_parting *p = &j->parting;
+    const struct fake_run *a = j->run, *b = j->other;
+    memset(p, 0, sizeof *p);
+    out->parting = p;
+    if (job->site < 0) {
+        p->has_step = b->wish.parts_from > 0;
+        p->is_same = !p->has_step;
+        p->n_steps = a->data.n_steps;
+        p->step = b->wish.parts_from;
+        p->lane = TDBG_LANE_ALL;
+        p->n_sites_differ = 17;
+        strcpy(p->site, "fwd/fc1");
+        return;
+    }
+    const bool differs = fake_run_digest(a, 0, job->step, job->site) !=
+                         fake_run_digest(b, 0, job->to, job->site);
+    p->has_elements = true;
+    p->elements.n_elems = tdbg_site_elems(&a->sites[job->site]);
+    p->elements.n_differ = differs;
+    p->elements.worst.absolute = 0.25;
+    p->most_relative = differs ? 0.125 : 0;
+    p->n_shown = 3;
+    for (int i = 0; i < p->n_shown; i++) {
+        p->element[i].index = i;
+        p->element[i].a = 2;
+        p->element[i].b = i == 0 && differs ? 1.75 : 2;
+        p->element[i].differs = i == 0 && differs;
+    }
+}
+
 static int64_t submit(void *context, const struct tdbg_tui_job *job)
 {
     struct fake_jobs *j = context;
@@ -141,10 +180,16 @@ static bool take(void *context, struct tdbg_tui_answer *out)
         answer_stats(j, job, out);
     } else if (job->kind == TDBG_JOB_ORIGIN) {
         answer_origin(j, job, out);
+    } else if (job->kind == TDBG_JOB_DIFF) {
+        answer_diff(j, job, out);
+    } else if (job->kind == TDBG_JOB_EVALUATE) {
+        out->is_known = true;
+        out->number = 1e-3 * (double)(job->step % 7 + 1);
     } else {
-        out->status = TDBG_UNSUPPORTED;
-        out->message = "fake jobs have no such kind";
+        out->status = TDBG_NOT_FOUND;
+        out->message = "nothing was found";
     }
+    j->n_done[job->kind]++;
     j->n_taken++;
     tdbg_tui_job_list_drop(&j->queue, out->id);
     return true;

@@ -13,7 +13,9 @@ struct fake_jobs {
     bool holds;      /* nothing is answered, and progress is told */
     bool fails;      /* every job fails */
     bool is_stored;  /* values are read, not executed */
-    int64_t n_taken; /* answers so far */
+    int64_t n_taken, n_done[TDBG_JOB_KIND_COUNT]; /* answers so far; of each kind */
+    const struct fake_run *other; /* that DIFF compares with */
+    struct tdbg_tui_parting parting;
     void *values;
     struct tdbg_stats stats, all[FAKE_MAX_SITES];
     struct tdbg_origin origin;

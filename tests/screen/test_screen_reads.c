@@ -57,7 +57,7 @@ static void test_reads_per_key(void **state)
         driver_press(&d, "s");
         assert_reads("s", 0, 0, 0, 0);
         driver_press(&d, "SL<Tab>?jjq3/grad<Enter>12<Esc>");
-        driver_resize(&d, 160, 50);
+        driver_resize(&d, 140, 40);
         driver_resize(&d, 80, 24);
         assert_reads("what does not move in time", 0, 0, 0, 0);
         driver_press(&d, "777G");

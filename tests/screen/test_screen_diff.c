@@ -1,0 +1,160 @@
+/* The diff screen: two made-up runs beside each other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <locale.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/screen/driver.h"
+
+static struct driver d;
+static struct fake_run other;
+
+static int close_driver(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    return 0;
+}
+
+enum { PARTS_FROM = 700 };
+static const char config_b[] =
+    "seed = 42;\nsteps = 2000;\ndrop_samples = [ 37 ];\n"
+    "data = { kind = \"idx\"; batch = 64; };\n"
+    "optimizer = { kind = \"sgd\"; lr = 0.02; momentum = 0.9; weight_decay = 0.0001; groups = ( "
+    "{ match = [ \"*.bias\" ]; weight_decay = 0.0; lr_scale = 2.0; } ); };\n"
+    "freeze = [ \"fc2.bias\" ];\n"
+    "schedule = { kind = \"constant\"; warmup = 50; every = \"step\"; };\n";
+
+static void open_two(const struct fake_wish *b, int width, int height, bool ascii,
+                     const char *keys)
+{
+    struct tdbg_err err = {0};
+    driver_close(&d);
+    driver_open(&d, &(struct fake_wish){.has_jobs = true}, width, height, ascii);
+    fake_run_make(&other, b);
+    other.data.path = "runs/other.h5";
+    d.jobs.other = &other;
+    assert_int_equal(tdbg_tui_app_diff_with(&d.app, other.data.path, &other.data, NULL, &err),
+                     TDBG_OK);
+    driver_draw(&d);
+    driver_press(&d, keys);
+}
+
+static const struct fake_wish parted = {.parts_from = PARTS_FROM, .config = config_b};
+
+static void test_golden(void **state)
+{
+    static const struct {
+        int width, height;
+        bool ascii;
+        const char *keys, *name;
+    } screens[] = {
+        {80, 24, true, "C", "diff-80x24"},
+        {80, 24, false, "C", "diff-80x24-utf8"},
+        {160, 50, true, "C<Enter>", "diff-160x50"},
+        {40, 10, true, "Cj", "diff-40x10"},
+        {40, 10, false, "Cj", "diff-40x10-utf8"},
+        {80, 24, true, "C<Enter>", "diff-elements"},
+        {80, 24, true, "v", "diff-config"},
+        {80, 24, true, "100nx30n", "diff-unlinked"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++) {
+        open_two(&parted, screens[i].width, screens[i].height, screens[i].ascii, screens[i].keys);
+        driver_golden(&d, screens[i].name);
+    }
+    driver_open_80x24(&d, &(struct fake_wish){0});
+    driver_press(&d, "<F7>");
+    driver_golden(&d, "diff-none");
+    driver_press(&d, "C<Enter>xvjjG<Tab>nN");
+}
+
+static void test_parting(void **state)
+{
+    (void)state;
+    open_two(&parted, 80, 24, true, "");
+    assert_int_equal(d.app.two.n_config, 2);
+    assert_string_equal(d.app.two.config[0].key, "optimizer.lr");
+    assert_int_equal(d.jobs.n_done[TDBG_JOB_DIFF], 1); /* asked for by itself, once */
+    driver_press(&d, "nNC");
+    assert_int_equal(d.jobs.n_done[TDBG_JOB_DIFF], 1);
+    driver_expect(&d, "17 tensors differ from step 700 on, the first is fwd/fc1");
+    assert_int_equal(d.app.model.focus.step, PARTS_FROM);
+    assert_string_equal(d.app.model.data->sites[d.app.model.focus.site].name, "fwd/fc1");
+    for (int32_t i = 0; i < d.app.model.data->n_sites; i++)
+        assert_int_equal(tdbg_tui_two_runs_same(&d.app.two, i),
+                         d.app.model.data->sites[i].stage < TDBG_STAGE_FWD);
+    driver_press(&d, "N");
+    for (int32_t i = 0; i < d.app.model.data->n_sites; i++)
+        assert_int_equal(tdbg_tui_two_runs_same(&d.app.two, i), 1);
+
+    open_two(&(struct fake_wish){.n_steps = 500}, 80, 24, true, "C");
+    driver_expect(&d, "the two are the same");
+    driver_press(&d, "900n"); /* a step that B does not have */
+    assert_int_equal(tdbg_tui_two_runs_same(&d.app.two, 5), -1);
+}
+
+static void test_elements(void **state)
+{
+    (void)state;
+    open_two(&parted, 80, 24, true, "C<Enter>");
+    assert_true(d.app.two.elements.has_elements);
+    assert_int_equal(d.app.two.elements.elements.n_differ, 1);
+    assert_true(d.app.two.cell[d.app.model.focus.site].is_known);
+    const int64_t n = d.jobs.n_done[TDBG_JOB_DIFF];
+    driver_press(&d, "<Enter>"); /* away again, and nothing is computed twice for it */
+    assert_false(d.app.two.shows_elements);
+    assert_int_equal(d.jobs.n_done[TDBG_JOB_DIFF], n);
+}
+
+static void test_sides(void **state)
+{
+    (void)state;
+    open_two(&parted, 80, 24, true, "5n<Tab>");
+    driver_expect(&d, "x unlinks them");
+    driver_press(&d, "x3n");
+    assert_int_equal(d.app.model.focus.step, 5);
+    assert_int_equal(d.app.two.step_b, 8);
+    driver_press(&d, "<Tab>2n");
+    assert_int_equal(d.app.model.focus.step, 7);
+    assert_int_equal(d.app.two.step_b, 8);
+    driver_press(&d, "<Tab>100N");
+    driver_expect(&d, "stopped at B's first step");
+    driver_press(&d, "9999999999999n");
+    driver_expect(&d, "stopped at B's last step");
+    driver_press(&d, "x"); /* together again, at A's step */
+    assert_int_equal(d.app.two.step_b, 7);
+}
+
+/* A key reads the step of both, and nothing else. */
+static void test_reads(void **state)
+{
+    (void)state;
+    open_two(&parted, 80, 24, true, "50n");
+    fake_run_reset_counts(&d.run);
+    fake_run_reset_counts(&other);
+    driver_press(&d, "n");
+    assert_int_equal(d.run.n_digest_reads, 1);
+    assert_int_equal(other.n_digest_reads, 1);
+    assert_int_equal(other.n_step_stats_reads, 1);
+    assert_int_equal(other.n_row_reads, 0);
+    driver_press(&d, "jjk?q");
+    assert_int_equal(d.run.n_digest_reads, 1);
+    assert_int_equal(other.n_step_stats_reads, 1);
+}
+
+int main(void)
+{
+    if (!setlocale(LC_CTYPE, "C.UTF-8"))
+        return 77;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_golden, close_driver),
+        cmocka_unit_test_teardown(test_parting, close_driver),
+        cmocka_unit_test_teardown(test_elements, close_driver),
+        cmocka_unit_test_teardown(test_sides, close_driver),
+        cmocka_unit_test_teardown(test_reads, close_driver),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,202 @@
+/* The optimizer screen: groups, schedule, and what is done to each parameter. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tui/app.h"
+#include "tui/view.h"
+
+static int visible(const struct tdbg_tui_app *app)
+{
+    return tdbg_tui_view_optimizer_rows(&app->optimizer, tdbg_tui_app_frame(app).body);
+}
+
+/* ---- what is not recorded ---- */
+
+static void has_stats(struct tdbg_tui_app *app, const struct tdbg_tui_answer *answer)
+{
+    struct tdbg_tui_optimizer *o = &app->optimizer;
+    const size_t bytes = (size_t)app->model.data->n_sites * sizeof *o->stats;
+    if (answer->status != TDBG_OK) {
+        tdbg_tui_model_say_error(&app->model, "%s", answer->message);
+        return;
+    }
+    free(o->stats);
+    o->stats = malloc(bytes + 1);
+    if (o->stats)
+        memcpy(o->stats, answer->stats, bytes);
+    o->stats_step = answer->step;
+}
+
+/* Asks once per step. */
+static void want_stats(struct tdbg_tui_app *app)
+{
+    struct tdbg_tui_optimizer *o = &app->optimizer;
+    const struct tdbg_tui_model *m = &app->model;
+    if (o->stats_step == m->focus.step || tdbg_tui_optimizer_is_recorded(o, m))
+        return;
+    free(o->stats);
+    o->stats = NULL;
+    o->stats_step = m->focus.step;
+    const struct tdbg_tui_job job = {
+        .kind = TDBG_JOB_STATS, .rank = m->focus.rank, .step = m->focus.step};
+    if (tdbg_tui_app_submit(app, &job, has_stats))
+        tdbg_tui_model_say(&app->model, "executing the step for its statistics; Esc cancels");
+}
+
+static void has_ratio(struct tdbg_tui_app *app, const struct tdbg_tui_answer *answer)
+{
+    struct tdbg_tui_optimizer *o = &app->optimizer;
+    const int32_t index = o->asked;
+    o->asked = -1;
+    if (index < 0 || index >= o->n)
+        return;
+    struct tdbg_tui_parameter *p = &o->list[index];
+    p->has_ratio = answer->status == TDBG_OK && answer->is_known;
+    p->ratio = answer->number;
+    p->ratio_step = answer->step;
+    if (answer->status != TDBG_OK && answer->status != TDBG_NOT_FOUND)
+        tdbg_tui_model_say_error(&app->model, "%s", answer->message);
+}
+
+/* The update ratio needs values, of the parameter under the cursor only: each costs an execution. */
+static void want_ratio(struct tdbg_tui_app *app)
+{
+    struct tdbg_tui_optimizer *o = &app->optimizer;
+    const struct tdbg_tui_model *m = &app->model;
+    char text[TDBG_MAX_SITE_NAME + 20];
+    if (o->at >= o->n)
+        return;
+    struct tdbg_tui_parameter *p = &o->list[o->at];
+    if (p->frozen || p->ratio_step == m->focus.step)
+        return;
+    snprintf(text, sizeof text, "update_ratio(%s)", tdbg_site_tensor(&m->data->sites[p->param]));
+    const struct tdbg_tui_job job = {.kind = TDBG_JOB_EVALUATE,
+                                     .rank = m->focus.rank,
+                                     .step = m->focus.step,
+                                     .expression = {text},
+                                     .n_expressions = 1};
+    p->ratio_step = m->focus.step;
+    p->has_ratio = false;
+    if (tdbg_tui_app_submit(app, &job, has_ratio))
+        o->asked = o->at;
+}
+
+static void load(struct tdbg_tui_app *app)
+{
+    struct tdbg_tui_optimizer *o = &app->optimizer;
+    const bool was_made = o->is_made;
+    tdbg_tui_optimizer_make(o, &app->model, &app->config);
+    for (int32_t i = 0; !was_made && i < o->n; i++)
+        o->list[i].ratio_step = -1;
+    o->top = (int32_t)tdbg_tui_panes_scroll(o->at, o->n, visible(app));
+    want_stats(app);
+    want_ratio(app);
+}
+
+static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                 const struct tdbg_tui_frame *frame)
+{
+    tdbg_tui_view_optimizer(&app->model, &app->optimizer, grid, frame->body);
+}
+
+/* ---- moves: the cursor is a parameter, and the focus goes with it ---- */
+
+static void go_to(struct tdbg_tui_app *app, int64_t at)
+{
+    struct tdbg_tui_optimizer *o = &app->optimizer;
+    if (at < 0 || at >= o->n)
+        tdbg_tui_model_say(&app->model, at < 0 ? "this is the first parameter"
+                                               : "this is the last parameter");
+    o->at = at < 0 || o->n == 0 ? 0 : at >= o->n ? o->n - 1 : (int32_t)at;
+    if (o->n > 0)
+        app->model.focus.site = o->list[o->at].param;
+}
+
+static void down(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    go_to(app, app->optimizer.at + count);
+}
+
+static void up(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    go_to(app, app->optimizer.at - count);
+}
+
+static void page_down(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    go_to(app, app->optimizer.at + count * visible(app));
+}
+
+static void page_up(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    go_to(app, app->optimizer.at - count * visible(app));
+}
+
+static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)count, (void)has_count;
+    go_to(app, 0);
+}
+
+static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    go_to(app, has_count ? count : app->optimizer.n - 1);
+}
+
+static bool matches(const struct tdbg_tui_app *app, int32_t at)
+{
+    return tdbg_tui_model_site_matches(&app->model, app->optimizer.list[at].param);
+}
+
+/* The count-th hit after, or before, the cursor, round the end. */
+static void find(struct tdbg_tui_app *app, int64_t count)
+{
+    const struct tdbg_tui_optimizer *o = &app->optimizer;
+    const int32_t step = count < 0 ? -1 : 1;
+    int32_t n_hits = 0, at = o->at;
+    for (int32_t i = 0; i < o->n; i++)
+        n_hits += matches(app, i);
+    if (n_hits == 0) {
+        tdbg_tui_model_say_error(&app->model, "no parameter matches '%s'",
+                                 app->model.pattern ? app->model.pattern : "");
+        return;
+    }
+    for (int64_t left = (count < 0 ? -count : count) % n_hits + n_hits; left > 0; left--) {
+        do
+            at = (at + step + o->n) % o->n;
+        while (!matches(app, at));
+    }
+    go_to(app, at);
+}
+
+static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
+{
+    (void)x;
+    const struct tdbg_tui_rect body = tdbg_tui_app_frame(app).body;
+    const int32_t at = tdbg_tui_view_optimizer_at(&app->optimizer, body, y);
+    if (button != TDBG_BUTTON_CLICK)
+        go_to(app, app->optimizer.at + (button == TDBG_BUTTON_WHEEL_DOWN ? 3 : -3));
+    else if (at >= 0)
+        go_to(app, at);
+}
+
+static const struct tdbg_tui_action actions[] = {
+    {TDBG_REQUEST_DOWN, down},           {TDBG_REQUEST_UP, up},
+    {TDBG_REQUEST_PAGE_DOWN, page_down}, {TDBG_REQUEST_PAGE_UP, page_up},
+    {TDBG_REQUEST_FIRST, first},         {TDBG_REQUEST_LAST, last},
+    {TDBG_REQUEST_NONE, NULL},
+};
+
+const struct tdbg_tui_screen tdbg_tui_screen_optimizer = {
+    .name = "optimizer",
+    .actions = actions,
+    .load = load,
+    .draw = draw,
+    .mouse = mouse,
+    .find = find,
+};
