@@ -63,6 +63,8 @@ static int what_text(const struct tdbg_tui_app *app, const struct tdbg_tui_job *
         return snprintf(buf, buf_bytes, "computing step %" PRId64, job->step);
     case TDBG_JOB_ORIGIN:
         return snprintf(buf, buf_bytes, "looking for the origin at step %" PRId64, job->step);
+    case TDBG_JOB_DIFF:
+        return snprintf(buf, buf_bytes, "comparing the two runs");
     case TDBG_JOB_SEARCH:
         return snprintf(buf, buf_bytes, "searching at step %" PRId64,
                         p->total > 0 ? p->step : job->step);

@@ -196,6 +196,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_findings = {
     .name = "findings",
     .actions = actions,
     .hints = hints,
+    .open = load, /* keys may come before the first paint */
     .load = load,
     .work = work,
     .draw = draw,

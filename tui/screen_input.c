@@ -176,6 +176,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_input = {
     .name = "input",
     .actions = actions,
     .hints = hints,
+    .open = load, /* keys may come before the first paint */
     .load = load,
     .draw = draw,
     .mouse = mouse,

@@ -195,6 +195,7 @@ static const struct tdbg_tui_action actions[] = {
 const struct tdbg_tui_screen tdbg_tui_screen_optimizer = {
     .name = "optimizer",
     .actions = actions,
+    .open = load, /* keys may come before the first paint */
     .load = load,
     .draw = draw,
     .mouse = mouse,

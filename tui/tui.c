@@ -164,7 +164,10 @@ static enum tdbg_status run(const struct tdbg_tui_data *data, struct tdbg_tui_fo
                            "new steps are shown as they come, while this is the last one");
     }
     set_up(&app, options);
-    st = loop(&app, terminal, follow, err);
+    if (options->diff)
+        st = tdbg_tui_app_diff(&app, options->diff, err);
+    if (st == TDBG_OK)
+        st = loop(&app, terminal, follow, err);
     tdbg_tui_app_free(&app);
 out:
     if (jobs.context)

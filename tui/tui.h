@@ -17,6 +17,7 @@ struct tdbg_tui_options {
     bool mono;     /* no colours; implied by a non-empty NO_COLOR */
     bool no_mouse; /* leave the mouse to the terminal program */
     struct tdbg_session_options session; /* how to compute what is not stored */
+    const char *diff; /* a second trace, which the diff screen begins with; NULL: none */
 
     pid_t recorder;      /* that :pause stops; 0: none */
     const char *program; /* that subcommands are run with; NULL: none are */

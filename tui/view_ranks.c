@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tui/number_text.h"
 #include "tui/ranks.h"
@@ -174,6 +175,25 @@ static void put_element(struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect, i
                          (int)t->rank_a, e->a, (int)t->rank_b, e->b, ulp);
 }
 
+/* Words from row y on, as far as there are rows. */
+static void put_wrapped(struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect, int y,
+                        const char *text)
+{
+    const int width = rect.width - 2;
+    while (*text && width > 0 && y < rect.y + rect.height) {
+        int n = (int)strlen(text), end = n;
+        if (n > width) {
+            for (end = width; end > 0 && text[end] != ' '; end--)
+                ;
+            end = end > 0 ? end : width;
+        }
+        tdbg_tui_grid_printf(grid, rect.x + 1, y++, width, 0, "%.*s", end, text);
+        text += end;
+        while (*text == ' ')
+            text++;
+    }
+}
+
 /* What Enter found, or who differs. */
 static void paint_difference(const struct tdbg_tui_model *m, const struct tdbg_tui_rank_table *t,
                              struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect, int y)
@@ -182,7 +202,9 @@ static void paint_difference(const struct tdbg_tui_model *m, const struct tdbg_t
     if (!t->has_difference) {
         tdbg_tui_grid_printf(grid, rect.x + 1, y, rect.width - 1, 0, "%s of ranks %d and %d: %s",
                              site->name, (int)t->rank_a, (int)t->rank_b,
-                             t->difference_why ? t->difference_why : "being read or computed");
+                             t->difference_why ? "not to be had" : "being read or computed");
+        if (t->difference_why)
+            put_wrapped(grid, rect, y + 1, t->difference_why);
         return;
     }
     const struct tdbg_tensor_difference *d = &t->difference;
