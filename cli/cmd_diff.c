@@ -47,10 +47,11 @@ out:
 static enum tdbg_status check_options(const struct diff *d, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    TDBG_FAIL_IF(d->tui && (d->deep || d->executes || d->as_json ||
-                            cli_tolerance_is_given(&d->tolerance)),
-                 USAGE, "--tui compares bit for bit: tolerances, --deep, --execute and --json belong "
-                        "to the report\nhint: leave --tui out");
+    TDBG_FAIL_IF(
+        d->tui && (d->deep || d->executes || d->as_json || cli_tolerance_is_given(&d->tolerance)),
+        USAGE,
+        "--tui compares bit for bit: tolerances, --deep, --execute and --json belong "
+        "to the report\nhint: leave --tui out");
     TDBG_FAIL_IF(!d->tui && (d->ascii || d->mono || d->no_mouse), USAGE,
                  "--ascii, --mono and --no-mouse belong to --tui");
 out:

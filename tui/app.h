@@ -7,6 +7,7 @@
 #include "tui/breaks.h"
 #include "tui/command.h"
 #include "tui/findings.h"
+#include "tui/finding_list.h"
 #include "tui/frame.h"
 #include "tui/input.h"
 #include "tui/jobs.h"
@@ -53,7 +54,7 @@ struct tdbg_tui_screen {
                  const struct tdbg_tui_frame *frame);
     void (*mouse)(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button);
     void (*release)(struct tdbg_tui_app *app, int x, int y); /* the button that was clicked */
-    void (*find)(struct tdbg_tui_app *app, int64_t count); /* count-th hit; < 0: backward */
+    void (*find)(struct tdbg_tui_app *app, int64_t count);   /* count-th hit; < 0: backward */
     void (*close)(struct tdbg_tui_app *app);
 };
 
@@ -171,8 +172,8 @@ bool tdbg_tui_app_goto_rank(struct tdbg_tui_app *app, int32_t rank);
 enum tdbg_status tdbg_tui_app_diff(struct tdbg_tui_app *app, const char *path,
                                    struct tdbg_err *err);
 enum tdbg_status tdbg_tui_app_diff_with(struct tdbg_tui_app *app, const char *path,
-                                        const struct tdbg_tui_data *b,
-                                        struct tdbg_tui_other *other, struct tdbg_err *err);
+                                        const struct tdbg_tui_data *b, struct tdbg_tui_other *other,
+                                        struct tdbg_err *err);
 
 /* Between app.c, app_rows.c and moves.c. */
 void tdbg_tui_app_draw_tabs(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,

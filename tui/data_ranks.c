@@ -7,7 +7,6 @@
 
 #include "replay/dropped.h"
 #include "replay/rank_split.h"
-#include "trace/rank_group.h"
 
 struct file {
     struct tdbg_trace *trace; /* NULL: not opened, or not there */

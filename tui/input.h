@@ -13,23 +13,23 @@ struct tdbg_tui_input {
     bool is_read;
     int64_t step;
     int32_t rank;
-    int64_t *ids;      /* (n_batch) of all ranks */
+    int64_t *ids; /* (n_batch) of all ranks */
     int64_t n_batch;
-    int64_t first, n;  /* the part of it that is this rank's */
-    char *why;         /* there is none to show */
+    int64_t first, n; /* the part of it that is this rank's */
+    char *why;        /* there is none to show */
 
     /* and those of it that are visible. */
-    void *x, *y;       /* (have_n, ...) from the have_from-th of the rank's part on */
+    void *x, *y; /* (have_n, ...) from the have_from-th of the rank's part on */
     int64_t have_from, have_n;
 
-    int64_t at, top;   /* cursor and first visible, of the rank's part */
+    int64_t at, top;         /* cursor and first visible, of the rank's part */
     bool is_large, is_after; /* one alone; input/x instead of what the data set holds */
 
     /* input/x of the lane and micro-batch around the cursor. */
-    int32_t after_site; /* -1: none was asked for */
+    int32_t after_site;                       /* -1: none was asked for */
     int64_t after_step, after_first, after_n; /* of the rank's part */
-    void *after;        /* (after_n, ...); NULL: it is waited for, or */
-    char *after_why;    /* cannot be had */
+    void *after;                              /* (after_n, ...); NULL: it is waited for, or */
+    char *after_why;                          /* cannot be had */
 
     /* By the config. */
     const struct tdbg_cfg_node *dropped; /* ids whose loss has weight 0, or NULL */

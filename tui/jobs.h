@@ -56,8 +56,8 @@ struct tdbg_tui_answer {
     int64_t n_elems;    /* as many as are valid; */
     int fd;             /* and the same in a file that can be mapped, borrowed as well: a mapping
                          * of it keeps them; -1: there is none */
-    const struct tdbg_stats *stats;   /* TENSOR: (1); STATS: (n_sites) */
-    const struct tdbg_origin *origin; /* ORIGIN */
+    const struct tdbg_stats *stats;         /* TENSOR: (1); STATS: (n_sites) */
+    const struct tdbg_origin *origin;       /* ORIGIN */
     const struct tdbg_tui_parting *parting; /* DIFF */
 };
 

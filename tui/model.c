@@ -57,8 +57,8 @@ void tdbg_tui_model_free(struct tdbg_tui_model *m)
     *m = (struct tdbg_tui_model){0};
 }
 
-enum tdbg_status tdbg_tui_model_set_data(struct tdbg_tui_model *m,
-                                         const struct tdbg_tui_data *data, struct tdbg_err *err)
+enum tdbg_status tdbg_tui_model_set_data(struct tdbg_tui_model *m, const struct tdbg_tui_data *data,
+                                         struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_tui_series series;

@@ -6,11 +6,11 @@
 #include "tui/run_config.h"
 
 struct tdbg_tui_parameter {
-    int32_t param, grad; /* sites; grad -1: there is none */
+    int32_t param, grad;   /* sites; grad -1: there is none */
     int32_t first, second; /* sites of the moments, or -1 */
-    int group;           /* of optimizer.groups; -1: none of them */
+    int group;             /* of optimizer.groups; -1: none of them */
     bool frozen;
-    bool has_ratio;      /* update_ratio is known, and of ratio_step */
+    bool has_ratio; /* update_ratio is known, and of ratio_step */
     int64_t ratio_step;
     double ratio;
 };
@@ -18,7 +18,7 @@ struct tdbg_tui_parameter {
 struct tdbg_tui_optimizer {
     bool is_made;
     const struct tdbg_cfg_node *config, *schedule, *groups; /* or NULL */
-    struct tdbg_tui_parameter *list; /* (n) */
+    struct tdbg_tui_parameter *list;                        /* (n) */
     int32_t n, at, top;
 
     /* Statistics of the focus step that were not recorded but computed. */

@@ -9,8 +9,8 @@ enum { TDBG_PARTING_ELEMENTS = 12, TDBG_PARTING_TEXT = 200 };
 struct tdbg_tui_parting {
     /* Where the runs part: replay/diff.h. */
     bool is_same, has_step;
-    int64_t first_step, n_steps; /* that were compared */
-    int64_t step;                /* the first that differs */
+    int64_t first_step, n_steps;       /* that were compared */
+    int64_t step;                      /* the first that differs */
     char site[TDBG_MAX_SITE_NAME + 1]; /* "": only a chain differs */
     int32_t lane;
     int64_t n_sites_differ;

@@ -32,7 +32,8 @@ static bool is_of(const char *longer, const char *shorter)
     return strncmp(longer, shorter, n) == 0 && (longer[n] == 0 || longer[n] == '.');
 }
 
-/* The all-reduce that the focus has to do with: of its tensor, of its op's parameter, or the first. */
+/* The all-reduce that the focus has to do with: of its tensor, of its op's parameter, or the first.
+ */
 static int32_t find_share(const struct tdbg_tui_data *data, int32_t focus)
 {
     const char *tensor = focus < data->n_sites ? tdbg_site_tensor(&data->sites[focus]) : "";

@@ -60,10 +60,10 @@ const char *tdbg_tui_cfg_string(const struct tdbg_cfg_node *group, const char *k
 double tdbg_tui_cfg_number(const struct tdbg_cfg_node *group, const char *key, double otherwise)
 {
     const struct tdbg_cfg_node *node = group ? tdbg_cfg_find(group, key) : NULL;
-    return !node                                                        ? otherwise
-           : node->type == TDBG_CFG_FLOAT                               ? node->f
+    return !node                                                       ? otherwise
+           : node->type == TDBG_CFG_FLOAT                              ? node->f
            : node->type == TDBG_CFG_INT || node->type == TDBG_CFG_BOOL ? (double)node->i
-                                                                        : otherwise;
+                                                                       : otherwise;
 }
 
 bool tdbg_tui_cfg_globs_match(const struct tdbg_cfg_node *list, const char *name)

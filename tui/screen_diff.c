@@ -220,7 +220,7 @@ static void move_steps(struct tdbg_tui_app *app, int64_t count)
     static void function(struct tdbg_tui_app *app, int64_t count, bool has_count)                  \
     {                                                                                              \
         (void)has_count;                                                                           \
-        what(app, sign count * (each));                                                            \
+        what(app, sign count *(each));                                                             \
     }
 MOVE(down, move_rows, +, 1)
 MOVE(up, move_rows, -, 1)
@@ -287,17 +287,27 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_STEP_NEXT, step_next},   {TDBG_REQUEST_STEP_PREV, step_prev},
-    {TDBG_REQUEST_DOWN, down},             {TDBG_REQUEST_UP, up},
-    {TDBG_REQUEST_PAGE_DOWN, page_down},   {TDBG_REQUEST_PAGE_UP, page_up},
-    {TDBG_REQUEST_FIRST, first},           {TDBG_REQUEST_LAST, last},
-    {TDBG_REQUEST_OPEN, open_elements},    {TDBG_REQUEST_RUN_BACK, search_parting},
-    {TDBG_REQUEST_LINK, link_sides},       {TDBG_REQUEST_PANE_NEXT, change_side},
-    {TDBG_REQUEST_PANE_PREV, change_side}, {TDBG_REQUEST_VIEW, view},
-    {TDBG_REQUEST_SCALE, scale},           {TDBG_REQUEST_NONE, NULL},
+    {TDBG_REQUEST_STEP_NEXT, step_next},
+    {TDBG_REQUEST_STEP_PREV, step_prev},
+    {TDBG_REQUEST_DOWN, down},
+    {TDBG_REQUEST_UP, up},
+    {TDBG_REQUEST_PAGE_DOWN, page_down},
+    {TDBG_REQUEST_PAGE_UP, page_up},
+    {TDBG_REQUEST_FIRST, first},
+    {TDBG_REQUEST_LAST, last},
+    {TDBG_REQUEST_OPEN, open_elements},
+    {TDBG_REQUEST_RUN_BACK, search_parting},
+    {TDBG_REQUEST_LINK, link_sides},
+    {TDBG_REQUEST_PANE_NEXT, change_side},
+    {TDBG_REQUEST_PANE_PREV, change_side},
+    {TDBG_REQUEST_VIEW, view},
+    {TDBG_REQUEST_SCALE, scale},
+    {TDBG_REQUEST_NONE, NULL},
 };
 
-static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OPEN, TDBG_REQUEST_LINK, TDBG_REQUEST_PANE_NEXT, TDBG_REQUEST_VIEW, TDBG_REQUEST_NONE};
+static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OPEN,
+                                              TDBG_REQUEST_LINK,      TDBG_REQUEST_PANE_NEXT,
+                                              TDBG_REQUEST_VIEW,      TDBG_REQUEST_NONE};
 
 const struct tdbg_tui_screen tdbg_tui_screen_diff = {
     .name = "diff",
@@ -323,8 +333,8 @@ out:
 }
 
 enum tdbg_status tdbg_tui_app_diff_with(struct tdbg_tui_app *app, const char *path,
-                                        const struct tdbg_tui_data *b,
-                                        struct tdbg_tui_other *other, struct tdbg_err *err)
+                                        const struct tdbg_tui_data *b, struct tdbg_tui_other *other,
+                                        struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     TDBG_TRY(tdbg_tui_two_runs_set(&app->two, &app->model, &app->config, path, b, other, err));

@@ -29,8 +29,8 @@ static void go_to(struct tdbg_tui_app *app, int64_t at)
 {
     struct tdbg_tui_findings *f = &app->findings;
     if (at < 0 || at >= f->n_shown)
-        tdbg_tui_model_say(&app->model, at < 0 ? "this is the first finding"
-                                               : "this is the last finding");
+        tdbg_tui_model_say(&app->model,
+                           at < 0 ? "this is the first finding" : "this is the last finding");
     f->at = at < 0 || f->n_shown == 0 ? 0 : at >= f->n_shown ? f->n_shown - 1 : (int)at;
 }
 
@@ -135,9 +135,8 @@ static void origin(struct tdbg_tui_app *app, int64_t count, bool has_count)
     (void)count, (void)has_count;
     if (!focus_finding(app))
         return;
-    const struct tdbg_tui_job job = {.kind = TDBG_JOB_ORIGIN,
-                                     .rank = app->model.focus.rank,
-                                     .step = app->model.focus.step};
+    const struct tdbg_tui_job job = {
+        .kind = TDBG_JOB_ORIGIN, .rank = app->model.focus.rank, .step = app->model.focus.step};
     if (tdbg_tui_app_submit(app, &job, has_origin))
         tdbg_tui_model_say(&app->model, "looking for the origin; Esc cancels");
     else
@@ -190,7 +189,8 @@ static const struct tdbg_tui_action actions[] = {
     {TDBG_REQUEST_NONE, NULL},
 };
 
-static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_OPEN, TDBG_REQUEST_ORIGIN, TDBG_REQUEST_VIEW, TDBG_REQUEST_NONE};
+static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_OPEN, TDBG_REQUEST_ORIGIN,
+                                              TDBG_REQUEST_VIEW, TDBG_REQUEST_NONE};
 
 const struct tdbg_tui_screen tdbg_tui_screen_findings = {
     .name = "findings",

@@ -21,9 +21,8 @@ static void has_after(struct tdbg_tui_app *app, const struct tdbg_tui_answer *an
         in->after_why = strdup(answer->message);
         return;
     }
-    const int64_t each = site->ndim > 0 && site->dims[0] > 0
-                             ? tdbg_site_elems(site) / site->dims[0]
-                             : 1;
+    const int64_t each =
+        site->ndim > 0 && site->dims[0] > 0 ? tdbg_site_elems(site) / site->dims[0] : 1;
     const int64_t n = each > 0 ? answer->n_elems / each : 0;
     in->after_n = n < in->after_n ? n : in->after_n;
     in->after = malloc(bytes + 1);
@@ -83,16 +82,15 @@ static void go_to(struct tdbg_tui_app *app, int64_t at)
 {
     struct tdbg_tui_input *in = &app->input;
     if (at < 0 || at >= in->n)
-        tdbg_tui_model_say(&app->model, at < 0 ? "this is the first sample"
-                                               : "this is the last sample");
+        tdbg_tui_model_say(&app->model,
+                           at < 0 ? "this is the first sample" : "this is the last sample");
     in->at = at < 0 || in->n <= 0 ? 0 : at >= in->n ? in->n - 1 : at;
 }
 
 static void move(struct tdbg_tui_app *app, int64_t count, int64_t each)
 {
     int64_t by, at;
-    if (__builtin_mul_overflow(count, each, &by) ||
-        __builtin_add_overflow(app->input.at, by, &at))
+    if (__builtin_mul_overflow(count, each, &by) || __builtin_add_overflow(app->input.at, by, &at))
         at = count < 0 ? -1 : INT64_MAX;
     go_to(app, at);
 }
@@ -170,7 +168,8 @@ static const struct tdbg_tui_action actions[] = {
     {TDBG_REQUEST_NONE, NULL},
 };
 
-static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OPEN, TDBG_REQUEST_VIEW, TDBG_REQUEST_NONE};
+static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OPEN,
+                                              TDBG_REQUEST_VIEW, TDBG_REQUEST_NONE};
 
 const struct tdbg_tui_screen tdbg_tui_screen_input = {
     .name = "input",

@@ -122,8 +122,8 @@ static void move_columns(struct tdbg_tui_app *app, int64_t count)
     const struct tdbg_tui_rect chart =
         p.chart.height > 0 ? p.chart : (struct tdbg_tui_rect){0, 0, app->width, 1};
     int64_t steps;
-    if (__builtin_mul_overflow(count, tdbg_tui_chart_column_steps(tdbg_tui_model_course(&app->model), chart),
-                               &steps))
+    if (__builtin_mul_overflow(
+            count, tdbg_tui_chart_column_steps(tdbg_tui_model_course(&app->model), chart), &steps))
         steps = count < 0 ? INT64_MIN : INT64_MAX;
     tdbg_tui_model_move_steps(&app->model, steps);
 }

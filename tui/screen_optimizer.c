@@ -59,7 +59,8 @@ static void has_ratio(struct tdbg_tui_app *app, const struct tdbg_tui_answer *an
         tdbg_tui_model_say_error(&app->model, "%s", answer->message);
 }
 
-/* The update ratio needs values, of the parameter under the cursor only: each costs an execution. */
+/* The update ratio needs values, of the parameter under the cursor only: each costs an execution.
+ */
 static void want_ratio(struct tdbg_tui_app *app)
 {
     struct tdbg_tui_optimizer *o = &app->optimizer;
@@ -106,8 +107,8 @@ static void go_to(struct tdbg_tui_app *app, int64_t at)
 {
     struct tdbg_tui_optimizer *o = &app->optimizer;
     if (at < 0 || at >= o->n)
-        tdbg_tui_model_say(&app->model, at < 0 ? "this is the first parameter"
-                                               : "this is the last parameter");
+        tdbg_tui_model_say(&app->model,
+                           at < 0 ? "this is the first parameter" : "this is the last parameter");
     o->at = at < 0 || o->n == 0 ? 0 : at >= o->n ? o->n - 1 : (int32_t)at;
     if (o->n > 0)
         app->model.focus.site = o->list[o->at].param;

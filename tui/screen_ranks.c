@@ -28,9 +28,9 @@ static bool work(struct tdbg_tui_app *app)
 static void settle(struct tdbg_tui_app *app)
 {
     const struct tdbg_tui_frame frame = tdbg_tui_app_frame(app);
-    app->ranks.top = (int32_t)tdbg_tui_panes_scroll(app->model.focus.rank,
-                                                    app->model.data->info->world_size,
-                                                    tdbg_tui_view_ranks_rows(frame.body));
+    app->ranks.top =
+        (int32_t)tdbg_tui_panes_scroll(app->model.focus.rank, app->model.data->info->world_size,
+                                       tdbg_tui_view_ranks_rows(frame.body));
 }
 
 static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
@@ -154,7 +154,8 @@ static void has_search(struct tdbg_tui_app *app, const struct tdbg_tui_answer *a
         tdbg_tui_model_goto_step(&app->model, answer->step);
         tdbg_tui_model_say(&app->model, "the ranks differ at step %lld", (long long)answer->step);
     } else if (answer->status == TDBG_NOT_FOUND) {
-        tdbg_tui_model_say(&app->model, "no such step: the ranks agree in all that every one recorded");
+        tdbg_tui_model_say(&app->model,
+                           "no such step: the ranks agree in all that every one recorded");
     } else {
         tdbg_tui_model_say_error(&app->model, "%s", answer->message);
     }
@@ -239,7 +240,9 @@ static void find(struct tdbg_tui_app *app, int64_t count)
     tdbg_tui_model_find(&app->model, count);
 }
 
-static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_RANK_NEXT, TDBG_REQUEST_OPEN, TDBG_REQUEST_RUN, TDBG_REQUEST_NONE};
+static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_RANK_NEXT,
+                                              TDBG_REQUEST_OPEN, TDBG_REQUEST_RUN,
+                                              TDBG_REQUEST_NONE};
 
 const struct tdbg_tui_screen tdbg_tui_screen_ranks = {
     .name = "ranks",

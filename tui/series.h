@@ -53,7 +53,7 @@ struct tdbg_tui_series {
     /* Shown every block of rows that was read; NULL: nobody is. */
     void (*observe)(void *observer, const struct tdbg_step_row *rows, int64_t n);
     void *observer;
-    double lowest_loss;         /* NaN: no finite loss yet */
+    double lowest_loss; /* NaN: no finite loss yet */
     int64_t lowest_loss_step;
 };
 

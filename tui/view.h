@@ -3,7 +3,7 @@
 #ifndef TDBG_TUI_VIEW_H
 #define TDBG_TUI_VIEW_H
 
-#include "tui/findings.h"
+#include "tui/finding_list.h"
 #include "tui/grid.h"
 #include "tui/input.h"
 #include "tui/model.h"
@@ -86,8 +86,8 @@ void tdbg_tui_view_findings_near(const struct tdbg_tui_model *model,
 
 /* Groups, schedule and parameters; how many rows of them are visible; the one in a row, or -1. */
 void tdbg_tui_view_optimizer(const struct tdbg_tui_model *model,
-                             const struct tdbg_tui_optimizer *optimizer,
-                             struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect);
+                             const struct tdbg_tui_optimizer *optimizer, struct tdbg_tui_grid *grid,
+                             struct tdbg_tui_rect rect);
 int tdbg_tui_view_optimizer_rows(const struct tdbg_tui_optimizer *optimizer,
                                  struct tdbg_tui_rect rect);
 int32_t tdbg_tui_view_optimizer_at(const struct tdbg_tui_optimizer *optimizer,

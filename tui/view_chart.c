@@ -243,8 +243,8 @@ void tdbg_tui_paint_bands(const struct tdbg_tui_series *a, const struct tdbg_tui
     if (rows < 1 || rect.width <= GUTTER + 1)
         return;
     const int64_t end_a = a->first_step + a->n_steps, end_b = b->first_step + b->n_steps;
-    struct tdbg_tui_series all = {.first_step =
-                                      a->first_step < b->first_step ? a->first_step : b->first_step};
+    struct tdbg_tui_series all = {.first_step = a->first_step < b->first_step ? a->first_step
+                                                                              : b->first_step};
     all.n_steps = (end_a > end_b ? end_a : end_b) - all.first_step;
     const struct scale scale = join_scales(a, b, metric, linear, grid->ascii ? rows : rows * 2);
     const struct tdbg_tui_rect top = {rect.x, rect.y, rect.width, rows};

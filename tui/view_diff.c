@@ -10,10 +10,10 @@
 
 enum {
     HEAD_ROWS = 3,
-    LOW = 16,        /* fewer rows: no curves */
-    BAND_ROWS = 8,   /* of both curves and the line of steps */
+    LOW = 16,      /* fewer rows: no curves */
+    BAND_ROWS = 8, /* of both curves and the line of steps */
     SIDE_BY_SIDE = 150,
-    SIDE_ROWS = 14,  /* of charts that stand side by side */
+    SIDE_ROWS = 14, /* of charts that stand side by side */
     ELEMENT_ROWS = 8,
     MOST_CONFIG = 3, /* differences in the one line */
 };
@@ -254,8 +254,8 @@ static void paint_elements(const struct tdbg_tui_model *m, const struct tdbg_tui
         return;
     }
     tdbg_tui_grid_printf(grid, rect.x + 1, rect.y, rect.width - 1, TDBG_STYLE_REVERSE,
-                         "%s  %" PRId64 " of %" PRId64 " elements differ", m->data->sites[site].name,
-                         p->elements.n_differ, p->elements.n_elems);
+                         "%s  %" PRId64 " of %" PRId64 " elements differ",
+                         m->data->sites[site].name, p->elements.n_differ, p->elements.n_elems);
     for (int i = 0; i < p->n_shown && i + 1 < rect.height; i++) {
         snprintf(a, sizeof a, "%.9g", p->element[i].a);
         snprintf(b, sizeof b, "%.9g", p->element[i].b);
@@ -275,9 +275,7 @@ struct layout {
 static struct layout lay_out(const struct tdbg_tui_two_runs *two, struct tdbg_tui_rect rect)
 {
     const int head = rect.height < LOW ? 2 : HEAD_ROWS;
-    const int curves = rect.height < LOW            ? 0
-                       : rect.width >= SIDE_BY_SIDE ? SIDE_ROWS
-                                                    : BAND_ROWS;
+    const int curves = rect.height < LOW ? 0 : rect.width >= SIDE_BY_SIDE ? SIDE_ROWS : BAND_ROWS;
     const int elements = two->shows_elements && rect.height >= LOW ? ELEMENT_ROWS : 0;
     const int y = rect.y + head + (elements && curves == BAND_ROWS ? 0 : curves);
     return (struct layout){
@@ -296,7 +294,8 @@ int tdbg_tui_view_diff_rows(const struct tdbg_tui_two_runs *two, struct tdbg_tui
 static void paint_none(struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
     static const char *const lines[] = {
-        "There is no second run to compare with.", "",
+        "There is no second run to compare with.",
+        "",
         "tdbg diff --tui A.h5 B.h5 opens two; :diff B.h5 opens the second one here.",
         "Then this screen shows what differs in their configs, both loss curves,",
         "the first step and tensor in which they part, and every tensor of a step",
@@ -317,11 +316,11 @@ static void paint_charts(const struct tdbg_tui_model *m, const struct tdbg_tui_t
     tdbg_tui_grid_printf(grid, rect.x + half + 1, rect.y, half - 1, 0, "B %s",
                          tdbg_tui_metric_name((enum tdbg_tui_metric)m->metric));
     tdbg_tui_view_heading(grid, (struct tdbg_tui_rect){rect.x, rect.y, rect.width, 1}, false);
+    tdbg_tui_paint_chart(&m->series, m->metric, m->linear, m->focus.step, grid,
+                         (struct tdbg_tui_rect){rect.x, rect.y + 1, half - 1, rect.height - 1});
     tdbg_tui_paint_chart(
-        &m->series, m->metric, m->linear, m->focus.step, grid,
-        (struct tdbg_tui_rect){rect.x, rect.y + 1, half - 1, rect.height - 1});
-    tdbg_tui_paint_chart(b, m->metric, m->linear, is_inside ? two->step_b : -1, grid,
-                         (struct tdbg_tui_rect){rect.x + half, rect.y + 1, half - 1, rect.height - 1});
+        b, m->metric, m->linear, is_inside ? two->step_b : -1, grid,
+        (struct tdbg_tui_rect){rect.x + half, rect.y + 1, half - 1, rect.height - 1});
 }
 
 void tdbg_tui_view_diff(const struct tdbg_tui_model *m, const struct tdbg_tui_two_runs *two,

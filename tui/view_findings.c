@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tui/findings.h"
+#include "tui/finding_list.h"
 #include "tui/number_text.h"
 #include "tui/view.h"
 
-enum { BELOW_ROWS = 4, LOW = 12, WIDE = 70 };
+enum { BELOW_ROWS = 5, LOW = 12, WIDE = 70 };
 
 static const char *severity_word(char severity)
 {
@@ -59,10 +59,10 @@ static void paint_head(const struct tdbg_tui_model *m, const struct tdbg_tui_fin
 
 static void paint_titles(struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
-    tdbg_tui_grid_put_text(grid, rect.x + 1, rect.y, rect.width - 1, 0,
-                           rect.width < WIDE
-                               ? "       step  what"
-                               : "    sev   first step   count  what                         where");
+    tdbg_tui_grid_put_text(
+        grid, rect.x + 1, rect.y, rect.width - 1, 0,
+        rect.width < WIDE ? "       step  what"
+                          : "    sev   first step   count  what                         where");
     tdbg_tui_view_heading(grid, (struct tdbg_tui_rect){rect.x, rect.y, rect.width, 1}, false);
 }
 
@@ -99,6 +99,9 @@ static void paint_below(const struct tdbg_tui_finding *finding, struct tdbg_tui_
     tdbg_tui_grid_printf(grid, rect.x + 1, rect.y + 1, rect.width - 1, 0, "why: %s", finding->why);
     tdbg_tui_grid_printf(grid, rect.x + 1, rect.y + 2, rect.width - 1, 0, "try: %s",
                          finding->advice);
+    if (*finding->condition)
+        tdbg_tui_grid_printf(grid, rect.x + 1, rect.y + 3, rect.width - 1, 0, "break on it: :b %s",
+                             finding->condition);
 }
 
 int tdbg_tui_view_findings_rows(struct tdbg_tui_rect rect)
@@ -160,9 +163,8 @@ void tdbg_tui_view_findings_near(const struct tdbg_tui_model *m, const struct td
         const uint8_t style = severity_style(finding->severity);
         const int y = rect.y + 1 + i;
         tdbg_tui_grid_put(grid, rect.x + 1, y, (uint32_t)finding->severity, style);
-        const int used =
-            tdbg_tui_grid_printf(grid, rect.x + 2, y, rect.width - 2, style, "%8" PRId64 "  %s  ",
-                                 finding->step, finding->what);
+        const int used = tdbg_tui_grid_printf(grid, rect.x + 2, y, rect.width - 2, style,
+                                              "%8" PRId64 "  %s  ", finding->step, finding->what);
         tdbg_tui_grid_put_elided(grid, rect.x + 2 + used, y, rect.width - 2 - used, style,
                                  finding->where);
     }

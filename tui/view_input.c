@@ -19,9 +19,9 @@ enum {
 
 /* How the body is cut into samples. */
 struct layout {
-    int columns, rows;          /* of samples */
+    int columns, rows; /* of samples */
     int cell_width, cell_height;
-    int width, height;          /* of an image in it */
+    int width, height; /* of an image in it */
 };
 
 static struct layout lay_out(const struct tdbg_samples_spec *spec, enum tdbg_tui_input_kind kind,
@@ -133,8 +133,8 @@ static void paint_caption(const struct tdbg_tui_input *in, const struct tdbg_tui
     const bool is_cursor = at == in->at, dropped = tdbg_tui_input_is_dropped(in, id);
     const uint8_t style = is_cursor ? TDBG_STYLE_BOLD : TDBG_STYLE_PLAIN;
     target_text(&y, target, sizeof target);
-    snprintf(text, sizeof text, "%s%" PRId64 "  id %" PRId64, is_cursor ? ">" : " ",
-             in->first + at, id);
+    snprintf(text, sizeof text, "%s%" PRId64 "  id %" PRId64, is_cursor ? ">" : " ", in->first + at,
+             id);
     tdbg_tui_grid_put_text(grid, rect.x, rect.y, rect.width, style, text);
     snprintf(text, sizeof text, " %s %s%s", target_word(m->data->samples), target,
              dropped ? "  weight 0 (dropped)" : "");
@@ -151,7 +151,7 @@ static void paint_image(const struct tdbg_tui_input *in, const struct tdbg_tui_m
         tdbg_tui_paint_picture(&picture, grid, rect);
     else
         tdbg_tui_grid_put_elided(grid, rect.x, rect.y + rect.height / 2, rect.width, 0,
-                                 in->after_why ? in->after_why
+                                 in->after_why  ? in->after_why
                                  : in->is_after ? "not of this part"
                                                 : "not there");
 }

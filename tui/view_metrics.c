@@ -80,7 +80,10 @@ static void paint_ranks(const struct tdbg_tui_model *m, const struct tdbg_tui_ra
     }
     const uint8_t style = *odd ? TDBG_STYLE_RED | TDBG_STYLE_BOLD : TDBG_STYLE_PLAIN;
     tdbg_tui_grid_printf(grid, rect.x + 1, rect.y, rect.width - 1, style, "allreduce %c%s%s%s",
-                         *odd ? '!' : ' ', t->n_read < t->n ? "reading" : *odd ? "rank " : "same",
+                         *odd ? '!' : ' ',
+                         t->n_read < t->n ? "reading"
+                         : *odd           ? "rank "
+                                          : "same",
                          odd, *odd ? " !=" : "");
     if (t->in_site >= 0)
         tdbg_tui_grid_put_elided(grid, rect.x + 28, rect.y, rect.width - 28, 0,
@@ -113,6 +116,7 @@ void tdbg_tui_view_metrics(const struct tdbg_tui_model *m, const struct tdbg_tui
             tdbg_tui_grid_set_cursor(grid, x, y);
     }
     if (ranks->rows && rect.height > rows + 2)
-        paint_ranks(m, ranks, grid,
-                    (struct tdbg_tui_rect){rect.x + beside, rect.y + 1 + rows, rect.width - beside, 2});
+        paint_ranks(
+            m, ranks, grid,
+            (struct tdbg_tui_rect){rect.x + beside, rect.y + 1 + rows, rect.width - beside, 2});
 }

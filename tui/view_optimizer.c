@@ -89,10 +89,10 @@ static const struct column {
     bool left;
     void (*text)(char *buf, const struct cell *cell);
 } columns[] = {
-    {"group", 5, 90, false, text_group}, {"shape", 9, 60, false, text_shape},
+    {"group", 5, 90, false, text_group},  {"shape", 9, 60, false, text_shape},
     {"steps", 6, 100, false, text_steps}, {"|param|", 8, 0, false, text_param},
-    {"|m|", 8, 60, false, text_first},   {"|v|", 8, 90, false, text_second},
-    {"|grad|", 8, 0, false, text_grad},  {"update", 8, 70, false, text_ratio},
+    {"|m|", 8, 60, false, text_first},    {"|v|", 8, 90, false, text_second},
+    {"|grad|", 8, 0, false, text_grad},   {"update", 8, 70, false, text_ratio},
     {"", 19, 78, true, text_note},
 };
 enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
@@ -195,12 +195,12 @@ static int paint_groups(const struct tdbg_tui_optimizer *o, struct tdbg_tui_grid
         tdbg_tui_grid_printf(grid, rect.x + 1, y++, rect.width - 1, 0, "schedule  %s", text);
     for (int g = 0; g < n && g < MOST_GROUPS && y < rect.y + rect.height / 3; g++) {
         group_text(o->groups->child[g], text, sizeof text);
-        tdbg_tui_grid_printf(grid, rect.x + 1, y++, rect.width - 1, 0, "group %d, %d parameters  %s",
-                             g, (int)count_in_group(o, g), text);
+        tdbg_tui_grid_printf(grid, rect.x + 1, y++, rect.width - 1, 0,
+                             "group %d, %d parameters  %s", g, (int)count_in_group(o, g), text);
     }
     if (n > 0 && y < rect.y + rect.height / 3)
-        tdbg_tui_grid_printf(grid, rect.x + 1, y++, rect.width - 1, 0,
-                             "no group, %d parameters", (int)count_in_group(o, -1));
+        tdbg_tui_grid_printf(grid, rect.x + 1, y++, rect.width - 1, 0, "no group, %d parameters",
+                             (int)count_in_group(o, -1));
     return y - rect.y;
 }
 

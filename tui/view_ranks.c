@@ -88,14 +88,10 @@ static const struct column {
     bool left;
     void (*text)(char *buf, const struct cell *cell);
 } columns[] = {
-    {"rank", 4, 0, false, text_rank},
-    {"input |.|2", 10, 60, false, text_norm},
-    {"input hash", 10, 40, true, text_in},
-    {"expected", 11, 120, true, text_expected},
-    {"output hash", 12, 40, true, text_out},
-    {"out = sum?", 10, 60, true, text_sum},
-    {"this tensor", 12, 70, true, text_here},
-    {"wait us", 7, 80, false, text_wait},
+    {"rank", 4, 0, false, text_rank},         {"input |.|2", 10, 60, false, text_norm},
+    {"input hash", 10, 40, true, text_in},    {"expected", 11, 120, true, text_expected},
+    {"output hash", 12, 40, true, text_out},  {"out = sum?", 10, 60, true, text_sum},
+    {"this tensor", 12, 70, true, text_here}, {"wait us", 7, 80, false, text_wait},
     {"step", 8, 120, false, text_duration},
 };
 enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
@@ -146,12 +142,11 @@ static void paint_head(const struct tdbg_tui_model *m, const struct tdbg_tui_ran
         tdbg_tui_grid_put_text(grid, rect.x + 1, rect.y, rect.width - 1, 0,
                                "no all-reduce was recorded");
     else
-        tdbg_tui_grid_printf(grid, rect.x + 1, rect.y, rect.width - 1, 0,
-                             rect.width < NARROW
-                                 ? "%s (%s)  %d ranks"
-                                 : "all-reduce of %s (%s)  %d ranks, %d lanes  compared bit for bit",
-                             tdbg_site_tensor(in), tdbg_text_shape(shape, in), (int)t->n,
-                             (int)data->info->lanes);
+        tdbg_tui_grid_printf(
+            grid, rect.x + 1, rect.y, rect.width - 1, 0,
+            rect.width < NARROW ? "%s (%s)  %d ranks"
+                                : "all-reduce of %s (%s)  %d ranks, %d lanes  compared bit for bit",
+            tdbg_site_tensor(in), tdbg_text_shape(shape, in), (int)t->n, (int)data->info->lanes);
     int x = rect.x + 2;
     for (int i = 0; i < N_COLUMNS; i++) {
         if (rect.width < columns[i].at_least)
@@ -230,9 +225,9 @@ static void paint_below(const struct tdbg_tui_model *m, const struct tdbg_tui_ra
         tdbg_tui_grid_printf(grid, rect.x + 1, y, rect.width - 1, 0, "%d of %d ranks are read",
                              (int)t->n_read, (int)t->n);
     else if (n_odd > 0)
-        tdbg_tui_grid_printf(grid, rect.x + 1, y, rect.width - 1,
-                             TDBG_STYLE_RED | TDBG_STYLE_BOLD, "! %d of %d ranks differ at step %lld",
-                             (int)n_odd, (int)n_there, (long long)t->step);
+        tdbg_tui_grid_printf(grid, rect.x + 1, y, rect.width - 1, TDBG_STYLE_RED | TDBG_STYLE_BOLD,
+                             "! %d of %d ranks differ at step %lld", (int)n_odd, (int)n_there,
+                             (long long)t->step);
     else
         tdbg_tui_grid_printf(grid, rect.x + 1, y, rect.width - 1, 0,
                              "the %d ranks with a file agree here", (int)n_there);
@@ -247,10 +242,12 @@ static void paint_one_rank(const struct tdbg_tui_model *m, struct tdbg_tui_grid 
                            struct tdbg_tui_rect rect)
 {
     static const char *const lines[] = {
-        "This run has one rank: there is nothing to compare.", "",
+        "This run has one rank: there is nothing to compare.",
+        "",
         "Of a run of several ranks this screen shows what each put into the",
         "all-reduce of the focus tensor (size and hash), what it got out,",
-        "whether that is what all inputs add up to, and who differs.", "",
+        "whether that is what all inputs add up to, and who differs.",
+        "",
         "mpirun -n 4 tdbg record train.cfg records one;",
         "engine.ranks_in_process = 4 does it with threads."};
     (void)m;
@@ -292,13 +289,13 @@ void tdbg_tui_view_rank_strip_pane(const struct tdbg_tui_model *m,
     if (rect.height < 2)
         return;
     tdbg_tui_grid_printf(grid, rect.x + 1, rect.y, rect.width - 1, 0, "ranks  %s",
-                         t->rows && t->in_site >= 0
-                             ? tdbg_site_tensor(&m->data->sites[t->in_site])
-                             : "");
+                         t->rows && t->in_site >= 0 ? tdbg_site_tensor(&m->data->sites[t->in_site])
+                                                    : "");
     tdbg_tui_view_heading(grid, rect, false);
     tdbg_tui_view_divider(grid, rect);
-    tdbg_tui_view_rank_strip(m, t, grid, (struct tdbg_tui_rect){rect.x + 1, rect.y + 1,
-                                                                rect.width - 1, rect.height - 1});
+    tdbg_tui_view_rank_strip(
+        m, t, grid,
+        (struct tdbg_tui_rect){rect.x + 1, rect.y + 1, rect.width - 1, rect.height - 1});
 }
 
 void tdbg_tui_view_rank_strip(const struct tdbg_tui_model *m, const struct tdbg_tui_rank_table *t,
@@ -311,16 +308,19 @@ void tdbg_tui_view_rank_strip(const struct tdbg_tui_model *m, const struct tdbg_
         const bool odd = tdbg_tui_rank_is_odd(t, k);
         const int width =
             snprintf(text, sizeof text, "%s%d %s", k == m->focus.rank ? ">" : "", (int)k,
-                     !row->is_read ? "..." : !row->is_there ? "none" : odd ? "!=" : "ok");
+                     !row->is_read    ? "..."
+                     : !row->is_there ? "none"
+                     : odd            ? "!="
+                                      : "ok");
         if (x + width > rect.x + rect.width) {
             x = rect.x + 1;
             if (++y >= rect.y + rect.height)
                 break;
         }
         tdbg_tui_grid_put_text(grid, x, y, width,
-                               odd                    ? TDBG_STYLE_RED | TDBG_STYLE_BOLD
-                               : k == m->focus.rank   ? TDBG_STYLE_BOLD
-                                                      : TDBG_STYLE_PLAIN,
+                               odd                  ? TDBG_STYLE_RED | TDBG_STYLE_BOLD
+                               : k == m->focus.rank ? TDBG_STYLE_BOLD
+                                                    : TDBG_STYLE_PLAIN,
                                text);
         x += width + 2;
     }

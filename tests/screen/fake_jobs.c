@@ -135,8 +135,8 @@ static void answer_diff(struct fake_jobs *j, const struct tdbg_tui_job *job,
         strcpy(p->site, "fwd/fc1");
         return;
     }
-    const bool differs = fake_run_digest(a, 0, job->step, job->site) !=
-                         fake_run_digest(b, 0, job->to, job->site);
+    const bool differs =
+        fake_run_digest(a, 0, job->step, job->site) != fake_run_digest(b, 0, job->to, job->site);
     p->has_elements = true;
     p->elements.n_elems = tdbg_site_elems(&a->sites[job->site]);
     p->elements.n_differ = differs;

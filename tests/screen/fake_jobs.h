@@ -10,11 +10,11 @@ struct fake_jobs {
     struct tdbg_tui_jobs table;
     const struct fake_run *run;
     struct tdbg_tui_job_list queue;
-    bool holds;      /* nothing is answered, and progress is told */
-    bool fails;      /* every job fails */
-    bool is_stored;  /* values are read, not executed */
+    bool holds;                                   /* nothing is answered, and progress is told */
+    bool fails;                                   /* every job fails */
+    bool is_stored;                               /* values are read, not executed */
     int64_t n_taken, n_done[TDBG_JOB_KIND_COUNT]; /* answers so far; of each kind */
-    const struct fake_run *other; /* that DIFF compares with */
+    const struct fake_run *other;                 /* that DIFF compares with */
     struct tdbg_tui_parting parting;
     void *values;
     struct tdbg_stats stats, all[FAKE_MAX_SITES];

@@ -393,9 +393,11 @@ static enum tdbg_status find_split(void *context, struct tdbg_rank_split *out, s
 {
     struct fake_run *run = context;
     (void)err;
-    *out = (struct tdbg_rank_split){
-        .found = run->data.n_steps + run->data.first_step > FAKE_SPLIT, .step = FAKE_SPLIT,
-        .n_odd = 1, .n_files = 3, .ranks = "2"};
+    *out = (struct tdbg_rank_split){.found = run->data.n_steps + run->data.first_step > FAKE_SPLIT,
+                                    .step = FAKE_SPLIT,
+                                    .n_odd = 1,
+                                    .n_files = 3,
+                                    .ranks = "2"};
     for (int32_t i = run->data.n_sites - 1; i >= 0; i--) {
         if (strcmp(run->sites[i].name, "reduce_out/fc2.weight") == 0)
             out->site = i;

@@ -27,8 +27,7 @@ static const char config_b[] =
     "freeze = [ \"fc2.bias\" ];\n"
     "schedule = { kind = \"constant\"; warmup = 50; every = \"step\"; };\n";
 
-static void open_two(const struct fake_wish *b, int width, int height, bool ascii,
-                     const char *keys)
+static void open_two(const struct fake_wish *b, int width, int height, bool ascii, const char *keys)
 {
     struct tdbg_err err = {0};
     driver_close(&d);
@@ -51,14 +50,10 @@ static void test_golden(void **state)
         bool ascii;
         const char *keys, *name;
     } screens[] = {
-        {80, 24, true, "C", "diff-80x24"},
-        {80, 24, false, "C", "diff-80x24-utf8"},
-        {160, 50, true, "C<Enter>", "diff-160x50"},
-        {40, 10, true, "Cj", "diff-40x10"},
-        {40, 10, false, "Cj", "diff-40x10-utf8"},
-        {80, 24, true, "C<Enter>", "diff-elements"},
-        {80, 24, true, "v", "diff-config"},
-        {80, 24, true, "100nx30n", "diff-unlinked"},
+        {80, 24, true, "C", "diff-80x24"},          {80, 24, false, "C", "diff-80x24-utf8"},
+        {160, 50, true, "C<Enter>", "diff-160x50"}, {40, 10, true, "Cj", "diff-40x10"},
+        {40, 10, false, "Cj", "diff-40x10-utf8"},   {80, 24, true, "C<Enter>", "diff-elements"},
+        {80, 24, true, "v", "diff-config"},         {80, 24, true, "100nx30n", "diff-unlinked"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++) {

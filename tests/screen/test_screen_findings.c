@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/screen/driver.h"
-#include "tui/findings.h"
+#include "tui/finding_list.h"
 
 static struct driver d;
 

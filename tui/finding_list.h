@@ -1,12 +1,12 @@
 /* What is wrong in a run, as far as rows and statistics tell: gathered bit by bit by a table of
- * rules (findings_rules.c), each of which knows one thing.
+ * rules (finding_rules.c), each of which knows one thing.
  *
  *     rows of the course, as they are read  --row()---+
  *     statistics of chosen steps            --stats()-+--> findings
  *     whatever else a rule reads            --slice()-+
  */
-#ifndef TDBG_TUI_FINDINGS_H
-#define TDBG_TUI_FINDINGS_H
+#ifndef TDBG_TUI_FINDING_LIST_H
+#define TDBG_TUI_FINDING_LIST_H
 
 #include "tui/model.h"
 
@@ -19,10 +19,10 @@ enum {
 };
 
 struct tdbg_tui_finding {
-    char severity;           /* '!' error, '~' warning */
-    int64_t step;            /* first */
-    int64_t last, count;     /* last step; in how many steps, of those looked at */
-    int32_t site;            /* that it is about; -1: none */
+    char severity;       /* '!' error, '~' warning */
+    int64_t step;        /* first */
+    int64_t last, count; /* last step; in how many steps, of those looked at */
+    int32_t site;        /* that it is about; -1: none */
     char what[48];
     char where[TDBG_SITE_LABEL_BYTES];
     char why[TDBG_FINDING_TEXT], advice[TDBG_FINDING_TEXT]; /* advice: commands */

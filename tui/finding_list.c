@@ -1,5 +1,5 @@
-/* Gathering and arranging. See findings.h. */
-#include "tui/findings.h"
+/* Gathering and arranging. See finding_list.h. */
+#include "tui/finding_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,8 +102,7 @@ static bool is_regular(const struct tdbg_tui_findings *f, int64_t step)
 static void look_at(struct tdbg_tui_findings *f, int64_t step)
 {
     const struct tdbg_tui_data *data = f->data;
-    if (data->n_sites == 0 ||
-        data->read_step_stats(data->context, step, f->stats, NULL) != TDBG_OK)
+    if (data->n_sites == 0 || data->read_step_stats(data->context, step, f->stats, NULL) != TDBG_OK)
         return;
     for (int r = 0; tdbg_tui_rules[r].name; r++) {
         if (tdbg_tui_rules[r].stats)

@@ -1,5 +1,5 @@
-/* The rules behind the findings: one table. A rule holds what it saw in its state and adds a finding
- * when it is sure. See findings.h. */
+/* The rules behind the findings: one table. A rule holds what it saw in its state and adds a
+ * finding when it is sure. See finding_list.h. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "replay/expression_eval.h"
 #include "replay/rank_split.h"
-#include "tui/findings.h"
+#include "tui/finding_list.h"
 
 static struct tdbg_tui_finding *held(struct tdbg_tui_findings *f, int index_plus_1)
 {
@@ -110,8 +110,7 @@ struct diverging {
     int finding;
 };
 
-static void loss_diverges(struct tdbg_tui_findings *f, void *state,
-                          const struct tdbg_step_row *row)
+static void loss_diverges(struct tdbg_tui_findings *f, void *state, const struct tdbg_step_row *row)
 {
     struct diverging *s = state;
     if (!isfinite(row->loss) || !tdbg_diverges_add(&s->diverges, (double)row->loss))
@@ -391,7 +390,8 @@ static bool rank_slice(struct tdbg_tui_findings *f, void *state, struct tdbg_tui
     finding->count = finding->last - split.step + 1;
     SAY(finding->why, "rank %.80s has other bits than most from step %" PRId64 " on", split.ranks,
         split.step);
-    SAY(finding->advice, "the ranks screen (F5); tdbg replay --verify says which one computed wrong");
+    SAY(finding->advice,
+        "the ranks screen (F5); tdbg replay --verify says which one computed wrong");
     SAY(finding->condition, "rankdiff");
     return false;
 }
