@@ -6,7 +6,7 @@
 #include "base/strbuf.h"
 #include "tui/breaks.h"
 #include "tui/command.h"
-#include "tui/findings.h"
+#include "tui/finding_list.h"
 #include "tui/finding_list.h"
 #include "tui/frame.h"
 #include "tui/input.h"
@@ -98,7 +98,7 @@ struct tdbg_tui_app {
     struct tdbg_tui_output output;
     bool no_mouse; /* it is left to the terminal program */
     int wakes;     /* epoll(7) of all that the loop waits for besides the keyboard; -1: none */
-    int drag_x; /* where a chart was clicked, or -1 */
+    int drag_x;    /* where a chart was clicked, or -1 */
     struct tdbg_tui_rank_table ranks;
     struct tdbg_tui_input input;
     struct tdbg_tui_run_config config;

@@ -93,6 +93,7 @@ enum tdbg_status tdbg_tui_app_grow(struct tdbg_tui_app *app, int64_t n_before, s
     struct tdbg_tui_model *m = &app->model;
     const bool was_last = m->focus.step == m->data->first_step + n_before - 1;
     const enum tdbg_status st = tdbg_tui_series_grow(&m->series, m->data->n_steps, err);
+    tdbg_tui_findings_grow(&app->findings);
     if (was_last)
         m->focus.step = tdbg_tui_model_last_step(m);
     if (app->n_screens > 0 && tdbg_tui_app_screen(app)->settle)

@@ -133,6 +133,7 @@ void tdbg_tui_command_read_child(struct tdbg_tui_app *app);
 void tdbg_tui_ask_command(struct tdbg_tui_app *app, int64_t count, bool has_count);
 void tdbg_tui_run_next(struct tdbg_tui_app *app, int64_t count, bool has_count);
 void tdbg_tui_run_back(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_toggle_condition(struct tdbg_tui_app *app, const char *text); /* to break on */
 void tdbg_tui_toggle_break(struct tdbg_tui_app *app, int64_t count, bool has_count);
 void tdbg_tui_toggle_watch(struct tdbg_tui_app *app, int64_t count, bool has_count);
 void tdbg_tui_set_mark(struct tdbg_tui_app *app, int64_t count, bool has_count);

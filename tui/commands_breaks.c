@@ -236,16 +236,9 @@ void tdbg_tui_do_watch(const struct tdbg_tui_call *call)
 
 /* --- the key b --- */
 
-void tdbg_tui_toggle_break(struct tdbg_tui_app *app, int64_t count, bool has_count)
+void tdbg_tui_toggle_condition(struct tdbg_tui_app *app, const char *text)
 {
-    (void)count, (void)has_count;
-    char text[2 * TDBG_MAX_SITE_NAME + 32];
     struct tdbg_expr_fault fault;
-    if (!has_site(app))
-        return;
-    const char *name = app->model.data->sites[app->model.focus.site].name;
-    snprintf(text, sizeof text, "nan(%.*s) or inf(%.*s)", TDBG_MAX_SITE_NAME, name,
-             TDBG_MAX_SITE_NAME, name);
     struct tdbg_tui_break *b = tdbg_tui_breaks_with(&app->breaks, text);
     if (b) {
         tdbg_tui_reply_done(app, "B%d is gone: %s", b->id, b->text);
@@ -255,4 +248,16 @@ void tdbg_tui_toggle_break(struct tdbg_tui_app *app, int64_t count, bool has_cou
     } else if ((b = add(app, text, false)) != NULL) {
         tell_added(app, b);
     }
+}
+
+void tdbg_tui_toggle_break(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)count, (void)has_count;
+    char text[2 * TDBG_MAX_SITE_NAME + 32];
+    if (!has_site(app))
+        return;
+    const char *name = app->model.data->sites[app->model.focus.site].name;
+    snprintf(text, sizeof text, "nan(%.*s) or inf(%.*s)", TDBG_MAX_SITE_NAME, name,
+             TDBG_MAX_SITE_NAME, name);
+    tdbg_tui_toggle_condition(app, text);
 }

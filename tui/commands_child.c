@@ -129,11 +129,18 @@ void tdbg_tui_command_read_child(struct tdbg_tui_app *app)
 void tdbg_tui_do_diff(const struct tdbg_tui_call *call)
 {
     const char *const words[] = {"diff", call->app->model.data->path, call->args, NULL};
-    if (!*call->args)
+    struct tdbg_err err = {0};
+    if (!*call->args) {
         tdbg_tui_reply_fault(call, call->args, "for example diff b.h5",
                              "expected the file of another trace");
-    else
+    } else if (call->app->wakes < 0) { /* there is no screen to show it on */
         tdbg_tui_start_child(call, words, TDBG_CHILD_SHOWS);
+    } else if (tdbg_tui_app_diff(call->app, call->args, &err) == TDBG_OK) {
+        tdbg_tui_reply_done(call->app, "F7 comes back to it, q leaves it");
+    } else {
+        tdbg_tui_reply_failed(call->app, err.status, "%s", err.message);
+        tdbg_err_clear(&err);
+    }
 }
 
 static void bisect(const struct tdbg_tui_call *call, int64_t good, int64_t bad)

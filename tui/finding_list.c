@@ -164,6 +164,13 @@ bool tdbg_tui_findings_work(struct tdbg_tui_findings *f, struct tdbg_tui_model *
     return true;
 }
 
+void tdbg_tui_findings_grow(struct tdbg_tui_findings *f)
+{
+    if (f->data->n_sites > 0)
+        f->stats_total = (f->data->n_steps + f->stats_every - 1) / f->stats_every;
+    f->is_complete = false;
+}
+
 struct key {
     const struct tdbg_tui_finding *finding;
     int index;

@@ -81,6 +81,9 @@ void tdbg_tui_findings_see_rows(void *context, const struct tdbg_step_row *rows,
 /* Looks at a few more steps' statistics, then at what is left; true: there is more to do. */
 bool tdbg_tui_findings_work(struct tdbg_tui_findings *f, struct tdbg_tui_model *model);
 
+/* The data has more steps than before: there is more to look at. */
+void tdbg_tui_findings_grow(struct tdbg_tui_findings *f);
+
 /* Sorts and filters into order; into near_order all of them, the nearest to a step first. */
 void tdbg_tui_findings_arrange(struct tdbg_tui_findings *f);
 void tdbg_tui_findings_arrange_near(struct tdbg_tui_findings *f, int64_t step);

@@ -143,6 +143,18 @@ static void origin(struct tdbg_tui_app *app, int64_t count, bool has_count)
         tdbg_tui_model_say(&app->model, "nothing executes steps here");
 }
 
+/* A breakpoint where the finding holds, or none any more. */
+static void break_on(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)count, (void)has_count;
+    const struct tdbg_tui_finding *finding = tdbg_tui_findings_at(&app->findings);
+    if (finding && *finding->condition)
+        tdbg_tui_toggle_condition(app, finding->condition);
+    else
+        tdbg_tui_model_say(&app->model, finding ? "no condition says this of one step"
+                                                : "there is no finding here");
+}
+
 static bool matches(const struct tdbg_tui_model *m, const struct tdbg_tui_finding *finding)
 {
     return m->pattern && (tdbg_tui_pattern_matches(m->pattern, finding->what) ||
@@ -186,11 +198,12 @@ static const struct tdbg_tui_action actions[] = {
     {TDBG_REQUEST_FIRST, first},         {TDBG_REQUEST_LAST, last},
     {TDBG_REQUEST_OPEN, open_place},     {TDBG_REQUEST_ORIGIN, origin},
     {TDBG_REQUEST_VIEW, sort},           {TDBG_REQUEST_PHASE_END, filter},
-    {TDBG_REQUEST_NONE, NULL},
+    {TDBG_REQUEST_BREAK, break_on},      {TDBG_REQUEST_NONE, NULL},
 };
 
 static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_OPEN, TDBG_REQUEST_ORIGIN,
-                                              TDBG_REQUEST_VIEW, TDBG_REQUEST_NONE};
+                                              TDBG_REQUEST_BREAK, TDBG_REQUEST_VIEW,
+                                              TDBG_REQUEST_NONE};
 
 const struct tdbg_tui_screen tdbg_tui_screen_findings = {
     .name = "findings",

@@ -174,13 +174,18 @@ void driver_check(const struct tdbg_tui_app *app)
     }
 }
 
+/* Jobs of a test's own may answer whenever they like. */
+static bool will_answer(const struct driver *d)
+{
+    return d->app.jobs == &d->jobs.table && !d->jobs.holds && tdbg_tui_app_waits(&d->app);
+}
+
 void driver_draw(struct driver *d)
 {
     tdbg_tui_app_take_answers(&d->app);
     tdbg_tui_app_draw(&d->app);
     driver_check(&d->app);
-    while (!d->app.done && (tdbg_tui_app_work(&d->app) ||
-                            (tdbg_tui_app_waits(&d->app) && !d->jobs.holds))) {
+    while (!d->app.done && (tdbg_tui_app_work(&d->app) || will_answer(d))) {
         tdbg_tui_app_take_answers(&d->app);
         tdbg_tui_app_draw(&d->app);
         driver_check(&d->app);

@@ -179,9 +179,9 @@ static void test_layout(void **state)
                 const struct tdbg_tui_frame f = tdbg_tui_frame_lay_out(width, height);
                 const struct tdbg_tui_panes p =
                     tdbg_tui_panes_lay_out(&f, (enum tdbg_tui_pane)pane, width % 2);
-                const struct tdbg_tui_rect all[] = {f.position, f.tabs,   p.chart,  p.metrics,
-                                                    p.sites,    p.norm,   p.input,  p.findings,
-                                                    p.ranks, p.breaks,    f.message, f.keys};
+                const struct tdbg_tui_rect all[] = {f.position, f.tabs,   p.chart,   p.metrics,
+                                                    p.sites,    p.norm,   p.input,   p.findings,
+                                                    p.ranks,    p.breaks, f.message, f.keys};
                 assert_int_equal(f.too_small, width < 40 || height < 10);
                 for (int y = 0; y < height && !f.too_small; y++) {
                     for (int x = 0; x < width; x++) {
