@@ -283,6 +283,19 @@ static void export_screen(const struct tdbg_tui_call *call, const char *file)
         tdbg_tui_reply_done(call->app, "the screen is in %s", file);
 }
 
+static enum tdbg_status write_picture(const struct tdbg_tui_tensor *tensor, const char *file,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_tui_export picture = {.out = NULL};
+    TDBG_TRY(tdbg_tui_export_begin(&picture, tensor, file, false, err));
+    while (tdbg_tui_export_work(&picture, tensor))
+        ;
+    st = tdbg_tui_export_end(&picture, err);
+out:
+    return st;
+}
+
 /* The heat map of the tensor screen. */
 static void export_picture(const struct tdbg_tui_call *call, const char *file)
 {
@@ -294,7 +307,7 @@ static void export_picture(const struct tdbg_tui_call *call, const char *file)
         tdbg_tui_reply_failed(app, TDBG_NOT_FOUND,
                               "a picture is made of the values that the tensor "
                               "screen (F4) shows; open it first");
-    else if (tdbg_tui_export_tensor(&app->tensor, file, false, &err) == TDBG_OK)
+    else if (write_picture(&app->tensor, file, &err) == TDBG_OK)
         tdbg_tui_reply_done(app, "the heat map is in %s", file);
     else
         tdbg_tui_reply_failed(app, err.status, "%s", err.message);

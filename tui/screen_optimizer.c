@@ -55,12 +55,10 @@ static void has_ratio(struct tdbg_tui_app *app, const struct tdbg_tui_answer *an
     p->has_ratio = answer->status == TDBG_OK && answer->is_known;
     p->ratio = answer->number;
     p->ratio_step = answer->step;
-    if (answer->status != TDBG_OK && answer->status != TDBG_NOT_FOUND)
-        tdbg_tui_model_say_error(&app->model, "%s", answer->message);
 }
 
 /* The update ratio needs values, of the parameter under the cursor only: each costs an execution.
- */
+ * Nobody asked for it, so where it cannot be had its column stays empty. */
 static void want_ratio(struct tdbg_tui_app *app)
 {
     struct tdbg_tui_optimizer *o = &app->optimizer;

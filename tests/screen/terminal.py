@@ -273,11 +273,14 @@ def moves(folder):
 def there_and_back(folder):
     with Tmux(folder, 160, 50) as tmux:
         open_replay(tmux, record_small(folder))
-        before = tmux.wait_row(0, "step 0/400")
+        # all panes are filled when it waits for a key
+        before = tmux.wait(lambda s: s[0] > 0 and "step 0/400" in s[3][0], "step 0")
         tmux.type("100n")
         tmux.wait_row(0, "step 100/400")
+        n = tmux.state()[0]
         tmux.type("100N")
-        check(tmux.wait_row(0, "step 0/400") == before, "100n and 100N give another screen")
+        after = tmux.wait(lambda s: s[0] > n and "step 0/400" in s[3][0], "step 0 again")
+        check(after == before, "100n and 100N give another screen")
 
 
 @case
