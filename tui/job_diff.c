@@ -20,17 +20,20 @@ void tdbg_tui_runner_close_other(struct tdbg_tui_runner *r)
     r->other_path = NULL;
 }
 
-static enum tdbg_status open_other(struct tdbg_tui_runner *r, const char *path,
+/* The same rank's file where the run has that, else the one that was named. */
+static enum tdbg_status open_other(struct tdbg_tui_runner *r, const char *path, int32_t rank,
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    if (r->other && strcmp(r->other_path, path) == 0)
+    if (r->other && r->other_rank == rank && strcmp(r->other_path, path) == 0)
         return TDBG_OK;
     tdbg_tui_runner_close_other(r);
     r->other_path = strdup(path);
     TDBG_FAIL_IF(!r->other_path, NO_MEMORY, "no memory for a path");
-    TDBG_TRY(tdbg_trace_open(path, &r->other, err));
-    TDBG_TRY(tdbg_recompute_create(r->other, &r->options, &r->other_recompute, err));
+    r->other_rank = rank;
+    if (tdbg_recompute_open(path, rank, &r->options, &r->other, &r->other_recompute, NULL) !=
+        TDBG_OK)
+        TDBG_TRY(tdbg_recompute_open(path, -1, &r->options, &r->other, &r->other_recompute, err));
 out:
     if (st != TDBG_OK)
         tdbg_tui_runner_close_other(r);
@@ -133,7 +136,7 @@ static enum tdbg_status compare_site(struct tdbg_tui_runner *r, const struct tdb
     int32_t n_sites;
     void *a = NULL, *b = NULL;
     int64_t n_a = 0, n_b = 0;
-    TDBG_TRY(open_other(r, path, err));
+    TDBG_TRY(open_other(r, path, job->rank, err));
     const struct tdbg_site *sites = tdbg_trace_sites(r->trace, &n_sites);
     TDBG_FAIL_IF(job->site >= n_sites, NOT_FOUND, "there is no site %d", (int)job->site);
     const struct tdbg_site *site = &sites[job->site];

@@ -41,6 +41,7 @@ struct tdbg_tui_runner {
 
     /* The trace that was compared with last, where its elements were asked for. */
     char *other_path;
+    int32_t other_rank;
     struct tdbg_trace *other;
     struct tdbg_recompute *other_recompute;
 };

@@ -39,8 +39,20 @@ static int32_t find_match(const struct tdbg_tui_data *b, const struct tdbg_site 
     return -1;
 }
 
+/* The same rank of B, where it has that and its file. */
+static void follow_rank(struct tdbg_tui_two_runs *t, int32_t rank)
+{
+    const char *why;
+    const struct tdbg_tui_ranks *ranks = t->b ? t->b->ranks : NULL;
+    const struct tdbg_tui_data *data =
+        ranks && rank < ranks->n ? ranks->open(ranks->context, rank, &why) : NULL;
+    if (data)
+        t->b = data;
+}
+
 void tdbg_tui_two_runs_match(struct tdbg_tui_two_runs *t, const struct tdbg_tui_data *a)
 {
+    follow_rank(t, a->info->rank);
     t->n_rows = 0;
     t->loaded_a = t->loaded_b = -1;
     t->asked = t->elements_site = -1;

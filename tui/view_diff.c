@@ -212,7 +212,7 @@ static void paint_head(const struct tdbg_tui_model *m, const struct tdbg_tui_two
     snprintf(text, sizeof text, "%sA %s  %lld/%lld | %sB %s  %lld/%lld   %s",
              two->unlinked && !two->side_b ? ">" : "", file_of(a->path), (long long)m->focus.step,
              (long long)(a->first_step + a->n_steps), two->unlinked && two->side_b ? ">" : "",
-             file_of(two->path), (long long)two->step_b, (long long)(b->first_step + b->n_steps),
+             file_of(b->path), (long long)two->step_b, (long long)(b->first_step + b->n_steps),
              two->unlinked ? "not linked: Tab changes the side" : "aligned by step and site");
     tdbg_tui_grid_put_text(grid, rect.x + 1, rect.y, rect.width - 1, TDBG_STYLE_BOLD, text);
     parting_text(two, text, sizeof text);
