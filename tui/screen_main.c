@@ -3,7 +3,7 @@
 #include "tui/panes.h"
 #include "tui/view.h"
 
-enum { WHEEL_ROWS = 3, ROWS_OF_WORK = 2, ZOOM_BLOCKS = 4, RANK_METRICS = 2 };
+enum { WHEEL_ROWS = 3, ROWS_OF_WORK = 2, ZOOM_BLOCKS = 4, RANK_METRICS = 2, MOST_WATCHES = 4 };
 
 static struct tdbg_tui_panes lay_out(const struct tdbg_tui_app *app)
 {
@@ -53,6 +53,19 @@ static struct tdbg_tui_rect below_metrics(const struct tdbg_tui_app *app,
     return rect;
 }
 
+/* The watched tensors take the lowest rows. */
+static void draw_norm(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
+                      struct tdbg_tui_rect rect)
+{
+    const int n = app->breaks.n_watches < MOST_WATCHES ? app->breaks.n_watches : MOST_WATCHES;
+    const struct tdbg_tui_rect chart = {rect.x, rect.y, rect.width, rect.height - n};
+    if (rect.height == 0)
+        return;
+    tdbg_tui_view_chart(&app->model, second_metric(&app->model), false, grid, chart);
+    tdbg_tui_view_watches(&app->model, app->breaks.watch, n, grid,
+                          (struct tdbg_tui_rect){rect.x, rect.y + chart.height, rect.width, n});
+}
+
 static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                  const struct tdbg_tui_frame *frame)
 {
@@ -63,7 +76,7 @@ static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
     tdbg_tui_view_input_pane(m, &app->input, grid, p.input);
     tdbg_tui_view_rank_strip_pane(m, &app->ranks, grid, p.ranks);
     tdbg_tui_view_chart(m, m->metric, m->pane == TDBG_PANE_CHART, grid, p.chart);
-    tdbg_tui_view_chart(m, second_metric(m), false, grid, p.norm);
+    draw_norm(app, grid, p.norm);
     tdbg_tui_view_metrics(m, &app->ranks, grid, p.metrics);
     if (p.breaks.height > 0) { /* painted over where there are any */
         tdbg_tui_grid_put_text(grid, p.breaks.x + 2, p.breaks.y, p.breaks.width - 2, 0,

@@ -50,6 +50,10 @@ void tdbg_tui_view_metrics(const struct tdbg_tui_model *model,
                            const struct tdbg_tui_rank_table *ranks, struct tdbg_tui_grid *grid,
                            struct tdbg_tui_rect rect);
 
+/* A row for each of these sites: its norm, now and before. */
+void tdbg_tui_view_watches(const struct tdbg_tui_model *model, const int32_t *sites, int n,
+                           struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect);
+
 /* Sites with their statistics, from model->sites_top on. Sets the cursor on the focus row. */
 void tdbg_tui_view_sites(const struct tdbg_tui_model *model, struct tdbg_tui_grid *grid,
                          struct tdbg_tui_rect rect);

@@ -68,6 +68,42 @@ static void paint_titles(struct tdbg_tui_grid *grid, int x, int y)
     tdbg_tui_grid_put_right(grid, x + 2 * VALUE_COLUMNS + 1, y, VALUE_COLUMNS, 0, "change");
 }
 
+/* L2 norm of a tensor; false: it has no statistics. */
+static bool norm_of(const struct tdbg_site *site, const struct tdbg_stats *s, double *out)
+{
+    if (!tdbg_tui_stats_present(s))
+        return false;
+    *out = s->nans   ? (double)NAN
+           : s->infs ? (double)INFINITY
+                     : s->rms * sqrt((double)tdbg_site_elems(site));
+    return true;
+}
+
+void tdbg_tui_view_watches(const struct tdbg_tui_model *m, const int32_t *sites, int n,
+                           struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
+{
+    char now_text[TDBG_NUMBER_BYTES], before_text[TDBG_NUMBER_BYTES], change[TDBG_NUMBER_BYTES];
+    char label[TDBG_SITE_LABEL_BYTES];
+    for (int i = 0; i < n && i < rect.height; i++) {
+        const struct tdbg_site *site = &m->data->sites[sites[i]];
+        double now, before;
+        const bool has_now = norm_of(site, &m->stats[sites[i]], &now);
+        const bool has_before = norm_of(site, &m->prev_stats[sites[i]], &before);
+        const bool broken = has_now && !isfinite(now);
+        const uint8_t style = broken ? TDBG_STYLE_RED | TDBG_STYLE_BOLD : TDBG_STYLE_PLAIN;
+        snprintf(now_text, sizeof now_text, "-");
+        snprintf(before_text, sizeof before_text, "-");
+        if (has_now)
+            tdbg_text_exponent(now_text, now);
+        if (has_before)
+            tdbg_text_exponent(before_text, before);
+        tdbg_tui_grid_printf(grid, rect.x + 1, rect.y + i, rect.width - 1, style,
+                             "%cwatch %-40.40s |.|2 %9s  prev %9s  %s", broken ? '!' : ' ',
+                             tdbg_tui_model_site_label(m, sites[i], label), now_text, before_text,
+                             has_now && has_before ? tdbg_text_change(change, now, before) : "");
+    }
+}
+
 /* Who is not as the others in what the all-reduce of the focus tensor gave, and at this step. */
 static void paint_ranks(const struct tdbg_tui_model *m, const struct tdbg_tui_rank_table *t,
                         struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)

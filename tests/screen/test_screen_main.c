@@ -38,6 +38,8 @@ static void test_golden(void **state)
     driver_golden(&d, "main-ranks-80x24");
     open_at(&four, 40, 10, true, "1455G<Tab>");
     driver_golden(&d, "main-ranks-40x10");
+    open_at(&(struct fake_wish){0}, 160, 50, true, "77G/param/fc1<Enter>w/grad/fc1.w<Enter>wb");
+    driver_golden(&d, "main-watches-160x50");
     open_at(&(struct fake_wish){.samples = FAKE_TOKENS}, 160, 50, true, "5G");
     driver_golden(&d, "main-tokens-160x50");
     open_at(&(struct fake_wish){0}, 80, 24, true, "1000G4+");
