@@ -13,6 +13,12 @@ struct judge {
     struct tdbg_expr_eval eval;
 };
 
+static void close_judge(struct judge *j)
+{
+    tdbg_expr_eval_clear(&j->eval);
+    tdbg_expr_destroy(j->expr);
+}
+
 static bool open_judge(struct judge *j, const struct fake_run *run, const char *text,
                        struct tdbg_err *err)
 {
@@ -26,14 +32,8 @@ static bool open_judge(struct judge *j, const struct fake_run *run, const char *
     if (tdbg_expr_eval_bind(&j->eval, run->data.sites, run->data.n_sites, run->info.world_size,
                             err) == TDBG_OK)
         return true;
-    tdbg_expr_destroy(j->expr);
+    close_judge(j);
     return false;
-}
-
-static void close_judge(struct judge *j)
-{
-    tdbg_expr_eval_clear(&j->eval);
-    tdbg_expr_destroy(j->expr);
 }
 
 static void gather(struct judge *j, int i, int64_t step)
