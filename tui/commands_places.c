@@ -34,6 +34,7 @@ const char *tdbg_tui_place_text(const struct tdbg_tui_model *m, const struct tdb
 void tdbg_tui_app_go_to(struct tdbg_tui_app *app, const struct tdbg_tui_focus *focus)
 {
     struct tdbg_tui_model *m = &app->model;
+    tdbg_tui_app_goto_rank(app, focus->rank); /* says why where that has no file */
     tdbg_tui_model_goto_step(m, focus->step);
     if (focus->site >= 0 && focus->site < m->data->n_sites)
         m->focus.site = focus->site;

@@ -77,6 +77,26 @@ static void test_rank_moves(void **state)
     driver_expect(&d, "this run has one rank");
 }
 
+/* Undo, redo and marks go to the rank as well. */
+static void test_rank_comes_back(void **state)
+{
+    (void)state;
+    open_at(80, 24, true, "7G9sr5nma");
+    driver_press(&d, "rz");
+    assert_int_equal(d.app.model.focus.rank, 1);
+    assert_int_equal(d.app.model.focus.step, 12);
+    driver_press(&d, "2z");
+    assert_int_equal(d.app.model.focus.rank, 0);
+    assert_int_equal(d.app.model.focus.step, 7);
+    driver_press(&d, "3<^R>");
+    assert_int_equal(d.app.model.focus.rank, 2);
+    driver_press(&d, "'a");
+    assert_int_equal(d.app.model.focus.rank, 1);
+    assert_int_equal(d.app.model.focus.step, 12);
+    driver_press(&d, "''");
+    assert_int_equal(d.app.model.focus.rank, 2);
+}
+
 static void test_first_split(void **state)
 {
     (void)state;
@@ -141,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_golden, close_driver),
         cmocka_unit_test_teardown(test_rank_moves, close_driver),
+        cmocka_unit_test_teardown(test_rank_comes_back, close_driver),
         cmocka_unit_test_teardown(test_first_split, close_driver),
         cmocka_unit_test_teardown(test_elements, close_driver),
         cmocka_unit_test_teardown(test_reads, close_driver),
