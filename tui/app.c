@@ -217,8 +217,9 @@ static const struct tdbg_tui_action *find_action(const struct tdbg_tui_screen *s
                                                  enum tdbg_tui_request request)
 {
     const struct tdbg_tui_action *const tables[] = {screen->actions, common_actions,
+                                                    screen->move_rows ? tdbg_tui_list_moves : NULL,
                                                     screen->is_still ? NULL : tdbg_tui_moves};
-    for (int t = 0; t < 3; t++) {
+    for (int t = 0; t < 4; t++) {
         for (const struct tdbg_tui_action *a = tables[t]; a && a->run; a++) {
             if (a->request == request)
                 return t > 0 && is_of_no_use(screen, request) ? NULL : a;

@@ -44,6 +44,10 @@ struct tdbg_tui_screen {
     const char *name;
     bool is_still; /* no moves, no other screens: the help */
     const struct tdbg_tui_action *actions;
+    /* Lists: moves the cursor by so many rows; how many are a page. The keys of lists (moves.c)
+     * work where these are. */
+    void (*move_rows)(struct tdbg_tui_app *app, int64_t rows);
+    int64_t (*page_rows)(const struct tdbg_tui_app *app);
     const enum tdbg_tui_request *hints; /* that the key row begins with, NONE ends them */
     void (*open)(struct tdbg_tui_app *app);
     void (*settle)(struct tdbg_tui_app *app); /* after every key and size: scroll to the focus */
@@ -193,7 +197,7 @@ void tdbg_tui_draw_breaks_pane(const struct tdbg_tui_app *app, struct tdbg_tui_g
                                struct tdbg_tui_rect rect);
 
 /* What every screen does with keys that it has no action of its own for (moves.c). */
-extern const struct tdbg_tui_action tdbg_tui_moves[];
+extern const struct tdbg_tui_action tdbg_tui_moves[], tdbg_tui_list_moves[];
 
 extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_help;
 extern const struct tdbg_tui_screen tdbg_tui_screen_ops, tdbg_tui_screen_tensor;

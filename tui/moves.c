@@ -78,6 +78,40 @@ static void break_list(struct tdbg_tui_app *app, int64_t count, bool has_count)
         tdbg_tui_app_open(app, &tdbg_tui_screen_breaks);
 }
 
+/* count pages, or parts of one; counts are far below overflow, but a page is the screen's. */
+static void move_rows(struct tdbg_tui_app *app, int64_t count, int64_t rows)
+{
+    int64_t by;
+    if (__builtin_mul_overflow(count, rows, &by))
+        by = count < 0 ? INT64_MIN : INT64_MAX;
+    tdbg_tui_app_screen(app)->move_rows(app, by);
+}
+
+static int64_t page(const struct tdbg_tui_app *app)
+{
+    return tdbg_tui_app_screen(app)->page_rows(app);
+}
+
+#define ROWS_ACTION(function, signed_count, rows)                                                  \
+    static void function(struct tdbg_tui_app *app, int64_t count, bool has_count)                  \
+    {                                                                                              \
+        (void)has_count;                                                                           \
+        move_rows(app, signed_count, rows);                                                        \
+    }
+ROWS_ACTION(down, count, 1)
+ROWS_ACTION(up, -count, 1)
+ROWS_ACTION(page_down, count, page(app))
+ROWS_ACTION(page_up, -count, page(app))
+ROWS_ACTION(half_down, count, (page(app) + 1) / 2)
+ROWS_ACTION(half_up, -count, (page(app) + 1) / 2)
+
+const struct tdbg_tui_action tdbg_tui_list_moves[] = {
+    {TDBG_REQUEST_DOWN, down},           {TDBG_REQUEST_UP, up},
+    {TDBG_REQUEST_PAGE_DOWN, page_down}, {TDBG_REQUEST_PAGE_UP, page_up},
+    {TDBG_REQUEST_HALF_DOWN, half_down}, {TDBG_REQUEST_HALF_UP, half_up},
+    {TDBG_REQUEST_NONE, NULL},
+};
+
 const struct tdbg_tui_action tdbg_tui_moves[] = {
     {TDBG_REQUEST_STEP_NEXT, step_next},
     {TDBG_REQUEST_STEP_PREV, step_prev},

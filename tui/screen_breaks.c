@@ -176,30 +176,6 @@ static void move_rows(struct tdbg_tui_app *app, int64_t rows)
     app->breaks_at += rows; /* counts are far below overflow; settle() keeps it in range */
 }
 
-static void down(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    move_rows(app, count);
-}
-
-static void up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    move_rows(app, -count);
-}
-
-static void page_down(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    move_rows(app, count * visible_rows(app));
-}
-
-static void page_up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    move_rows(app, -count * visible_rows(app));
-}
-
 static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)count, (void)has_count;
@@ -296,17 +272,16 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_DOWN, down},           {TDBG_REQUEST_UP, up},
-    {TDBG_REQUEST_PAGE_DOWN, page_down}, {TDBG_REQUEST_PAGE_UP, page_up},
-    {TDBG_REQUEST_HALF_DOWN, page_down}, {TDBG_REQUEST_HALF_UP, page_up},
-    {TDBG_REQUEST_FIRST, first},         {TDBG_REQUEST_LAST, last},
-    {TDBG_REQUEST_OPEN, open_row},       {TDBG_REQUEST_DELETE, delete_row},
-    {TDBG_REQUEST_SWITCH, switch_row},   {TDBG_REQUEST_NONE, NULL},
+    {TDBG_REQUEST_FIRST, first},       {TDBG_REQUEST_LAST, last},
+    {TDBG_REQUEST_OPEN, open_row},     {TDBG_REQUEST_DELETE, delete_row},
+    {TDBG_REQUEST_SWITCH, switch_row}, {TDBG_REQUEST_NONE, NULL},
 };
 
 const struct tdbg_tui_screen tdbg_tui_screen_breaks = {
     .name = "breaks",
     .actions = actions,
+    .move_rows = move_rows,
+    .page_rows = visible_rows,
     .settle = settle,
     .draw = draw,
     .mouse = mouse,

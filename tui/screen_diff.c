@@ -5,7 +5,7 @@
 #include "tui/app.h"
 #include "tui/view.h"
 
-static int visible(const struct tdbg_tui_app *app)
+static int64_t visible(const struct tdbg_tui_app *app)
 {
     return tdbg_tui_view_diff_rows(&app->two, tdbg_tui_app_frame(app).body);
 }
@@ -216,18 +216,17 @@ static void move_steps(struct tdbg_tui_app *app, int64_t count)
     two->step_b = to < first ? first : to > last ? last : to;
 }
 
-#define MOVE(function, what, sign, each)                                                           \
-    static void function(struct tdbg_tui_app *app, int64_t count, bool has_count)                  \
-    {                                                                                              \
-        (void)has_count;                                                                           \
-        what(app, sign count *(each));                                                             \
-    }
-MOVE(down, move_rows, +, 1)
-MOVE(up, move_rows, -, 1)
-MOVE(page_down, move_rows, +, visible(app))
-MOVE(page_up, move_rows, -, visible(app))
-MOVE(step_next, move_steps, +, 1)
-MOVE(step_prev, move_steps, -, 1)
+static void step_next(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    move_steps(app, count);
+}
+
+static void step_prev(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)has_count;
+    move_steps(app, -count);
+}
 
 static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
@@ -287,22 +286,12 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_STEP_NEXT, step_next},
-    {TDBG_REQUEST_STEP_PREV, step_prev},
-    {TDBG_REQUEST_DOWN, down},
-    {TDBG_REQUEST_UP, up},
-    {TDBG_REQUEST_PAGE_DOWN, page_down},
-    {TDBG_REQUEST_PAGE_UP, page_up},
-    {TDBG_REQUEST_FIRST, first},
-    {TDBG_REQUEST_LAST, last},
-    {TDBG_REQUEST_OPEN, open_elements},
-    {TDBG_REQUEST_RUN_BACK, search_parting},
-    {TDBG_REQUEST_LINK, link_sides},
-    {TDBG_REQUEST_PANE_NEXT, change_side},
-    {TDBG_REQUEST_PANE_PREV, change_side},
-    {TDBG_REQUEST_VIEW, view},
-    {TDBG_REQUEST_SCALE, scale},
-    {TDBG_REQUEST_NONE, NULL},
+    {TDBG_REQUEST_STEP_NEXT, step_next},   {TDBG_REQUEST_STEP_PREV, step_prev},
+    {TDBG_REQUEST_FIRST, first},           {TDBG_REQUEST_LAST, last},
+    {TDBG_REQUEST_OPEN, open_elements},    {TDBG_REQUEST_RUN_BACK, search_parting},
+    {TDBG_REQUEST_LINK, link_sides},       {TDBG_REQUEST_PANE_NEXT, change_side},
+    {TDBG_REQUEST_PANE_PREV, change_side}, {TDBG_REQUEST_VIEW, view},
+    {TDBG_REQUEST_SCALE, scale},           {TDBG_REQUEST_NONE, NULL},
 };
 
 static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OPEN,
@@ -312,6 +301,8 @@ static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_STEP_NEXT, TDBG_REQUE
 const struct tdbg_tui_screen tdbg_tui_screen_diff = {
     .name = "diff",
     .actions = actions,
+    .move_rows = move_rows,
+    .page_rows = visible,
     .hints = hints,
     .load = load,
     .work = work,

@@ -2,7 +2,7 @@
 #include "tui/app.h"
 #include "tui/view.h"
 
-static int visible(const struct tdbg_tui_app *app)
+static int64_t visible(const struct tdbg_tui_app *app)
 {
     return tdbg_tui_view_findings_rows(tdbg_tui_app_frame(app).body);
 }
@@ -34,28 +34,9 @@ static void go_to(struct tdbg_tui_app *app, int64_t at)
     f->at = at < 0 || f->n_shown == 0 ? 0 : at >= f->n_shown ? f->n_shown - 1 : (int)at;
 }
 
-static void down(struct tdbg_tui_app *app, int64_t count, bool has_count)
+static void move_rows(struct tdbg_tui_app *app, int64_t rows)
 {
-    (void)has_count;
-    go_to(app, app->findings.at + count);
-}
-
-static void up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    go_to(app, app->findings.at - count);
-}
-
-static void page_down(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    go_to(app, app->findings.at + count * visible(app));
-}
-
-static void page_up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    go_to(app, app->findings.at - count * visible(app));
+    go_to(app, app->findings.at + rows);
 }
 
 static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
@@ -193,12 +174,9 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_DOWN, down},           {TDBG_REQUEST_UP, up},
-    {TDBG_REQUEST_PAGE_DOWN, page_down}, {TDBG_REQUEST_PAGE_UP, page_up},
-    {TDBG_REQUEST_FIRST, first},         {TDBG_REQUEST_LAST, last},
-    {TDBG_REQUEST_OPEN, open_place},     {TDBG_REQUEST_ORIGIN, origin},
-    {TDBG_REQUEST_VIEW, sort},           {TDBG_REQUEST_PHASE_END, filter},
-    {TDBG_REQUEST_BREAK, break_on},      {TDBG_REQUEST_NONE, NULL},
+    {TDBG_REQUEST_FIRST, first},    {TDBG_REQUEST_LAST, last}, {TDBG_REQUEST_OPEN, open_place},
+    {TDBG_REQUEST_ORIGIN, origin},  {TDBG_REQUEST_VIEW, sort}, {TDBG_REQUEST_PHASE_END, filter},
+    {TDBG_REQUEST_BREAK, break_on}, {TDBG_REQUEST_NONE, NULL},
 };
 
 static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_OPEN, TDBG_REQUEST_ORIGIN,
@@ -208,6 +186,8 @@ static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_OPEN, TDBG_REQUEST_OR
 const struct tdbg_tui_screen tdbg_tui_screen_findings = {
     .name = "findings",
     .actions = actions,
+    .move_rows = move_rows,
+    .page_rows = visible,
     .hints = hints,
     .open = load, /* keys may come before the first paint */
     .load = load,

@@ -161,46 +161,10 @@ static void move_rows(struct tdbg_tui_app *app, int64_t rows)
         tdbg_tui_model_move_sites(&app->model, rows);
 }
 
-static void down(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    move_rows(app, count);
-}
-
-static void up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    move_rows(app, -count);
-}
-
 static int64_t page(const struct tdbg_tui_app *app)
 {
     const struct tdbg_tui_panes p = lay_out(app);
     return tdbg_tui_panes_site_rows(&p);
-}
-
-static void page_down(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    move_rows(app, count * page(app));
-}
-
-static void page_up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    move_rows(app, -count * page(app));
-}
-
-static void half_down(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    move_rows(app, count * ((page(app) + 1) / 2));
-}
-
-static void half_up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    move_rows(app, -count * ((page(app) + 1) / 2));
 }
 
 static void pane_next(struct tdbg_tui_app *app, int64_t count, bool has_count)
@@ -346,9 +310,6 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 static const struct tdbg_tui_action actions[] = {
     {TDBG_REQUEST_FIRST, first},         {TDBG_REQUEST_LAST, last},
     {TDBG_REQUEST_RIGHT, right},         {TDBG_REQUEST_LEFT, left},
-    {TDBG_REQUEST_DOWN, down},           {TDBG_REQUEST_UP, up},
-    {TDBG_REQUEST_PAGE_DOWN, page_down}, {TDBG_REQUEST_PAGE_UP, page_up},
-    {TDBG_REQUEST_HALF_DOWN, half_down}, {TDBG_REQUEST_HALF_UP, half_up},
     {TDBG_REQUEST_PANE_NEXT, pane_next}, {TDBG_REQUEST_PANE_PREV, pane_prev},
     {TDBG_REQUEST_SCALE, scale},         {TDBG_REQUEST_OPEN, open_tensor},
     {TDBG_REQUEST_SCALE, scale},         {TDBG_REQUEST_ZOOM_IN, zoom_in},
@@ -365,6 +326,8 @@ const struct tdbg_tui_screen tdbg_tui_screen_main = {
     .name = "main",
     .actions = actions,
     .hints = hints,
+    .move_rows = move_rows,
+    .page_rows = page,
     .settle = settle,
     .load = load,
     .work = work,

@@ -79,28 +79,14 @@ static void go_to_row(struct tdbg_tui_app *app, int64_t row)
     tdbg_tui_model_goto_site(m, tdbg_tui_ops_site_at(&app->ops, m->data, row));
 }
 
-static void move_rows(struct tdbg_tui_app *app, int64_t count, int64_t rows)
+static void move_rows(struct tdbg_tui_app *app, int64_t rows)
 {
     struct tdbg_tui_model *m = &app->model;
-    int64_t by, to;
-    if (__builtin_mul_overflow(count, rows, &by) ||
-        __builtin_add_overflow(tdbg_tui_ops_row_of(&app->ops, m->data, m->focus.site), by, &to))
-        to = (count < 0) == (rows < 0) ? INT64_MAX : INT64_MIN;
+    int64_t to;
+    if (__builtin_add_overflow(tdbg_tui_ops_row_of(&app->ops, m->data, m->focus.site), rows, &to))
+        to = rows < 0 ? INT64_MIN : INT64_MAX;
     go_to_row(app, to);
 }
-
-#define ROWS_ACTION(function, count_text, rows)                                                    \
-    static void function(struct tdbg_tui_app *app, int64_t count, bool has_count)                  \
-    {                                                                                              \
-        (void)has_count;                                                                           \
-        move_rows(app, count_text, rows);                                                          \
-    }
-ROWS_ACTION(down, count, 1)
-ROWS_ACTION(up, -count, 1)
-ROWS_ACTION(page_down, count, visible_rows(app))
-ROWS_ACTION(page_up, -count, visible_rows(app))
-ROWS_ACTION(half_down, count, (visible_rows(app) + 1) / 2)
-ROWS_ACTION(half_up, -count, (visible_rows(app) + 1) / 2)
 
 static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
@@ -143,7 +129,7 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 {
     const struct tdbg_tui_ops_panes p = lay_out(app);
     if (button != TDBG_BUTTON_CLICK)
-        move_rows(app, button == TDBG_BUTTON_WHEEL_DOWN ? WHEEL_ROWS : -WHEEL_ROWS, 1);
+        move_rows(app, button == TDBG_BUTTON_WHEEL_DOWN ? WHEEL_ROWS : -WHEEL_ROWS);
     else if (tdbg_tui_rect_has(p.list, x, y) && y > p.list.y) {
         const int32_t site =
             tdbg_tui_ops_site_at(&app->ops, app->model.data, app->ops.top + y - p.list.y - 1);
@@ -153,18 +139,9 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_DOWN, down},
-    {TDBG_REQUEST_UP, up},
-    {TDBG_REQUEST_PAGE_DOWN, page_down},
-    {TDBG_REQUEST_PAGE_UP, page_up},
-    {TDBG_REQUEST_HALF_DOWN, half_down},
-    {TDBG_REQUEST_HALF_UP, half_up},
-    {TDBG_REQUEST_FIRST, first},
-    {TDBG_REQUEST_LAST, last},
-    {TDBG_REQUEST_OPEN, open_tensor},
-    {TDBG_REQUEST_PANE_NEXT, other_pane},
-    {TDBG_REQUEST_PANE_PREV, other_pane},
-    {TDBG_REQUEST_NONE, NULL},
+    {TDBG_REQUEST_FIRST, first},          {TDBG_REQUEST_LAST, last},
+    {TDBG_REQUEST_OPEN, open_tensor},     {TDBG_REQUEST_PANE_NEXT, other_pane},
+    {TDBG_REQUEST_PANE_PREV, other_pane}, {TDBG_REQUEST_NONE, NULL},
 };
 
 static const enum tdbg_tui_request hints[] = {
@@ -176,6 +153,8 @@ const struct tdbg_tui_screen tdbg_tui_screen_ops = {
     .actions = actions,
     .hints = hints,
     .open = settle,
+    .move_rows = move_rows,
+    .page_rows = visible_rows,
     .settle = settle,
     .work = work,
     .draw = draw,

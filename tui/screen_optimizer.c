@@ -6,7 +6,7 @@
 #include "tui/app.h"
 #include "tui/view.h"
 
-static int visible(const struct tdbg_tui_app *app)
+static int64_t visible(const struct tdbg_tui_app *app)
 {
     return tdbg_tui_view_optimizer_rows(&app->optimizer, tdbg_tui_app_frame(app).body);
 }
@@ -112,28 +112,9 @@ static void go_to(struct tdbg_tui_app *app, int64_t at)
         app->model.focus.site = o->list[o->at].param;
 }
 
-static void down(struct tdbg_tui_app *app, int64_t count, bool has_count)
+static void move_rows(struct tdbg_tui_app *app, int64_t rows)
 {
-    (void)has_count;
-    go_to(app, app->optimizer.at + count);
-}
-
-static void up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    go_to(app, app->optimizer.at - count);
-}
-
-static void page_down(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    go_to(app, app->optimizer.at + count * visible(app));
-}
-
-static void page_up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)has_count;
-    go_to(app, app->optimizer.at - count * visible(app));
+    go_to(app, app->optimizer.at + rows);
 }
 
 static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
@@ -185,15 +166,16 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_DOWN, down},           {TDBG_REQUEST_UP, up},
-    {TDBG_REQUEST_PAGE_DOWN, page_down}, {TDBG_REQUEST_PAGE_UP, page_up},
-    {TDBG_REQUEST_FIRST, first},         {TDBG_REQUEST_LAST, last},
+    {TDBG_REQUEST_FIRST, first},
+    {TDBG_REQUEST_LAST, last},
     {TDBG_REQUEST_NONE, NULL},
 };
 
 const struct tdbg_tui_screen tdbg_tui_screen_optimizer = {
     .name = "optimizer",
     .actions = actions,
+    .move_rows = move_rows,
+    .page_rows = visible,
     .open = load, /* keys may come before the first paint */
     .load = load,
     .draw = draw,

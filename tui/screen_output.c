@@ -101,25 +101,9 @@ static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
     tdbg_tui_grid_set_cursor(grid, 0, y + 1);
 }
 
-static void down(struct tdbg_tui_app *app, int64_t count, bool has_count)
+static void move_rows(struct tdbg_tui_app *app, int64_t rows)
 {
-    (void)has_count;
-    app->output.top += count; /* counts are far below overflow; settle() keeps it in range */
-}
-
-static void up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    down(app, -count, has_count);
-}
-
-static void page_down(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    down(app, count * visible_rows(app), has_count);
-}
-
-static void page_up(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    down(app, -count * visible_rows(app), has_count);
+    app->output.top += rows; /* counts are far below overflow; settle() keeps it in range */
 }
 
 static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
@@ -164,16 +148,16 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_DOWN, down},           {TDBG_REQUEST_UP, up},
-    {TDBG_REQUEST_PAGE_DOWN, page_down}, {TDBG_REQUEST_PAGE_UP, page_up},
-    {TDBG_REQUEST_HALF_DOWN, page_down}, {TDBG_REQUEST_HALF_UP, page_up},
-    {TDBG_REQUEST_FIRST, first},         {TDBG_REQUEST_LAST, last},
+    {TDBG_REQUEST_FIRST, first},
+    {TDBG_REQUEST_LAST, last},
     {TDBG_REQUEST_NONE, NULL},
 };
 
 const struct tdbg_tui_screen tdbg_tui_screen_output = {
     .name = "output",
     .actions = actions,
+    .move_rows = move_rows,
+    .page_rows = visible_rows,
     .settle = settle,
     .draw = draw,
     .mouse = mouse,
