@@ -36,6 +36,8 @@ struct process_jobs {
     int events, timer; /* events: an epoll of socket and timer, the fd of the table */
     int64_t sent;      /* job that the worker is at; 0: none */
     bool sent_is_cancelled;
+    bool has_begun; /* it has said so of that job */
+    int64_t resent; /* the job that was sent to a second worker, as the first died before it */
     int64_t asked_ns, sent_ns, cancelled_ns; /* asked: the last job */
     bool has_progress;
     struct tdbg_tui_job_progress progress;
@@ -216,6 +218,7 @@ static bool start_next(struct process_jobs *j)
         return false;
     j->sent = j->queue.first->id;
     j->sent_is_cancelled = false;
+    j->has_begun = false;
     j->has_progress = false;
     j->sent_ns = tdbg_clock_ns();
     set_timer(j, show_after_ns);
@@ -299,21 +302,29 @@ static void fill_failure(struct process_jobs *j, struct tdbg_tui_answer *out)
     tdbg_tui_job_list_drop(&j->queue, w->id);
 }
 
-/* The worker is gone: true where somebody waits for what it was at. */
+/* The worker is gone: true where somebody waits for what it was at. A job that it had not begun
+ * was not what it died of, and is left to the next worker, once. */
 static bool lose_worker(struct process_jobs *j, struct tdbg_tui_answer *out)
 {
-    const bool is_wanted = j->sent != 0 && !j->sent_is_cancelled;
+    const int64_t sent = j->sent;
+    const bool is_wanted = sent != 0 && !j->sent_is_cancelled;
+    const bool goes_on = is_wanted && !j->has_begun && j->resent != sent;
     end_worker(j);
-    if (is_wanted)
+    if (goes_on)
+        j->resent = sent;
+    else if (is_wanted)
         fill_failure(j, out);
-    return is_wanted;
+    return is_wanted && !goes_on;
 }
 
 /* A packet came; true: it is an answer that somebody waits for. */
 static bool handle(struct process_jobs *j, struct tdbg_tui_answer *out)
 {
     const struct tdbg_wire_answer *p = &j->packet;
-    if (p->answer.id != j->sent || (p->wire != TDBG_WIRE_PROGRESS && p->wire != TDBG_WIRE_ANSWER))
+    if (p->answer.id != j->sent)
+        return false;
+    j->has_begun = true;
+    if (p->wire != TDBG_WIRE_PROGRESS && p->wire != TDBG_WIRE_ANSWER)
         return false;
     if (p->wire == TDBG_WIRE_PROGRESS) {
         j->progress = p->progress;

@@ -10,6 +10,7 @@ enum { TDBG_WIRE_SOCKET = 3, TDBG_WIRE_TEXT_BYTES = 2048, TDBG_WIRE_MOST_TEXTS =
 enum tdbg_wire_kind {
     TDBG_WIRE_JOB,    /* to the worker: followed by the texts of the expressions, each with its 0 */
     TDBG_WIRE_CANCEL, /* to the worker: give up the job with this id, if you are at it */
+    TDBG_WIRE_BEGUN,  /* the worker is at it */
     TDBG_WIRE_PROGRESS,
     TDBG_WIRE_ANSWER, /* to each job one, given up or not */
 };

@@ -141,6 +141,9 @@ static void work(struct worker *w)
             return;
         w->id = w->packet->id;
         w->told_ns = tdbg_clock_ns();
+        struct tdbg_wire_answer begun = {.wire = TDBG_WIRE_BEGUN};
+        begun.answer.id = w->id;
+        tdbg_wire_send(TDBG_WIRE_SOCKET, &begun, sizeof begun, -1);
         tdbg_tui_runner_do(w->runner, &w->packet->job, &a);
         answer(w, &w->packet->job, &a);
     }

@@ -144,7 +144,7 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 {
     (void)x, (void)y;
     if (button != TDBG_BUTTON_CLICK)
-        down(app, button == TDBG_BUTTON_WHEEL_DOWN ? WHEEL_ROWS : -WHEEL_ROWS, true);
+        move_rows(app, button == TDBG_BUTTON_WHEEL_DOWN ? WHEEL_ROWS : -WHEEL_ROWS);
 }
 
 static const struct tdbg_tui_action actions[] = {

@@ -244,6 +244,23 @@ static int stop_worker(const struct tdbg_tui_jobs *jobs)
     return worker;
 }
 
+/* Asks for `job` and kills the worker while it is at it; false: it was quicker. */
+static bool kill_at_work(struct tdbg_tui_jobs *jobs, const struct tdbg_tui_job *job, int number,
+                         struct tdbg_tui_answer *a)
+{
+    struct pollfd readable = {.fd = jobs->fd, .events = POLLIN};
+    const int64_t id = jobs->submit(jobs->context, job);
+    CHECK(poll(&readable, 1, 60000) > 0, "it does not say that it has begun");
+    const int worker = stop_worker(jobs);
+    const bool is_done = jobs->take(jobs->context, a);
+    CHECK(kill(worker, number) == 0 && kill(worker, SIGCONT) == 0, "no worker to kill");
+    if (is_done)
+        return false;
+    *a = next(jobs);
+    CHECK(a->id == id, "another answer");
+    return a->status != TDBG_OK && a->status != TDBG_NOT_FOUND;
+}
+
 static void kill_and_ask(struct tdbg_tui_jobs *jobs, int number, const char *words)
 {
     const struct tdbg_tui_job tensor = {.kind = TDBG_JOB_TENSOR, .step = last_step, .site = 0};
@@ -251,12 +268,11 @@ static void kill_and_ask(struct tdbg_tui_jobs *jobs, int number, const char *wor
     slow.step = first_step;
     slow.to = last_step;
     struct tdbg_tui_answer a = ask(jobs, &tensor);
-    const int worker = stop_worker(jobs);
-    const int64_t id = jobs->submit(jobs->context, &slow);
-    CHECK(kill(worker, number) == 0 && kill(worker, SIGCONT) == 0, "no worker to kill");
-    a = next(jobs);
-    CHECK(a.id == id && a.status == TDBG_IO && strstr(a.message, words), "'%s' instead of '%s'",
-          a.message, words);
+    int n = 0;
+    while (!kill_at_work(jobs, &slow, number, &a))
+        CHECK(++n < 100, "the worker is always quicker");
+    CHECK(a.status == TDBG_IO && strstr(a.message, words), "'%s' instead of '%s'", a.message,
+          words);
     CHECK(tdbg_tui_jobs_worker(jobs) == -1, "a dead worker is kept");
     a = ask(jobs, &tensor);
     CHECK(a.status == TDBG_OK && a.values, "after a killed worker: %s", a.message);
@@ -267,6 +283,12 @@ static void kill_and_ask(struct tdbg_tui_jobs *jobs, int number, const char *wor
     a = ask(jobs, &tensor);
     CHECK(a.status == TDBG_OK && a.values && tdbg_tui_jobs_worker(jobs) != idle,
           "after a worker that was killed idle: %s", a.message);
+    const int deaf = stop_worker(jobs); /* and one that dies before it begins what it was sent */
+    const int64_t id = jobs->submit(jobs->context, &tensor);
+    CHECK(kill(deaf, SIGKILL) == 0 && kill(deaf, SIGCONT) == 0, "no worker to kill");
+    a = next(jobs);
+    CHECK(a.id == id && a.status == TDBG_OK && a.values && tdbg_tui_jobs_worker(jobs) != deaf,
+          "after a worker that died before it began: %s", a.message);
 }
 
 static int check_robust(void)
