@@ -328,6 +328,9 @@ void tdbg_expr_eval_clear(struct tdbg_expr_eval *e)
     free(e->diverges);
     free(e->data);
     free(e->scratch);
+    for (int i = 0; i < 2; i++)
+        free(e->of_step[i].stats);
+    memset(e->of_step, 0, sizeof e->of_step);
 }
 
 void tdbg_expr_eval_destroy(struct tdbg_expr_eval *e)

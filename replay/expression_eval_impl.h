@@ -30,6 +30,12 @@ struct tdbg_expr_eval {
     int32_t *after; /* (n_sites): of a state/ site the one of the same tensor after a step, or -1 */
     struct term_value *value; /* (n_terms) */
     void *data, *scratch;     /* one value of the largest site that is read whole */
+    /* Statistics of all sites of a step, for terms of many sites: of the last two steps that were
+     * asked for, each at step % 2. */
+    struct step_stats {
+        int64_t step;
+        struct tdbg_stats *stats; /* (n_sites); NULL: not yet */
+    } of_step[2];
     struct tdbg_step_row rows[TDBG_EXPR_ROWS], row;
     int64_t rows_first, n_rows;
     struct tdbg_diverges *diverges; /* (n_diverges) */

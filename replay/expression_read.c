@@ -1,6 +1,8 @@
 /* What a trace has recorded of an expression's sites. See expression_eval_impl.h. */
 #include "replay/expression_eval_impl.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "trace/layout.h"
@@ -59,6 +61,35 @@ out:
     return st;
 }
 
+/* Of a term of many sites all of a step is read at once: column by column, not site by site. */
+enum { FEW_SITES = 4 };
+
+static enum tdbg_status read_stats(struct tdbg_expr_eval *e, const struct tdbg_expr_term *t,
+                                   int64_t step, int32_t site, struct tdbg_stats *out,
+                                   struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct step_stats *all = &e->of_step[step & 1];
+    if (t->n_sites <= FEW_SITES)
+        return tdbg_trace_read_stats(e->trace, step, site, out, err);
+    if (!all->stats) {
+        all->step = -1;
+        all->stats = malloc((size_t)e->n_sites * sizeof *all->stats);
+        TDBG_FAIL_IF(!all->stats, NO_MEMORY, "no memory for the statistics of a step");
+    }
+    if (all->step != step) {
+        all->step = -1;
+        TDBG_TRY(tdbg_trace_read_step_stats(e->trace, step, all->stats, err));
+        all->step = step;
+    }
+    *out = all->stats[site];
+    if (isnan(out->min) && out->zeros + out->nans + out->infs == 0)
+        return TDBG_RAISE(err, NOT_FOUND, "no statistics of %s were recorded at step %lld",
+                          e->sites[site].name, (long long)step);
+out:
+    return st;
+}
+
 /* TDBG_NEEDS_REPLAY: what the term wants of its k-th site is not recorded. */
 static enum tdbg_status read_site(struct tdbg_expr_eval *e, const struct tdbg_expr_term *t,
                                   int32_t k, struct tdbg_expr_gathered *g, struct tdbg_err *err)
@@ -85,7 +116,7 @@ static enum tdbg_status read_site(struct tdbg_expr_eval *e, const struct tdbg_ex
     }
     if (!tdbg_trace_has_digest(e->trace, site, step, e->row.evaluated != 0))
         return TDBG_NEEDS_REPLAY;
-    TDBG_TRY(tdbg_trace_read_stats(e->trace, step, site, &stats, err));
+    TDBG_TRY(read_stats(e, t, step, site, &stats, err));
     tdbg_expr_gather_stats(g, &stats, count_elems(e, &e->sites[site]));
 out:
     return st;
