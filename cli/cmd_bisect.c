@@ -92,8 +92,21 @@ static void print_samples(const struct tdbg_bisect_report *r)
         printf("  %-8" PRId64 " %.6g", r->sample[i].id, (double)r->sample[i].loss);
         if (!isnan(r->sample[i].share))
             printf("  %.1f %%", 100 * r->sample[i].share);
+        if (!isnan(r->sample[i].grad_norm))
+            printf("  gradient norm %.4g", r->sample[i].grad_norm);
         putchar('\n');
     }
+}
+
+static void print_parts(const char *what, const struct tdbg_bisect_part_of_gradient *part, int n)
+{
+    for (int i = 0; i < n; i++) {
+        printf("%s%s %.4g", i ? ", " : what, part[i].name, part[i].norm);
+        if (!isnan(part[i].share))
+            printf(" (%.0f %%)", 100 * part[i].share);
+    }
+    if (n > 0)
+        putchar('\n');
 }
 
 static void print_text(struct tdbg_trace *trace, const struct tdbg_expr *expr,
@@ -116,6 +129,8 @@ static void print_text(struct tdbg_trace *trace, const struct tdbg_expr *expr,
     if (r->is_found && r->is_nonfinite && !r->not_executed)
         print_origin(sites, r);
     print_samples(r);
+    print_parts("largest gradients, L2: ", r->parameter, r->n_parameters);
+    print_parts("  by layer: ", r->layer, r->n_layers);
     if (r->not_executed)
         printf("origin and samples: not looked for: %s\n", r->not_executed);
     if (r->n_unknown > 0)
@@ -174,6 +189,21 @@ static void print_samples_json(struct tdbg_json *json, const struct tdbg_bisect_
         tdbg_json_int(json, "id", r->sample[i].id);
         tdbg_json_float(json, "loss", r->sample[i].loss);
         tdbg_json_double(json, "share", r->sample[i].share);
+        tdbg_json_double(json, "grad_norm", r->sample[i].grad_norm);
+        tdbg_json_object_end(json);
+    }
+    tdbg_json_array_end(json);
+}
+
+static void print_parts_json(struct tdbg_json *json, const char *key,
+                             const struct tdbg_bisect_part_of_gradient *part, int n)
+{
+    tdbg_json_array_begin(json, key);
+    for (int i = 0; i < n; i++) {
+        tdbg_json_object_begin(json, NULL);
+        tdbg_json_string(json, "name", part[i].name);
+        tdbg_json_double(json, "norm", part[i].norm);
+        tdbg_json_double(json, "share", part[i].share);
         tdbg_json_object_end(json);
     }
     tdbg_json_array_end(json);
@@ -202,6 +232,8 @@ static void print_json(struct tdbg_trace *trace, const struct tdbg_expr *expr,
         if (r->is_nonfinite && !r->not_executed)
             print_origin_json(&json, sites, &r->origin);
         print_samples_json(&json, r);
+        print_parts_json(&json, "parameters", r->parameter, r->n_parameters);
+        print_parts_json(&json, "layers", r->layer, r->n_layers);
         if (r->not_executed)
             tdbg_json_string(&json, "not_executed", r->not_executed);
     }

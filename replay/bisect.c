@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay/bisect_carry.h"
+
 static enum tdbg_status find_step(struct tdbg_expr_eval *eval, const struct tdbg_expr *expr,
                                   const struct tdbg_bisect_options *o, struct tdbg_bisect_report *r,
                                   struct tdbg_err *err)
@@ -52,7 +54,7 @@ static void note_sample(struct tdbg_bisect_report *r, int64_t id, float loss)
         return;
     const int kept = r->n_samples < TDBG_BISECT_SAMPLES ? r->n_samples++ : TDBG_BISECT_SAMPLES - 1;
     memmove(&r->sample[at + 1], &r->sample[at], (size_t)(kept - at) * sizeof r->sample[0]);
-    r->sample[at] = (struct tdbg_bisect_sample){id, loss, NAN};
+    r->sample[at] = (struct tdbg_bisect_sample){id, loss, NAN, NAN};
 }
 
 /* Losses of the samples of one lane and micro-batch; stored or executed. */
@@ -95,8 +97,9 @@ out:
 }
 
 static enum tdbg_status explain(struct tdbg_trace *trace, struct tdbg_expr_eval *eval,
-                                const struct tdbg_expr *expr, struct tdbg_bisect_report *r,
-                                struct tdbg_err *err)
+                                const struct tdbg_expr *expr,
+                                const struct tdbg_session_options *options,
+                                struct tdbg_bisect_report *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_session *session;
@@ -106,6 +109,7 @@ static enum tdbg_status explain(struct tdbg_trace *trace, struct tdbg_expr_eval 
     if (r->is_nonfinite)
         TDBG_TRY(tdbg_origin_find(trace, session, r->step, &r->origin, err));
     TDBG_TRY(find_samples(trace, session, r, err));
+    TDBG_TRY(tdbg_bisect_weigh_samples(trace, options, session, r, err));
 out:
     return st;
 }
@@ -135,7 +139,8 @@ enum tdbg_status tdbg_bisect_run(struct tdbg_trace *trace, struct tdbg_expr *exp
     if (!report->is_found)
         goto out;
     TDBG_TRY(read_rows(trace, report, err));
-    st = explain(trace, eval, expr, report, &fault);
+    TDBG_TRY(tdbg_bisect_find_parameters(trace, report, err));
+    st = explain(trace, eval, expr, &options->session, report, &fault);
     if (st == TDBG_CANNOT_JUDGE || st == TDBG_UNSUPPORTED) { /* the step stands all the same */
         report->not_executed = strdup(fault.message ? fault.message : tdbg_status_text(st));
         tdbg_err_clear(&fault);
@@ -143,7 +148,7 @@ enum tdbg_status tdbg_bisect_run(struct tdbg_trace *trace, struct tdbg_expr *exp
     } else if (st != TDBG_OK) {
         *err = fault;
     }
-    report->steps_executed = tdbg_expr_eval_cost(eval).steps_executed;
+    report->steps_executed += tdbg_expr_eval_cost(eval).steps_executed;
 out:
     tdbg_expr_eval_destroy(eval);
     return st;

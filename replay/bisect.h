@@ -6,7 +6,7 @@
 #include "replay/expression_eval.h"
 #include "replay/origin.h"
 
-enum { TDBG_BISECT_SAMPLES = 5 };
+enum { TDBG_BISECT_SAMPLES = 5, TDBG_BISECT_PARAMETERS = 3 };
 
 struct tdbg_bisect_options {
     struct tdbg_session_options session;
@@ -19,7 +19,14 @@ struct tdbg_bisect_options {
 struct tdbg_bisect_sample {
     int64_t id;
     float loss;
-    double share; /* of the losses' sum, 0..1; NaN where that is not finite or not above 0 */
+    double share;     /* of the losses' sum, 0..1; NaN where that is not finite or not above 0 */
+    double grad_norm; /* L2 of its own gradient, all other weights 0; NaN: not known */
+};
+
+/* A parameter, or a layer: all parameters that share what is in front of the last dot. */
+struct tdbg_bisect_part_of_gradient {
+    char name[TDBG_MAX_SITE_NAME + 1];
+    double norm, share; /* L2; its square in that of all gradients, NaN where that is not finite */
 };
 
 struct tdbg_bisect_report {
@@ -35,6 +42,9 @@ struct tdbg_bisect_report {
     char *not_executed; /* why neither origin nor samples are known; NULL: they are */
     struct tdbg_bisect_sample sample[TDBG_BISECT_SAMPLES]; /* largest loss first */
     int n_samples;
+    struct tdbg_bisect_part_of_gradient parameter[TDBG_BISECT_PARAMETERS]; /* largest first */
+    struct tdbg_bisect_part_of_gradient layer[TDBG_BISECT_PARAMETERS];
+    int n_parameters, n_layers;
 };
 
 /* expr is a condition; it is bound to the trace. Found or not is TDBG_OK. TDBG_CANNOT_JUDGE where a

@@ -113,6 +113,46 @@ def bisect_names_the_largest_losses(folder):
 
 
 @case
+def bisect_names_what_carries_the_gradient(folder):
+    """Parameters and layers by the recorded gradients, samples by forks in which all others have the
+    weight 0."""
+    import h5py
+
+    def squares(path, step):
+        with h5py.File(path, "r") as f:
+            names = [s["name"].decode() for s in f["sites"][:]]
+            found = {n[5:]: stored(f, n, step, -1, -1) for n in names if n.startswith("grad/")}
+        return {n: float((g.astype("f8") ** 2).sum()) for n, g in found.items()}
+
+    def same(a, b):
+        return abs(a - b) <= 1e-5 * abs(b)
+
+    trace, fork = f"{folder}/a.h5", f"{folder}/fork.h5"
+    for lanes in ([], ["--set", "engine.lanes=2", "--set", "engine.accumulate=2"]):
+        record(small_config(folder, steps=8), trace, "--set", 'record.preset="full"', "--force", *lanes)
+        r = bisect(trace, "--when", "step == 5")
+        square = squares(trace, 5)
+        total = sum(square.values())
+        order = sorted(square, key=lambda n: -square[n])[:3]
+        check([p["name"] for p in r["parameters"]] == order, (r["parameters"], square))
+        check(all(same(p["norm"], square[p["name"]] ** 0.5) and
+                  same(p["share"], square[p["name"]] / total) for p in r["parameters"]), r)
+        layers = {}
+        for name, value in square.items():
+            layer = name.rsplit(".", 1)[0]
+            layers[layer] = layers.get(layer, 0) + value
+        check([p["name"] for p in r["layers"]] == sorted(layers, key=lambda n: -layers[n])[:3], r)
+        check(all(same(p["norm"], layers[p["name"]] ** 0.5) for p in r["layers"]), (r, layers))
+        with h5py.File(trace, "r") as f:
+            ids = [int(i) for i in f["samples/train/batch"][5]]
+        for s in r["samples"]:
+            drops = [w for i in ids if i != s["id"] for w in ("--drop-sample", str(i))]
+            run("replay", trace, "--from", "5", "--to", "5", *drops, "-o", fork, "--force", "-q")
+            alone = sum(squares(fork, 5).values()) ** 0.5
+            check(same(s["grad_norm"], alone), (s, alone))
+
+
+@case
 def bisect_finds_the_origin(folder):
     """The same op from statistics and, in light, without them; with lanes and micro-batches too."""
     lanes = ["--set", "engine.lanes=2", "--set", "engine.accumulate=2"]
