@@ -134,14 +134,28 @@ void tdbg_trace_writer_hand_over(struct tdbg_trace_writer *w)
     w->program_lock = -1;
 }
 
-/* Without a name: its room is free again as soon as nobody has it open. */
+/* A file that never had a name, beside `path`; -1 where the file system has none. */
+static int create_nameless(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    const int fd = folder ? open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+    free(folder);
+    return fd;
+}
+
+/* Without a name: its room is free again as soon as nobody has it open. One that has a name for a
+ * moment is left behind by a kill in that moment. */
 static enum tdbg_status create_ballast(struct tdbg_trace_writer *w, struct tdbg_err *err)
 {
     char *path = tdbg_arena_printf(w->arena, "%s.ballast-XXXXXX", w->target.made);
-    w->ballast = mkostemp(path, O_CLOEXEC);
-    if (w->ballast < 0)
-        return TDBG_RAISE(err, IO, "cannot create %s: %s", path, strerror(errno));
-    unlink(path);
+    w->ballast = create_nameless(path);
+    if (w->ballast < 0) {
+        w->ballast = mkostemp(path, O_CLOEXEC);
+        if (w->ballast < 0)
+            return TDBG_RAISE(err, IO, "cannot create %s: %s", path, strerror(errno));
+        unlink(path);
+    }
     return tdbg_writer_grow_ballast(w, err);
 }
 
