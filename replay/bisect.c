@@ -40,15 +40,10 @@ static bool asks_for_faults(const struct tdbg_expr *expr)
     return false;
 }
 
-static bool is_larger(float a, float b)
-{
-    return isnan(a) ? !isnan(b) : a > b; /* NaN first; false beside another NaN */
-}
-
 static void note_sample(struct tdbg_bisect_report *r, int64_t id, float loss)
 {
     int at = r->n_samples;
-    while (at > 0 && is_larger(loss, r->sample[at - 1].loss))
+    while (at > 0 && tdbg_bisect_is_larger((double)loss, (double)r->sample[at - 1].loss))
         at--;
     if (at == TDBG_BISECT_SAMPLES)
         return;

@@ -11,22 +11,32 @@
 
 /* --- parameters --- */
 
-/* L2 of a tensor by its statistics; not finite where an element is not. */
-static double norm_of(const struct tdbg_stats *s, int64_t elems)
+/* The square of a gradient's L2, by its statistics: not finite where an element is not. false: it
+ * is no gradient, or not recorded at the step. */
+static bool find_square(struct tdbg_trace *trace, const struct tdbg_bisect_report *r,
+                        const struct tdbg_site *sites, const struct tdbg_stats *stats, int32_t i,
+                        double *square)
 {
-    return s->nans ? (double)NAN : s->infs ? (double)INFINITY : s->rms * sqrt((double)elems);
+    const struct tdbg_stats *s = &stats[i];
+    if (sites[i].stage != TDBG_STAGE_GRAD ||
+        !tdbg_trace_has_digest(trace, i, r->step, r->row.evaluated != 0))
+        return false;
+    *square = s->nans   ? (double)NAN
+              : s->infs ? (double)INFINITY
+                        : s->rms * s->rms * (double)tdbg_site_elems(&sites[i]);
+    return true;
 }
 
-static bool is_larger(double a, double b)
+bool tdbg_bisect_is_larger(double a, double b)
 {
-    return isnan(a) ? !isnan(b) : a > b; /* NaN first; false beside another NaN */
+    return isnan(a) ? !isnan(b) : a > b;
 }
 
 static void note(struct tdbg_bisect_part_of_gradient *list, int *n, int most, const char *name,
                  size_t name_bytes, double square)
 {
     int at = *n;
-    while (at > 0 && is_larger(square, list[at - 1].share))
+    while (at > 0 && tdbg_bisect_is_larger(square, list[at - 1].share))
         at--;
     if (at == most)
         return;
@@ -76,24 +86,20 @@ enum tdbg_status tdbg_bisect_find_parameters(struct tdbg_trace *trace, struct td
     TDBG_FAIL_IF(!stats, NO_MEMORY, "no memory for the statistics of a step");
     TDBG_TRY(tdbg_trace_read_step_stats(trace, r->step, stats, err));
     for (int32_t i = 0; i < n; i++) {
-        if (sites[i].stage != TDBG_STAGE_GRAD ||
-            !tdbg_trace_has_digest(trace, i, r->step, r->row.evaluated != 0))
-            continue;
         const char *name = tdbg_site_tensor(&sites[i]);
-        const double norm = norm_of(&stats[i], tdbg_site_elems(&sites[i]));
-        sum += norm * norm;
-        note(r->parameter, &r->n_parameters, TDBG_BISECT_PARAMETERS, name, strlen(name),
-             norm * norm);
+        double square, part, layer = 0;
+        if (!find_square(trace, r, sites, stats, i, &square))
+            continue;
+        sum += square;
+        note(r->parameter, &r->n_parameters, TDBG_BISECT_PARAMETERS, name, strlen(name), square);
         if (!is_first_of_layer(sites, i))
             continue;
-        double layer = 0;
         for (int32_t k = i; k < n; k++) {
             const char *other = tdbg_site_tensor(&sites[k]);
-            if (sites[k].stage == TDBG_STAGE_GRAD && layer_bytes(other) == layer_bytes(name) &&
-                memcmp(other, name, layer_bytes(name)) == 0) {
-                const double part = norm_of(&stats[k], tdbg_site_elems(&sites[k]));
-                layer += part * part;
-            }
+            if (layer_bytes(other) == layer_bytes(name) &&
+                memcmp(other, name, layer_bytes(name)) == 0 &&
+                find_square(trace, r, sites, stats, k, &part))
+                layer += part;
         }
         note(r->layer, &r->n_layers, TDBG_BISECT_PARAMETERS, name, layer_bytes(name), layer);
     }
@@ -120,27 +126,6 @@ static int list_others(const int64_t *ids, int64_t n, int64_t id, int64_t *drop)
     return n_drop;
 }
 
-static enum tdbg_status copy_state(const struct tdbg_engine *from, struct tdbg_engine *to,
-                                   struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    float *buffer = NULL;
-    int64_t largest = 1;
-    int32_t n;
-    const struct tdbg_engine_item *items = tdbg_engine_items(to, &n);
-    for (int32_t i = 0; i < n; i++)
-        largest = items[i].elems > largest ? items[i].elems : largest;
-    buffer = malloc((size_t)largest * sizeof *buffer);
-    TDBG_FAIL_IF(!buffer, NO_MEMORY, "no memory for the state");
-    for (int32_t i = 0; i < n; i++) {
-        TDBG_TRY(tdbg_engine_get_item(from, i, buffer, err));
-        TDBG_TRY(tdbg_engine_set_item(to, i, buffer, err));
-    }
-out:
-    free(buffer);
-    return st;
-}
-
 /* The norm of all gradients of the step as the fork computes it. */
 static enum tdbg_status run_fork(struct tdbg_fork *fork, const struct tdbg_backend *backend,
                                  const struct tdbg_engine *state, int64_t step, double *norm,
@@ -157,7 +142,7 @@ static enum tdbg_status run_fork(struct tdbg_fork *fork, const struct tdbg_backe
     TDBG_TRY(
         tdbg_engine_create(tdbg_fork_config(fork), backend, tdbg_fork_source(fork), &engine, err));
     TDBG_TRY(tdbg_config_result(tdbg_fork_config(fork), err));
-    TDBG_TRY(copy_state(state, engine, err));
+    TDBG_TRY(tdbg_fork_copy_state(state, engine, err));
     const struct tdbg_site *sites = tdbg_engine_sites(engine, &n);
     TDBG_TRY(tdbg_expr_live_create(expr, sites, n, &live, err));
     const struct tdbg_tap tap = tdbg_expr_live_tap(live);

@@ -5,6 +5,9 @@
 
 #include "replay/bisect.h"
 
+/* NaN comes first; false beside another NaN. */
+bool tdbg_bisect_is_larger(double a, double b);
+
 /* Fills report->parameter and ->layer from the statistics of the step's gradients. */
 enum tdbg_status tdbg_bisect_find_parameters(struct tdbg_trace *trace,
                                              struct tdbg_bisect_report *report,

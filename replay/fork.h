@@ -43,4 +43,8 @@ struct tdbg_source tdbg_fork_source(struct tdbg_fork *fork);
 enum tdbg_status tdbg_fork_set_state(struct tdbg_fork *fork, struct tdbg_engine *engine,
                                      struct tdbg_err *err);
 
+/* Brings an engine to the state of another that has the same items. */
+enum tdbg_status tdbg_fork_copy_state(const struct tdbg_engine *from, struct tdbg_engine *to,
+                                      struct tdbg_err *err);
+
 #endif

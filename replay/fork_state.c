@@ -147,8 +147,7 @@ out:
 
 /* Item i of the changed engine has to be item i of the recorded one. */
 static enum tdbg_status check_state(struct tdbg_fork *f, const struct tdbg_engine *from,
-                                    const struct tdbg_engine *to, int64_t *largest,
-                                    struct tdbg_err *err)
+                                    const struct tdbg_engine *to, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     int32_t n, m;
@@ -162,9 +161,29 @@ static enum tdbg_status check_state(struct tdbg_fork *f, const struct tdbg_engin
                      "which wants %s\nhint: an optimizer with other state cannot go on from there",
                      (long long)f->first, tdbg_trace_path(f->parent),
                      i < n ? a[i].name : "nothing more", i < m ? b[i].name : "nothing more");
-        *largest = a[i].elems > *largest ? a[i].elems : *largest;
     }
 out:
+    return st;
+}
+
+enum tdbg_status tdbg_fork_copy_state(const struct tdbg_engine *from, struct tdbg_engine *to,
+                                      struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    float *buffer = NULL;
+    int64_t largest = 1;
+    int32_t n;
+    const struct tdbg_engine_item *items = tdbg_engine_items(to, &n);
+    for (int32_t i = 0; i < n; i++)
+        largest = items[i].elems > largest ? items[i].elems : largest;
+    buffer = malloc((size_t)largest * sizeof *buffer);
+    TDBG_FAIL_IF(!buffer, NO_MEMORY, "no memory for the state");
+    for (int32_t i = 0; i < n; i++) {
+        TDBG_TRY(tdbg_engine_get_item(from, i, buffer, err));
+        TDBG_TRY(tdbg_engine_set_item(to, i, buffer, err));
+    }
+out:
+    free(buffer);
     return st;
 }
 
@@ -173,9 +192,6 @@ enum tdbg_status tdbg_fork_set_state(struct tdbg_fork *f, struct tdbg_engine *en
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_session *session = NULL;
-    float *buffer = NULL;
-    int64_t largest = 1;
-    int32_t n;
     const int64_t total = tdbg_engine_info(engine)->total_steps;
     TDBG_FAIL_IF(f->last >= total, USAGE,
                  "'--to %lld': the run has %lld steps\nhint: --set steps=N makes it longer",
@@ -183,17 +199,10 @@ enum tdbg_status tdbg_fork_set_state(struct tdbg_fork *f, struct tdbg_engine *en
     TDBG_TRY(open_data(f, engine, err));
     TDBG_TRY(tdbg_session_create(f->parent, &f->session, &session, err));
     const struct tdbg_engine *from = tdbg_session_engine(session);
-    TDBG_TRY(check_state(f, from, engine, &largest, err));
+    TDBG_TRY(check_state(f, from, engine, err));
     TDBG_TRY(reach_first_step(f, session, err));
-    buffer = malloc((size_t)largest * sizeof *buffer);
-    TDBG_FAIL_IF(!buffer, NO_MEMORY, "no memory for the state");
-    tdbg_engine_items(engine, &n);
-    for (int32_t i = 0; i < n; i++) {
-        TDBG_TRY(tdbg_engine_get_item(from, i, buffer, err));
-        TDBG_TRY(tdbg_engine_set_item(engine, i, buffer, err));
-    }
+    TDBG_TRY(tdbg_fork_copy_state(from, engine, err));
 out:
-    free(buffer);
     tdbg_session_destroy(session);
     return st;
 }
