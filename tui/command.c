@@ -46,6 +46,8 @@ void tdbg_tui_commander_free(struct tdbg_tui_app *app)
     tdbg_expr_destroy(c->elements);
     free(c->searched);
     free(c->child_name);
+    free(c->fork);
+    tdbg_strbuf_free(&c->child_said);
     free(c->when);
     *c = (struct tdbg_tui_commander){.good = -1, .bad = -1};
 }

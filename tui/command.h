@@ -105,8 +105,10 @@ struct tdbg_tui_commander {
     struct tdbg_tui_child *child;
     enum tdbg_tui_child_use child_use;
     char *child_name;
-    int64_t good, bad; /* -1: not said */
-    char *when;        /* of the last :bisect */
+    struct tdbg_strbuf child_said; /* on its standard error, all of it */
+    char *fork;                    /* the file that :whatif writes; or NULL */
+    int64_t good, bad;             /* -1: not said */
+    char *when;                    /* of the last :bisect */
 };
 
 /* Reads the history; and the bindings, whose faults are a message. */
@@ -169,8 +171,8 @@ void tdbg_tui_reply_pending(struct tdbg_tui_app *app, const struct tdbg_tui_job 
 struct tdbg_strbuf *tdbg_tui_output_begin(struct tdbg_tui_app *app, const char *title);
 void tdbg_tui_output_show(struct tdbg_tui_app *app);
 
-/* Starts `program WORD...` (NULL at the end) in the background. */
-void tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *words,
+/* Starts `program WORD...` (NULL at the end) in the background; false: it was said why not. */
+bool tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *words,
                           enum tdbg_tui_child_use use);
 
 /* What the commands are, one function each. */

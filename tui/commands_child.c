@@ -13,7 +13,7 @@
 
 enum { MOST_WORDS = 24 };
 
-void tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *words,
+bool tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *words,
                           enum tdbg_tui_child_use use)
 {
     struct tdbg_tui_app *app = call->app;
@@ -23,11 +23,11 @@ void tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *w
     struct tdbg_err err = {0};
     if (!c->setup.program) {
         tdbg_tui_reply_failed(app, TDBG_UNSUPPORTED, "no other program is run from here");
-        return;
+        return false;
     }
     if (c->child) {
         tdbg_tui_reply_failed(app, TDBG_USAGE, "%s still runs; ^C ends it", c->child_name);
-        return;
+        return false;
     }
     tdbg_strbuf_puts(&title, "tdbg");
     for (int i = 0; i < MOST_WORDS && words[i]; i++) {
@@ -38,6 +38,7 @@ void tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *w
         c->child_use = use;
         free(c->child_name);
         c->child_name = strdup(words[0]);
+        tdbg_strbuf_free(&c->child_said);
         c->reply.verdict = TDBG_VERDICT_PENDING;
         struct epoll_event event = {.events = EPOLLIN}; /* it leaves when it is closed */
         epoll_ctl(app->wakes, EPOLL_CTL_ADD, tdbg_tui_child_fd(c->child), &event);
@@ -50,6 +51,7 @@ void tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *w
     }
     tdbg_err_clear(&err);
     tdbg_strbuf_free(&title);
+    return c->child != NULL;
 }
 
 /* The last line of what was said, without what a terminal would do with it. */
@@ -61,8 +63,12 @@ static void last_line(const struct tdbg_strbuf *said, char *buf, size_t buf_byte
     size_t from = end;
     while (from > 0 && !strchr("\r\n", said->text[from - 1]))
         from--;
-    snprintf(buf, buf_bytes, "%.*s", (int)(end - from < 300 ? end - from : 300),
-             end > 0 ? said->text + from : "");
+    const char *line = end > 0 ? said->text + from : "";
+    if (strncmp(line, "tdbg: ", 6) == 0 && end - from >= 6) { /* that is known */
+        line += 6;
+        from += 6;
+    }
+    snprintf(buf, buf_bytes, "%.*s", (int)(end - from < 300 ? end - from : 300), line);
 }
 
 /* The "step" of the outermost object of JSON that this program prints, which has a member per
@@ -98,23 +104,39 @@ static void ended(struct tdbg_tui_app *app, int status, const char *said)
     }
 }
 
+/* What to do with a fork that is there now. */
+static void add_way_on(struct tdbg_tui_output *output, const char *fork)
+{
+    struct tdbg_strbuf text = {0};
+    tdbg_strbuf_printf(&text,
+                       "\n  :diff %s\n      compares the two runs\n"
+                       "  tdbg replay %s\n      opens the new one\n",
+                       fork, fork);
+    tdbg_tui_output_add(output, text.text, text.n_bytes);
+    tdbg_strbuf_free(&text);
+}
+
 void tdbg_tui_command_read_child(struct tdbg_tui_app *app)
 {
     struct tdbg_tui_commander *c = &app->commander;
-    struct tdbg_strbuf out = {0}, errors = {0};
+    struct tdbg_strbuf out = {0};
     char said[320];
     int status = 0;
     if (!c->child)
         return;
-    const bool goes_on = tdbg_tui_child_read(c->child, &out, &errors, &status);
+    const bool goes_on = tdbg_tui_child_read(c->child, &out, &c->child_said, &status);
     if (out.n_bytes > 0)
         tdbg_tui_output_add(&app->output, out.text, out.n_bytes);
-    last_line(&errors, said, sizeof said);
+    last_line(&c->child_said, said, sizeof said);
     if (!goes_on) {
         tdbg_tui_child_destroy(c->child);
         c->child = NULL;
-        if (errors.n_bytes > 0 && app->output.text.n_bytes == 0)
-            tdbg_tui_output_add(&app->output, errors.text, errors.n_bytes);
+        if (c->child_said.n_bytes > 0 && app->output.text.n_bytes == 0)
+            tdbg_tui_output_add(&app->output, c->child_said.text, c->child_said.n_bytes);
+        if (c->fork && status == 0)
+            add_way_on(&app->output, c->fork);
+        free(c->fork);
+        c->fork = NULL;
         const struct tdbg_tui_focus before = app->model.focus;
         ended(app, status, said);
         tdbg_tui_command_go_on(app);
@@ -123,7 +145,6 @@ void tdbg_tui_command_read_child(struct tdbg_tui_app *app)
         tdbg_tui_model_say(&app->model, "%s: %s  ^C ends it", c->child_name, said);
     }
     tdbg_strbuf_free(&out);
-    tdbg_strbuf_free(&errors);
 }
 
 void tdbg_tui_do_diff(const struct tdbg_tui_call *call)
@@ -251,8 +272,13 @@ void tdbg_tui_do_whatif(const struct tdbg_tui_call *call)
     if (!set || !strchr(set, '=') || *set == '=')
         tdbg_tui_reply_fault(call, call->args, "for example whatif optimizer.lr=1e-4 to 200",
                              "expected KEY=VALUE");
-    else if (path)
-        tdbg_tui_start_child(call, words, TDBG_CHILD_SHOWS);
+    else if (path && tdbg_tui_start_child(call, words, TDBG_CHILD_SHOWS)) {
+        struct tdbg_tui_commander *c = &call->app->commander;
+        c->fork = path;
+        path = NULL;
+        free(c->child_name);
+        c->child_name = strdup("whatif");
+    }
     free(path);
     free(set);
 }

@@ -164,8 +164,10 @@ def runs_other_commands(folder):
         with open(f"{folder}/bias.json") as f:
             check(json.load(f), "the tensor as JSON")
         command(tmux, "goto 396", 0, "step 396/400")
-        command(tmux, "whatif optimizer.lr=0.5 to 398", MESSAGE, "replay has ended")
+        command(tmux, "whatif optimizer.lr=0.5 to 398", MESSAGE, "whatif has ended")
         check(e2e.info(f"{folder}/a-whatif-1.h5")["steps"] > 0, "the fork")
+        for said in "forking", "optimizer.lr: 0.01 -> 0.5", ":diff ":
+            check(said in tmux.last, tmux.last)
         command(tmux, "diff no-such.h5", MESSAGE, "no-such.h5")
         tmux.type("Q")
         tmux.wait_shell("code=0")
