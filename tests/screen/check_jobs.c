@@ -244,16 +244,19 @@ static int stop_worker(const struct tdbg_tui_jobs *jobs)
     return worker;
 }
 
-/* Asks for `job` and kills the worker while it is at it; false: it was quicker. */
+/* Asks for `job` and kills the worker while it is at it; false: it was quicker, and the next
+ * question gets another worker. */
 static bool kill_at_work(struct tdbg_tui_jobs *jobs, const struct tdbg_tui_job *job, int number,
                          struct tdbg_tui_answer *a)
 {
+    siginfo_t end;
     struct pollfd readable = {.fd = jobs->fd, .events = POLLIN};
     const int64_t id = jobs->submit(jobs->context, job);
     CHECK(poll(&readable, 1, 60000) > 0, "it does not say that it has begun");
     const int worker = stop_worker(jobs);
     const bool is_done = jobs->take(jobs->context, a);
     CHECK(kill(worker, number) == 0 && kill(worker, SIGCONT) == 0, "no worker to kill");
+    CHECK(waitid(P_PID, (id_t)worker, &end, WEXITED | WNOWAIT) == 0, "it goes on");
     if (is_done)
         return false;
     *a = next(jobs);
@@ -269,8 +272,11 @@ static void kill_and_ask(struct tdbg_tui_jobs *jobs, int number, const char *wor
     slow.to = last_step;
     struct tdbg_tui_answer a = ask(jobs, &tensor);
     int n = 0;
-    while (!kill_at_work(jobs, &slow, number, &a))
+    while (!kill_at_work(jobs, &slow, number, &a)) {
         CHECK(++n < 100, "the worker is always quicker");
+        a = ask(jobs, &tensor); /* of one that is not the dead one */
+        CHECK(a.status == TDBG_OK, "after an idle worker was killed: %s", a.message);
+    }
     CHECK(a.status == TDBG_IO && strstr(a.message, words), "'%s' instead of '%s'", a.message,
           words);
     CHECK(tdbg_tui_jobs_worker(jobs) == -1, "a dead worker is kept");

@@ -168,7 +168,7 @@ class Tmux:
         self.env = environment("tmux-256color", TMUX_TMPDIR=folder, ENV=None)
         self.socket = f"tdbg-{os.getpid()}"
         self.last = ""
-        self.run("new-session", "-d", "-x", str(width), "-y", str(height), "sh")
+        self.start("new-session", "-d", "-x", str(width), "-y", str(height), "sh")
         self.run("set-option", "-g", "window-size", "manual")
 
     def __enter__(self):
@@ -179,6 +179,14 @@ class Tmux:
 
     def _command(self, *args):
         return ["tmux", "-f", "/dev/null", "-L", self.socket, *args]
+
+    def start(self, *args):
+        """tmux's server sometimes ends while it starts, before any shell: it is started again."""
+        for _ in range(5):
+            done = subprocess.run(self._command(*args), env=self.env, capture_output=True, text=True)
+            if "server exited unexpectedly" not in done.stderr:
+                break
+        check(done.returncode == 0, f"tmux {args}: {done.stderr}")
 
     def run(self, *args):
         done = subprocess.run(self._command(*args), env=self.env, capture_output=True, text=True)
