@@ -1,16 +1,16 @@
-/* The recording tap and the wrapped source. See recorder.h. */
+/* The recording tap and the wrapped source. What the file says of the run is made in run_spec.c.
+ * See recorder.h. */
 #include "recorder/recorder.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-#include "base/version.h"
 #include "recorder/go_on.h"
 #include "recorder/record_options.h"
+#include "recorder/run_spec.h"
 #include "trace/stream.h"
 
 struct owed_digest {
@@ -445,63 +445,6 @@ out:
     return st;
 }
 
-static void describe_samples(const struct tdbg_data_shape *shape, struct tdbg_samples_spec *out)
-{
-    *out = (struct tdbg_samples_spec){.x_dtype = shape->x_dtype,
-                                      .x_ndim = shape->x_ndim,
-                                      .y_dtype = shape->y_dtype,
-                                      .y_ndim = shape->y_ndim,
-                                      .total = shape->count,
-                                      .classes = shape->classes,
-                                      .vocab = shape->vocab};
-    memcpy(out->x_dims, shape->x_dims, sizeof out->x_dims);
-    memcpy(out->y_dims, shape->y_dims, sizeof out->y_dims);
-}
-
-/* Config without `inject`, graph and seeds as the trace keeps them. *config_text and *graph_text
- * are the caller's to free. */
-static enum tdbg_status describe_run(struct tdbg_config *config, const struct tdbg_engine *engine,
-                                     struct tdbg_run_info *info, char **config_text,
-                                     char **graph_text, struct tdbg_err *err)
-{
-    const struct tdbg_cfg_node *root = tdbg_config_root(config);
-    const struct tdbg_engine_info *e = tdbg_engine_info(engine);
-    size_t graph_bytes = 0;
-    FILE *graph = open_memstream(graph_text, &graph_bytes);
-    if (!graph)
-        return TDBG_RAISE(err, NO_MEMORY, "no memory to describe the graph");
-    struct tdbg_json json;
-    tdbg_json_init(&json, graph, false);
-    tdbg_engine_print_graph(engine, &json);
-    fclose(graph);
-    *config_text = tdbg_config_print(root, false);
-    if (!*config_text || !*graph_text)
-        return TDBG_RAISE(err, NO_MEMORY, "no memory to describe the run");
-    info->tdbg_version = TDBG_VERSION;
-    info->numerics_version = tdbg_engine_numerics_version();
-    info->rank = e->rank;
-    info->world_size = e->world_size;
-    info->lanes = e->lanes;
-    info->accumulate = e->accumulate;
-    info->batch = e->batch;
-    info->planned_steps = e->total_steps;
-    info->seed = e->seed;
-    info->preset = tdbg_cfg_string(root, "record.preset");
-    info->config = *config_text;
-    info->config_source = tdbg_config_source_text(config);
-    info->graph = *graph_text;
-    return TDBG_OK;
-}
-
-enum tdbg_status tdbg_recorder_make_uuid(uint8_t uuid[TDBG_UUID_BYTES], struct tdbg_err *err)
-{
-    if (getrandom(uuid, TDBG_UUID_BYTES, 0) != TDBG_UUID_BYTES)
-        return TDBG_RAISE(err, IO, "no random bytes for the run's uuid");
-    uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
-    uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
-    return TDBG_OK;
-}
-
 /* A GPU has the values of a step sooner than they are compressed, most of them at its end: with
  * room for two steps they are compressed during the next. */
 static int64_t device_queue_bytes(const struct tdbg_recorder *r)
@@ -513,65 +456,34 @@ static int64_t device_queue_bytes(const struct tdbg_recorder *r)
     return want < least ? least : want > most ? most : want;
 }
 
-/* Keyframe items are the engine's items, in the order of the state sites. */
-static struct tdbg_keyframe_item *list_items(const struct tdbg_engine *engine, int32_t *n)
-{
-    const struct tdbg_engine_item *items = tdbg_engine_items(engine, n);
-    struct tdbg_keyframe_item *out = calloc((size_t)*n, sizeof *out);
-    for (int32_t i = 0; out && i < *n; i++) {
-        out[i] = (struct tdbg_keyframe_item){
-            .name = items[i].name, .dtype = items[i].dtype, .ndim = items[i].ndim};
-        memcpy(out[i].dims, items[i].dims, sizeof out[i].dims);
-    }
-    return out;
-}
-
 enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *r, const char *path, bool force,
                                     struct tdbg_config *config, const struct tdbg_engine *engine,
                                     const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
                                     struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_trace_spec spec = {0};
-    struct tdbg_keyframe_item *items = NULL;
-    char *config_text = NULL, *graph_text = NULL;
-    uint64_t chain[TDBG_CHAIN_COUNT];
+    struct tdbg_run_spec described = {0};
+    struct tdbg_trace_spec *spec = &described.spec;
     r->sites = tdbg_engine_sites(engine, &r->n_sites);
     r->plans = calloc((size_t)r->n_sites, sizeof *r->plans);
     TDBG_FAIL_IF(!r->plans, NO_MEMORY, "no memory for the recorder's plan");
     TDBG_TRY(plan_run(r, config, engine, err));
     TDBG_TRY(make_buffers(r, err));
-    spec.sites = r->sites;
-    spec.plans = r->plans;
-    spec.n_sites = r->n_sites;
-    spec.items = items = list_items(engine, &spec.n_items);
-    TDBG_FAIL_IF(!items, NO_MEMORY, "no memory for the list of keyframe items");
-    TDBG_TRY(describe_run(config, engine, &spec.info, &config_text, &graph_text, err));
-    memcpy(spec.info.uuid, run->uuid, sizeof spec.info.uuid);
-    spec.info.inject = run->inject;
-    spec.info.config_path = run->config_path;
-    spec.info.environment = run->environment;
-    spec.info.dataset = run->dataset;
-    if (run->parent) {
-        memcpy(spec.info.parent_uuid, run->parent->uuid, sizeof spec.info.parent_uuid);
-        TDBG_TRY(tdbg_recorder_begin_chains(&spec, run->parent, chain, err));
-        spec.chain_before = chain;
-    }
-    describe_samples(&r->shapes[TDBG_SET_TRAIN], &spec.samples[TDBG_SAMPLES_TRAIN]);
-    describe_samples(&r->shapes[TDBG_SET_EVAL], &spec.samples[TDBG_SAMPLES_EVAL]);
-    spec.info.keyframe_every = r->keyframe_every;
-    r->batch = spec.info.batch;
+    spec->sites = r->sites;
+    spec->plans = r->plans;
+    spec->n_sites = r->n_sites;
+    spec->info.keyframe_every = r->keyframe_every;
+    TDBG_TRY(tdbg_run_spec_make(config, engine, r->shapes, run, &described, err));
+    r->batch = spec->info.batch;
     if (!tdbg_engine_is_on_host(engine))
         tdbg_stream_set_queue_bytes(r->stream, device_queue_bytes(r));
-    TDBG_TRY(tdbg_stream_open(r->stream, path, force, &spec, err));
+    TDBG_TRY(tdbg_stream_open(r->stream, path, force, spec, err));
     if (run->parent && run->parent->first_step % r->keyframe_every != 0)
         TDBG_TRY(tdbg_recorder_put_keyframe(r->stream, engine, err));
     r->open = true;
     *tap = (struct tdbg_tap){&tap_ops, r};
 out:
-    free(items);
-    free(config_text);
-    free(graph_text);
+    tdbg_run_spec_free(&described);
     return st;
 }
 

@@ -1,5 +1,5 @@
 /* Keys to actions, counts, and the stack of screens. The rows around a screen are painted in
- * app_rows.c, jobs are in app_jobs.c. See app.h. */
+ * app_rows.c and tabs.c, jobs are in app_jobs.c. See app.h. */
 #include "tui/app.h"
 
 #include <stdio.h>

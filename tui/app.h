@@ -179,7 +179,7 @@ enum tdbg_status tdbg_tui_app_diff_with(struct tdbg_tui_app *app, const char *pa
                                         const struct tdbg_tui_data *b, struct tdbg_tui_other *other,
                                         struct tdbg_err *err);
 
-/* Between app.c, app_rows.c and moves.c. */
+/* Between app.c, app_rows.c, tabs.c and moves.c. */
 void tdbg_tui_app_draw_tabs(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                             struct tdbg_tui_rect rect);
 void tdbg_tui_app_draw_message(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,

@@ -87,6 +87,11 @@ void tdbg_tui_data_free_flow(struct tdbg_tui_data *data);
 /* Were these statistics recorded? (An empty part of a batch looks the same: nothing to show.) */
 bool tdbg_tui_stats_present(const struct tdbg_stats *stats);
 
+/* L2 norm of a tensor by its statistics: NaN or Inf where there are any. false: none were recorded.
+ */
+bool tdbg_tui_stats_norm(const struct tdbg_site *site, const struct tdbg_stats *stats,
+                         double *norm);
+
 /* Statistics of a site that was not recorded. */
 extern const struct tdbg_stats tdbg_tui_stats_absent;
 

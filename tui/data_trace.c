@@ -13,6 +13,16 @@ bool tdbg_tui_stats_present(const struct tdbg_stats *s)
     return !isnan(s->min) || s->zeros || s->nans || s->infs;
 }
 
+bool tdbg_tui_stats_norm(const struct tdbg_site *site, const struct tdbg_stats *s, double *norm)
+{
+    if (!tdbg_tui_stats_present(s))
+        return false;
+    *norm = s->nans   ? (double)NAN
+            : s->infs ? (double)INFINITY
+                      : s->rms * sqrt((double)tdbg_site_elems(site));
+    return true;
+}
+
 static enum tdbg_status read_steps(void *context, int64_t first, int64_t n,
                                    struct tdbg_step_row *rows, struct tdbg_err *err)
 {

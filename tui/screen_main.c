@@ -77,15 +77,16 @@ static void draw(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
     tdbg_tui_view_rank_strip_pane(m, &app->ranks, grid, p.ranks);
     tdbg_tui_view_chart(m, m->metric, m->pane == TDBG_PANE_CHART, grid, p.chart);
     draw_norm(app, grid, p.norm);
-    tdbg_tui_view_metrics(m, &app->ranks, grid, p.metrics);
-    if (p.breaks.height > 0) { /* painted over where there are any */
+    tdbg_tui_view_sites(m, grid, p.sites);
+    tdbg_tui_view_metrics(m, &app->ranks, grid,
+                          p.metrics); /* takes the cursor where it is active */
+    if (p.breaks.height > 0) {        /* painted over where there are any */
         tdbg_tui_grid_put_text(grid, p.breaks.x + 2, p.breaks.y, p.breaks.width - 2, 0,
                                "no breakpoints: b sets one");
         tdbg_tui_view_heading(grid, p.breaks, false);
         tdbg_tui_view_divider(grid, p.breaks);
     }
     tdbg_tui_draw_breaks_pane(app, grid, p.breaks.height > 0 ? p.breaks : below_metrics(app, &p));
-    tdbg_tui_view_sites(m, grid, p.sites);
 }
 
 static void settle(struct tdbg_tui_app *app)

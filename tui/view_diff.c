@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tui/number_text.h"
+#include "tui/columns.h"
 #include "tui/two_runs.h"
 #include "tui/view.h"
 
@@ -16,152 +16,105 @@ enum {
     SIDE_ROWS = 14, /* of charts that stand side by side */
     ELEMENT_ROWS = 8,
     MOST_CONFIG = 3, /* differences in the one line */
+    VALUE = 8,       /* columns of a number */
 };
 
-struct cell {
+struct pair_row {
     const struct tdbg_tui_model *m;
     const struct tdbg_tui_two_runs *two;
     int32_t site;
 };
 
-static void text_norm(char *buf, const struct tdbg_stats *s, const struct tdbg_site *site)
-{
-    if (!tdbg_tui_stats_present(s))
-        snprintf(buf, TDBG_NUMBER_BYTES, "-");
-    else if (s->nans || s->infs)
-        snprintf(buf, TDBG_NUMBER_BYTES, s->nans ? "nan" : "inf");
-    else
-        tdbg_text_exponent(buf, s->rms * sqrt((double)tdbg_site_elems(site)));
-}
+enum { TENSOR, NORM_A, NORM_B, MOST, MOST_RELATIVE, DIFFER, N_COLUMNS };
 
-static void text_a(char *buf, const struct cell *c)
-{
-    text_norm(buf, &c->m->stats[c->site], &c->m->data->sites[c->site]);
-}
+static const struct tdbg_tui_column columns[N_COLUMNS] = {
+    [TENSOR] = {"tensor", 60, .percent = 100, .left = true},
+    [NORM_A] = {"A |.|2", 9, .at_least = 60},
+    [NORM_B] = {"B |.|2", 9, .at_least = 60},
+    [MOST] = {"max abs", VALUE, .at_least = 78},
+    [MOST_RELATIVE] = {"max rel", VALUE, .at_least = 78},
+    [DIFFER] = {"differ", 13, .left = true},
+};
 
-static void text_b(char *buf, const struct cell *c)
+static const char *norm_text(char *buf, const struct pair_row *r, const struct tdbg_stats *s)
 {
-    if (c->two->has_b)
-        text_norm(buf, &c->two->stats_b[c->two->match[c->site]], &c->m->data->sites[c->site]);
-    else
-        snprintf(buf, TDBG_NUMBER_BYTES, "-");
+    double norm;
+    return tdbg_tui_stats_norm(&r->m->data->sites[r->site], s, &norm)
+               ? tdbg_text_exponent(buf, norm)
+               : "-";
 }
 
 /* The comparison of values, where it is of these steps; NULL: none is. */
-static const struct tdbg_tui_two_cell *compared(const struct cell *c)
+static const struct tdbg_tui_two_cell *compared(const struct pair_row *r)
 {
-    const struct tdbg_tui_two_cell *cell = &c->two->cell[c->site];
-    return cell->is_known && cell->step_a == c->m->focus.step && cell->step_b == c->two->step_b
+    const struct tdbg_tui_two_cell *cell = &r->two->cell[r->site];
+    return cell->is_known && cell->step_a == r->m->focus.step && cell->step_b == r->two->step_b
                ? cell
                : NULL;
 }
 
-static void text_most(char *buf, const struct cell *c, bool relative)
+static const char *most_text(char *buf, const struct pair_row *r, bool relative)
 {
-    const struct tdbg_tui_two_cell *known = compared(c);
-    if (tdbg_tui_two_runs_same(c->two, c->site) == 1)
-        snprintf(buf, TDBG_NUMBER_BYTES, "0");
-    else if (!known)
-        snprintf(buf, TDBG_NUMBER_BYTES, c->two->asked == c->site ? "..." : "-");
-    else if (isnan(known->most))
-        snprintf(buf, TDBG_NUMBER_BYTES, "nan");
-    else
-        tdbg_text_number(buf, relative ? known->most_relative : known->most, 8);
+    const struct tdbg_tui_two_cell *known = compared(r);
+    if (tdbg_tui_two_runs_same(r->two, r->site) == 1)
+        return "0";
+    if (!known)
+        return r->two->asked == r->site ? "..." : "-";
+    if (isnan(known->most))
+        return "nan";
+    return tdbg_text_number(buf, relative ? known->most_relative : known->most, VALUE);
 }
 
-static void text_absolute(char *buf, const struct cell *c)
+static const char *differ_text(char *buf, const struct pair_row *r)
 {
-    text_most(buf, c, false);
-}
-
-static void text_relative(char *buf, const struct cell *c)
-{
-    text_most(buf, c, true);
-}
-
-static void text_differ(char *buf, const struct cell *c)
-{
-    const struct tdbg_tui_two_cell *known = compared(c);
-    const int same = tdbg_tui_two_runs_same(c->two, c->site);
+    const struct tdbg_tui_two_cell *known = compared(r);
+    const int same = tdbg_tui_two_runs_same(r->two, r->site);
     char n[TDBG_NUMBER_BYTES], of[TDBG_NUMBER_BYTES];
-    if (known && known->n_differ > 0)
-        snprintf(buf, TDBG_NUMBER_BYTES, "%.8s/%.8s", tdbg_text_count(n, (uint64_t)known->n_differ),
-                 tdbg_text_count(of, (uint64_t)known->n_elems));
-    else
-        snprintf(buf, TDBG_NUMBER_BYTES, same < 0 ? "not recorded" : same ? "same" : "differs");
+    if (!known || known->n_differ <= 0)
+        return same < 0 ? "not recorded" : same ? "same" : "differs";
+    snprintf(buf, TDBG_CELL_BYTES, "%.8s/%.8s", tdbg_text_count(n, (uint64_t)known->n_differ),
+             tdbg_text_count(of, (uint64_t)known->n_elems));
+    return buf;
 }
 
-static const struct column {
-    const char *title;
-    int width, at_least;
-    bool left;
-    void (*text)(char *buf, const struct cell *cell);
-} columns[] = {
-    {"A |.|2", 9, 60, false, text_a},         {"B |.|2", 9, 60, false, text_b},
-    {"max abs", 8, 78, false, text_absolute}, {"max rel", 8, 78, false, text_relative},
-    {"differ", 12, 0, true, text_differ},
-};
-enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
-
-static int name_columns(int width)
+static const char *cell_text(char *buf, const void *row, int column)
 {
-    int used = 3;
-    for (int i = 0; i < N_COLUMNS; i++)
-        used += width >= columns[i].at_least ? columns[i].width + 1 : 0;
-    const int left = width - used;
-    return left > 60 ? 60 : left;
-}
-
-static void put_cells(const struct cell *c, struct tdbg_tui_grid *grid, int x, int y, int width,
-                      uint8_t style)
-{
-    char buf[TDBG_NUMBER_BYTES];
-    for (int i = 0; i < N_COLUMNS; i++) {
-        if (width < columns[i].at_least)
-            continue;
-        snprintf(buf, sizeof buf, "%s", columns[i].title);
-        if (c)
-            columns[i].text(buf, c);
-        if (columns[i].left)
-            tdbg_tui_grid_put_text(grid, x, y, columns[i].width, style, buf);
-        else
-            tdbg_tui_grid_put_right(grid, x, y, columns[i].width, style, buf);
-        x += columns[i].width + 1;
+    const struct pair_row *r = row;
+    switch (column) {
+    case TENSOR:
+        return tdbg_tui_model_site_label(r->m, r->site, buf);
+    case NORM_A:
+        return norm_text(buf, r, &r->m->stats[r->site]);
+    case NORM_B:
+        return r->two->has_b ? norm_text(buf, r, &r->two->stats_b[r->two->match[r->site]]) : "-";
+    case MOST:
+    case MOST_RELATIVE:
+        return most_text(buf, r, column == MOST_RELATIVE);
+    default:
+        return differ_text(buf, r);
     }
-}
-
-static void paint_tensor(const struct tdbg_tui_model *m, const struct tdbg_tui_two_runs *two,
-                         int32_t site, struct tdbg_tui_grid *grid, struct tdbg_tui_rect row)
-{
-    char label[TDBG_SITE_LABEL_BYTES];
-    const struct cell cell = {m, two, site};
-    const bool focus = site == m->focus.site, differs = tdbg_tui_two_runs_same(two, site) == 0;
-    uint8_t style = differs ? TDBG_STYLE_YELLOW : TDBG_STYLE_PLAIN;
-    style |= focus ? TDBG_STYLE_BOLD : 0;
-    const int name = name_columns(row.width);
-    tdbg_tui_grid_put(grid, row.x, row.y, focus ? '>' : ' ', style);
-    tdbg_tui_grid_put(grid, row.x + 1, row.y, differs ? '~' : ' ', style);
-    tdbg_tui_grid_put_elided(grid, row.x + 2, row.y, name, style,
-                             tdbg_tui_model_site_label(m, site, label));
-    put_cells(&cell, grid, row.x + 3 + name, row.y, row.width, style);
-    if (focus)
-        tdbg_tui_grid_set_cursor(grid, row.x, row.y);
 }
 
 static void paint_table(const struct tdbg_tui_model *m, const struct tdbg_tui_two_runs *two,
                         struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
-    const struct tdbg_tui_rect head = {rect.x, rect.y, rect.width, 1};
-    tdbg_tui_grid_printf(grid, rect.x + 2, rect.y, name_columns(rect.width), 0,
-                         rect.width < 60 ? "tensor" : "tensor  %d in both", (int)two->n_rows);
-    put_cells(NULL, grid, rect.x + 3 + name_columns(rect.width), rect.y, rect.width, 0);
-    tdbg_tui_view_heading(grid, head, false);
-    for (int y = 1; y < rect.height && two->top + y - 1 < two->n_rows; y++)
-        paint_tensor(m, two, two->row[two->top + y - 1], grid,
-                     (struct tdbg_tui_rect){rect.x, rect.y + y, rect.width, 1});
-    if (two->n_rows == 0 && rect.height > 1)
-        tdbg_tui_grid_put_text(grid, rect.x + 2, rect.y + 1, rect.width - 2, 0,
-                               "no tensor is in both traces");
+    char name[80] = "tensor";
+    const struct tdbg_tui_table t =
+        tdbg_tui_table_lay_out(columns, N_COLUMNS, cell_text, grid, rect);
+    if (rect.width >= 60)
+        snprintf(name, sizeof name, "tensor  %d in both", (int)two->n_rows);
+    tdbg_tui_table_paint_titles(&t, name, false);
+    for (int y = 1; y < rect.height && two->top + y - 1 < two->n_rows; y++) {
+        const struct pair_row row = {m, two, two->row[two->top + y - 1]};
+        const bool differs = tdbg_tui_two_runs_same(two, row.site) == 0;
+        tdbg_tui_table_paint_row(&t, y,
+                                 &(struct tdbg_tui_row){.row = &row,
+                                                        .mark = differs ? '~' : ' ',
+                                                        .style = differs ? TDBG_STYLE_YELLOW : 0,
+                                                        .is_cursor = row.site == m->focus.site});
+    }
+    if (two->n_rows == 0)
+        tdbg_tui_table_paint_none(&t, "no tensor is in both traces");
 }
 
 static const char *file_of(const char *path)
@@ -287,8 +240,7 @@ static struct layout lay_out(const struct tdbg_tui_two_runs *two, struct tdbg_tu
 
 int tdbg_tui_view_diff_rows(const struct tdbg_tui_two_runs *two, struct tdbg_tui_rect rect)
 {
-    const int rows = lay_out(two, rect).table.height - 1;
-    return rows > 1 ? rows : 1;
+    return tdbg_tui_table_rows(lay_out(two, rect).table);
 }
 
 static void paint_none(struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
@@ -352,7 +304,6 @@ void tdbg_tui_view_diff(const struct tdbg_tui_model *m, const struct tdbg_tui_tw
 
 int32_t tdbg_tui_view_diff_at(const struct tdbg_tui_two_runs *two, struct tdbg_tui_rect rect, int y)
 {
-    const struct tdbg_tui_rect table = lay_out(two, rect).table;
-    const int32_t row = two->top + y - table.y - 1;
-    return two->b && y > table.y && y < table.y + table.height && row < two->n_rows ? row : -1;
+    const int row = two->b ? tdbg_tui_table_row_at(lay_out(two, rect).table, y) : -1;
+    return row >= 0 && two->top + row < two->n_rows ? two->top + row : -1;
 }

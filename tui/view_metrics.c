@@ -68,17 +68,6 @@ static void paint_titles(struct tdbg_tui_grid *grid, int x, int y)
     tdbg_tui_grid_put_right(grid, x + 2 * VALUE_COLUMNS + 1, y, VALUE_COLUMNS, 0, "change");
 }
 
-/* L2 norm of a tensor; false: it has no statistics. */
-static bool norm_of(const struct tdbg_site *site, const struct tdbg_stats *s, double *out)
-{
-    if (!tdbg_tui_stats_present(s))
-        return false;
-    *out = s->nans   ? (double)NAN
-           : s->infs ? (double)INFINITY
-                     : s->rms * sqrt((double)tdbg_site_elems(site));
-    return true;
-}
-
 void tdbg_tui_view_watches(const struct tdbg_tui_model *m, const int32_t *sites, int n,
                            struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
@@ -87,8 +76,8 @@ void tdbg_tui_view_watches(const struct tdbg_tui_model *m, const int32_t *sites,
     for (int i = 0; i < n && i < rect.height; i++) {
         const struct tdbg_site *site = &m->data->sites[sites[i]];
         double now, before;
-        const bool has_now = norm_of(site, &m->stats[sites[i]], &now);
-        const bool has_before = norm_of(site, &m->prev_stats[sites[i]], &before);
+        const bool has_now = tdbg_tui_stats_norm(site, &m->stats[sites[i]], &now);
+        const bool has_before = tdbg_tui_stats_norm(site, &m->prev_stats[sites[i]], &before);
         const bool broken = has_now && !isfinite(now);
         const uint8_t style = broken ? TDBG_STYLE_RED | TDBG_STYLE_BOLD : TDBG_STYLE_PLAIN;
         snprintf(now_text, sizeof now_text, "-");

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tui/number_text.h"
+#include "tui/columns.h"
 #include "tui/view.h"
 
-enum { MARKS = 2, NUMBER = 4, PHASE = 6, SHAPE = 11, VALUE = 8, COUNT = 4 };
+enum { VALUE = 8 }; /* columns of a number */
 
 struct tdbg_tui_ops_panes tdbg_tui_ops_panes_lay_out(const struct tdbg_tui_frame *frame,
                                                      bool shows_flow)
@@ -97,114 +97,73 @@ static void paint_phases(const struct tdbg_tui_model *m, struct tdbg_tui_grid *g
         tdbg_tui_grid_put_right(grid, x, row.y, row.x + row.width - x - 1, 0, time);
 }
 
-/* Columns from the left; what has no room is left out from the middle. */
-struct columns {
-    int op, tensor; /* widths */
-    bool shape, inf;
+struct op_row {
+    const struct tdbg_tui_model *m;
+    int32_t index;
+    const struct tdbg_site *site;
+    const struct tdbg_stats *stats;
 };
 
-static struct columns choose_columns(int width)
-{
-    struct columns c = {.shape = width >= 70, .inf = width >= 60};
-    int room = width - MARKS - NUMBER - 1 - PHASE - 1 - VALUE - 1 - COUNT - 1;
-    room -= (c.shape ? SHAPE + 1 : 0) + (c.inf ? COUNT + 1 : 0);
-    c.op = room >= 24 ? room * 2 / 5 : 0;
-    c.op = c.op > 24 ? 24 : c.op;
-    c.tensor = room - c.op - (c.op > 0);
-    return c;
-}
+enum { NUMBER, PHASE, OP, TENSOR, SHAPE, ABSMAX, NANS, INFS, N_COLUMNS };
 
-static void paint_titles(const struct columns *c, const struct tdbg_tui_ops *ops,
-                         struct tdbg_tui_grid *grid, struct tdbg_tui_rect row)
-{
-    char tensor[80];
-    int x = row.x + MARKS;
-    tdbg_tui_grid_put_right(grid, x, row.y, NUMBER, 0, "#");
-    tdbg_tui_grid_put_text(grid, x += NUMBER + 1, row.y, PHASE, 0, "phase");
-    x += PHASE + 1;
-    if (c->op > 0) {
-        tdbg_tui_grid_put_text(grid, x, row.y, c->op, 0, "op");
-        x += c->op + 1;
-    }
-    snprintf(tensor, sizeof tensor, ops->module ? "in %s" : "tensor", ops->module);
-    tdbg_tui_grid_put_elided(grid, x, row.y, c->tensor, 0, tensor);
-    x += c->tensor;
-    if (c->shape) {
-        tdbg_tui_grid_put_right(grid, x + 1, row.y, SHAPE, 0, "shape");
-        x += SHAPE + 1;
-    }
-    tdbg_tui_grid_put_right(grid, x + 1, row.y, VALUE, 0, "|max|");
-    tdbg_tui_grid_put_right(grid, x + 1 + VALUE + 1, row.y, COUNT, 0, "nan");
-    if (c->inf)
-        tdbg_tui_grid_put_right(grid, x + 1 + VALUE + 1 + COUNT + 1, row.y, COUNT, 0, "inf");
-    tdbg_tui_view_heading(grid, row, false);
-}
+static const struct tdbg_tui_column columns[N_COLUMNS] = {
+    [NUMBER] = {"#", 4},
+    [PHASE] = {"phase", 6, .left = true},
+    [OP] = {"op", 24, .at_least = 52, .percent = 42, .left = true},
+    [TENSOR] = {"tensor", .percent = 100, .left = true},
+    [SHAPE] = {"shape", 11, .at_least = 70},
+    [ABSMAX] = {"|max|", VALUE},
+    [NANS] = {"nan", 4},
+    [INFS] = {"inf", 4, .at_least = 60},
+};
 
-static const char *count_text(char *buf, const struct tdbg_stats *s, uint64_t count)
+static const char *cell_text(char *buf, const void *row, int column)
 {
-    if (!tdbg_tui_stats_present(s))
-        snprintf(buf, TDBG_NUMBER_BYTES, "-");
-    else
-        tdbg_text_count(buf, count);
-    return buf;
-}
-
-static void paint_op(const struct tdbg_tui_model *m, const struct tdbg_tui_ops *ops, int32_t i,
-                     const struct columns *c, struct tdbg_tui_grid *grid, struct tdbg_tui_rect row)
-{
-    const struct tdbg_site *site = &m->data->sites[i];
-    const struct tdbg_stats *s = tdbg_tui_ops_stats(ops, m, i);
-    const bool broken = s->nans || s->infs, is_focus = i == m->focus.site;
-    uint8_t style = broken ? TDBG_STYLE_RED | TDBG_STYLE_BOLD : TDBG_STYLE_PLAIN;
-    char buf[TDBG_NUMBER_BYTES], label[TDBG_SITE_LABEL_BYTES];
-    int x = row.x + MARKS;
-    style = (uint8_t)(style | (is_focus ? TDBG_STYLE_BOLD : 0));
-    tdbg_tui_grid_put(grid, row.x, row.y, is_focus ? '>' : ' ', style);
-    tdbg_tui_grid_put(grid, row.x + 1, row.y, broken ? '!' : ' ', style);
-    snprintf(buf, sizeof buf, "%d", (int)i);
-    tdbg_tui_grid_put_right(grid, x, row.y, NUMBER, style, buf);
-    tdbg_tui_grid_put_text(grid, x += NUMBER + 1, row.y, PHASE, style,
-                           tdbg_tui_phase_text(tdbg_tui_phase_of(site)));
-    x += PHASE + 1;
-    if (c->op > 0) {
-        tdbg_tui_grid_put_elided(grid, x, row.y, c->op, style, site->op);
-        x += c->op + 1;
+    const struct op_row *r = row;
+    switch (column) {
+    case NUMBER:
+        return tdbg_tui_whole_text(buf, r->index);
+    case PHASE:
+        return tdbg_tui_phase_text(tdbg_tui_phase_of(r->site));
+    case OP:
+        return r->site->op;
+    case TENSOR:
+        return tdbg_tui_model_site_label(r->m, r->index, buf);
+    case SHAPE:
+        return tdbg_text_shape(buf, r->site);
+    case ABSMAX:
+        return tdbg_tui_absmax_text(buf, r->stats, VALUE);
+    case NANS:
+        return tdbg_tui_count_text(buf, r->stats, r->stats->nans);
+    default:
+        return tdbg_tui_count_text(buf, r->stats, r->stats->infs);
     }
-    tdbg_tui_grid_put_elided(
-        grid, x, row.y, c->tensor,
-        (uint8_t)(style | (tdbg_tui_model_site_matches(m, i) ? TDBG_STYLE_UNDERLINE : 0)),
-        tdbg_tui_model_site_label(m, i, label));
-    x += c->tensor;
-    if (c->shape) {
-        tdbg_tui_grid_put_right(grid, x + 1, row.y, SHAPE, style, tdbg_text_shape(buf, site));
-        x += SHAPE + 1;
-    }
-    tdbg_tui_grid_put_right(grid, x + 1, row.y, VALUE, style, tdbg_tui_absmax_text(buf, s, VALUE));
-    tdbg_tui_grid_put_right(grid, x + 1 + VALUE + 1, row.y, COUNT, style,
-                            count_text(buf, s, s->nans));
-    if (c->inf)
-        tdbg_tui_grid_put_right(grid, x + 1 + VALUE + 1 + COUNT + 1, row.y, COUNT, style,
-                                count_text(buf, s, s->infs));
 }
 
 static void paint_list(const struct tdbg_tui_model *m, const struct tdbg_tui_ops *ops,
                        struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
-    const struct columns c = choose_columns(rect.width);
-    paint_titles(&c, ops, grid, (struct tdbg_tui_rect){rect.x, rect.y, rect.width, 1});
+    char name[80];
+    const struct tdbg_tui_table t =
+        tdbg_tui_table_lay_out(columns, N_COLUMNS, cell_text, grid, rect);
+    snprintf(name, sizeof name, ops->module ? "in %s" : "tensor", ops->module);
+    tdbg_tui_table_paint_titles(&t, name, false);
     int32_t site = tdbg_tui_ops_site_at(ops, m->data, ops->top);
     for (int y = 1; y < rect.height && site >= 0 && site < m->data->n_sites; y++) {
-        const struct tdbg_tui_rect row = {rect.x, rect.y + y, rect.width, 1};
-        paint_op(m, ops, site, &c, grid, row);
-        if (site == m->focus.site)
-            tdbg_tui_grid_set_cursor(grid, row.x, row.y);
+        const struct tdbg_stats *s = tdbg_tui_ops_stats(ops, m, site);
+        const struct op_row row = {m, site, &m->data->sites[site], s};
+        tdbg_tui_table_paint_row(
+            &t, y,
+            &(struct tdbg_tui_row){.row = &row,
+                                   .mark = s->nans || s->infs ? '!' : ' ',
+                                   .is_cursor = site == m->focus.site,
+                                   .is_hit = tdbg_tui_model_site_matches(m, site)});
         do
             site++;
         while (site < m->data->n_sites && !tdbg_tui_ops_shows(ops, &m->data->sites[site]));
     }
     if (m->data->n_sites == 0)
-        tdbg_tui_grid_put_text(grid, rect.x + MARKS, rect.y + 1, rect.width - MARKS, 0,
-                               "no sites were recorded");
+        tdbg_tui_table_paint_none(&t, "no sites were recorded");
 }
 
 void tdbg_tui_view_ops(const struct tdbg_tui_model *m, const struct tdbg_tui_ops *ops,

@@ -1,157 +1,95 @@
 /* The optimizer: groups, schedule, parameters. See view.h. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "tui/number_text.h"
 #include "tui/optimizer_table.h"
+#include "tui/columns.h"
 #include "tui/view.h"
 
-enum { CHART_ROWS = 7, LOW = 16, MOST_GROUPS = 6, NAME_COLUMNS = 16 };
+enum { CHART_ROWS = 7, LOW = 16, MOST_GROUPS = 6, VALUE = 8 };
 
-struct cell {
-    const struct tdbg_tui_optimizer *table;
-    const struct tdbg_tui_model *model;
+struct parameter_row {
+    const struct tdbg_tui_optimizer *o;
+    const struct tdbg_tui_model *m;
     const struct tdbg_tui_parameter *p;
     int32_t index;
 };
 
-/* L2 norm, from the root mean square and the number of elements. */
-static void text_norm(char *buf, const struct cell *c, int32_t site)
-{
-    const struct tdbg_stats *s = tdbg_tui_optimizer_stats(c->table, c->model, site);
-    if (!s)
-        snprintf(buf, TDBG_NUMBER_BYTES, "-");
-    else if (s->nans || s->infs)
-        snprintf(buf, TDBG_NUMBER_BYTES, s->nans ? "nan" : "inf");
-    else
-        tdbg_text_number(buf, s->rms * sqrt((double)tdbg_site_elems(&c->model->data->sites[site])),
-                         8);
-}
+enum { NAME, GROUP, SHAPE, STEPS, PARAM, FIRST, SECOND, GRAD, UPDATE, NOTE, N_COLUMNS };
 
-static void text_group(char *buf, const struct cell *c)
-{
-    if (c->p->group < 0)
-        snprintf(buf, TDBG_NUMBER_BYTES, "-");
-    else
-        snprintf(buf, TDBG_NUMBER_BYTES, "%d", c->p->group);
-}
-
-static void text_shape(char *buf, const struct cell *c)
-{
-    tdbg_text_shape(buf, &c->model->data->sites[c->p->param]);
-}
-
-/* Updates that the parameter has had, with this step's. */
-static void text_steps(char *buf, const struct cell *c)
-{
-    snprintf(buf, TDBG_NUMBER_BYTES, "%" PRId64,
-             c->p->frozen || c->p->grad < 0 ? 0 : c->model->focus.step + 1);
-}
-
-static void text_param(char *buf, const struct cell *c)
-{
-    text_norm(buf, c, c->p->param);
-}
-
-static void text_first(char *buf, const struct cell *c)
-{
-    text_norm(buf, c, c->p->first);
-}
-
-static void text_second(char *buf, const struct cell *c)
-{
-    text_norm(buf, c, c->p->second);
-}
-
-static void text_grad(char *buf, const struct cell *c)
-{
-    text_norm(buf, c, c->p->grad);
-}
-
-static void text_ratio(char *buf, const struct cell *c)
-{
-    if (c->p->has_ratio && c->p->ratio_step == c->model->focus.step)
-        tdbg_text_number(buf, c->p->ratio, 8);
-    else
-        snprintf(buf, TDBG_NUMBER_BYTES, c->table->asked == c->index ? "..." : "-");
-}
-
-static void text_note(char *buf, const struct cell *c)
-{
-    snprintf(buf, TDBG_NUMBER_BYTES, "%s", tdbg_tui_parameter_note(c->table, c->model, c->index));
-}
-
-static const struct column {
-    const char *title;
-    int width, at_least;
-    bool left;
-    void (*text)(char *buf, const struct cell *cell);
-} columns[] = {
-    {"group", 5, 90, false, text_group},  {"shape", 9, 60, false, text_shape},
-    {"steps", 6, 100, false, text_steps}, {"|param|", 8, 0, false, text_param},
-    {"|m|", 8, 60, false, text_first},    {"|v|", 8, 90, false, text_second},
-    {"|grad|", 8, 0, false, text_grad},   {"update", 8, 70, false, text_ratio},
-    {"", 19, 78, true, text_note},
+static const struct tdbg_tui_column columns[N_COLUMNS] = {
+    [NAME] = {"parameter", 40, .percent = 100, .least = 16, .left = true},
+    [GROUP] = {"group", 5, .at_least = 90},
+    [SHAPE] = {"shape", 9, .at_least = 60},
+    [STEPS] = {"steps", 6, .at_least = 100},
+    [PARAM] = {"|param|", VALUE},
+    [FIRST] = {"|m|", VALUE, .at_least = 60},
+    [SECOND] = {"|v|", VALUE, .at_least = 90},
+    [GRAD] = {"|grad|", VALUE},
+    [UPDATE] = {"update", VALUE, .at_least = 70},
+    [NOTE] = {"", 19, .at_least = 78, .left = true},
 };
-enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
 
-static void put_cell(struct tdbg_tui_grid *grid, int x, int y, const struct column *c, int room,
-                     uint8_t style, const char *text)
+static const char *norm_text(char *buf, const struct parameter_row *r, int32_t site)
 {
-    const int width = c->width < room ? c->width : room;
-    if (c->left)
-        tdbg_tui_grid_put_text(grid, x, y, width, style, text);
-    else
-        tdbg_tui_grid_put_right(grid, x, y, width, style, text);
+    double norm;
+    const struct tdbg_stats *s = tdbg_tui_optimizer_stats(r->o, r->m, site);
+    return s && tdbg_tui_stats_norm(&r->m->data->sites[site], s, &norm)
+               ? tdbg_text_number(buf, norm, VALUE)
+               : "-";
 }
 
-/* Columns that are shown, and the width of the name before them. */
-static int name_columns(int width)
+static const char *cell_text(char *buf, const void *row, int column)
 {
-    int used = 2;
-    for (int i = 0; i < N_COLUMNS; i++)
-        used += width >= columns[i].at_least ? columns[i].width + 1 : 0;
-    const int left = width - used;
-    return left < NAME_COLUMNS ? NAME_COLUMNS : left > 40 ? 40 : left;
-}
-
-static void paint_parameter(const struct tdbg_tui_model *m, const struct tdbg_tui_optimizer *o,
-                            int32_t index, struct tdbg_tui_grid *grid, struct tdbg_tui_rect row)
-{
-    char buf[TDBG_NUMBER_BYTES];
-    const struct cell cell = {o, m, &o->list[index], index};
-    const char *note = tdbg_tui_parameter_note(o, m, index);
-    const bool is_cursor = index == o->at, broken = note[0] == '!';
-    uint8_t style = broken ? TDBG_STYLE_RED | TDBG_STYLE_BOLD : TDBG_STYLE_PLAIN;
-    style |= is_cursor ? TDBG_STYLE_BOLD : 0;
-    tdbg_tui_grid_put(grid, row.x, row.y, is_cursor ? '>' : ' ', style);
-    tdbg_tui_grid_put(grid, row.x + 1, row.y, broken ? '!' : *note ? '~' : ' ', style);
-    const int name = name_columns(row.width);
-    tdbg_tui_grid_put_elided(grid, row.x + 2, row.y, name, style,
-                             tdbg_site_tensor(&m->data->sites[cell.p->param]));
-    int x = row.x + 3 + name;
-    for (int i = 0; i < N_COLUMNS; i++) {
-        if (row.width < columns[i].at_least)
-            continue;
-        columns[i].text(buf, &cell);
-        put_cell(grid, x, row.y, &columns[i], row.x + row.width - x, style, buf);
-        x += columns[i].width + 1;
+    const struct parameter_row *r = row;
+    const struct tdbg_tui_parameter *p = r->p;
+    const int64_t step = r->m->focus.step;
+    switch (column) {
+    case NAME:
+        return tdbg_site_tensor(&r->m->data->sites[p->param]);
+    case GROUP:
+        return p->group < 0 ? "-" : tdbg_tui_whole_text(buf, p->group);
+    case SHAPE:
+        return tdbg_text_shape(buf, &r->m->data->sites[p->param]);
+    case STEPS: /* updates that the parameter has had, with this step's */
+        return tdbg_tui_whole_text(buf, p->frozen || p->grad < 0 ? 0 : step + 1);
+    case PARAM:
+        return norm_text(buf, r, p->param);
+    case FIRST:
+        return norm_text(buf, r, p->first);
+    case SECOND:
+        return norm_text(buf, r, p->second);
+    case GRAD:
+        return norm_text(buf, r, p->grad);
+    case UPDATE:
+        if (p->has_ratio && p->ratio_step == step)
+            return tdbg_text_number(buf, p->ratio, VALUE);
+        return r->o->asked == r->index ? "..." : "-";
+    default:
+        return tdbg_tui_parameter_note(r->o, r->m, r->index);
     }
 }
 
-static void paint_titles(struct tdbg_tui_grid *grid, struct tdbg_tui_rect row)
+static void paint_table(const struct tdbg_tui_model *m, const struct tdbg_tui_optimizer *o,
+                        struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
-    tdbg_tui_grid_put_text(grid, row.x + 2, row.y, row.width - 2, 0, "parameter");
-    int x = row.x + 3 + name_columns(row.width);
-    for (int i = 0; i < N_COLUMNS; i++) {
-        if (row.width < columns[i].at_least)
-            continue;
-        put_cell(grid, x, row.y, &columns[i], row.x + row.width - x, 0, columns[i].title);
-        x += columns[i].width + 1;
+    const struct tdbg_tui_table t =
+        tdbg_tui_table_lay_out(columns, N_COLUMNS, cell_text, grid, rect);
+    tdbg_tui_table_paint_titles(&t, NULL, false);
+    for (int y = 1; y < rect.height && o->top + y - 1 < o->n; y++) {
+        const int32_t index = o->top + y - 1;
+        const struct parameter_row row = {o, m, &o->list[index], index};
+        const char *note = tdbg_tui_parameter_note(o, m, index);
+        tdbg_tui_table_paint_row(&t, y,
+                                 &(struct tdbg_tui_row){.row = &row,
+                                                        .mark = note[0] == '!' ? '!'
+                                                                : *note        ? '~'
+                                                                               : ' ',
+                                                        .is_cursor = index == o->at});
     }
-    tdbg_tui_view_heading(grid, row, false);
+    if (o->n == 0)
+        tdbg_tui_table_paint_none(&t, "no parameters were recorded");
 }
 
 /* "sgd  lr 0.01  momentum 0.9 ..." of what a group says, its lists of groups apart. */
@@ -219,8 +157,7 @@ static struct tdbg_tui_rect table_rect(const struct tdbg_tui_optimizer *o,
 
 int tdbg_tui_view_optimizer_rows(const struct tdbg_tui_optimizer *o, struct tdbg_tui_rect rect)
 {
-    const int rows = table_rect(o, rect).height - 1;
-    return rows > 1 ? rows : 1;
+    return tdbg_tui_table_rows(table_rect(o, rect));
 }
 
 static void paint_above(const struct tdbg_tui_model *m, const struct tdbg_tui_optimizer *o,
@@ -245,23 +182,12 @@ void tdbg_tui_view_optimizer(const struct tdbg_tui_model *m, const struct tdbg_t
         return;
     const struct tdbg_tui_rect table = table_rect(o, rect);
     paint_above(m, o, grid, rect, table.y - rect.y);
-    paint_titles(grid, (struct tdbg_tui_rect){table.x, table.y, table.width, 1});
-    for (int y = 1; y < table.height && o->top + y - 1 < o->n; y++) {
-        const int32_t index = o->top + y - 1;
-        paint_parameter(m, o, index, grid,
-                        (struct tdbg_tui_rect){table.x, table.y + y, table.width, 1});
-        if (index == o->at)
-            tdbg_tui_grid_set_cursor(grid, table.x, table.y + y);
-    }
-    if (o->n == 0 && table.height > 1)
-        tdbg_tui_grid_put_text(grid, table.x + 2, table.y + 1, table.width - 2, 0,
-                               "no parameters were recorded");
+    paint_table(m, o, grid, table);
 }
 
 int32_t tdbg_tui_view_optimizer_at(const struct tdbg_tui_optimizer *o, struct tdbg_tui_rect rect,
                                    int y)
 {
-    const struct tdbg_tui_rect table = table_rect(o, rect);
-    const int32_t index = o->top + y - table.y - 1;
-    return y > table.y && y < table.y + table.height && index < o->n ? index : -1;
+    const int row = tdbg_tui_table_row_at(table_rect(o, rect), y);
+    return row >= 0 && o->top + row < o->n ? o->top + row : -1;
 }

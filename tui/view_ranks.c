@@ -4,132 +4,87 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tui/number_text.h"
 #include "tui/ranks.h"
+#include "tui/columns.h"
 #include "tui/view.h"
 
 enum { ROWS_BELOW = 6, NARROW = 60, LOW = 14 };
 
-struct cell {
+struct rank_row {
     const struct tdbg_tui_rank_table *table;
     const struct tdbg_tui_rank_row *row;
     int32_t rank;
 };
 
+enum { RANK, NORM, IN, EXPECTED, OUT, SUM, HERE, WAIT, DURATION, N_COLUMNS };
+
+static const struct tdbg_tui_column columns[N_COLUMNS] = {
+    [RANK] = {"rank", 4},
+    [NORM] = {"input |.|2", 10, .at_least = 60},
+    [IN] = {"input hash", 10, .left = true},
+    [EXPECTED] = {"expected", 11, .at_least = 120, .left = true},
+    [OUT] = {"output hash", 12, .left = true},
+    [SUM] = {"out = sum?", 10, .at_least = 60, .left = true},
+    [HERE] = {"this tensor", 12, .at_least = 70, .left = true},
+    [WAIT] = {"wait us", 7, .at_least = 80},
+    [DURATION] = {"step", 8, .at_least = 120},
+};
+
 /* The hash's first half: the rest seldom tells more, and `tdbg show` has it. */
-static void text_hash(char *buf, bool has, uint64_t hash, bool differs)
+static const char *hash_text(char *buf, bool has, uint64_t hash, bool differs)
 {
     if (!has)
-        snprintf(buf, TDBG_NUMBER_BYTES, "-");
-    else
-        snprintf(buf, TDBG_NUMBER_BYTES, "%08" PRIx64 "%s", hash >> 32, differs ? " !=" : "");
+        return "-";
+    snprintf(buf, TDBG_CELL_BYTES, "%08" PRIx64 "%s", hash >> 32, differs ? " !=" : "");
+    return buf;
 }
 
-static void text_rank(char *buf, const struct cell *c)
+static const char *sum_text(const struct rank_row *r)
 {
-    snprintf(buf, TDBG_NUMBER_BYTES, "%d", (int)c->rank);
+    if (r->table->fold == TDBG_FOLD_KNOWN && r->row->has_out)
+        return tdbg_tui_rank_sum_is_wrong(r->table, r->rank) ? "NO" : "yes";
+    return r->table->fold == TDBG_FOLD_WAITS ? "..." : "-";
 }
 
-static void text_norm(char *buf, const struct cell *c)
+static const char *cell_text(char *buf, const void *of, int column)
 {
-    if (isnan(c->row->in_norm))
-        snprintf(buf, TDBG_NUMBER_BYTES, "-");
-    else
-        tdbg_text_exponent(buf, c->row->in_norm);
-}
-
-static void text_in(char *buf, const struct cell *c)
-{
-    text_hash(buf, c->row->has_in, c->row->in, false);
-}
-
-static void text_expected(char *buf, const struct cell *c)
-{
-    text_hash(buf, c->row->has_expected, c->row->expected,
-              c->row->has_in && c->row->expected != c->row->in);
-}
-
-static void text_out(char *buf, const struct cell *c)
-{
-    text_hash(buf, c->row->has_out, c->row->out, c->row->out_differs);
-}
-
-static void text_sum(char *buf, const struct cell *c)
-{
-    const bool is_known = c->table->fold == TDBG_FOLD_KNOWN && c->row->has_out;
-    snprintf(buf, TDBG_NUMBER_BYTES, "%s",
-             is_known ? tdbg_tui_rank_sum_is_wrong(c->table, c->rank) ? "NO" : "yes"
-             : c->table->fold == TDBG_FOLD_WAITS ? "..."
-                                                 : "-");
-}
-
-static void text_here(char *buf, const struct cell *c)
-{
-    text_hash(buf, c->row->has_here, c->row->here, c->row->here_differs);
-}
-
-static void text_wait(char *buf, const struct cell *c)
-{
-    if (c->row->wait_ns > 0)
-        snprintf(buf, TDBG_NUMBER_BYTES, "%" PRId64, c->row->wait_ns / 1000);
-    else
-        snprintf(buf, TDBG_NUMBER_BYTES, "-");
-}
-
-static void text_duration(char *buf, const struct cell *c)
-{
-    tdbg_text_duration(buf, (double)c->row->duration_ns);
-}
-
-/* In the order of the screen; at_least: width from which on it is shown. */
-static const struct column {
-    const char *title;
-    int width, at_least;
-    bool left;
-    void (*text)(char *buf, const struct cell *cell);
-} columns[] = {
-    {"rank", 4, 0, false, text_rank},         {"input |.|2", 10, 60, false, text_norm},
-    {"input hash", 10, 40, true, text_in},    {"expected", 11, 120, true, text_expected},
-    {"output hash", 12, 40, true, text_out},  {"out = sum?", 10, 60, true, text_sum},
-    {"this tensor", 12, 70, true, text_here}, {"wait us", 7, 80, false, text_wait},
-    {"step", 8, 120, false, text_duration},
-};
-enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
-
-static void put_cell(struct tdbg_tui_grid *grid, int x, int y, const struct column *c,
-                     uint8_t style, const char *text)
-{
-    if (c->left)
-        tdbg_tui_grid_put_text(grid, x, y, c->width, style, text);
-    else
-        tdbg_tui_grid_put_right(grid, x, y, c->width, style, text);
-}
-
-static void paint_row(const struct tdbg_tui_model *m, const struct tdbg_tui_rank_table *t,
-                      int32_t rank, struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
-{
-    char buf[TDBG_NUMBER_BYTES];
-    const struct cell cell = {t, &t->rows[rank], rank};
-    const bool focus = rank == m->focus.rank, odd = tdbg_tui_rank_is_odd(t, rank);
-    uint8_t style = odd ? TDBG_STYLE_RED | TDBG_STYLE_BOLD : TDBG_STYLE_PLAIN;
-    style |= focus ? TDBG_STYLE_BOLD : 0;
-    tdbg_tui_grid_put(grid, rect.x, rect.y, focus ? '>' : ' ', style);
-    tdbg_tui_grid_put(grid, rect.x + 1, rect.y, odd ? '!' : ' ', style);
-    int x = rect.x + 2;
-    for (int i = 0; i < N_COLUMNS; i++) {
-        if (rect.width < columns[i].at_least)
-            continue;
-        if (i > 0 && !cell.row->is_there) {
-            tdbg_tui_grid_put_elided(grid, x, rect.y, rect.x + rect.width - x, style,
-                                     !cell.row->is_read ? "not read yet"
-                                     : cell.row->why    ? cell.row->why
-                                                        : "no file");
-            break;
-        }
-        columns[i].text(buf, &cell);
-        put_cell(grid, x, rect.y, &columns[i], style, buf);
-        x += columns[i].width + 1;
+    const struct tdbg_tui_rank_row *row = ((const struct rank_row *)of)->row;
+    switch (column) {
+    case RANK:
+        return tdbg_tui_whole_text(buf, ((const struct rank_row *)of)->rank);
+    case NORM:
+        return isnan(row->in_norm) ? "-" : tdbg_text_exponent(buf, row->in_norm);
+    case IN:
+        return hash_text(buf, row->has_in, row->in, false);
+    case EXPECTED:
+        return hash_text(buf, row->has_expected, row->expected,
+                         row->has_in && row->expected != row->in);
+    case OUT:
+        return hash_text(buf, row->has_out, row->out, row->out_differs);
+    case SUM:
+        return sum_text(of);
+    case HERE:
+        return hash_text(buf, row->has_here, row->here, row->here_differs);
+    case WAIT:
+        return row->wait_ns > 0 ? tdbg_tui_whole_text(buf, row->wait_ns / 1000) : "-";
+    default:
+        return tdbg_text_duration(buf, (double)row->duration_ns);
     }
+}
+
+static void paint_rank(const struct tdbg_tui_model *m, const struct tdbg_tui_rank_table *t,
+                       int32_t rank, const struct tdbg_tui_table *table, int y)
+{
+    const struct rank_row row = {t, &t->rows[rank], rank};
+    const char *why = row.row->why ? row.row->why : "no file";
+    tdbg_tui_table_paint_row(
+        table, y,
+        &(struct tdbg_tui_row){.row = &row,
+                               .mark = tdbg_tui_rank_is_odd(t, rank) ? '!' : ' ',
+                               .is_cursor = rank == m->focus.rank,
+                               .instead = row.row->is_there  ? NULL
+                                          : row.row->is_read ? why
+                                                             : "not read yet"});
 }
 
 static void paint_head(const struct tdbg_tui_model *m, const struct tdbg_tui_rank_table *t,
@@ -147,14 +102,6 @@ static void paint_head(const struct tdbg_tui_model *m, const struct tdbg_tui_ran
             rect.width < NARROW ? "%s (%s)  %d ranks"
                                 : "all-reduce of %s (%s)  %d ranks, %d lanes  compared bit for bit",
             tdbg_site_tensor(in), tdbg_text_shape(shape, in), (int)t->n, (int)data->info->lanes);
-    int x = rect.x + 2;
-    for (int i = 0; i < N_COLUMNS; i++) {
-        if (rect.width < columns[i].at_least)
-            continue;
-        put_cell(grid, x, rect.y + 1, &columns[i], 0, columns[i].title);
-        x += columns[i].width + 1;
-    }
-    tdbg_tui_view_heading(grid, (struct tdbg_tui_rect){rect.x, rect.y + 1, rect.width, 1}, false);
 }
 
 static void put_element(struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect, int y,
@@ -272,12 +219,13 @@ void tdbg_tui_view_ranks(const struct tdbg_tui_model *m, const struct tdbg_tui_r
     }
     paint_head(m, t, grid, rect);
     const int visible = tdbg_tui_view_ranks_rows(rect);
+    const struct tdbg_tui_table table =
+        tdbg_tui_table_lay_out(columns, N_COLUMNS, cell_text, grid,
+                               (struct tdbg_tui_rect){rect.x, rect.y + 1, rect.width, 1 + visible});
+    tdbg_tui_table_paint_titles(&table, NULL, false);
     int y = rect.y + 2;
-    for (int32_t k = t->top; k < t->n && y < rect.y + 2 + visible; k++, y++) {
-        paint_row(m, t, k, grid, (struct tdbg_tui_rect){rect.x, y, rect.width, 1});
-        if (k == m->focus.rank)
-            tdbg_tui_grid_set_cursor(grid, rect.x, y);
-    }
+    for (int32_t k = t->top; k < t->n && y < rect.y + 2 + visible; k++, y++)
+        paint_rank(m, t, k, &table, y - rect.y - 1);
     const struct tdbg_tui_rect below = {rect.x, y, rect.width, rect.y + rect.height - y};
     paint_below(m, t, grid, below, y + (below.height > ROWS_BELOW ? 1 : 0));
 }

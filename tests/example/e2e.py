@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""End-to-end tests of the tdbg program: record, verify, show, diff, damage, signals.
+"""End-to-end tests of the tdbg program: record, verify, show, diff, signals. The other e2e_*.py build
+on the functions here.
 
     e2e.py CASE             runs one case (tests/meson.build lists them); e2e.py --list prints all
-    e2e.py --fixture NAME   records tests/trace/fixtures/NAME.h5 and NAME.json, for a new schema
 
 Environment: TDBG_BUILD is the build folder, TDBG_SOURCE the source folder.
 """
@@ -10,7 +10,6 @@ import gzip
 import json
 import os
 import re
-import shutil
 import signal
 import struct
 import subprocess
@@ -404,117 +403,6 @@ def site_row(f, name):
 
 
 @case
-def verify_finds_a_flipped_bit(folder):
-    """In a sample and in keyframes, with file checksums and digests rewritten to match."""
-    import numpy as np
-    config = small_config(folder)
-    record(config, f"{folder}/good.h5")
-    trace = f"{folder}/bad.h5"
-
-    def flip_sample(f, rewrite):
-        x = f["samples/train/x"][3]
-        x.ravel()[5] ^= 1
-        f["samples/train/x"][3] = x
-        if not rewrite:
-            return
-        batch = f["samples/train/batch"][:]
-        row_of = {int(i): r for r, i in enumerate(f["samples/train/id"][:])}
-        column = site_row(f, "samples/x")
-        for step, ids in enumerate(batch):
-            rows = [row_of[int(i)] for i in ids if i >= 0]
-            words = np.concatenate([f["samples/train/x"][r].ravel() for r in rows])
-            f["digest"][step, column] = mix_digest(words)
-
-    def flip_keyframe(index, step):
-        def change(f, rewrite):
-            w = f["keyframe/fc1.weight"][index]
-            w.view(np.uint32).ravel()[17] ^= 1
-            f["keyframe/fc1.weight"][index] = w
-            if rewrite:
-                f["digest"][step, site_row(f, "state/fc1.weight")] = mix_digest(
-                    w.view(np.uint32).ravel())
-        return change
-
-    # With its digest rewritten a flipped value is found where it first acts, or where it was made.
-    for change, names in ((flip_sample, ("samples/", "input/x")),
-                          (flip_keyframe(0, 0), ("state/fc1.weight", "fwd/fc1")),
-                          (flip_keyframe(2, 10), ("state/fc1.weight", "state/fc1.weight"))):
-        for rewrite in (False, True):
-            name = names[rewrite]
-            shutil.copy(f"{folder}/good.h5", trace)
-            edit(trace, lambda f: change(f, rewrite))
-            done = run("replay", trace, "--verify", "-q", code=None)
-            text = done.stdout + done.stderr
-            wanted = (1,) if rewrite else (1, 3)
-            check(done.returncode in wanted and name in text, f"{name} {rewrite}: {text}")
-    shutil.copy(f"{folder}/good.h5", trace)
-
-    def flip_chain(f):
-        rows = f["steps"][:]
-        rows["chain"][4, 0] ^= np.uint64(1)
-        f["steps"][:] = rows
-    edit(trace, flip_chain)
-    check("chain main" in verified(trace, code=1), "a rewritten chain")
-
-
-@case
-def damaged_values_are_named(folder):
-    """A byte flipped in the file where a gradient lies: named, never believed, never a crash."""
-    import h5py
-    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
-    record(MLP, good, "--steps", 20)
-    # a dataset's chunk is one step, one of packed tensors 16 here
-    for dataset, number, site, step, sound in (("t/grad/fc1.weight", 6, "grad/fc1.weight", 6, 5),
-                                               ("packed/grad/f32", 1, "grad/fc3.bias", 16, 15)):
-        with h5py.File(good) as f:
-            chunk = f[dataset].id.get_chunk_info(number)
-        data = bytearray(open(good, "rb").read())
-        data[chunk.byte_offset + chunk.size // 2] ^= 0x10
-        open(bad, "wb").write(data)
-        done = run("replay", bad, "--verify", "-q", code=3)
-        check(dataset in done.stderr and f"step {step}" in done.stderr, done.stderr)
-        done = run("show", bad, site, "--step", step, code=3)
-        check(site in done.stderr, done.stderr)
-        run("show", bad, site, "--step", sound)
-    done = run("export", bad, "grad/fc3.bias", "--step", 16, "--format", "npy", "-o",
-               f"{folder}/x.npy", code=3)
-    check("grad/fc3.bias at step 16" in done.stderr, done.stderr)
-    check(not os.path.exists(f"{folder}/x.npy"), "half an export is none")
-    done = run("pack", bad, "-q", code=3)
-    check("at step 16" in done.stderr, done.stderr)
-    check(not os.path.exists(f"{folder}/bad-packed.h5"), "half a file is none")
-
-
-@case
-def bad_traces_are_refused(folder):
-    import h5py
-    record(small_config(folder), f"{folder}/good.h5")
-    good = open(f"{folder}/good.h5", "rb").read()
-    files = {"empty": b"", "text": b"seed = 1;\n" * 100, "cut": good[:700],
-             "half": good[:len(good) // 2]}
-    for name, data in files.items():
-        open(f"{folder}/{name}.h5", "wb").write(data)
-    with h5py.File(f"{folder}/other.h5", "w") as f:
-        f["x"] = [1, 2, 3]
-    shutil.copy(f"{folder}/good.h5", f"{folder}/newer.h5")
-
-    def newer(f):
-        schema = f.attrs["schema"]
-        schema[0] = 99
-        f.attrs.modify("schema", schema)
-    edit(f"{folder}/newer.h5", newer)
-    for name in (*files, "other", "newer", "missing"):
-        for command in (("info",), ("replay",), ("replay", "--verify"),
-                        ("show", "loss", "--step", "0"), ("pack",),
-                        ("export", "loss", "--format", "csv"), ("diff", f"{folder}/good.h5")):
-            args = [command[0], f"{folder}/{name}.h5", *command[1:]]
-            done = run(*args, code=3)
-            check(done.stderr.startswith("tdbg: error: ") and f"{name}.h5" in done.stderr,
-                  done.stderr)
-    check("99" in run("info", f"{folder}/newer.h5", code=3).stderr, "says which version")
-
-
-@case
 def command_line_errors(folder):
     for args, text in ((["recrd"], "the most similar command is 'record'"),
                        (["record"], "too few arguments"),
@@ -576,145 +464,6 @@ def malformed_configs(folder):
         check(not os.path.exists(f"{folder}/x.h5"), f"{name} left a trace behind")
 
 
-def reference_step(np, f, step, names, x, y):
-    """One training step of the small model in float64 from the recorded parameters before it."""
-    def before(name):
-        if step == 0:
-            return f["keyframe/" + name][0].astype(np.float64)
-        return stored(f, "param/" + name, step - 1).astype(np.float64)
-    w1, b1, w2, b2 = (before(n) for n in names)
-    x = x.reshape(len(x), -1).astype(np.float64) * float(np.float32(0.01))
-    h = x @ w1.T + b1
-    a = np.maximum(h, 0)
-    z = a @ w2.T + b2
-    p = np.exp(z - z.max(1, keepdims=True))
-    p /= p.sum(1, keepdims=True)
-    loss = -np.log(p[np.arange(len(y)), y]).mean()
-    dz = p.copy()
-    dz[np.arange(len(y)), y] -= 1
-    dz /= len(y)
-    dh = (dz @ w2) * (h > 0)
-    return loss, {"fc1.weight": dh.T @ x, "fc1.bias": dh.sum(0),
-                  "fc2.weight": dz.T @ a, "fc2.bias": dz.sum(0)}
-
-
-def reference_update(np, kind, step, param, grad, state):
-    """PyTorch's formulas in float64; state holds the averages and changes in place."""
-    if kind == "sgd":
-        grad = grad + 0.01 * param
-        state["buf"] = 0.9 * state["buf"] + grad
-        return param - 0.1 * (grad + 0.9 * state["buf"])
-    state["m"] = 0.9 * state["m"] + 0.1 * grad
-    state["v"] = 0.999 * state["v"] + 0.001 * grad * grad
-    m, v = state["m"] / (1 - 0.9 ** (step + 1)), state["v"] / (1 - 0.999 ** (step + 1))
-    return param * (1 - 0.01 * 0.01) - 0.01 * m / (np.sqrt(v) + 1e-8)
-
-
-@case
-def training_equals_a_float64_reference(folder):
-    """Every loss, gradient and update of a run against an independent model in float64."""
-    import h5py
-    import numpy as np
-    names = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
-    sgd = 'optimizer={kind="sgd";lr=0.1;momentum=0.9;nesterov=true;weight_decay=0.01;}'
-    for kind, sets in (("adamw", ()), ("sgd", ("--set", sgd)),
-                       ("adamw", ("--set", "engine.lanes=3", "--set", "engine.accumulate=2"))):
-        record(small_config(folder, steps=10), f"{folder}/a.h5", "--force", "--set",
-               "record.preset=full", *sets)
-        with h5py.File(f"{folder}/a.h5") as f:
-            row_of = {int(i): r for r, i in enumerate(f["samples/train/id"][:])}
-            state = {n: {"m": 0.0, "v": 0.0, "buf": 0.0} for n in names}
-            for step in range(10):
-                rows = [row_of[int(i)] for i in f["samples/train/batch"][step]]
-                x = np.stack([f["samples/train/x"][r] for r in rows])
-                y = np.array([f["samples/train/y"][r] for r in rows]).ravel()
-                loss, grads = reference_step(np, f, step, names, x, y)
-                check(abs(loss - f["steps"][step]["loss"]) < 1e-6 * abs(loss), f"loss {step}")
-                for n in names:
-                    got = stored(f, "grad/" + n, step)
-                    worst = np.abs(got - grads[n]).max() / np.abs(grads[n]).max()
-                    check(worst < 2e-6, f"{kind} grad/{n} step {step}: {worst}")
-                    old = (f["keyframe/" + n][0] if step == 0 else
-                           stored(f, "param/" + n, step - 1))
-                    new = reference_update(np, kind, step, old.astype(np.float64),
-                                           got.astype(np.float64), state[n])
-                    worst = np.abs(stored(f, "param/" + n, step) - new).max()
-                    check(worst < 1e-6, f"{kind} param/{n} step {step}: {worst}")
-
-
-@case
-def sampler_visits_each_sample_once(folder):
-    import h5py
-    config = small_config(folder, steps=30, data="drop_last = false;")
-    for reshuffle in ("true", "false"):
-        record(config, f"{folder}/a.h5", "--force", "--set", f"data.sampler.reshuffle={reshuffle}")
-        with h5py.File(f"{folder}/a.h5") as f:
-            batches = [[int(i) for i in row if i >= 0] for row in f["samples/train/batch"][:]]
-            check(list(f["steps"]["samples"][:10]) == [10] * 9 + [5], "the last batch is shorter")
-        epochs = [sum(batches[e * 10:e * 10 + 10], []) for e in range(3)]
-        for order in epochs:
-            check(sorted(order) == list(range(95)), "each sample once per epoch")
-        check((epochs[0] == epochs[1]) == (reshuffle == "false"), "reshuffled per epoch")
-        check(epochs[0] != sorted(epochs[0]), "shuffled")
-
-
-FIXTURES = os.path.join(SOURCE, "tests", "trace", "fixtures")
-FIXTURE_SITES = ("samples/x", "grad/fc1.weight", "fwd/relu1", "optim/fc2.weight.exp_avg_sq")
-FIXTURE_FACTS = ("uuid", "first_step", "steps", "planned_steps", "batch", "seed", "loss", "chains",
-                 "config", "n_keyframes", "n_samples", "sites")
-
-
-def fixture_facts(trace):
-    """What a trace says: stored tensors and ones that have to be computed again."""
-    said = info(trace)
-    facts = {key: said[key] for key in FIXTURE_FACTS}
-    facts["shown"] = [json.loads(run("show", trace, site, "--step", step, "--stats", "--values",
-                                     "--json").stdout)
-                      for site in FIXTURE_SITES for step in (0, 7, 11)]
-    return facts
-
-
-def says(said, expected):
-    """Is all of `expected` in what is said? A later program may say more."""
-    if isinstance(expected, dict):
-        return isinstance(said, dict) and all(says(said.get(k), v) for k, v in expected.items())
-    if isinstance(expected, list):
-        return len(said) == len(expected) and all(map(says, said, expected))
-    return said == expected
-
-
-def make_fixture(name):
-    """Never for a schema that has one: a fixture is what the program of its time wrote."""
-    path = os.path.join(FIXTURES, name)
-    with tempfile.TemporaryDirectory(prefix="tdbg-e2e-") as folder:
-        small_config(folder)
-        run("record", "small.cfg", "-o", path + ".h5", "-q", "--set", "record.preset=standard",
-            "--set", "engine.lanes=1", cwd=folder)
-    with open(path + ".json", "w") as f:
-        json.dump(fixture_facts(path + ".h5"), f, indent=1)
-        f.write("\n")
-
-
-@case
-def old_traces_stay_readable(folder):
-    """Every trace in tests/trace/fixtures, recorded by an earlier schema: info, show, verify, diff."""
-    names = sorted(n[:-3] for n in os.listdir(FIXTURES) if n.endswith(".h5"))
-    check("v1.0" in names, names)
-    for name in names:
-        trace = os.path.join(FIXTURES, name + ".h5")
-        with open(os.path.join(FIXTURES, name + ".json")) as f:
-            expected = json.load(f)
-        said = fixture_facts(trace)
-        for key, value in expected.items():
-            check(says(said[key], value), f"{name}: {key} is {said[key]} instead of {value}")
-        out = verified(trace)
-        check(out.startswith("verified 12 of 12 steps") and "0 differ" in out, f"{name}: {out}")
-        check("same: 12 steps" in run("diff", trace, trace).stdout, name)
-        run("replay", trace)
-        for other in names:
-            run("diff", trace, os.path.join(FIXTURES, other + ".h5"))
-
-
 @case
 def mlp_learns(folder):
     """>= 87 % test accuracy on Fashion-MNIST in 10 epochs (suite long)."""
@@ -729,9 +478,6 @@ def mlp_learns(folder):
 def main(cases=CASES):
     if sys.argv[1:] == ["--list"]:
         print("\n".join(cases))
-        return
-    if sys.argv[1:2] == ["--fixture"]:
-        make_fixture(sys.argv[2])
         return
     for name in sys.argv[1:] or cases:
         with tempfile.TemporaryDirectory(prefix="tdbg-e2e-") as folder:

@@ -244,7 +244,7 @@ def expressions_by_execution(folder):
         check(b["judged_by_execution"] == executed(step), (expression, b))
     high = sorted(absmax)[18]
     expect(f"absmax(fwd/fc1) >= {high * (1 - 1e-12)}", lambda k: absmax[k] >= high, lambda k: k + 1 - (k // 5 + 1))
-    expect(f"absmax(fc1) > 0 if step > 12", lambda k: k > 12, lambda k: 1)
+    expect("absmax(fc1) > 0 if step > 12", lambda k: k > 12, lambda k: 1)
     middle = sorted(part)[18]
     expect(f"mean(fwd/fc1[0:4,2:5]) > {middle - 1e-9}", lambda k: part[k] > middle - 1e-9,
            lambda k: k + 1)

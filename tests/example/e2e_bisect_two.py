@@ -4,7 +4,6 @@
 
     e2e_bisect_two.py CASE  runs one case (tests/meson.build lists them)
 """
-import json
 import os
 import re
 import shutil

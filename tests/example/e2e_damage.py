@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""End-to-end tests of tdbg recover and tdbg fsck. Called like e2e.py, on which it builds."""
+"""End-to-end tests of damage: what verify, show and all other commands say of it, tdbg recover, tdbg
+fsck. Called like e2e.py, on which it builds."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
 import e2e
-from e2e import SOURCE, TDBG, check, edit, info, record, run, small_config, verified
+from e2e import (MLP, SOURCE, TDBG, check, edit, info, mix_digest, record, run, site_row, small_config,
+                 verified)
 
 READER = os.path.join(SOURCE, "tests", "trace", "check_h5py.py")
 CASES, case = e2e.case_table()
@@ -316,6 +319,117 @@ def a_chunk_without_index_and_trailer_is_lost(folder):
             check(f"{dataset}: a chunk cannot be found" in done.stderr, done.stderr)
         out = run("fsck", bad, code=3).stdout
         check(f"{dataset}: a chunk cannot be found" in out and "damaged: 0 of" not in out, out)
+
+
+@case
+def verify_finds_a_flipped_bit(folder):
+    """In a sample and in keyframes, with file checksums and digests rewritten to match."""
+    import numpy as np
+    config = small_config(folder)
+    record(config, f"{folder}/good.h5")
+    trace = f"{folder}/bad.h5"
+
+    def flip_sample(f, rewrite):
+        x = f["samples/train/x"][3]
+        x.ravel()[5] ^= 1
+        f["samples/train/x"][3] = x
+        if not rewrite:
+            return
+        batch = f["samples/train/batch"][:]
+        row_of = {int(i): r for r, i in enumerate(f["samples/train/id"][:])}
+        column = site_row(f, "samples/x")
+        for step, ids in enumerate(batch):
+            rows = [row_of[int(i)] for i in ids if i >= 0]
+            words = np.concatenate([f["samples/train/x"][r].ravel() for r in rows])
+            f["digest"][step, column] = mix_digest(words)
+
+    def flip_keyframe(index, step):
+        def change(f, rewrite):
+            w = f["keyframe/fc1.weight"][index]
+            w.view(np.uint32).ravel()[17] ^= 1
+            f["keyframe/fc1.weight"][index] = w
+            if rewrite:
+                f["digest"][step, site_row(f, "state/fc1.weight")] = mix_digest(
+                    w.view(np.uint32).ravel())
+        return change
+
+    # With its digest rewritten a flipped value is found where it first acts, or where it was made.
+    for change, names in ((flip_sample, ("samples/", "input/x")),
+                          (flip_keyframe(0, 0), ("state/fc1.weight", "fwd/fc1")),
+                          (flip_keyframe(2, 10), ("state/fc1.weight", "state/fc1.weight"))):
+        for rewrite in (False, True):
+            name = names[rewrite]
+            shutil.copy(f"{folder}/good.h5", trace)
+            edit(trace, lambda f: change(f, rewrite))
+            done = run("replay", trace, "--verify", "-q", code=None)
+            text = done.stdout + done.stderr
+            wanted = (1,) if rewrite else (1, 3)
+            check(done.returncode in wanted and name in text, f"{name} {rewrite}: {text}")
+    shutil.copy(f"{folder}/good.h5", trace)
+
+    def flip_chain(f):
+        rows = f["steps"][:]
+        rows["chain"][4, 0] ^= np.uint64(1)
+        f["steps"][:] = rows
+    edit(trace, flip_chain)
+    check("chain main" in verified(trace, code=1), "a rewritten chain")
+
+
+@case
+def damaged_values_are_named(folder):
+    """A byte flipped in the file where a gradient lies: named, never believed, never a crash."""
+    import h5py
+    good, bad = f"{folder}/good.h5", f"{folder}/bad.h5"
+    record(MLP, good, "--steps", 20)
+    # a dataset's chunk is one step, one of packed tensors 16 here
+    for dataset, number, site, step, sound in (("t/grad/fc1.weight", 6, "grad/fc1.weight", 6, 5),
+                                               ("packed/grad/f32", 1, "grad/fc3.bias", 16, 15)):
+        with h5py.File(good) as f:
+            chunk = f[dataset].id.get_chunk_info(number)
+        data = bytearray(open(good, "rb").read())
+        data[chunk.byte_offset + chunk.size // 2] ^= 0x10
+        open(bad, "wb").write(data)
+        done = run("replay", bad, "--verify", "-q", code=3)
+        check(dataset in done.stderr and f"step {step}" in done.stderr, done.stderr)
+        done = run("show", bad, site, "--step", step, code=3)
+        check(site in done.stderr, done.stderr)
+        run("show", bad, site, "--step", sound)
+    done = run("export", bad, "grad/fc3.bias", "--step", 16, "--format", "npy", "-o",
+               f"{folder}/x.npy", code=3)
+    check("grad/fc3.bias at step 16" in done.stderr, done.stderr)
+    check(not os.path.exists(f"{folder}/x.npy"), "half an export is none")
+    done = run("pack", bad, "-q", code=3)
+    check("at step 16" in done.stderr, done.stderr)
+    check(not os.path.exists(f"{folder}/bad-packed.h5"), "half a file is none")
+
+
+@case
+def bad_traces_are_refused(folder):
+    import h5py
+    record(small_config(folder), f"{folder}/good.h5")
+    good = open(f"{folder}/good.h5", "rb").read()
+    files = {"empty": b"", "text": b"seed = 1;\n" * 100, "cut": good[:700],
+             "half": good[:len(good) // 2]}
+    for name, data in files.items():
+        open(f"{folder}/{name}.h5", "wb").write(data)
+    with h5py.File(f"{folder}/other.h5", "w") as f:
+        f["x"] = [1, 2, 3]
+    shutil.copy(f"{folder}/good.h5", f"{folder}/newer.h5")
+
+    def newer(f):
+        schema = f.attrs["schema"]
+        schema[0] = 99
+        f.attrs.modify("schema", schema)
+    edit(f"{folder}/newer.h5", newer)
+    for name in (*files, "other", "newer", "missing"):
+        for command in (("info",), ("replay",), ("replay", "--verify"),
+                        ("show", "loss", "--step", "0"), ("pack",),
+                        ("export", "loss", "--format", "csv"), ("diff", f"{folder}/good.h5")):
+            args = [command[0], f"{folder}/{name}.h5", *command[1:]]
+            done = run(*args, code=3)
+            check(done.stderr.startswith("tdbg: error: ") and f"{name}.h5" in done.stderr,
+                  done.stderr)
+    check("99" in run("info", f"{folder}/newer.h5", code=3).stderr, "says which version")
 
 
 if __name__ == "__main__":

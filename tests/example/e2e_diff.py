@@ -201,7 +201,7 @@ def tolerances_are_as_numpy_says(folder):
             (("--ulp", "2000"), lambda x, y: ulp(x, y) > 2000)):
         step, name, element, n, values = first_by_numpy(a, b, differs)
         report = diff(a, b, *args)
-        first, shape = report["first"], None
+        first = report["first"]
         got = first["elements"]["first"]
         check((first["step"], first["site"]) == (step, name), f"{args}: {first}, not {step} {name}")
         check(first["elements"]["differ"] == n and got["a"] == values[0][element] and

@@ -53,7 +53,7 @@ def ranks_verify_together_and_alone(folder):
             record_ranks(config, trace, n, *extra, "--set", f"record.solo_replay={solo}")
             for r in range(n):
                 out = verified(path_of(trace, r))
-                check(f"12 of 12 steps" in out and f"{n} of {n} ranks, 0 differ" in out, out)
+                check("12 of 12 steps" in out and f"{n} of {n} ranks, 0 differ" in out, out)
                 out = verified(trace, "--rank", r)
                 check("12 of 12 steps" in out and f"of rank {r} of {n}, 0 differ" in out, out)
                 lacks = solo == "false" and r > 0 and 'record.preset="full"' not in extra

@@ -270,7 +270,7 @@ def stopped_processes(folder):
     r.announced(100)
     os.kill(r.process.pid, signal.SIGSTOP)
     check(r.silent(1.5), "a stopped trainer has nothing recorded")
-    check(f"steps = 10000000" in run("info", trace).stdout, "others read meanwhile")
+    check("steps = 10000000" in run("info", trace).stdout, "others read meanwhile")
     os.kill(r.process.pid, signal.SIGCONT)
     r.announced(100)
     r.end()

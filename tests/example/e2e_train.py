@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""End-to-end tests of training: resuming, blocks, precision.
+"""End-to-end tests of training: against a float64 model, samplers, resuming, blocks, precision.
 
     e2e_train.py CASE       runs one case (tests/meson.build lists them)
 """
@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import e2e
-from e2e import check, info, record, run, small_config, verified
+from e2e import check, info, record, run, small_config, stored, verified
 
 CASES, case = e2e.case_table()
 
@@ -151,6 +151,88 @@ def transformers_record_and_verify(folder):
         record(config, trace, "--force", *few, "--set", "engine.lanes=2", "--set",
                "engine.precision=bf16", "--set", "data.batch=4")
         check("3 of 3 steps" in verified(trace), f"{name} in bf16")
+
+
+def reference_step(np, f, step, names, x, y):
+    """One training step of the small model in float64 from the recorded parameters before it."""
+    def before(name):
+        if step == 0:
+            return f["keyframe/" + name][0].astype(np.float64)
+        return stored(f, "param/" + name, step - 1).astype(np.float64)
+    w1, b1, w2, b2 = (before(n) for n in names)
+    x = x.reshape(len(x), -1).astype(np.float64) * float(np.float32(0.01))
+    h = x @ w1.T + b1
+    a = np.maximum(h, 0)
+    z = a @ w2.T + b2
+    p = np.exp(z - z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    loss = -np.log(p[np.arange(len(y)), y]).mean()
+    dz = p.copy()
+    dz[np.arange(len(y)), y] -= 1
+    dz /= len(y)
+    dh = (dz @ w2) * (h > 0)
+    return loss, {"fc1.weight": dh.T @ x, "fc1.bias": dh.sum(0),
+                  "fc2.weight": dz.T @ a, "fc2.bias": dz.sum(0)}
+
+
+def reference_update(np, kind, step, param, grad, state):
+    """PyTorch's formulas in float64; state holds the averages and changes in place."""
+    if kind == "sgd":
+        grad = grad + 0.01 * param
+        state["buf"] = 0.9 * state["buf"] + grad
+        return param - 0.1 * (grad + 0.9 * state["buf"])
+    state["m"] = 0.9 * state["m"] + 0.1 * grad
+    state["v"] = 0.999 * state["v"] + 0.001 * grad * grad
+    m, v = state["m"] / (1 - 0.9 ** (step + 1)), state["v"] / (1 - 0.999 ** (step + 1))
+    return param * (1 - 0.01 * 0.01) - 0.01 * m / (np.sqrt(v) + 1e-8)
+
+
+@case
+def training_equals_a_float64_reference(folder):
+    """Every loss, gradient and update of a run against an independent model in float64."""
+    import h5py
+    import numpy as np
+    names = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
+    sgd = 'optimizer={kind="sgd";lr=0.1;momentum=0.9;nesterov=true;weight_decay=0.01;}'
+    for kind, sets in (("adamw", ()), ("sgd", ("--set", sgd)),
+                       ("adamw", ("--set", "engine.lanes=3", "--set", "engine.accumulate=2"))):
+        record(small_config(folder, steps=10), f"{folder}/a.h5", "--force", "--set",
+               "record.preset=full", *sets)
+        with h5py.File(f"{folder}/a.h5") as f:
+            row_of = {int(i): r for r, i in enumerate(f["samples/train/id"][:])}
+            state = {n: {"m": 0.0, "v": 0.0, "buf": 0.0} for n in names}
+            for step in range(10):
+                rows = [row_of[int(i)] for i in f["samples/train/batch"][step]]
+                x = np.stack([f["samples/train/x"][r] for r in rows])
+                y = np.array([f["samples/train/y"][r] for r in rows]).ravel()
+                loss, grads = reference_step(np, f, step, names, x, y)
+                check(abs(loss - f["steps"][step]["loss"]) < 1e-6 * abs(loss), f"loss {step}")
+                for n in names:
+                    got = stored(f, "grad/" + n, step)
+                    worst = np.abs(got - grads[n]).max() / np.abs(grads[n]).max()
+                    check(worst < 2e-6, f"{kind} grad/{n} step {step}: {worst}")
+                    old = (f["keyframe/" + n][0] if step == 0 else
+                           stored(f, "param/" + n, step - 1))
+                    new = reference_update(np, kind, step, old.astype(np.float64),
+                                           got.astype(np.float64), state[n])
+                    worst = np.abs(stored(f, "param/" + n, step) - new).max()
+                    check(worst < 1e-6, f"{kind} param/{n} step {step}: {worst}")
+
+
+@case
+def sampler_visits_each_sample_once(folder):
+    import h5py
+    config = small_config(folder, steps=30, data="drop_last = false;")
+    for reshuffle in ("true", "false"):
+        record(config, f"{folder}/a.h5", "--force", "--set", f"data.sampler.reshuffle={reshuffle}")
+        with h5py.File(f"{folder}/a.h5") as f:
+            batches = [[int(i) for i in row if i >= 0] for row in f["samples/train/batch"][:]]
+            check(list(f["steps"]["samples"][:10]) == [10] * 9 + [5], "the last batch is shorter")
+        epochs = [sum(batches[e * 10:e * 10 + 10], []) for e in range(3)]
+        for order in epochs:
+            check(sorted(order) == list(range(95)), "each sample once per epoch")
+        check((epochs[0] == epochs[1]) == (reshuffle == "false"), "reshuffled per epoch")
+        check(epochs[0] != sorted(epochs[0]), "shuffled")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-ffp-contract=off", "-fno-math-err
 BASE = ["digest", "digest_fast", "digest_block", "philox", "convert", "status", "strbuf", "copy", "site"]
 # losses, optimizers and ops read configs, which wants libconfig
 TESTS = {
-    "kernels": ["test_kernels"],
+    "kernels": ["test_kernels", "kernel_table"],
     "kernel-values": ["test_kernel_values"],
     "gemm": ["test_gemm", "every_cpu"],
     "conv2d": ["test_conv2d", "every_cpu"],
