@@ -140,6 +140,12 @@ void driver_expect(const struct driver *d, const char *words)
         fail_msg("the message is '%s' and not '%s'", message, words ? words : "");
 }
 
+void driver_expect_at(const struct driver *d, int64_t step, int32_t site)
+{
+    assert_int_equal(d->app.model.focus.step, step);
+    assert_int_equal(d->app.model.focus.site, site);
+}
+
 static void broken(const struct tdbg_tui_app *app, const char *what, int x, int y)
 {
     char *screen = driver_text(app);
@@ -192,6 +198,8 @@ void driver_draw(struct driver *d)
     }
 }
 
+static struct driver *open_driver; /* for driver_teardown() */
+
 void driver_open(struct driver *d, const struct fake_wish *wish, int width, int height, bool ascii)
 {
     struct tdbg_err err = {0};
@@ -200,6 +208,7 @@ void driver_open(struct driver *d, const struct fake_wish *wish, int width, int 
     assert_int_equal(tdbg_tui_app_init(&d->app, &d->run.data,
                                        wish->has_jobs ? &d->jobs.table : NULL, ascii, &err),
                      TDBG_OK);
+    open_driver = d;
     d->app.grid.colours = ascii ? 0 : 256;
     tdbg_tui_app_resize(&d->app, width, height);
     driver_draw(d);
@@ -207,14 +216,40 @@ void driver_open(struct driver *d, const struct fake_wish *wish, int width, int 
 
 void driver_close(struct driver *d)
 {
+    open_driver = NULL;
     tdbg_tui_app_free(&d->app);
     fake_jobs_free(&d->jobs);
 }
 
-void driver_open_80x24(struct driver *d, const struct fake_wish *wish)
+int driver_teardown(void **state)
+{
+    (void)state;
+    if (open_driver)
+        driver_close(open_driver);
+    return 0;
+}
+
+void driver_reopen(struct driver *d, const struct fake_wish *wish, int width, int height,
+                   bool ascii, const char *keys)
 {
     driver_close(d);
-    driver_open(d, wish, 80, 24, true);
+    driver_open(d, wish, width, height, ascii);
+    driver_press(d, keys);
+}
+
+void driver_open_80x24(struct driver *d, const struct fake_wish *wish)
+{
+    driver_reopen(d, wish, 80, 24, true, "");
+}
+
+void driver_open_unread(struct driver *d, const struct fake_wish *wish)
+{
+    struct tdbg_err err = {0};
+    driver_close(d);
+    fake_run_make(&d->run, wish);
+    assert_int_equal(tdbg_tui_app_init(&d->app, &d->run.data, NULL, true, &err), TDBG_OK);
+    open_driver = d;
+    tdbg_tui_app_draw(&d->app);
 }
 
 uint32_t driver_key_named(const char *name, size_t n_bytes)
@@ -251,6 +286,14 @@ void driver_resize(struct driver *d, int width, int height)
 {
     tdbg_tui_app_resize(&d->app, width, height);
     driver_draw(d);
+}
+
+void driver_command(struct driver *d, const char *line)
+{
+    driver_press(d, ":");
+    for (const char *c = line; *c; c++)
+        tdbg_tui_app_key(&d->app, (unsigned char)*c);
+    driver_press(d, "<Enter>");
 }
 
 void driver_mouse(struct driver *d, int x, int y, enum tdbg_tui_button button)
@@ -296,4 +339,11 @@ void driver_golden(const struct driver *d, const char *name)
     }
     free(golden);
     free(now);
+}
+
+void driver_golden_at(struct driver *d, const struct fake_wish *wish, int width, int height,
+                      bool ascii, const char *keys, const char *name)
+{
+    driver_reopen(d, wish, width, height, ascii, keys);
+    driver_golden(d, name);
 }

@@ -17,8 +17,17 @@ struct driver {
 void driver_open(struct driver *d, const struct fake_wish *wish, int width, int height, bool ascii);
 void driver_close(struct driver *d);
 
-/* Anew, with 80 columns, 24 rows and ASCII; closes what is open. */
+/* Anew: closes what is open, opens and presses the keys; _80x24: with that size and ASCII. */
+void driver_reopen(struct driver *d, const struct fake_wish *wish, int width, int height,
+                   bool ascii, const char *keys);
 void driver_open_80x24(struct driver *d, const struct fake_wish *wish);
+
+/* The same with 80 columns, but after the first paint nothing that may wait is read, and there is
+ * nobody to do jobs. */
+void driver_open_unread(struct driver *d, const struct fake_wish *wish);
+
+/* Teardown of a cmocka test: closes what is open. */
+int driver_teardown(void **state);
 
 /* Draws and checks, and reads all that may wait. */
 void driver_draw(struct driver *d);
@@ -27,6 +36,7 @@ void driver_draw(struct driver *d);
  * after each. */
 void driver_press(struct driver *d, const char *keys);
 void driver_resize(struct driver *d, int width, int height);
+void driver_command(struct driver *d, const char *line); /* the line after ":", and Enter */
 void driver_mouse(struct driver *d, int x, int y, enum tdbg_tui_button button);
 
 /* The key with a name, or 0. */
@@ -46,7 +56,14 @@ const char *driver_message(const struct driver *d);
 /* Fails where the message does not have the words. NULL: there is to be none. */
 void driver_expect(const struct driver *d, const char *words);
 
+/* Fails where the focus is not there. */
+void driver_expect_at(const struct driver *d, int64_t step, int32_t site);
+
 /* Compares the screen with tests/screen/golden/NAME.txt, or writes that with TDBG_UPDATE_GOLDEN. */
 void driver_golden(const struct driver *d, const char *name);
+
+/* The same after driver_reopen(). */
+void driver_golden_at(struct driver *d, const struct fake_wish *wish, int width, int height,
+                      bool ascii, const char *keys, const char *name);
 
 #endif

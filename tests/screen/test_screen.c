@@ -16,19 +16,6 @@
 static const struct fake_wish plain = {0};
 static struct driver d;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
-static void assert_at(int64_t step, int32_t site)
-{
-    assert_int_equal(d.app.model.focus.step, step);
-    assert_int_equal(d.app.model.focus.site, site);
-}
-
 /* ---- golden screens ---- */
 
 static void test_golden_sizes(void **state)
@@ -40,9 +27,7 @@ static void test_golden_sizes(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         for (int ascii = 0; ascii < 2; ascii++) {
             char name[64];
-            driver_close(&d);
-            driver_open(&d, &plain, sizes[i].width, sizes[i].height, ascii);
-            driver_press(&d, "1455G7s");
+            driver_reopen(&d, &plain, sizes[i].width, sizes[i].height, ascii, "1455G7s");
             snprintf(name, sizeof name, "size-%dx%d-%s", sizes[i].width, sizes[i].height,
                      ascii ? "ascii" : "utf8");
             driver_golden(&d, name);
@@ -107,24 +92,17 @@ static void test_golden_screens(void **state)
         {"all-damaged", {.fails = everything_fails}, 80, 24, true, "n"},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++) {
-        driver_close(&d);
-        driver_open(&d, &screens[i].wish, screens[i].width, screens[i].height, screens[i].ascii);
-        driver_press(&d, screens[i].keys);
-        driver_golden(&d, screens[i].name);
-    }
+    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++)
+        driver_golden_at(&d, &screens[i].wish, screens[i].width, screens[i].height,
+                         screens[i].ascii, screens[i].keys, screens[i].name);
 }
 
 /* The first paint, while most of the course waits to be read. */
 static void test_golden_reading(void **state)
 {
     static const struct fake_wish wish = {.n_steps = 100000};
-    struct tdbg_err err = {0};
     (void)state;
-    driver_close(&d);
-    fake_run_make(&d.run, &wish);
-    assert_int_equal(tdbg_tui_app_init(&d.app, &d.run.data, NULL, true, &err), TDBG_OK);
-    tdbg_tui_app_draw(&d.app);
+    driver_open_unread(&d, &wish);
     driver_golden(&d, "reading");
     tdbg_tui_app_key(&d.app, 'G'); /* to where nothing of the course is known yet */
     tdbg_tui_app_draw(&d.app);
@@ -139,9 +117,7 @@ static void assert_cancels(const char *there, const char *back)
     static const char *const places[] = {"", "700G", "7s", "1460G21s", "300G/param<Enter><Esc>"};
     static const int sizes[][2] = {{80, 24}, {160, 50}, {60, 20}, {40, 10}};
     for (size_t i = 0; i < 4 * sizeof places / sizeof places[0]; i++) {
-        driver_close(&d);
-        driver_open(&d, &plain, sizes[i % 4][0], sizes[i % 4][1], true);
-        driver_press(&d, places[i / 4]);
+        driver_reopen(&d, &plain, sizes[i % 4][0], sizes[i % 4][1], true, places[i / 4]);
         char *before = driver_screen(&d);
         driver_press(&d, there);
         char *between = driver_screen(&d);
@@ -195,7 +171,7 @@ static void test_single_steps_add_up(void **state)
     char *before = driver_screen(&d);
     for (int i = 0; i < 100; i++)
         driver_press(&d, "n");
-    assert_at(1500, 0);
+    driver_expect_at(&d, 1500, 0);
     char *far = driver_screen(&d);
     for (int i = 0; i < 100; i++)
         driver_press(&d, "N");
@@ -233,26 +209,26 @@ static void test_goto(void **state)
     (void)state;
     driver_open_80x24(&d, &plain);
     driver_press(&d, "42G");
-    assert_at(42, 0);
+    driver_expect_at(&d, 42, 0);
     assert_non_null(strstr(driver_row(&d, 0), "step 42/2000"));
     driver_press(&d, "G");
-    assert_at(1999, 0);
+    driver_expect_at(&d, 1999, 0);
     driver_expect(&d, NULL);
     driver_press(&d, "g");
-    assert_at(0, 0);
+    driver_expect_at(&d, 0, 0);
     driver_expect(&d, NULL);
     driver_press(&d, "<End><Home>");
-    assert_at(0, 0);
+    driver_expect_at(&d, 0, 0);
     driver_press(&d, "100G0G"); /* digits are always counts, and the first step is step 0 */
-    assert_at(0, 0);
+    driver_expect_at(&d, 0, 0);
     driver_press(&d, "007G");
-    assert_at(7, 0);
+    driver_expect_at(&d, 7, 0);
     driver_press(&d, "0n"); /* a 0 alone is a key of its own, but for G */
-    assert_at(8, 0);
+    driver_expect_at(&d, 8, 0);
     driver_press(&d, "00G");
-    assert_at(0, 0);
+    driver_expect_at(&d, 0, 0);
     driver_press(&d, "12<Esc>n"); /* a dropped count counts for nothing */
-    assert_at(1, 0);
+    driver_expect_at(&d, 1, 0);
 }
 
 static void test_ends(void **state)
@@ -260,31 +236,31 @@ static void test_ends(void **state)
     (void)state;
     driver_open_80x24(&d, &plain);
     driver_press(&d, "N");
-    assert_at(0, 0);
+    driver_expect_at(&d, 0, 0);
     driver_expect(&d, "stopped at the first step, 0");
     driver_press(&d, "S");
-    assert_at(0, 0);
+    driver_expect_at(&d, 0, 0);
     driver_expect(&d, "stopped at the first op of the first step");
     driver_press(&d, "n");
     driver_expect(&d, NULL);
     driver_press(&d, "5000G");
-    assert_at(1999, 0);
+    driver_expect_at(&d, 1999, 0);
     driver_expect(&d, "stopped at the last step, 1999");
     driver_press(&d, "n");
-    assert_at(1999, 0);
+    driver_expect_at(&d, 1999, 0);
     driver_expect(&d, "stopped at the last step, 1999");
     driver_press(&d, "30s");
-    assert_at(1999, d.run.data.n_sites - 1);
+    driver_expect_at(&d, 1999, d.run.data.n_sites - 1);
     driver_expect(&d, "stopped at the last op of the last step");
     driver_press(&d, "j");
     driver_expect(&d, "this is the last site");
     driver_press(&d, "99k");
-    assert_at(1999, 0);
+    driver_expect_at(&d, 1999, 0);
     driver_expect(&d, "this is the first site");
     driver_press(&d, "s1990G50s50S");
-    assert_at(1990, 1);
+    driver_expect_at(&d, 1990, 1);
     driver_press(&d, "2S");
-    assert_at(1989, d.run.data.n_sites - 1);
+    driver_expect_at(&d, 1989, d.run.data.n_sites - 1);
 }
 
 /* Counts far beyond what a number can hold stop at the ends. */
@@ -334,10 +310,10 @@ static void test_columns(void **state)
     const int64_t column = d.app.model.focus.step;
     assert_true(column > 20 && column < 40); /* 2000 steps on some 70 columns */
     driver_press(&d, "5lh<Left>");
-    assert_at(4 * column, 0);
+    driver_expect_at(&d, 4 * column, 0);
     driver_open_80x24(&d, &(struct fake_wish){.n_steps = 10});
     driver_press(&d, "<Right>");
-    assert_at(1, 0);
+    driver_expect_at(&d, 1, 0);
 }
 
 /* ---- lists and panes ---- */
@@ -347,20 +323,20 @@ static void test_lists(void **state)
     (void)state;
     driver_open_80x24(&d, &plain);
     driver_press(&d, "jj3<Down>k<Up>");
-    assert_at(0, 3);
+    driver_expect_at(&d, 0, 3);
     driver_press(&d, "<PgDn>");
-    assert_at(0, 9);
+    driver_expect_at(&d, 0, 9);
     driver_press(&d, "<^D><PgUp><^U>");
-    assert_at(0, 3);
+    driver_expect_at(&d, 0, 3);
     driver_press(&d, "<Tab><Tab>G");
-    assert_at(0, d.run.data.n_sites - 1);
+    driver_expect_at(&d, 0, d.run.data.n_sites - 1);
     driver_press(&d, "g");
-    assert_at(0, 0);
+    driver_expect_at(&d, 0, 0);
     driver_press(&d, "5G");
-    assert_at(0, 5);
+    driver_expect_at(&d, 0, 5);
     driver_press(&d, "99G");
     driver_expect(&d, "this is the last site");
-    assert_at(0, d.run.data.n_sites - 1);
+    driver_expect_at(&d, 0, d.run.data.n_sites - 1);
 }
 
 /* In the metrics pane the cursor chooses what the chart shows. */
@@ -383,7 +359,7 @@ static void test_metrics(void **state)
     assert_int_equal(d.app.model.metric, 2);
     driver_press(&d, "G9k");
     assert_int_equal(d.app.model.metric, 0);
-    assert_at(0, 0);
+    driver_expect_at(&d, 0, 0);
 }
 
 static void test_scale(void **state)
@@ -406,35 +382,35 @@ static void test_find(void **state)
     driver_press(&d, "/<Enter>");
     driver_expect(&d, "nothing to find yet");
     driver_press(&d, "/grad<Enter>");
-    assert_at(0, 13);
+    driver_expect_at(&d, 0, 13);
     driver_expect(&d, "'grad': 1 of 4");
     driver_press(&d, "]");
-    assert_at(0, 14);
+    driver_expect_at(&d, 0, 14);
     driver_press(&d, "2]");
-    assert_at(0, 16);
+    driver_expect_at(&d, 0, 16);
     driver_expect(&d, "'grad': 4 of 4");
     driver_press(&d, "]");
-    assert_at(0, 13);
+    driver_expect_at(&d, 0, 13);
     driver_expect(&d, "1 of 4, around the end");
     driver_press(&d, "[");
-    assert_at(0, 16);
+    driver_expect_at(&d, 0, 16);
     driver_expect(&d, "4 of 4, around the end");
     driver_press(&d, "3[");
-    assert_at(0, 13);
+    driver_expect_at(&d, 0, 13);
     driver_press(&d, "/<Enter>"); /* repeats */
-    assert_at(0, 14);
+    driver_expect_at(&d, 0, 14);
     driver_press(&d, "3/FC1.Weight<Enter>"); /* with a count, and in any case of letters */
-    assert_at(0, 13);
+    driver_expect_at(&d, 0, 13);
     driver_expect(&d, "1 of 3, around");
     driver_press(&d, "/*.bias<Enter>");
     driver_expect(&d, "1 of 4");
     driver_press(&d, "/nothing at all<Enter>");
     driver_expect(&d, "! no site matches 'nothing at all'");
-    assert_at(0, 14);
+    driver_expect_at(&d, 0, 14);
     driver_press(&d, "/abc<Backspace><Backspace>x<^U>eval/l<Enter>");
-    assert_at(0, 22);
+    driver_expect_at(&d, 0, 22);
     driver_press(&d, "/q<Esc>n"); /* q is a letter here, and n a key again */
-    assert_at(1, 22);
+    driver_expect_at(&d, 1, 22);
     driver_press(&d, "/");
     for (int i = 0; i < 1000; i++)
         tdbg_tui_app_key(&d.app, i % 3 ? 'y' : 0x5c64);
@@ -461,8 +437,7 @@ static void test_search_is_dropped(void **state)
 static void test_find_opens_the_sites(void **state)
 {
     (void)state;
-    driver_close(&d);
-    driver_open(&d, &plain, 60, 20, true);
+    driver_reopen(&d, &plain, 60, 20, true, "");
     assert_int_equal(d.app.model.pane, TDBG_PANE_CHART);
     driver_press(&d, "/fc2.bias<Enter>");
     assert_int_equal(d.app.model.pane, TDBG_PANE_SITES);
@@ -477,9 +452,9 @@ static void test_mouse(void **state)
     (void)state;
     driver_open_80x24(&d, &plain);
     driver_mouse(&d, 44, 5, TDBG_BUTTON_CLICK); /* the chart: 36 columns of 71 */
-    assert_at(36 * 2000 / 71, 0);
+    driver_expect_at(&d, 36 * 2000 / 71, 0);
     driver_mouse(&d, 0, 5, TDBG_BUTTON_CLICK); /* its gutter */
-    assert_at(36 * 2000 / 71, 0);
+    driver_expect_at(&d, 36 * 2000 / 71, 0);
     driver_mouse(&d, 5, 12, TDBG_BUTTON_CLICK);
     assert_int_equal(d.app.model.pane, TDBG_PANE_METRICS);
     driver_mouse(&d, 20, 18, TDBG_BUTTON_CLICK); /* the third site */
@@ -526,9 +501,7 @@ static void test_chart_columns_agree(void **state)
 static void test_help(void **state)
 {
     (void)state;
-    driver_close(&d);
-    driver_open(&d, &plain, 80, 100, true);
-    driver_press(&d, "?");
+    driver_reopen(&d, &plain, 80, 100, true, "?");
     for (int r = TDBG_REQUEST_NONE + 1; r < TDBG_REQUEST_COUNT; r++) {
         const char *help = tdbg_tui_request_info((enum tdbg_tui_request)r)->help;
         const bool is_there =
@@ -607,27 +580,27 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_golden_sizes, close_driver),
-        cmocka_unit_test_teardown(test_golden_screens, close_driver),
-        cmocka_unit_test_teardown(test_golden_reading, close_driver),
-        cmocka_unit_test_teardown(test_there_and_back, close_driver),
-        cmocka_unit_test_teardown(test_single_steps_add_up, close_driver),
-        cmocka_unit_test_teardown(test_resize_and_back, close_driver),
-        cmocka_unit_test_teardown(test_goto, close_driver),
-        cmocka_unit_test_teardown(test_ends, close_driver),
-        cmocka_unit_test_teardown(test_counts_overflow, close_driver),
-        cmocka_unit_test_teardown(test_columns, close_driver),
-        cmocka_unit_test_teardown(test_lists, close_driver),
-        cmocka_unit_test_teardown(test_metrics, close_driver),
-        cmocka_unit_test_teardown(test_scale, close_driver),
-        cmocka_unit_test_teardown(test_find, close_driver),
-        cmocka_unit_test_teardown(test_search_is_dropped, close_driver),
-        cmocka_unit_test_teardown(test_find_opens_the_sites, close_driver),
-        cmocka_unit_test_teardown(test_mouse, close_driver),
-        cmocka_unit_test_teardown(test_chart_columns_agree, close_driver),
-        cmocka_unit_test_teardown(test_help, close_driver),
-        cmocka_unit_test_teardown(test_quit, close_driver),
-        cmocka_unit_test_teardown(test_too_small, close_driver),
+        cmocka_unit_test_teardown(test_golden_sizes, driver_teardown),
+        cmocka_unit_test_teardown(test_golden_screens, driver_teardown),
+        cmocka_unit_test_teardown(test_golden_reading, driver_teardown),
+        cmocka_unit_test_teardown(test_there_and_back, driver_teardown),
+        cmocka_unit_test_teardown(test_single_steps_add_up, driver_teardown),
+        cmocka_unit_test_teardown(test_resize_and_back, driver_teardown),
+        cmocka_unit_test_teardown(test_goto, driver_teardown),
+        cmocka_unit_test_teardown(test_ends, driver_teardown),
+        cmocka_unit_test_teardown(test_counts_overflow, driver_teardown),
+        cmocka_unit_test_teardown(test_columns, driver_teardown),
+        cmocka_unit_test_teardown(test_lists, driver_teardown),
+        cmocka_unit_test_teardown(test_metrics, driver_teardown),
+        cmocka_unit_test_teardown(test_scale, driver_teardown),
+        cmocka_unit_test_teardown(test_find, driver_teardown),
+        cmocka_unit_test_teardown(test_search_is_dropped, driver_teardown),
+        cmocka_unit_test_teardown(test_find_opens_the_sites, driver_teardown),
+        cmocka_unit_test_teardown(test_mouse, driver_teardown),
+        cmocka_unit_test_teardown(test_chart_columns_agree, driver_teardown),
+        cmocka_unit_test_teardown(test_help, driver_teardown),
+        cmocka_unit_test_teardown(test_quit, driver_teardown),
+        cmocka_unit_test_teardown(test_too_small, driver_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,24 +18,8 @@ static struct fake_search search;
 
 static void open_wish(const struct fake_wish *wish)
 {
-    driver_close(&d);
-    driver_open(&d, wish, 80, 24, true);
+    driver_reopen(&d, wish, 80, 24, true, "");
     d.app.jobs = fake_search_make(&search, &d.run);
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
-static void command(const char *line)
-{
-    driver_press(&d, ":");
-    for (const char *c = line; *c; c++)
-        tdbg_tui_app_key(&d.app, (unsigned char)*c);
-    driver_press(&d, "<Enter>");
 }
 
 static uint64_t random_state;
@@ -215,11 +199,11 @@ static void test_breakpoints(void **state)
 {
     (void)state;
     open_wish(&plain);
-    command("b loss > 0.26 if step > 400");
+    driver_command(&d, "b loss > 0.26 if step > 400");
     driver_expect(&d, "B1: loss > 0.26 if step > 400");
-    command("b nan|inf grad/*");
+    driver_command(&d, "b nan|inf grad/*");
     driver_expect(&d, "B2: nan(grad/*) or inf(grad/*)");
-    command("tb step == 500");
+    driver_command(&d, "tb step == 500");
     driver_expect(&d, "B3: step == 500  (once)");
     driver_press(&d, "c");
     const int64_t first = d.app.model.focus.step;
@@ -230,7 +214,7 @@ static void test_breakpoints(void **state)
     const int64_t fourth = d.app.model.focus.step;
     assert_true(fourth > first + 2 && fourth < 500);
     assert_returns("2c", "2C");
-    command("dis 1");
+    driver_command(&d, "dis 1");
     driver_press(&d, "c");
     assert_int_equal(d.app.model.focus.step, 500);
     assert_int_equal(d.app.breaks.n, 2); /* B3 is gone */
@@ -239,21 +223,21 @@ static void test_breakpoints(void **state)
     assert_string_equal(d.run.sites[d.app.model.focus.site].name, "grad/fc1.weight");
     driver_press(&d, "c");
     driver_expect(&d, "no breakpoint becomes true after step 1450");
-    command("rc loss > 1"); /* not an event: the last step where it held */
+    driver_command(&d, "rc loss > 1"); /* not an event: the last step where it held */
     assert_true(d.app.model.focus.step < FAKE_NAN_FROM);
     const int64_t step = d.app.model.focus.step;
     bool known;
     assert_true(fake_search_value(&d.run, "loss > 1", step, &known) != 0);
-    command("c step > 600");
+    driver_command(&d, "c step > 600");
     assert_int_equal(d.app.model.focus.step, 601);
-    command("en B1");
-    command("info b");
+    driver_command(&d, "en B1");
+    driver_command(&d, "info b");
     assert_non_null(strstr(driver_row(&d, 3), "B1    on   hits "));
     driver_press(&d, "q");
-    command("del 1");
-    command("del 2");
+    driver_command(&d, "del 1");
+    driver_command(&d, "del 2");
     assert_int_equal(d.app.breaks.n, 0);
-    command("b loss > 1");
+    driver_command(&d, "b loss > 1");
     driver_expect(&d, "B4: loss > 1"); /* numbers are not given twice */
 }
 
@@ -263,9 +247,9 @@ static void test_events_both_ways(void **state)
     static const struct fake_wish wish = {.n_steps = 700, .eval_every = 50, .first_step = 1300};
     (void)state;
     open_wish(&wish);
-    command("b eval/loss > 1");
-    command("b loss > 0.1");
-    command("b nan");
+    driver_command(&d, "b eval/loss > 1");
+    driver_command(&d, "b loss > 0.1");
+    driver_command(&d, "b nan");
     int64_t steps[700];
     int n = 0;
     while (n < 700) {
@@ -298,7 +282,7 @@ static void test_cancel(void **state)
     driver_draw(&d);
     assert_int_equal(d.app.model.focus.step, 0); /* no answer came to what was cancelled */
     search.is_slow = true;
-    command("x fwd/fc2");
+    driver_command(&d, "x fwd/fc2");
     tdbg_tui_command_queue(&d.app, "goto 5", "");
     tdbg_tui_app_cancel_jobs(&d.app); /* as a screen does that closes */
     search.is_slow = false;
@@ -313,7 +297,7 @@ static void test_break_key(void **state)
 {
     (void)state;
     open_wish(&plain);
-    command("goto 5/grad/fc1.bias");
+    driver_command(&d, "goto 5/grad/fc1.bias");
     driver_press(&d, "b");
     driver_expect(&d, "B1: nan(grad/fc1.bias) or inf(grad/fc1.bias)");
     driver_press(&d, "c");
@@ -324,7 +308,7 @@ static void test_break_key(void **state)
     for (int i = 0; i < TDBG_BREAKS; i++) {
         char line[40];
         snprintf(line, sizeof line, "b loss > %d", i);
-        command(line);
+        driver_command(&d, line);
     }
     driver_press(&d, "b");
     driver_expect(&d, "there are 64 breakpoints already: :del N removes one");
@@ -347,14 +331,14 @@ static void test_list(void **state)
     driver_press(&d, "<Enter>");
     driver_expect(&d, "this list is empty");
     driver_press(&d, "q");
-    command("b loss > 0.26 if step > 400");
-    command("b nan|inf grad/*");
+    driver_command(&d, "b loss > 0.26 if step > 400");
+    driver_command(&d, "b nan|inf grad/*");
     driver_press(&d, "c");
-    command("dis 2");
-    command("goto 812/grad/fc1.weight");
+    driver_command(&d, "dis 2");
+    driver_command(&d, "goto 812/grad/fc1.weight");
     driver_press(&d, "w");
-    command("mark a before it goes wrong");
-    command("goto 3/loss");
+    driver_command(&d, "mark a before it goes wrong");
+    driver_command(&d, "goto 3/loss");
     driver_press(&d, "mbB");
     driver_golden(&d, "breaks");
     driver_press(&d, "jt"); /* the second breakpoint on again */
@@ -382,11 +366,11 @@ static void test_list(void **state)
     driver_golden(&d, "breaks-small");
     driver_resize(&d, 160, 50);
     driver_press(&d, "q");
-    command("b loss > 0.26 if step > 400");
-    command("b absmax(grad/fc1.weight) > 100 or absmax(grad/fc2.weight) > 100");
-    command("dis 4");
-    command("watch fwd/fc1");
-    command("mark z the last one");
+    driver_command(&d, "b loss > 0.26 if step > 400");
+    driver_command(&d, "b absmax(grad/fc1.weight) > 100 or absmax(grad/fc2.weight) > 100");
+    driver_command(&d, "dis 4");
+    driver_command(&d, "watch fwd/fc1");
+    driver_command(&d, "mark z the last one");
     driver_golden(&d, "breaks-pane");
 }
 
@@ -421,7 +405,7 @@ static void test_marks(void **state)
     driver_expect(&d, "no mark x; there is a Z");
     driver_press(&d, "ma'<Esc>");
     driver_expect(&d, NULL);
-    command("mark b the place to look at");
+    driver_command(&d, "mark b the place to look at");
     driver_press(&d, "g'b");
     driver_expect(&d, "b: the place to look at");
 }
@@ -441,7 +425,7 @@ static void random_move(void)
     if (kind == 0)
         driver_mouse(&d, (int)next_random(80), (int)next_random(24), TDBG_BUTTON_CLICK);
     else if (kind <= 3)
-        command(lines[next_random(sizeof lines / sizeof lines[0])]);
+        driver_command(&d, lines[next_random(sizeof lines / sizeof lines[0])]);
     else
         driver_press(&d, moves[next_random(sizeof moves / sizeof moves[0])]);
     if (d.app.done || d.app.prompt.is_open)
@@ -500,16 +484,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hunt),
-        cmocka_unit_test_teardown(test_negation, close_driver),
-        cmocka_unit_test_teardown(test_findings, close_driver),
-        cmocka_unit_test_teardown(test_breakpoints, close_driver),
-        cmocka_unit_test_teardown(test_events_both_ways, close_driver),
-        cmocka_unit_test_teardown(test_cancel, close_driver),
-        cmocka_unit_test_teardown(test_break_key, close_driver),
-        cmocka_unit_test_teardown(test_list, close_driver),
-        cmocka_unit_test_teardown(test_marks, close_driver),
-        cmocka_unit_test_teardown(test_undo, close_driver),
-        cmocka_unit_test_teardown(test_undo_is_bounded, close_driver),
+        cmocka_unit_test_teardown(test_negation, driver_teardown),
+        cmocka_unit_test_teardown(test_findings, driver_teardown),
+        cmocka_unit_test_teardown(test_breakpoints, driver_teardown),
+        cmocka_unit_test_teardown(test_events_both_ways, driver_teardown),
+        cmocka_unit_test_teardown(test_cancel, driver_teardown),
+        cmocka_unit_test_teardown(test_break_key, driver_teardown),
+        cmocka_unit_test_teardown(test_list, driver_teardown),
+        cmocka_unit_test_teardown(test_marks, driver_teardown),
+        cmocka_unit_test_teardown(test_undo, driver_teardown),
+        cmocka_unit_test_teardown(test_undo_is_bounded, driver_teardown),
     };
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 1;

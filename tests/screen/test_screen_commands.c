@@ -21,30 +21,8 @@ static char folder[] = "/tmp/tdbg-commands-XXXXXX";
 
 static void open_plain(void)
 {
-    driver_close(&d);
-    driver_open(&d, &plain, 80, 24, true);
+    driver_reopen(&d, &plain, 80, 24, true, "");
     d.app.jobs = fake_search_make(&search, &d.run);
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
-static void command(const char *line)
-{
-    driver_press(&d, ":");
-    for (const char *c = line; *c; c++)
-        tdbg_tui_app_key(&d.app, (unsigned char)*c);
-    driver_press(&d, "<Enter>");
-}
-
-static void assert_at(int64_t step, int32_t site)
-{
-    assert_int_equal(d.app.model.focus.step, step);
-    assert_int_equal(d.app.model.focus.site, site);
 }
 
 static int32_t site_named(const char *name)
@@ -98,36 +76,36 @@ static void test_goto(void **state)
     } steps[] = {{"goto 1234", 1234}, {"goto +100", 1334},   {"goto -300", 1034}, {"77", 77},
                  {"  goto   8  ", 8}, {"goto +99999", 1999}, {"goto -99999", 0}};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        command(steps[i].line);
-        assert_at(steps[i].step, 0);
+        driver_command(&d, steps[i].line);
+        driver_expect_at(&d, steps[i].step, 0);
     }
-    command("goto 12/bwd");
-    assert_at(12, bwd);
-    command("goto 13/bwd/1");
-    assert_at(13, bwd + 1);
-    command("goto 14/grad/fc1.weight");
-    assert_at(14, grad);
-    command("goto 15"); /* the op stays */
-    assert_at(15, grad);
-    command("goto +2/bwd/2");
-    assert_at(17, bwd + 2);
-    command("find param/fc2*");
-    assert_at(17, site_named("param/fc2.weight"));
-    command("first loss < 0.5");
+    driver_command(&d, "goto 12/bwd");
+    driver_expect_at(&d, 12, bwd);
+    driver_command(&d, "goto 13/bwd/1");
+    driver_expect_at(&d, 13, bwd + 1);
+    driver_command(&d, "goto 14/grad/fc1.weight");
+    driver_expect_at(&d, 14, grad);
+    driver_command(&d, "goto 15"); /* the op stays */
+    driver_expect_at(&d, 15, grad);
+    driver_command(&d, "goto +2/bwd/2");
+    driver_expect_at(&d, 17, bwd + 2);
+    driver_command(&d, "find param/fc2*");
+    driver_expect_at(&d, 17, site_named("param/fc2.weight"));
+    driver_command(&d, "first loss < 0.5");
     bool is_known;
     const int64_t first = d.app.model.focus.step;
     assert_true(first > 0 && fake_search_value(&d.run, "loss < 0.5", first, &is_known) == 1);
     for (int64_t s = 0; s < first; s++)
         assert_true(fake_search_value(&d.run, "loss < 0.5", s, &is_known) == 0);
-    command("last loss > 1");
+    driver_command(&d, "last loss > 1");
     assert_true(fake_search_value(&d.run, "loss > 1", d.app.model.focus.step, &is_known) == 1);
     for (int64_t s = d.app.model.focus.step + 1; s < 2000; s++)
         assert_true(fake_search_value(&d.run, "loss > 1", s, &is_known) == 0);
-    command("first nan"); /* and the first op that has any */
-    assert_at(FAKE_NAN_FROM, bwd);
+    driver_command(&d, "first nan"); /* and the first op that has any */
+    driver_expect_at(&d, FAKE_NAN_FROM, bwd);
     driver_expect(&d, "nan: true at step 1450");
-    command("first loss > 1e9");
-    assert_at(FAKE_NAN_FROM, bwd);
+    driver_command(&d, "first loss > 1e9");
+    driver_expect_at(&d, FAKE_NAN_FROM, bwd);
     driver_expect(&d, "loss > 1e9: not at any of steps 0 to 1999");
     assert_int_equal(d.app.commander.reply.verdict, TDBG_VERDICT_NONE);
 }
@@ -136,22 +114,22 @@ static void test_values(void **state)
 {
     (void)state;
     open_plain();
-    command("goto 300");
-    command("p loss");
+    driver_command(&d, "goto 300");
+    driver_command(&d, "p loss");
     driver_expect(&d, "loss = ");
     assert_true(d.app.commander.reply.has_value);
-    command("p norm(param/fc1.weight) < 1");
+    driver_command(&d, "p norm(param/fc1.weight) < 1");
     driver_expect(&d, "norm(param/fc1.weight) < 1 = 0");
-    command("p eval/loss");
+    driver_command(&d, "p eval/loss");
     driver_expect(&d, "eval/loss has no value at step 300");
-    command("x fwd/fc2[0:2,:]");
+    driver_command(&d, "x fwd/fc2[0:2,:]");
     driver_golden(&d, "examine");
     driver_press(&d, "q");
-    command("x fc2.weight[-1,2]"); /* element 9 * 256 + 2, and 0.3 */
+    driver_command(&d, "x fc2.weight[-1,2]"); /* element 9 * 256 + 2, and 0.3 */
     assert_string_equal(d.app.output.text.text, "[9,2]        2306.3\n");
-    command("x grad/fc1.weight");
+    driver_command(&d, "x grad/fc1.weight");
     assert_non_null(strstr(d.app.output.text.text, "\n... 196608 more\n"));
-    command("x loss");
+    driver_command(&d, "x loss");
     assert_string_equal(d.app.output.text.text, "[]           0.3\n");
 }
 
@@ -159,20 +137,20 @@ static void test_output_screens(void **state)
 {
     (void)state;
     open_plain();
-    command("goto 1455/bwd/1");
-    command("when");
+    driver_command(&d, "goto 1455/bwd/1");
+    driver_command(&d, "when");
     driver_golden(&d, "when");
     driver_press(&d, "q");
-    command("help");
+    driver_command(&d, "help");
     driver_golden(&d, "commands");
     driver_press(&d, "/bisect<Enter>");
     assert_true(d.app.output.top > 0);
     driver_press(&d, "G5k3jg/zzz<Enter>");
     driver_expect(&d, "no line has 'zzz'");
-    command("help keys");
+    driver_command(&d, "help keys");
     assert_non_null(strstr(d.app.output.text.text, "step-next"));
     driver_press(&d, "q");
-    command("help goto");
+    driver_command(&d, "help goto");
     assert_non_null(strstr(driver_row(&d, 3), "goto STEP"));
     driver_press(&d, "q");
     assert_int_equal(d.app.n_screens, 1);
@@ -242,20 +220,20 @@ static void test_faults(void **state)
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         open_plain();
         driver_resize(&d, 200, 24);
-        command(faults[i].line);
+        driver_command(&d, faults[i].line);
         if (!strstr(driver_message(&d), faults[i].message))
             fail_msg(":%s said '%s' and not '%s'", faults[i].line, driver_message(&d),
                      faults[i].message);
         assert_int_not_equal(d.app.commander.reply.verdict, TDBG_VERDICT_DONE);
         assert_int_equal(d.app.breaks.n, 0);
-        assert_at(0, 0);
+        driver_expect_at(&d, 0, 0);
     }
     open_plain();
-    command(""); /* nothing, and comments, are fine */
+    driver_command(&d, ""); /* nothing, and comments, are fine */
     driver_expect(&d, NULL);
-    command("# a comment");
+    driver_command(&d, "# a comment");
     driver_expect(&d, NULL);
-    command("find");
+    driver_command(&d, "find");
     driver_expect(&d, "expected a name");
 }
 
@@ -359,10 +337,10 @@ static void test_history(void **state)
     const struct tdbg_tui_setup setup = {.history_path = path};
     open_plain();
     tdbg_tui_commander_setup(&d.app, &setup);
-    command("goto 5");
-    command("goto 6");
-    command("goto 6");
-    command("nonsense");
+    driver_command(&d, "goto 5");
+    driver_command(&d, "goto 6");
+    driver_command(&d, "goto 6");
+    driver_command(&d, "nonsense");
     driver_press(&d, ":go<Up>");
     assert_string_equal(d.app.prompt.text.text, "nonsense");
     driver_press(&d, "<Up>");
@@ -395,8 +373,8 @@ static void test_history(void **state)
     tdbg_tui_line_history_open(&d.app.commander.history, path);
     assert_int_equal(d.app.commander.history.n, 1);
     tdbg_tui_line_history_open(&d.app.commander.history, "/proc/nowhere/history");
-    command("goto 9"); /* that it cannot be kept is no fault */
-    assert_at(9, 0);
+    driver_command(&d, "goto 9"); /* that it cannot be kept is no fault */
+    driver_expect_at(&d, 9, 0);
     driver_expect(&d, NULL);
 }
 
@@ -411,23 +389,24 @@ static void test_source(void **state)
                "# made by hand\nb loss > 1\nfirst nan\nmark n where it begins\n\n"
                "goto 10\n");
     snprintf(line, sizeof line, "source %s", path_of("a.cmds"));
-    command(line);
-    assert_at(10, site_named("bwd/fc2")); /* in order, each when the one before was answered */
+    driver_command(&d, line);
+    driver_expect_at(&d, 10,
+                     site_named("bwd/fc2")); /* in order, each when the one before was answered */
     assert_int_equal(d.app.places.mark['n' - 'a'].focus.step, FAKE_NAN_FROM);
     assert_int_equal(d.app.places.n_undo, 1); /* of one key */
-    command("watch grad/fc1.bias");
-    command("tb nan");
+    driver_command(&d, "watch grad/fc1.bias");
+    driver_command(&d, "tb nan");
     snprintf(line, sizeof line, "save %s", path_of("b.cmds"));
-    command(line);
+    driver_command(&d, line);
     char *saved = read_file(path_of("b.cmds"));
     assert_string_equal(saved, "set keys=tdbg\nset scale=log\nset mouse=on\nb loss > 1\ntb nan\n"
                                "watch grad/fc1.bias\ngoto 1450/bwd/0\nmark n where it begins\n"
                                "goto 10/bwd/0\n");
-    command(line);
+    driver_command(&d, line);
     driver_expect(&d, "File exists");
     open_plain();
     snprintf(line, sizeof line, "source %s", path_of("b.cmds"));
-    command(line);
+    driver_command(&d, line);
     struct tdbg_strbuf again = {0};
     tdbg_tui_print_state(&d.app, &again);
     assert_string_equal(again.text, saved);
@@ -435,14 +414,14 @@ static void test_source(void **state)
     free(saved);
     write_file(path_of("bad.cmds"), "goto 3\ngoto nowhere\ngoto 4\n");
     snprintf(line, sizeof line, "source %s", path_of("bad.cmds"));
-    command(line);
+    driver_command(&d, line);
     driver_expect(&d, "bad.cmds:2: col 6: expected a step");
     assert_int_equal(d.app.model.focus.step, 3);
     snprintf(line, sizeof line, "source %s\n", path_of("self.cmds"));
     write_file(path_of("self.cmds"), line);
     line[strlen(line) - 1] = 0;
     driver_resize(&d, 200, 24);
-    command(line);
+    driver_command(&d, line);
     driver_expect(&d, "nested deeper than 8");
 }
 
@@ -451,9 +430,9 @@ static void test_screen_export(void **state)
     (void)state;
     char line[300];
     open_plain();
-    command("goto 1455");
+    driver_command(&d, "goto 1455");
     snprintf(line, sizeof line, "export screen %s", path_of("screen.txt"));
-    command(line);
+    driver_command(&d, line);
     driver_expect(&d, "the screen is in");
     char *text = read_file(path_of("screen.txt"));
     assert_non_null(strstr(text, " fake.h5   step 1455/2000"));
@@ -462,7 +441,7 @@ static void test_screen_export(void **state)
         lines += *c == '\n';
     assert_int_equal(lines, 24);
     free(text);
-    command(line);
+    driver_command(&d, line);
     driver_expect(&d, "File exists");
 }
 
@@ -499,9 +478,9 @@ static void test_rebinding(void **state)
     driver_draw(&d);
     driver_expect(&d, NULL);
     driver_press(&d, "5<F10>");
-    assert_at(5, 0);
+    driver_expect_at(&d, 5, 0);
     driver_press(&d, "n");
-    assert_at(4, 0);
+    driver_expect_at(&d, 4, 0);
     driver_press(&d, "N");
     driver_expect(&d, "N does nothing here");
     driver_press(&d, "#fc2<Enter>");
@@ -512,13 +491,13 @@ static void test_rebinding(void **state)
     driver_golden(&d, "help-rebound");
     driver_press(&d, "q");
     assert_non_null(strstr(driver_row(&d, 23), "F10/n step"));
-    command("help keys"); /* is such a file */
+    driver_command(&d, "help keys"); /* is such a file */
     write_file(path, d.app.output.text.text);
     open_plain();
-    command("set keys=less");
+    driver_command(&d, "set keys=less");
     tdbg_tui_commander_setup(&d.app, &setup);
     driver_press(&d, "5<F10>n");
-    assert_at(4, 0);
+    driver_expect_at(&d, 4, 0);
     remove(path);
     open_plain();
     tdbg_tui_commander_setup(&d.app, &setup); /* no file is no fault */
@@ -530,30 +509,30 @@ static void test_keys_of_less(void **state)
 {
     (void)state;
     open_plain();
-    command("set keys=less");
+    driver_command(&d, "set keys=less");
     driver_expect(&d, "keys=less");
     driver_press(&d, "/grad/<Enter>n");
-    assert_at(0, site_named("grad/fc1.bias"));
+    driver_expect_at(&d, 0, site_named("grad/fc1.bias"));
     driver_press(&d, "N");
-    assert_at(0, site_named("grad/fc1.weight"));
+    driver_expect_at(&d, 0, site_named("grad/fc1.weight"));
     driver_press(&d, "3<F8>");
     assert_int_equal(d.app.model.focus.step, 3);
     driver_press(&d, "<F10>");
-    assert_at(3, site_named("grad/fc1.bias"));
+    driver_expect_at(&d, 3, site_named("grad/fc1.bias"));
     driver_press(&d, "p<F6>");
     assert_int_equal(d.app.model.focus.step, FAKE_NAN_FROM);
     driver_press(&d, "?/less<Enter><Esc>q");
-    command("set keys=tdbg");
+    driver_command(&d, "set keys=tdbg");
     driver_press(&d, "n");
     assert_int_equal(d.app.model.focus.step, FAKE_NAN_FROM + 1);
-    command("set");
+    driver_command(&d, "set");
     driver_expect(&d, "keys=tdbg  scale=log  mouse=on");
-    command("set scale=linear");
+    driver_command(&d, "set scale=linear");
     assert_true(d.app.model.linear);
-    command("set mouse=off");
+    driver_command(&d, "set mouse=off");
     driver_mouse(&d, 5, 20, TDBG_BUTTON_CLICK);
     assert_int_equal(d.app.model.focus.step, FAKE_NAN_FROM + 1);
-    command("q");
+    driver_command(&d, "q");
     assert_true(d.app.done);
 }
 
@@ -603,17 +582,17 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_goto, close_driver),
-        cmocka_unit_test_teardown(test_values, close_driver),
-        cmocka_unit_test_teardown(test_output_screens, close_driver),
-        cmocka_unit_test_teardown(test_faults, close_driver),
-        cmocka_unit_test_teardown(test_completion, close_driver),
-        cmocka_unit_test_teardown(test_editing, close_driver),
-        cmocka_unit_test_teardown(test_history, close_driver),
-        cmocka_unit_test_teardown(test_source, close_driver),
-        cmocka_unit_test_teardown(test_screen_export, close_driver),
-        cmocka_unit_test_teardown(test_rebinding, close_driver),
-        cmocka_unit_test_teardown(test_keys_of_less, close_driver),
+        cmocka_unit_test_teardown(test_goto, driver_teardown),
+        cmocka_unit_test_teardown(test_values, driver_teardown),
+        cmocka_unit_test_teardown(test_output_screens, driver_teardown),
+        cmocka_unit_test_teardown(test_faults, driver_teardown),
+        cmocka_unit_test_teardown(test_completion, driver_teardown),
+        cmocka_unit_test_teardown(test_editing, driver_teardown),
+        cmocka_unit_test_teardown(test_history, driver_teardown),
+        cmocka_unit_test_teardown(test_source, driver_teardown),
+        cmocka_unit_test_teardown(test_screen_export, driver_teardown),
+        cmocka_unit_test_teardown(test_rebinding, driver_teardown),
+        cmocka_unit_test_teardown(test_keys_of_less, driver_teardown),
         cmocka_unit_test(test_names),
     };
     if (!setlocale(LC_CTYPE, "C.UTF-8"))

@@ -11,13 +11,6 @@
 static struct driver d;
 static struct fake_run other;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
 enum { PARTS_FROM = 700 };
 static const char config_b[] =
     "seed = 42;\nsteps = 2000;\ndrop_samples = [ 37 ];\n"
@@ -30,8 +23,7 @@ static const char config_b[] =
 static void open_two(const struct fake_wish *b, int width, int height, bool ascii, const char *keys)
 {
     struct tdbg_err err = {0};
-    driver_close(&d);
-    driver_open(&d, &(struct fake_wish){.has_jobs = true}, width, height, ascii);
+    driver_reopen(&d, &(struct fake_wish){.has_jobs = true}, width, height, ascii, "");
     fake_run_make(&other, b);
     other.data.path = "runs/other.h5";
     d.jobs.other = &other;
@@ -145,11 +137,11 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_golden, close_driver),
-        cmocka_unit_test_teardown(test_parting, close_driver),
-        cmocka_unit_test_teardown(test_elements, close_driver),
-        cmocka_unit_test_teardown(test_sides, close_driver),
-        cmocka_unit_test_teardown(test_reads, close_driver),
+        cmocka_unit_test_teardown(test_golden, driver_teardown),
+        cmocka_unit_test_teardown(test_parting, driver_teardown),
+        cmocka_unit_test_teardown(test_elements, driver_teardown),
+        cmocka_unit_test_teardown(test_sides, driver_teardown),
+        cmocka_unit_test_teardown(test_reads, driver_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

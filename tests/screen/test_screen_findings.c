@@ -12,22 +12,7 @@
 
 static struct driver d;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
 static const struct fake_wish troubled = {.trouble = true, .ranks = 4, .has_jobs = true};
-
-static void open_at(const struct fake_wish *wish, int width, int height, bool ascii,
-                    const char *keys)
-{
-    driver_close(&d);
-    driver_open(&d, wish, width, height, ascii);
-    driver_press(&d, keys);
-}
 
 static void test_golden(void **state)
 {
@@ -43,12 +28,10 @@ static void test_golden(void **state)
         {40, 10, false, "<F8>jjf", "findings-40x10-utf8"},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++) {
-        open_at(&troubled, screens[i].width, screens[i].height, screens[i].ascii, screens[i].keys);
-        driver_golden(&d, screens[i].name);
-    }
-    open_at(&(struct fake_wish){.n_steps = 50}, 80, 24, true, "<F8>");
-    driver_golden(&d, "findings-none");
+    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++)
+        driver_golden_at(&d, &troubled, screens[i].width, screens[i].height, screens[i].ascii,
+                         screens[i].keys, screens[i].name);
+    driver_golden_at(&d, &(struct fake_wish){.n_steps = 50}, 80, 24, true, "<F8>", "findings-none");
 }
 
 /* The one finding with this text, or NULL; more than one is a failure. */
@@ -80,7 +63,7 @@ static void assert_found(const char *what, const char *where, char severity, int
 static void test_rules(void **state)
 {
     (void)state;
-    open_at(&troubled, 80, 24, true, "<F8>");
+    driver_reopen(&d, &troubled, 80, 24, true, "<F8>");
     const int64_t last = 1999, n = FAKE_NAN_TO - FAKE_NAN_FROM;
     assert_true(d.app.findings.is_complete);
     assert_found("non-finite loss", "loss", '!', FAKE_NAN_FROM, n, FAKE_NAN_TO - 1);
@@ -107,8 +90,8 @@ static void test_nothing(void **state)
     static const int64_t lengths[] = {1, 2, 19, 400, 1400};
     (void)state;
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-        open_at(&(struct fake_wish){.n_steps = lengths[i], .ranks = 2}, 80, 24, true,
-                i < 4 ? "<F8>" : "<F2>");
+        driver_reopen(&d, &(struct fake_wish){.n_steps = lengths[i], .ranks = 2}, 80, 24, true,
+                      i < 4 ? "<F8>" : "<F2>");
         if (i < 4)
             assert_true(d.app.findings.is_complete);
         if (lengths[i] <= FAKE_SPLIT)
@@ -119,7 +102,7 @@ static void test_nothing(void **state)
 static void test_goes_there(void **state)
 {
     (void)state;
-    open_at(&troubled, 80, 24, true, "<F8>/grad/fc1.bias<Enter><Enter>");
+    driver_reopen(&d, &troubled, 80, 24, true, "<F8>/grad/fc1.bias<Enter><Enter>");
     assert_string_equal(tdbg_tui_app_screen(&d.app)->name, "main");
     assert_string_equal(d.app.model.data->sites[d.app.model.focus.site].name, "grad/fc1.bias");
     driver_press(&d, "<F8>/relu1<Enter>o");
@@ -144,12 +127,8 @@ static void test_goes_there(void **state)
  * than so many steps however long the run. */
 static void test_reads(void **state)
 {
-    struct tdbg_err err = {0};
     (void)state;
-    driver_close(&d);
-    fake_run_make(&d.run, &(struct fake_wish){.n_steps = 100000});
-    assert_int_equal(tdbg_tui_app_init(&d.app, &d.run.data, NULL, true, &err), TDBG_OK);
-    tdbg_tui_app_draw(&d.app);
+    driver_open_unread(&d, &(struct fake_wish){.n_steps = 100000});
     assert_int_equal(d.run.n_step_stats_reads, 1);
     tdbg_tui_app_key(&d.app, TDBG_KEY_F0 + 8);
     tdbg_tui_app_draw(&d.app);
@@ -170,11 +149,11 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_golden, close_driver),
-        cmocka_unit_test_teardown(test_rules, close_driver),
-        cmocka_unit_test_teardown(test_nothing, close_driver),
-        cmocka_unit_test_teardown(test_goes_there, close_driver),
-        cmocka_unit_test_teardown(test_reads, close_driver),
+        cmocka_unit_test_teardown(test_golden, driver_teardown),
+        cmocka_unit_test_teardown(test_rules, driver_teardown),
+        cmocka_unit_test_teardown(test_nothing, driver_teardown),
+        cmocka_unit_test_teardown(test_goes_there, driver_teardown),
+        cmocka_unit_test_teardown(test_reads, driver_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,26 +11,17 @@
 
 static struct driver d;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
 static void open_with(enum fake_samples samples, int width, int height, bool ascii,
                       const char *keys)
 {
     static const char token_config[] =
         "data = { kind = \"text\"; tokens = { kind = \"byte\"; pad = 0; }; };\n"
         "loss = { kind = \"cross_entropy\"; ignore_index = -100; };\n";
-    driver_close(&d);
-    driver_open(&d,
-                &(struct fake_wish){.samples = samples,
-                                    .has_jobs = true,
-                                    .config = samples == FAKE_TOKENS ? token_config : NULL},
-                width, height, ascii);
-    driver_press(&d, keys);
+    driver_reopen(&d,
+                  &(struct fake_wish){.samples = samples,
+                                      .has_jobs = true,
+                                      .config = samples == FAKE_TOKENS ? token_config : NULL},
+                  width, height, ascii, keys);
 }
 
 static void test_golden(void **state)
@@ -106,9 +97,7 @@ static void test_without_jobs(void **state)
 static void test_parts(void **state)
 {
     (void)state;
-    driver_close(&d);
-    driver_open(&d, &(struct fake_wish){.ranks = 4, .lanes = 1}, 80, 24, true);
-    driver_press(&d, "<F6>");
+    driver_reopen(&d, &(struct fake_wish){.ranks = 4, .lanes = 1}, 80, 24, true, "<F6>");
     for (int rank = 0; rank < 3; rank++) {
         assert_int_equal(d.app.input.first, 16 * rank);
         assert_int_equal(d.app.input.n, 16);
@@ -174,11 +163,11 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_golden, close_driver),
-        cmocka_unit_test_teardown(test_moves, close_driver),
-        cmocka_unit_test_teardown(test_without_jobs, close_driver),
-        cmocka_unit_test_teardown(test_parts, close_driver),
-        cmocka_unit_test_teardown(test_reads, close_driver),
+        cmocka_unit_test_teardown(test_golden, driver_teardown),
+        cmocka_unit_test_teardown(test_moves, driver_teardown),
+        cmocka_unit_test_teardown(test_without_jobs, driver_teardown),
+        cmocka_unit_test_teardown(test_parts, driver_teardown),
+        cmocka_unit_test_teardown(test_reads, driver_teardown),
         cmocka_unit_test(test_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,39 +11,19 @@
 
 static struct driver d;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
-static void open_at(const struct fake_wish *wish, int width, int height, bool ascii,
-                    const char *keys)
-{
-    driver_close(&d);
-    driver_open(&d, wish, width, height, ascii);
-    driver_press(&d, keys);
-}
-
 static void test_golden(void **state)
 {
     static const struct fake_wish four = {.ranks = 4, .has_jobs = true, .trouble = true};
     (void)state;
-    open_at(&four, 160, 50, true, "1455G/fc2.weight<Enter>");
-    driver_golden(&d, "main-ranks-160x50");
-    open_at(&four, 160, 50, false, "1455G");
-    driver_golden(&d, "main-ranks-160x50-utf8");
-    open_at(&four, 80, 24, true, "1455G/reduce_out<Enter>");
-    driver_golden(&d, "main-ranks-80x24");
-    open_at(&four, 40, 10, true, "1455G<Tab>");
-    driver_golden(&d, "main-ranks-40x10");
-    open_at(&(struct fake_wish){0}, 160, 50, true, "77G/param/fc1<Enter>w/grad/fc1.w<Enter>wb");
-    driver_golden(&d, "main-watches-160x50");
-    open_at(&(struct fake_wish){.samples = FAKE_TOKENS}, 160, 50, true, "5G");
-    driver_golden(&d, "main-tokens-160x50");
-    open_at(&(struct fake_wish){0}, 80, 24, true, "1000G4+");
-    driver_golden(&d, "main-zoomed");
+    driver_golden_at(&d, &four, 160, 50, true, "1455G/fc2.weight<Enter>", "main-ranks-160x50");
+    driver_golden_at(&d, &four, 160, 50, false, "1455G", "main-ranks-160x50-utf8");
+    driver_golden_at(&d, &four, 80, 24, true, "1455G/reduce_out<Enter>", "main-ranks-80x24");
+    driver_golden_at(&d, &four, 40, 10, true, "1455G<Tab>", "main-ranks-40x10");
+    driver_golden_at(&d, &(struct fake_wish){0}, 160, 50, true,
+                     "77G/param/fc1<Enter>w/grad/fc1.w<Enter>wb", "main-watches-160x50");
+    driver_golden_at(&d, &(struct fake_wish){.samples = FAKE_TOKENS}, 160, 50, true, "5G",
+                     "main-tokens-160x50");
+    driver_golden_at(&d, &(struct fake_wish){0}, 80, 24, true, "1000G4+", "main-zoomed");
 }
 
 static void assert_shown(int64_t first, int64_t n)
@@ -57,7 +37,7 @@ static void assert_shown(int64_t first, int64_t n)
 static void test_zoom(void **state)
 {
     (void)state;
-    open_at(&(struct fake_wish){.n_steps = 100000}, 80, 24, true, "50000G");
+    driver_reopen(&d, &(struct fake_wish){.n_steps = 100000}, 80, 24, true, "50000G");
     assert_shown(0, 100000);
     driver_press(&d, "+");
     assert_shown(25000, 50000);
@@ -89,7 +69,7 @@ static void test_zoom(void **state)
 static void test_drag(void **state)
 {
     (void)state;
-    open_at(&(struct fake_wish){.n_steps = 7100}, 80, 24, true, "");
+    driver_reopen(&d, &(struct fake_wish){.n_steps = 7100}, 80, 24, true, "");
     driver_mouse(&d, 18, 5, TDBG_BUTTON_CLICK);
     assert_int_equal(d.app.model.focus.step, 1000);
     driver_mouse(&d, 28, 5, TDBG_BUTTON_RELEASE);
@@ -114,7 +94,7 @@ static void test_drag(void **state)
 static void test_side(void **state)
 {
     (void)state;
-    open_at(&(struct fake_wish){.ranks = 4, .trouble = true}, 160, 50, true, "1455G");
+    driver_reopen(&d, &(struct fake_wish){.ranks = 4, .trouble = true}, 160, 50, true, "1455G");
     for (int y = 2; y < 48; y++) {
         driver_mouse(&d, 130, y, TDBG_BUTTON_CLICK);
         if (strcmp(tdbg_tui_app_screen(&d.app)->name, "main") != 0)
@@ -137,10 +117,10 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_golden, close_driver),
-        cmocka_unit_test_teardown(test_zoom, close_driver),
-        cmocka_unit_test_teardown(test_drag, close_driver),
-        cmocka_unit_test_teardown(test_side, close_driver),
+        cmocka_unit_test_teardown(test_golden, driver_teardown),
+        cmocka_unit_test_teardown(test_zoom, driver_teardown),
+        cmocka_unit_test_teardown(test_drag, driver_teardown),
+        cmocka_unit_test_teardown(test_side, driver_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,19 +14,6 @@
 static const struct fake_wish plain = {.has_jobs = true};
 static struct driver d;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
-static void reopen(const struct fake_wish *wish, int width, int height, bool ascii)
-{
-    driver_close(&d);
-    driver_open(&d, wish, width, height, ascii);
-}
-
 static void assert_site(const char *name)
 {
     assert_string_equal(d.run.sites[d.app.model.focus.site].name, name);
@@ -41,8 +28,8 @@ static void test_golden_sizes(void **state)
     for (int s = 0; s < 3; s++) {
         for (int ascii = 0; ascii < 2; ascii++) {
             char name[80];
-            reopen(&plain, sizes[s].width, sizes[s].height, ascii);
-            driver_press(&d, "1455G/bwd/fc2<Enter> o");
+            driver_reopen(&d, &plain, sizes[s].width, sizes[s].height, ascii,
+                          "1455G/bwd/fc2<Enter> o");
             snprintf(name, sizeof name, "ops-%dx%d-%s", sizes[s].width, sizes[s].height,
                      ascii ? "ascii" : "utf8");
             driver_golden(&d, name);
@@ -73,11 +60,9 @@ static void test_golden_screens(void **state)
         {"ops-help", {.has_jobs = true}, 80, 24, "<F3>?"},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++) {
-        reopen(&screens[i].wish, screens[i].width, screens[i].height, true);
-        driver_press(&d, screens[i].keys);
-        driver_golden(&d, screens[i].name);
-    }
+    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++)
+        driver_golden_at(&d, &screens[i].wish, screens[i].width, screens[i].height, true,
+                         screens[i].keys, screens[i].name);
 }
 
 static void test_phases(void **state)
@@ -130,8 +115,7 @@ static void test_inputs(void **state)
     assert_site("fwd/fc1");
     driver_press(&d, "gi");
     driver_expect(&d, "samples/id is computed from nothing in this step");
-    reopen(&(struct fake_wish){.no_graph = true}, 80, 24, true);
-    driver_press(&d, "i");
+    driver_reopen(&d, &(struct fake_wish){.no_graph = true}, 80, 24, true, "i");
     driver_expect(&d, "this trace does not say what was computed from what");
 }
 
@@ -159,8 +143,8 @@ static void test_readers(void **state)
 static void test_modules(void **state)
 {
     (void)state;
-    reopen(&(struct fake_wish){.has_jobs = true, .kinds = true}, 80, 24, true);
-    driver_press(&d, "<F3>/deep<Enter>u");
+    driver_reopen(&d, &(struct fake_wish){.has_jobs = true, .kinds = true}, 80, 24, true,
+                  "<F3>/deep<Enter>u");
     driver_expect(&d, "module a.very.deep.module.name.of.some:");
     driver_press(&d, "5u");
     driver_expect(&d, "module a.very:");
@@ -209,8 +193,7 @@ static void test_origin(void **state)
     d.jobs.fails = true;
     driver_press(&d, "o");
     driver_expect(&d, "! fake.h5: the keyframe of step 0 is damaged");
-    reopen(&(struct fake_wish){.n_steps = 5}, 80, 24, true);
-    driver_press(&d, "o");
+    driver_reopen(&d, &(struct fake_wish){.n_steps = 5}, 80, 24, true, "o");
     driver_expect(&d, "! nothing is computed here");
 }
 
@@ -218,7 +201,7 @@ static void test_origin(void **state)
 static void test_stats_are_computed(void **state)
 {
     (void)state;
-    reopen(&(struct fake_wish){.has_jobs = true, .few_stats = true}, 80, 24, true);
+    driver_reopen(&d, &(struct fake_wish){.has_jobs = true, .few_stats = true}, 80, 24, true, "");
     d.jobs.holds = true;
     driver_press(&d, "9s<F3>");
     driver_expect(&d, "computing step 0: 12 of 40 steps (^C cancels)");
@@ -262,8 +245,8 @@ static void test_there_and_back(void **state)
     (void)state;
     for (uint64_t trial = 0; trial < 80; trial++) {
         int walked[STEPS], n = 0;
-        reopen(&(struct fake_wish){.has_jobs = true, .kinds = true}, trial % 2 ? 80 : 60,
-               trial % 2 ? 24 : 20, trial % 4 < 2);
+        driver_reopen(&d, &(struct fake_wish){.has_jobs = true, .kinds = true}, trial % 2 ? 80 : 60,
+                      trial % 2 ? 24 : 20, trial % 4 < 2, "");
         d.jobs.is_stored = true;
         driver_press(&d, "1446G2s<F3>nN");
         char *before = driver_screen(&d);
@@ -306,16 +289,16 @@ static void test_mouse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_golden_sizes, close_driver),
-        cmocka_unit_test_teardown(test_golden_screens, close_driver),
-        cmocka_unit_test_teardown(test_phases, close_driver),
-        cmocka_unit_test_teardown(test_inputs, close_driver),
-        cmocka_unit_test_teardown(test_readers, close_driver),
-        cmocka_unit_test_teardown(test_modules, close_driver),
-        cmocka_unit_test_teardown(test_origin, close_driver),
-        cmocka_unit_test_teardown(test_stats_are_computed, close_driver),
-        cmocka_unit_test_teardown(test_there_and_back, close_driver),
-        cmocka_unit_test_teardown(test_mouse, close_driver),
+        cmocka_unit_test_teardown(test_golden_sizes, driver_teardown),
+        cmocka_unit_test_teardown(test_golden_screens, driver_teardown),
+        cmocka_unit_test_teardown(test_phases, driver_teardown),
+        cmocka_unit_test_teardown(test_inputs, driver_teardown),
+        cmocka_unit_test_teardown(test_readers, driver_teardown),
+        cmocka_unit_test_teardown(test_modules, driver_teardown),
+        cmocka_unit_test_teardown(test_origin, driver_teardown),
+        cmocka_unit_test_teardown(test_stats_are_computed, driver_teardown),
+        cmocka_unit_test_teardown(test_there_and_back, driver_teardown),
+        cmocka_unit_test_teardown(test_mouse, driver_teardown),
     };
     setlocale(LC_CTYPE, "C.UTF-8");
     return cmocka_run_group_tests(tests, NULL, NULL);

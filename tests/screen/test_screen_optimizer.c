@@ -10,21 +10,6 @@
 
 static struct driver d;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
-static void open_at(const struct fake_wish *wish, int width, int height, bool ascii,
-                    const char *keys)
-{
-    driver_close(&d);
-    driver_open(&d, wish, width, height, ascii);
-    driver_press(&d, keys);
-}
-
 static void test_golden(void **state)
 {
     static const struct {
@@ -39,13 +24,12 @@ static void test_golden(void **state)
         {40, 10, false, "60n pj", "optimizer-40x10-utf8"},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++) {
-        open_at(&(struct fake_wish){.trouble = true, .has_jobs = true}, screens[i].width,
-                screens[i].height, screens[i].ascii, screens[i].keys);
-        driver_golden(&d, screens[i].name);
-    }
-    open_at(&(struct fake_wish){.config = "seed = 1;\n"}, 80, 24, true, " p");
-    driver_golden(&d, "optimizer-unknown");
+    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++)
+        driver_golden_at(&d, &(struct fake_wish){.trouble = true, .has_jobs = true},
+                         screens[i].width, screens[i].height, screens[i].ascii, screens[i].keys,
+                         screens[i].name);
+    driver_golden_at(&d, &(struct fake_wish){.config = "seed = 1;\n"}, 80, 24, true, " p",
+                     "optimizer-unknown");
 }
 
 static const struct tdbg_tui_parameter *parameter(const char *name)
@@ -68,7 +52,7 @@ static const char *note(const char *name)
 static void test_table(void **state)
 {
     (void)state;
-    open_at(&(struct fake_wish){.trouble = true, .has_jobs = true}, 80, 24, true, " p");
+    driver_reopen(&d, &(struct fake_wish){.trouble = true, .has_jobs = true}, 80, 24, true, " p");
     assert_int_equal(d.app.optimizer.n, 4);
     assert_int_equal(parameter("param/fc1.weight")->group, -1);
     assert_int_equal(parameter("param/fc1.bias")->group, 0);
@@ -90,7 +74,7 @@ static void test_table(void **state)
 static void test_jobs(void **state)
 {
     (void)state;
-    open_at(&(struct fake_wish){.is_light = true, .has_jobs = true}, 80, 24, true, " p");
+    driver_reopen(&d, &(struct fake_wish){.is_light = true, .has_jobs = true}, 80, 24, true, " p");
     const int64_t *n_done = d.jobs.n_done;
     assert_int_equal(n_done[TDBG_JOB_STATS], 0); /* a keyframe: recorded */
     assert_int_equal(n_done[TDBG_JOB_EVALUATE], 1);
@@ -111,7 +95,7 @@ static void test_jobs(void **state)
 static void test_reads(void **state)
 {
     (void)state;
-    open_at(&(struct fake_wish){.has_jobs = true}, 80, 24, true, "50n");
+    driver_reopen(&d, &(struct fake_wish){.has_jobs = true}, 80, 24, true, "50n");
     fake_run_reset_counts(&d.run);
     driver_press(&d, " pjjkg");
     assert_int_equal(d.run.n_step_stats_reads + d.run.n_row_reads + d.run.n_stats_reads, 0);
@@ -122,10 +106,10 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_golden, close_driver),
-        cmocka_unit_test_teardown(test_table, close_driver),
-        cmocka_unit_test_teardown(test_jobs, close_driver),
-        cmocka_unit_test_teardown(test_reads, close_driver),
+        cmocka_unit_test_teardown(test_golden, driver_teardown),
+        cmocka_unit_test_teardown(test_table, driver_teardown),
+        cmocka_unit_test_teardown(test_jobs, driver_teardown),
+        cmocka_unit_test_teardown(test_reads, driver_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,20 +10,11 @@
 
 static struct driver d;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
 static const struct fake_wish four = {.ranks = 4, .has_jobs = true};
 
 static void open_at(int width, int height, bool ascii, const char *keys)
 {
-    driver_close(&d);
-    driver_open(&d, &four, width, height, ascii);
-    driver_press(&d, keys);
+    driver_reopen(&d, &four, width, height, ascii, keys);
 }
 
 static void test_golden(void **state)
@@ -114,9 +105,8 @@ static void test_first_split(void **state)
     for (int32_t rank = 0; rank < 4; rank++)
         assert_false(tdbg_tui_rank_is_odd(t, rank));
 
-    driver_close(&d);
-    driver_open(&d, &(struct fake_wish){.ranks = 2, .n_steps = 50, .has_jobs = true}, 80, 24, true);
-    driver_press(&d, "<F5>C");
+    driver_reopen(&d, &(struct fake_wish){.ranks = 2, .n_steps = 50, .has_jobs = true}, 80, 24,
+                  true, "<F5>C");
     driver_expect(&d, "the ranks agree");
     assert_int_equal(d.jobs.n_done[TDBG_JOB_SEARCH], 1);
 }
@@ -136,12 +126,8 @@ static void test_elements(void **state)
 /* A key costs one row of each rank's file, and two paints of one step cost nothing more. */
 static void test_reads(void **state)
 {
-    struct tdbg_err err = {0};
     (void)state;
-    driver_close(&d);
-    fake_run_make(&d.run, &four);
-    assert_int_equal(tdbg_tui_app_init(&d.app, &d.run.data, NULL, true, &err), TDBG_OK);
-    tdbg_tui_app_draw(&d.app);
+    driver_open_unread(&d, &four);
     assert_int_equal(d.run.n_opened_ranks, 0); /* other files are looked at after the first paint */
     open_at(80, 24, true, "500G<F5>");
     fake_run_reset_counts(&d.run);
@@ -159,12 +145,12 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_golden, close_driver),
-        cmocka_unit_test_teardown(test_rank_moves, close_driver),
-        cmocka_unit_test_teardown(test_rank_comes_back, close_driver),
-        cmocka_unit_test_teardown(test_first_split, close_driver),
-        cmocka_unit_test_teardown(test_elements, close_driver),
-        cmocka_unit_test_teardown(test_reads, close_driver),
+        cmocka_unit_test_teardown(test_golden, driver_teardown),
+        cmocka_unit_test_teardown(test_rank_moves, driver_teardown),
+        cmocka_unit_test_teardown(test_rank_comes_back, driver_teardown),
+        cmocka_unit_test_teardown(test_first_split, driver_teardown),
+        cmocka_unit_test_teardown(test_elements, driver_teardown),
+        cmocka_unit_test_teardown(test_reads, driver_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,13 +12,6 @@
 
 static struct driver d;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
 /* ---- reads ---- */
 
 static void assert_reads(const char *what, int64_t row_reads, int64_t rows, int64_t step_stats,
@@ -74,11 +67,10 @@ static void test_evaluations(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
         const int64_t first = 33, every = runs[i].eval_every, end = first + runs[i].n_steps;
-        driver_close(&d);
-        driver_open(&d,
-                    &(struct fake_wish){
-                        .first_step = first, .n_steps = runs[i].n_steps, .eval_every = every},
-                    160, 50, true);
+        driver_reopen(&d,
+                      &(struct fake_wish){
+                          .first_step = first, .n_steps = runs[i].n_steps, .eval_every = every},
+                      160, 50, true, "");
         for (int64_t j = 0, step = first; step < end; j++, step += 1 + j * j * j % 977 * 20) {
             char keys[32];
             snprintf(keys, sizeof keys, "%lldG", (long long)step);
@@ -102,12 +94,8 @@ static void test_evaluations(void **state)
 static void test_first_paint(void **state)
 {
     static const struct fake_wish wish = {.n_steps = 2000000000};
-    struct tdbg_err err = {0};
     (void)state;
-    driver_close(&d);
-    fake_run_make(&d.run, &wish);
-    assert_int_equal(tdbg_tui_app_init(&d.app, &d.run.data, NULL, true, &err), TDBG_OK);
-    tdbg_tui_app_draw(&d.app);
+    driver_open_unread(&d, &wish);
     assert_reads("the first paint", 12, 4200, 1, 0);
     tdbg_tui_app_key(&d.app, 'G');
     tdbg_tui_app_draw(&d.app);
@@ -238,15 +226,13 @@ static void fuzz(const struct fake_wish *wish, bool ascii)
 {
     rng = fuzz_seed;
     fuzz_events = 0;
-    driver_close(&d);
-    driver_open(&d, wish, 80, 24, ascii);
+    driver_reopen(&d, wish, 80, 24, ascii, "");
     for (int i = 0; i < FUZZ_EVENTS; i++) {
         random_event();
         if (below(3) > 0) /* several keys may come before a paint */
             driver_draw(&d);
         if (d.app.done) {
-            driver_close(&d);
-            driver_open(&d, wish, 80, 24, ascii);
+            driver_reopen(&d, wish, 80, 24, ascii, "");
         }
         const struct tdbg_tui_focus *focus = &d.app.model.focus;
         assert_true(focus->step >= wish->first_step);
@@ -266,7 +252,7 @@ static int close_fuzz(void **state)
     for (int i = from; i < fuzz_events; i++)
         print_error("  %s\n", fuzz_log[i % FUZZ_LOG]);
     fuzz_events = 0;
-    return close_driver(state);
+    return driver_teardown(state);
 }
 
 static void test_fuzz_good(void **state)
@@ -294,10 +280,10 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_reads_per_key, close_driver),
-        cmocka_unit_test_teardown(test_evaluations, close_driver),
-        cmocka_unit_test_teardown(test_first_paint, close_driver),
-        cmocka_unit_test_teardown(test_faults, close_driver),
+        cmocka_unit_test_teardown(test_reads_per_key, driver_teardown),
+        cmocka_unit_test_teardown(test_evaluations, driver_teardown),
+        cmocka_unit_test_teardown(test_first_paint, driver_teardown),
+        cmocka_unit_test_teardown(test_faults, driver_teardown),
         cmocka_unit_test_teardown(test_fuzz_good, close_fuzz),
         cmocka_unit_test_teardown(test_fuzz_failing, close_fuzz),
     };

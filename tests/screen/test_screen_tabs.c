@@ -10,13 +10,6 @@
 
 static struct driver d;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
 static const struct tdbg_tui_screen *const screens[] = {
     &tdbg_tui_screen_main,     &tdbg_tui_screen_ops,       &tdbg_tui_screen_tensor,
     &tdbg_tui_screen_ranks,    &tdbg_tui_screen_input,     &tdbg_tui_screen_diff,
@@ -27,8 +20,7 @@ enum { N = sizeof screens / sizeof screens[0], TAB_ROW = 1 };
 
 static void open_at(int width)
 {
-    driver_close(&d);
-    driver_open(&d, &(struct fake_wish){.has_jobs = true}, width, 24, true);
+    driver_reopen(&d, &(struct fake_wish){.has_jobs = true}, width, 24, true, "");
 }
 
 static void open_screen(int i)
@@ -139,10 +131,10 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_all_at_80_columns, close_driver),
-        cmocka_unit_test_teardown(test_arrows, close_driver),
-        cmocka_unit_test_teardown(test_golden, close_driver),
-        cmocka_unit_test_teardown(test_odd_rows, close_driver),
+        cmocka_unit_test_teardown(test_all_at_80_columns, driver_teardown),
+        cmocka_unit_test_teardown(test_arrows, driver_teardown),
+        cmocka_unit_test_teardown(test_golden, driver_teardown),
+        cmocka_unit_test_teardown(test_odd_rows, driver_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

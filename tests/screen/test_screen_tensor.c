@@ -17,19 +17,6 @@
 static const struct fake_wish plain = {.has_jobs = true};
 static struct driver d;
 
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
-
-static void reopen(const struct fake_wish *wish, int width, int height, bool ascii)
-{
-    driver_close(&d);
-    driver_open(&d, wish, width, height, ascii);
-}
-
 /* ---- golden screens ---- */
 
 static void test_golden_views(void **state)
@@ -41,8 +28,8 @@ static void test_golden_views(void **state)
     (void)state;
     for (int s = 0; s < 3; s++) {
         for (int ascii = 0; ascii < 2; ascii++) {
-            reopen(&plain, sizes[s].width, sizes[s].height, ascii);
-            driver_press(&d, "700G/grad/fc1.w<Enter> t");
+            driver_reopen(&d, &plain, sizes[s].width, sizes[s].height, ascii,
+                          "700G/grad/fc1.w<Enter> t");
             for (int v = 0; v < 4; v++) {
                 char name[80];
                 snprintf(name, sizeof name, "tensor-%s-%dx%d-%s", views[v], sizes[s].width,
@@ -99,11 +86,9 @@ static void test_golden_screens(void **state)
         {"tensor-export-prompt", {.has_jobs = true}, 80, 24, "/fwd/fc1<Enter><F4>ea.np"},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++) {
-        reopen(&screens[i].wish, screens[i].width, screens[i].height, true);
-        driver_press(&d, screens[i].keys);
-        driver_golden(&d, screens[i].name);
-    }
+    for (size_t i = 0; i < sizeof screens / sizeof screens[0]; i++)
+        driver_golden_at(&d, &screens[i].wish, screens[i].width, screens[i].height, true,
+                         screens[i].keys, screens[i].name);
 }
 
 /* While the values are on their way the recorded statistics are there; then they are, or are not.
@@ -175,9 +160,9 @@ static void test_there_and_back(void **state)
     for (uint64_t trial = 0; trial < 90; trial++) {
         static const int widths[] = {80, 160, 60}, heights[] = {24, 50, 20};
         int walked[STEPS], n = 0;
-        reopen(&(struct fake_wish){.has_jobs = true, .kinds = true}, widths[trial % 3],
-               heights[trial % 3], trial % 2);
-        driver_press(&d, "1446G/fwd/fc1<Enter><Esc><F4>@30,100<Enter>+");
+        driver_reopen(&d, &(struct fake_wish){.has_jobs = true, .kinds = true}, widths[trial % 3],
+                      heights[trial % 3], trial % 2,
+                      "1446G/fwd/fc1<Enter><Esc><F4>@30,100<Enter>+");
         d.jobs.is_stored = true; /* no message about an execution */
         char *before = screen_after("nN");
         for (uint64_t i = 0; i < STEPS; i++) {
@@ -241,7 +226,7 @@ static void test_any_keys(void **state)
                                        "3=",
                                        "12G"};
     (void)state;
-    reopen(&(struct fake_wish){.has_jobs = true, .kinds = true}, 80, 24, true);
+    driver_reopen(&d, &(struct fake_wish){.has_jobs = true, .kinds = true}, 80, 24, true, "");
     for (uint64_t i = 0; i < 4000; i++) {
         const struct tdbg_philox_block b = tdbg_philox(12, i, 0);
         if (d.app.n_screens == 1 && b.word[1] % 4)
@@ -384,8 +369,8 @@ static void test_export_in_parts(void **state)
     struct stat file;
     (void)state;
     assert_non_null(mkdtemp(large));
-    reopen(&(struct fake_wish){.has_jobs = true, .kinds = true}, 80, 24, true);
-    driver_press(&d, "/large<Enter><F4>");
+    driver_reopen(&d, &(struct fake_wish){.has_jobs = true, .kinds = true}, 80, 24, true,
+                  "/large<Enter><F4>");
     snprintf(keys, sizeof keys, "e%s/a.npy", large);
     snprintf(path, sizeof path, "%s/a.npy", large);
     for (int gives_up = 0; gives_up < 2; gives_up++) {
@@ -417,7 +402,7 @@ static void test_copy(void **state)
     driver_press(&d, "9G/fwd/fc2<Enter>y");
     driver_expect(&d, "copied: tdbg show runs/fake.h5 fwd/fc2 --step 9");
     assert_true(d.app.wants_copy);
-    reopen(&(struct fake_wish){.lanes = 2, .micros = 2}, 80, 24, true);
+    driver_reopen(&d, &(struct fake_wish){.lanes = 2, .micros = 2}, 80, 24, true, "");
     d.run.data.path = "it's a run.h5";
     driver_press(&d, "6sy");
     assert_string_equal(d.app.copied.text,
@@ -427,15 +412,15 @@ static void test_copy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_golden_views, close_driver),
-        cmocka_unit_test_teardown(test_golden_screens, close_driver),
-        cmocka_unit_test_teardown(test_waiting, close_driver),
-        cmocka_unit_test_teardown(test_there_and_back, close_driver),
-        cmocka_unit_test_teardown(test_any_keys, close_driver),
-        cmocka_unit_test_teardown(test_cursor_and_index, close_driver),
-        cmocka_unit_test_teardown(test_export, close_driver),
-        cmocka_unit_test_teardown(test_export_in_parts, close_driver),
-        cmocka_unit_test_teardown(test_copy, close_driver),
+        cmocka_unit_test_teardown(test_golden_views, driver_teardown),
+        cmocka_unit_test_teardown(test_golden_screens, driver_teardown),
+        cmocka_unit_test_teardown(test_waiting, driver_teardown),
+        cmocka_unit_test_teardown(test_there_and_back, driver_teardown),
+        cmocka_unit_test_teardown(test_any_keys, driver_teardown),
+        cmocka_unit_test_teardown(test_cursor_and_index, driver_teardown),
+        cmocka_unit_test_teardown(test_export, driver_teardown),
+        cmocka_unit_test_teardown(test_export_in_parts, driver_teardown),
+        cmocka_unit_test_teardown(test_copy, driver_teardown),
     };
     setlocale(LC_CTYPE, "C.UTF-8");
     return cmocka_run_group_tests(tests, NULL, NULL);
