@@ -140,6 +140,16 @@ void driver_expect(const struct driver *d, const char *words)
         fail_msg("the message is '%s' and not '%s'", message, words ? words : "");
 }
 
+int32_t driver_site(const struct driver *d, const char *name)
+{
+    for (int32_t i = 0; i < d->run.data.n_sites; i++) {
+        if (strcmp(d->run.sites[i].name, name) == 0)
+            return i;
+    }
+    fail_msg("no site %s", name);
+    return -1;
+}
+
 void driver_expect_at(const struct driver *d, int64_t step, int32_t site)
 {
     assert_int_equal(d->app.model.focus.step, step);

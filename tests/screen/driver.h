@@ -56,6 +56,9 @@ const char *driver_message(const struct driver *d);
 /* Fails where the message does not have the words. NULL: there is to be none. */
 void driver_expect(const struct driver *d, const char *words);
 
+/* The site of the run with that name; fails where there is none. */
+int32_t driver_site(const struct driver *d, const char *name);
+
 /* Fails where the focus is not there. */
 void driver_expect_at(const struct driver *d, int64_t step, int32_t site);
 
