@@ -23,20 +23,6 @@ static const char *kind_text(enum tdbg_delta_kind kind)
     return texts[kind];
 }
 
-static void print_keys(struct tdbg_json *json, const char *key,
-                       const struct tdbg_config_difference *keys, int n)
-{
-    tdbg_json_array_begin(json, key);
-    for (int i = 0; i < n; i++) {
-        tdbg_json_object_begin(json, NULL);
-        tdbg_json_string(json, "key", keys[i].key);
-        tdbg_json_string(json, "good", keys[i].a);
-        tdbg_json_string(json, "bad", keys[i].b);
-        tdbg_json_object_end(json);
-    }
-    tdbg_json_array_end(json);
-}
-
 static void print_contribution(struct tdbg_json *json, const struct tdbg_bisect_runs *runs,
                                const struct tdbg_contribution *one)
 {
@@ -87,7 +73,7 @@ static void print_delta(struct tdbg_json *json, const struct tdbg_bisect_runs *r
         tdbg_json_int(json, "sample", delta->sample);
     if (delta->kind == TDBG_DELTA_RANK || delta->kind == TDBG_DELTA_CONTRIBUTION)
         print_contributions(json, runs, at);
-    print_keys(json, "keys", delta->keys, delta->n_keys);
+    tdbg_config_diff_print_json(delta->keys, delta->n_keys, "keys", "good", "bad", json);
     tdbg_json_object_end(json);
 }
 
@@ -99,7 +85,7 @@ static void print_differences(struct tdbg_json *json, const struct tdbg_bisect_r
     for (int i = 0; i < d->n_wholes; i++)
         print_delta(json, runs, i);
     tdbg_json_array_end(json);
-    print_keys(json, "without_effect", d->idle, d->n_idle);
+    tdbg_config_diff_print_json(d->idle, d->n_idle, "without_effect", "good", "bad", json);
 }
 
 static void print_site(struct tdbg_json *json, const struct tdbg_site *site)

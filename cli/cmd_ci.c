@@ -145,15 +145,7 @@ static void print_json(const struct ci *c)
     tdbg_json_string(&json, "reason", c->reason);
     tdbg_json_int(&json, "steps", c->now.n_steps);
     tdbg_json_int(&json, "golden_steps", c->golden.n_steps);
-    tdbg_json_array_begin(&json, "config");
-    for (int i = 0; i < c->n_config; i++) {
-        tdbg_json_object_begin(&json, NULL);
-        tdbg_json_string(&json, "key", c->config[i].key);
-        tdbg_json_string(&json, "a", c->config[i].a);
-        tdbg_json_string(&json, "b", c->config[i].b);
-        tdbg_json_object_end(&json);
-    }
-    tdbg_json_array_end(&json);
+    tdbg_config_diff_print_json(c->config, c->n_config, "config", "a", "b", &json);
     if (c->step >= 0)
         tdbg_json_int(&json, "step", c->step);
     print_names_json("chains", c->differs, &json);

@@ -3,20 +3,6 @@
 
 #include "cli/diff_print.h"
 
-static void print_keys(const char *key, const struct tdbg_config_difference *list, int n,
-                       struct tdbg_json *json)
-{
-    tdbg_json_array_begin(json, key);
-    for (int i = 0; i < n; i++) {
-        tdbg_json_object_begin(json, NULL);
-        tdbg_json_string(json, "key", list[i].key);
-        tdbg_json_string(json, "a", list[i].a);
-        tdbg_json_string(json, "b", list[i].b);
-        tdbg_json_object_end(json);
-    }
-    tdbg_json_array_end(json);
-}
-
 static void print_texts(const char *key, const char **texts, int32_t n, struct tdbg_json *json)
 {
     tdbg_json_array_begin(json, key);
@@ -146,10 +132,10 @@ void cli_diff_print_json(const struct tdbg_rank_group *a, const struct tdbg_rank
     tdbg_json_int(&json, "reads", r->n_reads);
     tdbg_json_int(&json, "chain_reads", r->n_chain_reads);
     tdbg_json_bool(&json, "data_differs", r->data_differs);
-    print_keys("config", r->config, r->n_config, &json);
-    print_keys("environment", r->environment, r->n_environment, &json);
-    print_keys("run", r->run, r->n_run, &json);
-    print_keys("data", r->data, r->n_data, &json);
+    tdbg_config_diff_print_json(r->config, r->n_config, "config", "a", "b", &json);
+    tdbg_config_diff_print_json(r->environment, r->n_environment, "environment", "a", "b", &json);
+    tdbg_config_diff_print_json(r->run, r->n_run, "run", "a", "b", &json);
+    tdbg_config_diff_print_json(r->data, r->n_data, "data", "a", "b", &json);
     print_texts("notes", r->notes, r->n_notes, &json);
     print_texts("renamed", r->renamed, r->n_renamed, &json);
     print_texts("only_a", r->only_a, r->n_only_a, &json);

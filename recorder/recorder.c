@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/source_around.h"
 #include "recorder/go_on.h"
 #include "recorder/record_options.h"
 #include "recorder/run_spec.h"
@@ -18,7 +19,7 @@ struct owed_digest {
 };
 
 struct tdbg_recorder {
-    struct tdbg_source inner;
+    struct tdbg_source inner; /* first: source_around.h */
     struct tdbg_data_shape shapes[TDBG_SET_COUNT];
     struct tdbg_stream *stream;
     bool open;              /* the stream has a file, and recording has not failed */
@@ -64,7 +65,7 @@ static enum tdbg_status judge(struct tdbg_recorder *r, enum tdbg_status st, stru
 static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, struct tdbg_err *err)
 {
     struct tdbg_recorder *r = self;
-    enum tdbg_status st = r->inner.ops->describe(r->inner.self, shapes, err);
+    enum tdbg_status st = tdbg_source_around_describe(r, shapes, err);
     if (st == TDBG_OK)
         memcpy(r->shapes, shapes, sizeof r->shapes);
     return st;
@@ -75,7 +76,7 @@ static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int
 {
     struct tdbg_recorder *r = self;
     enum tdbg_status st = TDBG_OK;
-    TDBG_TRY(r->inner.ops->train_batch(r->inner.self, step, batch, n, ids, x, y, err));
+    TDBG_TRY(tdbg_source_around_train_batch(r, step, batch, n, ids, x, y, err));
     if (r->open)
         TDBG_TRY(judge(
             r, tdbg_stream_put_samples(r->stream, TDBG_SAMPLES_TRAIN, *n, ids, x, y, &r->fault),
@@ -90,7 +91,7 @@ static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x
     struct tdbg_recorder *r = self;
     enum tdbg_status st = TDBG_OK;
     int64_t *ids = NULL;
-    TDBG_TRY(r->inner.ops->eval_batch(r->inner.self, first, n, x, y, err));
+    TDBG_TRY(tdbg_source_around_eval_batch(r, first, n, x, y, err));
     if (!r->open || (!r->has_window && first + n <= r->eval_samples_seen))
         goto out;
     ids = malloc((size_t)n * sizeof *ids); /* in the first evaluation only */
@@ -105,36 +106,16 @@ out:
     return st;
 }
 
-static int64_t clock_ns(void *self)
-{
-    struct tdbg_recorder *r = self;
-    return r->inner.ops->clock_ns(r->inner.self);
-}
-
-static enum tdbg_status reduce_begin(void *self, int64_t step, const struct tdbg_reduction *what,
-                                     const float *in, float *out, struct tdbg_err *err)
-{
-    struct tdbg_recorder *r = self;
-    return r->inner.ops->reduce_begin(r->inner.self, step, what, in, out, err);
-}
-
-static enum tdbg_status reduce_end(void *self, int64_t step, const struct tdbg_reduction *what,
-                                   const float *in, float *out, struct tdbg_err *err)
-{
-    struct tdbg_recorder *r = self;
-    return r->inner.ops->reduce_end(r->inner.self, step, what, in, out, err);
-}
-
 static const struct tdbg_source_ops alone_ops = {.describe = describe,
                                                  .train_batch = train_batch,
                                                  .eval_batch = eval_batch,
-                                                 .clock_ns = clock_ns};
+                                                 .clock_ns = tdbg_source_around_clock_ns};
 static const struct tdbg_source_ops ranks_ops = {.describe = describe,
                                                  .train_batch = train_batch,
                                                  .eval_batch = eval_batch,
-                                                 .reduce_begin = reduce_begin,
-                                                 .reduce_end = reduce_end,
-                                                 .clock_ns = clock_ns};
+                                                 .reduce_begin = tdbg_source_around_reduce_begin,
+                                                 .reduce_end = tdbg_source_around_reduce_end,
+                                                 .clock_ns = tdbg_source_around_clock_ns};
 
 struct tdbg_source tdbg_recorder_source(struct tdbg_recorder *recorder, struct tdbg_source source)
 {

@@ -253,3 +253,17 @@ bool tdbg_dataset_same(const char *a, const char *b)
     }
     return true;
 }
+
+void tdbg_config_diff_print_json(const struct tdbg_config_difference *list, int n, const char *key,
+                                 const char *a, const char *b, struct tdbg_json *json)
+{
+    tdbg_json_array_begin(json, key);
+    for (int i = 0; i < n; i++) {
+        tdbg_json_object_begin(json, NULL);
+        tdbg_json_string(json, "key", list[i].key);
+        tdbg_json_string(json, a, list[i].a);
+        tdbg_json_string(json, b, list[i].b);
+        tdbg_json_object_end(json);
+    }
+    tdbg_json_array_end(json);
+}

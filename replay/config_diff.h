@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/config.h"
+#include "base/json.h"
 
 struct tdbg_config_difference {
     const char *key;   /* "optimizer.lr", "model[2].out" */
@@ -27,5 +28,10 @@ int tdbg_config_diff_json(const char *a, const char *b, struct tdbg_arena *arena
 
 /* Do two descriptions of data sets (struct tdbg_run_info's dataset) have the same fingerprints? */
 bool tdbg_dataset_same(const char *a, const char *b);
+
+/* "KEY": [{"key": ..., "A": ..., "B": ...}] of a list of differences; A and B: what the sides are
+ * called. */
+void tdbg_config_diff_print_json(const struct tdbg_config_difference *list, int n, const char *key,
+                                 const char *a, const char *b, struct tdbg_json *json);
 
 #endif

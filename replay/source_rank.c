@@ -7,11 +7,12 @@
 
 #include "base/digest.h"
 #include "engine/lane_tree.h"
+#include "engine/source_around.h"
 #include "replay/source_recorded.h"
 #include "trace/rank_group.h"
 
 struct tdbg_source_rank {
-    struct tdbg_source inner;
+    struct tdbg_source inner; /* first: source_around.h */
     struct tdbg_trace *trace;
     const struct tdbg_run_info *info;
     const struct tdbg_backend *backend;
@@ -251,26 +252,6 @@ out:
     return st;
 }
 
-static enum tdbg_status describe(void *self, struct tdbg_data_shape *shapes, struct tdbg_err *err)
-{
-    struct tdbg_source_rank *s = self;
-    return s->inner.ops->describe(s->inner.self, shapes, err);
-}
-
-static enum tdbg_status train_batch(void *self, int64_t step, int64_t batch, int64_t *n,
-                                    int64_t *ids, void *x, void *y, struct tdbg_err *err)
-{
-    struct tdbg_source_rank *s = self;
-    return s->inner.ops->train_batch(s->inner.self, step, batch, n, ids, x, y, err);
-}
-
-static enum tdbg_status eval_batch(void *self, int64_t first, int64_t n, void *x, void *y,
-                                   struct tdbg_err *err)
-{
-    struct tdbg_source_rank *s = self;
-    return s->inner.ops->eval_batch(s->inner.self, first, n, x, y, err);
-}
-
 static enum tdbg_status reduce_begin(void *self, int64_t step, const struct tdbg_reduction *what,
                                      const float *in, float *out, struct tdbg_err *err)
 {
@@ -296,19 +277,13 @@ out:
     return st;
 }
 
-static int64_t clock_ns(void *self)
-{
-    struct tdbg_source_rank *s = self;
-    return s->inner.ops->clock_ns(s->inner.self);
-}
-
 static const struct tdbg_source_ops rank_ops = {
-    .describe = describe,
-    .train_batch = train_batch,
-    .eval_batch = eval_batch,
+    .describe = tdbg_source_around_describe,
+    .train_batch = tdbg_source_around_train_batch,
+    .eval_batch = tdbg_source_around_eval_batch,
     .reduce_begin = reduce_begin,
     .reduce_end = reduce_end,
-    .clock_ns = clock_ns,
+    .clock_ns = tdbg_source_around_clock_ns,
 };
 
 struct tdbg_source tdbg_source_rank_table(struct tdbg_source_rank *s)
