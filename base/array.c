@@ -45,14 +45,6 @@ void tdbg_array_free(struct tdbg_array *array)
     *array = (struct tdbg_array){0};
 }
 
-int64_t tdbg_array_elems(const struct tdbg_array *array)
-{
-    int64_t n = 1;
-    for (int32_t d = 0; d < array->ndim; d++)
-        n *= array->dims[d];
-    return n;
-}
-
 static uint16_t load16(const unsigned char *p, bool swapped)
 {
     uint16_t v;

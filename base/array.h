@@ -50,8 +50,6 @@ struct tdbg_array {
 
 void tdbg_array_free(struct tdbg_array *array); /* and sets it to {0} */
 
-int64_t tdbg_array_elems(const struct tdbg_array *array);
-
 /* Elements first .. first + n - 1 rounded to the nearest float (integers above 2^24 and f64 are
  * rounded, all else is exact). */
 void tdbg_array_to_f32(const struct tdbg_array *array, int64_t first, int64_t n, float *out);

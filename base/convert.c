@@ -83,8 +83,3 @@ int64_t tdbg_convert_ulp_apart(uint64_t bits_a, uint64_t bits_b, size_t width)
     const uint64_t apart = !same_side ? a + b : a > b ? a - b : b - a;
     return apart > INT64_MAX ? INT64_MAX : (int64_t)apart;
 }
-
-uint32_t tdbg_convert_ulp_distance(float a, float b)
-{
-    return (uint32_t)tdbg_convert_ulp_apart(tdbg_float_bits(a), tdbg_float_bits(b), sizeof a);
-}

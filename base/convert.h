@@ -35,11 +35,9 @@ static inline float tdbg_bits_float(uint32_t u)
 /* A number of bytes for people, "12.3 MiB", into buf; returns buf. */
 const char *tdbg_convert_bytes_text(int64_t bytes, char *buf, size_t buf_bytes);
 
-/* Distance in units in the last place between two finite f32: how many floats apart. */
-uint32_t tdbg_convert_ulp_distance(float a, float b);
-
-/* The same between the bits of two finite values of a floating-point type of so many bytes (2, 4 or
- * 8); at most INT64_MAX. Both zeros are the same place. */
+/* Distance in units in the last place between the bits of two finite values of a floating-point
+ * type of so many bytes (2, 4 or 8): how many such values apart; at most INT64_MAX. Both zeros are
+ * the same place. */
 int64_t tdbg_convert_ulp_apart(uint64_t bits_a, uint64_t bits_b, size_t width);
 
 #endif

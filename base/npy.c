@@ -6,7 +6,8 @@
 
 enum { ALIGN_BYTES = 64, PREFIX_BYTES = 10, PIECE_ELEMS = 4096 };
 
-const char *tdbg_npy_descr(enum tdbg_dtype dtype)
+/* NumPy's name of the type that elements are written as. */
+static const char *descr_of(enum tdbg_dtype dtype)
 {
     static const char *const descr[TDBG_DTYPE_COUNT] = {
         [TDBG_DTYPE_F32] = "<f4", [TDBG_DTYPE_F64] = "<f8", [TDBG_DTYPE_BF16] = "<f4",
@@ -20,7 +21,7 @@ void tdbg_npy_write_header(FILE *out, enum tdbg_dtype dtype, int32_t ndim, const
 {
     char text[ALIGN_BYTES * 8];
     int n = snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (",
-                     tdbg_npy_descr(dtype));
+                     descr_of(dtype));
     for (int32_t d = 0; d < ndim; d++)
         n += snprintf(text + n, sizeof text - (size_t)n, "%s%" PRId64 "%s", d > 0 ? " " : "",
                       dims[d], d + 1 < ndim || ndim == 1 ? "," : "");

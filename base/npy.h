@@ -11,9 +11,7 @@
 
 enum { TDBG_NPY_MAX_DIMS = TDBG_MAX_DIMS + 1 };
 
-/* NumPy's name of the type that elements are written as: "<f4". NumPy has no bf16: such elements
- * are written as f32, whose upper 16 bits are exactly theirs. */
-const char *tdbg_npy_descr(enum tdbg_dtype dtype);
+/* NumPy has no bf16: such elements are written as f32, whose upper 16 bits are exactly theirs. */
 
 /* Whether it could be written, here and below, is for the caller to ask with ferror(). */
 void tdbg_npy_write_header(FILE *out, enum tdbg_dtype dtype, int32_t ndim, const int64_t *dims);

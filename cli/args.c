@@ -85,6 +85,23 @@ static enum tdbg_status parse_option(const struct cli_command *command,
     return store_value(o, value, err);
 }
 
+static void print_help(const struct cli_command *command, const struct cli_option *options,
+                       int n_options, FILE *out)
+{
+    fprintf(out, "%s\n\nExamples:\n%s\nUsage: tdbg %s %s\n\nOptions:\n", command->summary,
+            command->examples, command->name, command->usage);
+    for (int i = 0; i < n_options; i++) {
+        char left[64];
+        char letter[8] = "    ";
+        if (options[i].letter)
+            snprintf(letter, sizeof letter, "-%c, ", options[i].letter);
+        snprintf(left, sizeof left, "%s%s%s%s", letter, options[i].name,
+                 options[i].value ? " " : "", options[i].value ? options[i].value : "");
+        fprintf(out, "  %-27s %s\n", left, options[i].help);
+    }
+    fprintf(out, "  %-27s %s\n", "-h, --help", "Show this text.");
+}
+
 enum tdbg_status cli_parse_args(const struct cli_command *command, const struct cli_option *options,
                                 int n_options, int argc, char **argv, const char **words,
                                 int max_words, int *n_words, bool *helped, struct tdbg_err *err)
@@ -94,7 +111,7 @@ enum tdbg_status cli_parse_args(const struct cli_command *command, const struct 
     *helped = false;
     for (int i = 1; i < argc; i++) {
         if (!only_words && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
-            cli_print_help(command, options, n_options, stdout);
+            print_help(command, options, n_options, stdout);
             *helped = true;
             return TDBG_OK;
         }
@@ -115,23 +132,6 @@ enum tdbg_status cli_parse_args(const struct cli_command *command, const struct 
         return TDBG_RAISE(err, USAGE, "too few arguments\nusage: tdbg %s %s", command->name,
                           command->usage);
     return TDBG_OK;
-}
-
-void cli_print_help(const struct cli_command *command, const struct cli_option *options,
-                    int n_options, FILE *out)
-{
-    fprintf(out, "%s\n\nExamples:\n%s\nUsage: tdbg %s %s\n\nOptions:\n", command->summary,
-            command->examples, command->name, command->usage);
-    for (int i = 0; i < n_options; i++) {
-        char left[64];
-        char letter[8] = "    ";
-        if (options[i].letter)
-            snprintf(letter, sizeof letter, "-%c, ", options[i].letter);
-        snprintf(left, sizeof left, "%s%s%s%s", letter, options[i].name,
-                 options[i].value ? " " : "", options[i].value ? options[i].value : "");
-        fprintf(out, "  %-27s %s\n", left, options[i].help);
-    }
-    fprintf(out, "  %-27s %s\n", "-h, --help", "Show this text.");
 }
 
 int cli_fail(struct tdbg_err *err)

@@ -48,9 +48,6 @@ enum tdbg_status cli_parse_args(const struct cli_command *command, const struct 
                                 int n_options, int argc, char **argv, const char **words,
                                 int max_words, int *n_words, bool *helped, struct tdbg_err *err);
 
-void cli_print_help(const struct cli_command *command, const struct cli_option *options,
-                    int n_options, FILE *out);
-
 /* "tdbg: error: message" on stderr, err cleared, its exit code returned. A config error carries its
  * own "file:line: error:" and is printed as it is. */
 int cli_fail(struct tdbg_err *err);

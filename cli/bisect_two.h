@@ -26,7 +26,4 @@ void cli_bisect_two_print_json(const struct tdbg_pair_report *report);
 /* The rank that has a lane of a side's trace, or -1 where there is one rank, or no trace. */
 int32_t cli_bisect_rank(const struct tdbg_bisect_side *side, int32_t lane);
 
-/* "proved", "one_way", ...: the verdict in JSON. */
-const char *cli_bisect_verdict(enum tdbg_cause_verdict verdict);
-
 #endif

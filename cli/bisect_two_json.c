@@ -1,7 +1,7 @@
 /* Bisect between two runs, as JSON (schema 1). See bisect_two.h. */
 #include "cli/bisect_two.h"
 
-const char *cli_bisect_verdict(enum tdbg_cause_verdict verdict)
+static const char *verdict_text(enum tdbg_cause_verdict verdict)
 {
     static const char *const texts[] = {[TDBG_CAUSE_PROVED] = "proved",
                                         [TDBG_CAUSE_ONE_WAY] = "one_way",
@@ -166,7 +166,7 @@ static void print_cause(struct tdbg_json *json, const struct tdbg_pair_report *r
     const struct tdbg_cause_report *c = &r->cause;
     tdbg_json_string(json, "question", r->when ? r->when->text : "first difference");
     tdbg_json_object_begin(json, "cause");
-    tdbg_json_string(json, "verdict", cli_bisect_verdict(c->verdict));
+    tdbg_json_string(json, "verdict", verdict_text(c->verdict));
     tdbg_json_int(json, "good_false_to", c->good_last);
     tdbg_json_int(json, "bad_true_at", c->bad_step);
     tdbg_json_array_begin(json, "sets");

@@ -90,7 +90,6 @@ enum tdbg_status tdbg_comm_threads_create(int32_t n, double timeout_s, struct td
  * be spawned after that. TDBG_UNSUPPORTED: built without MPI. */
 enum tdbg_status tdbg_comm_mpi_create(double timeout_s, struct tdbg_comm **out,
                                       struct tdbg_err *err);
-bool tdbg_comm_mpi_is_built(void);
 
 /* What mpirun or srun has told this process by its environment. */
 struct tdbg_comm_launch {

@@ -71,11 +71,6 @@ static enum tdbg_status raise_mpi(int code, const char *what, struct tdbg_err *e
     return TDBG_RAISE(err, RANKS, "MPI cannot %s: %s", what, text);
 }
 
-bool tdbg_comm_mpi_is_built(void)
-{
-    return true;
-}
-
 /* Most of these arrive at once; who does not answer does not keep this rank long. */
 static void send_farewell(struct mpi_comm *m)
 {

@@ -1,11 +1,6 @@
 /* In place of comm_mpi.c where there is no MPI library. */
 #include "engine/comm.h"
 
-bool tdbg_comm_mpi_is_built(void)
-{
-    return false;
-}
-
 enum tdbg_status tdbg_comm_mpi_create(double timeout_s, struct tdbg_comm **out,
                                       struct tdbg_err *err)
 {

@@ -37,25 +37,27 @@ static const struct tdbg_dataset_kind *kind_of(const struct tdbg_cfg_node *root)
     return name && name->type == TDBG_CFG_STRING ? tdbg_dataset_kind_find(name->s) : NULL;
 }
 
-const char *tdbg_dataset_key(const struct tdbg_dataset_request *request, const char *key,
-                             char buf[TDBG_DATASET_KEY_BYTES])
+/* "data.train.images" into buf; returns buf. */
+enum { KEY_BYTES = 64 };
+static const char *key_of(const struct tdbg_dataset_request *request, const char *key,
+                          char buf[KEY_BYTES])
 {
-    snprintf(buf, TDBG_DATASET_KEY_BYTES, "data.%s.%s", request->set, key);
+    snprintf(buf, KEY_BYTES, "data.%s.%s", request->set, key);
     return buf;
 }
 
 const struct tdbg_cfg_node *tdbg_dataset_node(const struct tdbg_dataset_request *request,
                                               const char *key)
 {
-    char buf[TDBG_DATASET_KEY_BYTES];
-    return tdbg_cfg_find(tdbg_config_root(request->config), tdbg_dataset_key(request, key, buf));
+    char buf[KEY_BYTES];
+    return tdbg_cfg_find(tdbg_config_root(request->config), key_of(request, key, buf));
 }
 
 static bool has_test_set(const struct tdbg_cfg_node *root, const struct tdbg_dataset_kind *kind)
 {
     const struct tdbg_dataset_request test = {.set = "test"};
-    char key[TDBG_DATASET_KEY_BYTES];
-    return tdbg_cfg_find(root, tdbg_dataset_key(&test, kind->main_key, key)) != NULL;
+    char key[KEY_BYTES];
+    return tdbg_cfg_find(root, key_of(&test, kind->main_key, key)) != NULL;
 }
 
 /* Keys that a training set has to have are those that a test set has to have, if there is one. */

@@ -79,11 +79,7 @@ void tdbg_dataset_copy(const struct tdbg_dataset *dataset, int64_t i, void *x, v
 
 /* --- for loaders --- */
 
-/* "data.train.images" into buf; returns buf. */
-enum { TDBG_DATASET_KEY_BYTES = 64 };
-const char *tdbg_dataset_key(const struct tdbg_dataset_request *request, const char *key,
-                             char buf[TDBG_DATASET_KEY_BYTES]);
-/* The node of such a key, or NULL. */
+/* The node of "data.train.images" or the like, or NULL. */
 const struct tdbg_cfg_node *tdbg_dataset_node(const struct tdbg_dataset_request *request,
                                               const char *key);
 
@@ -125,12 +121,6 @@ enum tdbg_status tdbg_dataset_from_arrays(struct tdbg_config *config, struct tdb
                                           const struct tdbg_cfg_node *y_at,
                                           enum tdbg_data_targets targets, struct tdbg_dataset *out,
                                           struct tdbg_err *err);
-
-/* Largest class index + 1 into shape.classes, and largest token + 1 into shape.vocab where that is
- * 0 and x are tokens. Reports what is no class or token. *fine: nothing was reported. */
-enum tdbg_status tdbg_dataset_scan(struct tdbg_config *config, const struct tdbg_cfg_node *x_at,
-                                   const struct tdbg_cfg_node *y_at, struct tdbg_dataset *set,
-                                   bool *fine, struct tdbg_err *err);
 
 /* A whole file, unpacked where it is gzip, mapped where it is not. The caller frees it with
  * tdbg_array_free(): u8 of one dimension. */

@@ -25,9 +25,11 @@ static bool side_range(const struct tdbg_data_side *side, int64_t count, int64_t
     return *least > INT64_MIN;
 }
 
-enum tdbg_status tdbg_dataset_scan(struct tdbg_config *config, const struct tdbg_cfg_node *x_at,
-                                   const struct tdbg_cfg_node *y_at, struct tdbg_dataset *set,
-                                   bool *fine, struct tdbg_err *err)
+/* Largest class index + 1 into shape.classes, and largest token + 1 into shape.vocab where that is
+ * 0 and x are tokens. Reports what is no class or token. *fine: nothing was reported. */
+static enum tdbg_status scan(struct tdbg_config *config, const struct tdbg_cfg_node *x_at,
+                             const struct tdbg_cfg_node *y_at, struct tdbg_dataset *set, bool *fine,
+                             struct tdbg_err *err)
 {
     (void)err;
     struct tdbg_data_shape *s = &set->shape;
@@ -146,7 +148,7 @@ enum tdbg_status tdbg_dataset_from_arrays(struct tdbg_config *config, struct tdb
     fill_y(&out->shape, &out->y.array, is_classes(&out->y.array, targets));
     out->x.stride = tdbg_data_x_elems(&out->shape);
     out->y.stride = tdbg_data_y_elems(&out->shape);
-    TDBG_TRY(tdbg_dataset_scan(config, x_at, y_at, out, &fine, err));
+    TDBG_TRY(scan(config, x_at, y_at, out, &fine, err));
 out:
     if (st != TDBG_OK || !fine)
         tdbg_dataset_clear(out);

@@ -191,9 +191,6 @@ void tdbg_engine_choose_ops(struct tdbg_engine *engine);
 /* Which nodes are computed inside of another's call: none that a tap may change. */
 void tdbg_engine_choose_fused(struct tdbg_engine *engine, bool has_taps);
 
-/* May a tap change what a node gives, or its gradient, in any step? */
-bool tdbg_engine_is_changed(const struct tdbg_engine *engine, int32_t node);
-
 /* Does a tap want to see, at this step, anything of what node `node` computes inside of its call?
  */
 struct tdbg_pass;

@@ -36,22 +36,8 @@ void tdbg_engine_choose_ops(struct tdbg_engine *e)
     tdbg_engine_choose_fused(e, false);
 }
 
-void tdbg_engine_choose_fused(struct tdbg_engine *e, bool has_taps)
-{
-    const struct tdbg_graph *g = e->graph;
-    for (int32_t i = 0; i < g->n_nodes; i++)
-        e->inside_of[i] = -1;
-    for (int32_t i = 0; i < g->n_nodes; i++) {
-        if (!tdbg_attention_is_fusible(e->ops, g, i))
-            continue;
-        const int32_t probs = g->nodes[i].input[0], scores = g->nodes[probs].input[0];
-        if (has_taps && (tdbg_engine_is_changed(e, probs) || tdbg_engine_is_changed(e, scores)))
-            continue;
-        e->inside_of[probs] = e->inside_of[scores] = i;
-    }
-}
-
-bool tdbg_engine_is_changed(const struct tdbg_engine *e, int32_t node)
+/* May a tap change what a node gives, or its gradient, in any step? */
+static bool is_changed(const struct tdbg_engine *e, int32_t node)
 {
     const int32_t parts = e->info.n_lanes * e->info.accumulate;
     uint8_t flags = 0;
@@ -61,6 +47,21 @@ bool tdbg_engine_is_changed(const struct tdbg_engine *e, int32_t node)
             flags |= e->wanted[e->table.bwd[node] + p];
     }
     return flags & TDBG_WANT_CHANGE;
+}
+
+void tdbg_engine_choose_fused(struct tdbg_engine *e, bool has_taps)
+{
+    const struct tdbg_graph *g = e->graph;
+    for (int32_t i = 0; i < g->n_nodes; i++)
+        e->inside_of[i] = -1;
+    for (int32_t i = 0; i < g->n_nodes; i++) {
+        if (!tdbg_attention_is_fusible(e->ops, g, i))
+            continue;
+        const int32_t probs = g->nodes[i].input[0], scores = g->nodes[probs].input[0];
+        if (has_taps && (is_changed(e, probs) || is_changed(e, scores)))
+            continue;
+        e->inside_of[probs] = e->inside_of[scores] = i;
+    }
 }
 
 static bool is_shown(const struct tdbg_engine *e, const struct tdbg_pass *pass, int32_t node)

@@ -478,11 +478,6 @@ int64_t tdbg_recorder_durable(const struct tdbg_recorder *recorder)
     return recorder->stream ? tdbg_stream_durable(recorder->stream) : -1;
 }
 
-int64_t tdbg_recorder_memory_bytes(const struct tdbg_recorder *recorder)
-{
-    return tdbg_stream_memory_bytes(recorder->stream);
-}
-
 void tdbg_recorder_keep(struct tdbg_recorder *r)
 {
     if (r->has_window && !r->keeps && r->open && tdbg_stream_keep(r->stream, &r->fault) != TDBG_OK)

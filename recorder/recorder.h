@@ -52,9 +52,8 @@ enum tdbg_status tdbg_recorder_open(struct tdbg_recorder *recorder, const char *
                                     const struct tdbg_recorder_run *run, struct tdbg_tap *tap,
                                     struct tdbg_err *err);
 
-/* Bytes written so far, and the most memory that recording takes. */
+/* Bytes written so far. */
 int64_t tdbg_recorder_bytes(const struct tdbg_recorder *recorder);
-int64_t tdbg_recorder_memory_bytes(const struct tdbg_recorder *recorder);
 
 /* From here on nothing of the window (record.window) is removed. */
 void tdbg_recorder_keep(struct tdbg_recorder *recorder);

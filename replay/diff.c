@@ -21,8 +21,8 @@ enum tdbg_status tdbg_diff_progress(const struct tdbg_diff *d, int64_t done, int
     return TDBG_OK;
 }
 
-enum tdbg_status tdbg_diff_init_side(struct tdbg_diff_side *side, struct tdbg_rank_group *group,
-                                     struct tdbg_err *err)
+static enum tdbg_status init_side(struct tdbg_diff_side *side, struct tdbg_rank_group *group,
+                                  struct tdbg_err *err)
 {
     side->group = group;
     side->first = group->files[group->first].trace;
@@ -40,7 +40,7 @@ enum tdbg_status tdbg_diff_init_side(struct tdbg_diff_side *side, struct tdbg_ra
     return lacks ? TDBG_RAISE(err, NO_MEMORY, "no memory to compare traces") : TDBG_OK;
 }
 
-void tdbg_diff_clear_side(struct tdbg_diff_side *side)
+static void clear_side(struct tdbg_diff_side *side)
 {
     for (int32_t r = 0; side->digests && r < side->group->world_size; r++)
         free(side->digests[r]);
@@ -274,10 +274,10 @@ enum tdbg_status tdbg_diff_runs(struct tdbg_rank_group *a, struct tdbg_rank_grou
     d.noise_site = calloc((size_t)a->n_sites, sizeof *d.noise_site);
     TDBG_FAIL_IF(!report->arena || !d.differs || !d.noise_site, NO_MEMORY,
                  "no memory to compare traces");
-    TDBG_TRY(tdbg_diff_init_side(&d.a, a, err));
-    TDBG_TRY(tdbg_diff_init_side(&d.b, b, err));
+    TDBG_TRY(init_side(&d.a, a, err));
+    TDBG_TRY(init_side(&d.b, b, err));
     if (options->noise)
-        TDBG_TRY(tdbg_diff_init_side(&d.noise, options->noise, err));
+        TDBG_TRY(init_side(&d.noise, options->noise, err));
     TDBG_TRY(judge(&d, err));
     report->same = report->verdict == TDBG_DIFF_SAME;
     if (report->at >= 0) {
@@ -285,9 +285,9 @@ enum tdbg_status tdbg_diff_runs(struct tdbg_rank_group *a, struct tdbg_rank_grou
         report->site_b = report->pair[report->at].b[0];
     }
 out:
-    tdbg_diff_clear_side(&d.a);
-    tdbg_diff_clear_side(&d.b);
-    tdbg_diff_clear_side(&d.noise);
+    clear_side(&d.a);
+    clear_side(&d.b);
+    clear_side(&d.noise);
     free(d.differs);
     free(d.noise_site);
     return st;

@@ -30,10 +30,6 @@ struct tdbg_diff {
 /* Memory that the values of one step may take at once, per side. */
 enum { TDBG_DIFF_VALUE_BYTES = 256 << 20 };
 
-enum tdbg_status tdbg_diff_init_side(struct tdbg_diff_side *side, struct tdbg_rank_group *group,
-                                     struct tdbg_err *err);
-void tdbg_diff_clear_side(struct tdbg_diff_side *side);
-
 /* Fills match of a and b, and the report's pairs and lists of what has no partner. */
 void tdbg_diff_align(struct tdbg_diff *d);
 

@@ -364,11 +364,6 @@ const char *tdbg_session_lacks_evaluation(const struct tdbg_session *session)
                : NULL;
 }
 
-int64_t tdbg_session_position(const struct tdbg_session *session)
-{
-    return session->at;
-}
-
 int64_t tdbg_session_steps_executed(const struct tdbg_session *session)
 {
     return session->executed;

@@ -78,9 +78,6 @@ enum tdbg_status tdbg_session_run_step(struct tdbg_session *session, const struc
                                        int n_taps, struct tdbg_step_info *info,
                                        struct tdbg_err *err);
 
-/* Step that the session stands before, or -1. */
-int64_t tdbg_session_position(const struct tdbg_session *session);
-
 /* Steps gone so far, for reports of cost: executed, forward and backward; and by the optimizer
  * alone. */
 int64_t tdbg_session_steps_executed(const struct tdbg_session *session);

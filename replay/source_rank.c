@@ -21,7 +21,6 @@ struct tdbg_source_rank {
     float **lane;               /* (lanes of a rank) */
     int64_t branch_elems;
     char *lacks_evaluation;
-    bool folded;
 };
 
 enum tdbg_status tdbg_source_rank_create(struct tdbg_trace *trace,
@@ -82,11 +81,6 @@ void tdbg_source_rank_destroy(struct tdbg_source_rank *s)
 const char *tdbg_source_rank_lacks_evaluation(const struct tdbg_source_rank *s)
 {
     return s->lacks_evaluation;
-}
-
-bool tdbg_source_rank_uses_sums(const struct tdbg_source_rank *s)
-{
-    return !s->folded;
 }
 
 /* --- values of other ranks --- */
@@ -191,7 +185,6 @@ static enum tdbg_status fold_part(struct tdbg_source_rank *s, int64_t step,
     }
     tdbg_lane_tree_fold(s->backend, part->elems, ranks, s->branch);
     memcpy(out, s->branch[0], bytes);
-    s->folded = true;
 out:
     return st;
 }

@@ -27,7 +27,4 @@ struct tdbg_source tdbg_source_rank_table(struct tdbg_source_rank *source);
 /* Why an evaluation could not be had, or NULL: none had to be left out so far. */
 const char *tdbg_source_rank_lacks_evaluation(const struct tdbg_source_rank *source);
 
-/* Did every reduction so far come from stored sums? */
-bool tdbg_source_rank_uses_sums(const struct tdbg_source_rank *source);
-
 #endif

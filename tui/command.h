@@ -211,17 +211,11 @@ bool tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *w
 TDBG_TUI_COMMAND_FUNCTIONS(TDBG_TUI_COMMAND_DECLARE)
 #undef TDBG_TUI_COMMAND_DECLARE
 
-/* Runs to the n-th next event (is_backward: before), and to the next one of one condition. */
-void tdbg_tui_hunt_events(struct tdbg_tui_app *app, int64_t n, bool is_backward);
-
 /* Goes to the first step from .. to at which the expression holds. */
 void tdbg_tui_search(struct tdbg_tui_app *app, const char *expression, int64_t from, int64_t to);
 
 /* Tab in the prompt. */
 void tdbg_tui_complete(struct tdbg_tui_app *app, struct tdbg_tui_prompt *prompt);
-
-/* The lines of :help; the documentation has the same. */
-void tdbg_tui_print_commands(struct tdbg_strbuf *out);
 
 /* The i-th "KEY=VALUE" that :set takes; false: there are no more. */
 bool tdbg_tui_setting_text(int i, char *buf, size_t buf_bytes);

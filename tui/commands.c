@@ -76,7 +76,8 @@ static void print_one(const struct tdbg_tui_command *c, struct tdbg_strbuf *out)
         tdbg_strbuf_printf(out, "also called %s\n", c->alias);
 }
 
-void tdbg_tui_print_commands(struct tdbg_strbuf *out)
+/* The lines of :help; the documentation has the same. */
+static void print_commands(struct tdbg_strbuf *out)
 {
     for (const struct tdbg_tui_command *c = tdbg_tui_commands; c->name; c++)
         print_command(c, out);
@@ -114,7 +115,7 @@ void tdbg_tui_do_help(const struct tdbg_tui_call *call)
     else if (command)
         print_one(command, out);
     else
-        tdbg_tui_print_commands(out);
+        print_commands(out);
     tdbg_tui_output_show(app);
 }
 

@@ -134,7 +134,8 @@ static void ask_hunt(struct tdbg_tui_app *app)
     }
 }
 
-void tdbg_tui_hunt_events(struct tdbg_tui_app *app, int64_t n, bool is_backward)
+/* Runs to the n-th next event (is_backward: before). */
+static void hunt_events(struct tdbg_tui_app *app, int64_t n, bool is_backward)
 {
     if (n < 1)
         return;
@@ -148,14 +149,14 @@ void tdbg_tui_run_next(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)has_count;
     app->commander.reply = (struct tdbg_tui_reply){.verdict = TDBG_VERDICT_DONE};
-    tdbg_tui_hunt_events(app, count, false);
+    hunt_events(app, count, false);
 }
 
 void tdbg_tui_run_back(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)has_count;
     app->commander.reply = (struct tdbg_tui_reply){.verdict = TDBG_VERDICT_DONE};
-    tdbg_tui_hunt_events(app, count, true);
+    hunt_events(app, count, true);
 }
 
 /* --- one search --- */
@@ -239,7 +240,7 @@ static void run(const struct tdbg_tui_call *call, bool is_backward)
         if (n < 1)
             tdbg_tui_reply_fault(call, call->args, NULL, "expected a number from 1 on");
         else
-            tdbg_tui_hunt_events(call->app, n, is_backward);
+            hunt_events(call->app, n, is_backward);
     } else if (check(call)) {
         tdbg_tui_search(call->app, call->args, m->focus.step + (is_backward ? -1 : 1),
                         is_backward ? m->data->first_step : tdbg_tui_model_last_step(m));

@@ -274,14 +274,19 @@ static void test_npy(void **state)
     fclose(f);
 }
 
+static int64_t floats_apart(float a, float b)
+{
+    return tdbg_convert_ulp_apart(tdbg_float_bits(a), tdbg_float_bits(b), sizeof a);
+}
+
 static void test_ulp_distance(void **state)
 {
     (void)state;
-    assert_int_equal(tdbg_convert_ulp_distance(1.0f, 1.0f), 0);
-    assert_int_equal(tdbg_convert_ulp_distance(1.0f, nextafterf(1.0f, 2.0f)), 1);
-    assert_int_equal(tdbg_convert_ulp_distance(0.0f, -0.0f), 0);
-    assert_int_equal(tdbg_convert_ulp_distance(0x1p-149f, -0x1p-149f), 2);
-    assert_int_equal(tdbg_convert_ulp_distance(-1.0f, 1.0f), 2 * 0x3f800000u);
+    assert_int_equal(floats_apart(1.0f, 1.0f), 0);
+    assert_int_equal(floats_apart(1.0f, nextafterf(1.0f, 2.0f)), 1);
+    assert_int_equal(floats_apart(0.0f, -0.0f), 0);
+    assert_int_equal(floats_apart(0x1p-149f, -0x1p-149f), 2);
+    assert_int_equal(floats_apart(-1.0f, 1.0f), 2 * 0x3f800000u);
     /* bf16 1.0 and the next; the smallest on both sides of zero; doubles as far apart as can be */
     assert_int_equal(tdbg_convert_ulp_apart(0x3f80, 0x3f81, 2), 1);
     assert_int_equal(tdbg_convert_ulp_apart(0x8001, 0x0001, 2), 2);
