@@ -342,6 +342,18 @@ static enum tdbg_status fork_trace(const struct replay *r, struct cli_fork *f, i
     return cli_fork_record(f, exit_code, err);
 }
 
+/* One of the three. */
+static enum tdbg_status act(struct replay *r, struct cli_fork *f, int *exit_code,
+                            struct tdbg_err *err)
+{
+    const enum tdbg_status st = check_options(r, f, err);
+    if (st != TDBG_OK)
+        return st;
+    if (f->output)
+        return fork_trace(r, f, exit_code, err);
+    return r->verify ? verify(r, exit_code, err) : open_terminal(r, exit_code, err);
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     enum tdbg_status st = TDBG_OK;
@@ -390,13 +402,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
                             &r.path, 1, &n_words, &helped, err));
     if (helped)
         return 0;
-    TDBG_TRY(check_options(&r, &f, err));
-    if (f.output)
-        TDBG_TRY(fork_trace(&r, &f, &exit_code, err));
-    else if (r.verify)
-        TDBG_TRY(verify(&r, &exit_code, err));
-    else
-        TDBG_TRY(open_terminal(&r, &exit_code, err));
+    TDBG_TRY(act(&r, &f, &exit_code, err));
 out:
     if (st == TDBG_OK)
         return exit_code;
