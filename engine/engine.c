@@ -282,6 +282,14 @@ const struct tdbg_engine_item *tdbg_engine_items(const struct tdbg_engine *engin
     return engine->items;
 }
 
+int64_t tdbg_engine_most_item_elems(const struct tdbg_engine *engine)
+{
+    int64_t most = 1;
+    for (int32_t i = 0; i < engine->info.n_items; i++)
+        most = engine->items[i].elems > most ? engine->items[i].elems : most;
+    return most;
+}
+
 int32_t tdbg_engine_numerics_version(void)
 {
     return TDBG_NUMERICS_VERSION;

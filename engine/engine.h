@@ -54,6 +54,7 @@ const struct tdbg_engine_info *tdbg_engine_info(const struct tdbg_engine *engine
 bool tdbg_engine_is_on_host(const struct tdbg_engine *engine); /* where its tensors are */
 const struct tdbg_site *tdbg_engine_sites(const struct tdbg_engine *engine, int32_t *n_sites);
 const struct tdbg_engine_item *tdbg_engine_items(const struct tdbg_engine *engine, int32_t *n);
+int64_t tdbg_engine_most_item_elems(const struct tdbg_engine *engine); /* of any of them; >= 1 */
 const struct tdbg_graph *tdbg_engine_graph(const struct tdbg_engine *engine);
 void tdbg_engine_print_graph(const struct tdbg_engine *engine, struct tdbg_json *json);
 

@@ -34,11 +34,8 @@ enum tdbg_status tdbg_rank_state_digest(const struct tdbg_engine *engine, uint64
 {
     enum tdbg_status st = TDBG_OK;
     int32_t n;
-    int64_t most = 1;
     const struct tdbg_engine_item *items = tdbg_engine_items(engine, &n);
-    for (int32_t i = 0; i < n; i++)
-        most = items[i].elems > most ? items[i].elems : most;
-    float *host = malloc((size_t)most * sizeof *host);
+    float *host = malloc((size_t)tdbg_engine_most_item_elems(engine) * sizeof *host);
     TDBG_FAIL_IF(!host, NO_MEMORY, "no memory for the state");
     *digest = 0;
     for (int32_t i = 0; i < n; i++) {

@@ -161,15 +161,12 @@ static void report_names(struct taker *t)
 static enum tdbg_status prepare(struct taker *t, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    int64_t most = 1;
     t->n = t->engine->info.n_items;
     t->names = calloc((size_t)t->n + 1, sizeof *t->names);
     t->taken = calloc((size_t)t->n + 1, sizeof *t->taken);
-    for (int32_t i = 0; t->names && i < t->n; i++) {
+    for (int32_t i = 0; t->names && i < t->n; i++)
         t->names[i] = name_of(t->engine, i);
-        most = t->engine->items[i].elems > most ? t->engine->items[i].elems : most;
-    }
-    t->host = malloc((size_t)most * sizeof *t->host);
+    t->host = malloc((size_t)tdbg_engine_most_item_elems(t->engine) * sizeof *t->host);
     TDBG_FAIL_IF(!t->names || !t->taken || !t->host, NO_MEMORY, "no memory to load weights");
 out:
     return st;

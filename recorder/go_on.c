@@ -50,11 +50,8 @@ enum tdbg_status tdbg_recorder_put_keyframe(struct tdbg_stream *stream,
 {
     enum tdbg_status st = TDBG_OK;
     int32_t n;
-    int64_t most = 1;
-    const struct tdbg_engine_item *items = tdbg_engine_items(engine, &n);
-    for (int32_t i = 0; i < n; i++)
-        most = items[i].elems > most ? items[i].elems : most;
-    float *value = malloc((size_t)most * sizeof *value);
+    tdbg_engine_items(engine, &n);
+    float *value = malloc((size_t)tdbg_engine_most_item_elems(engine) * sizeof *value);
     TDBG_FAIL_IF(!value, NO_MEMORY, "no memory for a keyframe");
     for (int32_t i = 0; i < n; i++) {
         TDBG_TRY(tdbg_engine_get_item(engine, i, value, err));

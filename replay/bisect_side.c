@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "engine/engine_options.h"
 #include "recorder/record_options.h"
 #include "replay/resume.h"
@@ -129,22 +128,7 @@ void tdbg_bisect_side_close(struct tdbg_bisect_side *s)
 
 enum tdbg_status tdbg_bisect_side_compare_data(struct tdbg_bisect_side *s, struct tdbg_err *err)
 {
-    enum tdbg_status st = TDBG_OK;
-    char *text = NULL;
-    size_t bytes = 0;
-    struct tdbg_json json;
-    if (!s->trace)
-        return TDBG_OK;
-    FILE *out = open_memstream(&text, &bytes);
-    TDBG_FAIL_IF(!out, NO_MEMORY, "no memory to compare the data set");
-    tdbg_json_init(&json, out, false);
-    tdbg_source_live_print_json(s->live, &json);
-    fclose(out);
-    TDBG_FAIL_IF(!text, NO_MEMORY, "no memory to compare the data set");
-    TDBG_TRY(tdbg_resume_check_dataset(s->trace, text, err));
-out:
-    free(text);
-    return st;
+    return s->trace ? tdbg_resume_check_source(s->trace, s->live, err) : TDBG_OK;
 }
 
 enum tdbg_status tdbg_bisect_side_open_data(struct tdbg_bisect_side *s, struct tdbg_err *err)

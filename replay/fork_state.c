@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "replay/resume.h"
 #include "replay/verify.h"
 #include "trace/array_file.h"
@@ -79,24 +78,6 @@ static bool lacks_samples(const struct tdbg_fork *f, const struct tdbg_engine *e
     return false;
 }
 
-static enum tdbg_status check_same(struct tdbg_fork *f, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    char *text = NULL;
-    size_t bytes = 0;
-    struct tdbg_json json;
-    FILE *out = open_memstream(&text, &bytes);
-    TDBG_FAIL_IF(!out, NO_MEMORY, "no memory to compare the data set");
-    tdbg_json_init(&json, out, false);
-    tdbg_source_live_print_json(f->live, &json);
-    fclose(out);
-    TDBG_FAIL_IF(!text, NO_MEMORY, "no memory to compare the data set");
-    TDBG_TRY(tdbg_resume_check_dataset(f->parent, text, err));
-out:
-    free(text);
-    return st;
-}
-
 static enum tdbg_status open_data(struct tdbg_fork *f, const struct tdbg_engine *engine,
                                   struct tdbg_err *err)
 {
@@ -112,7 +93,7 @@ static enum tdbg_status open_data(struct tdbg_fork *f, const struct tdbg_engine 
     if (st == TDBG_OK)
         st = tdbg_config_result(f->config, &fault);
     if (st == TDBG_OK)
-        st = check_same(f, &fault);
+        st = tdbg_resume_check_source(f->parent, f->live, &fault);
     if (st != TDBG_OK)
         st = TDBG_RAISE(err, DATA, "%s, and the data set does not give them: %s", why,
                         fault.message);

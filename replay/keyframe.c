@@ -15,7 +15,6 @@ enum tdbg_status tdbg_keyframe_check(const struct tdbg_trace *trace,
 {
     enum tdbg_status st = TDBG_OK;
     int32_t n, n_trace;
-    int64_t most = 1;
     const struct tdbg_engine_item *items = tdbg_engine_items(engine, &n);
     const struct tdbg_keyframe_item *recorded = tdbg_trace_keyframe_items(trace, &n_trace);
     TDBG_FAIL_IF(n != n_trace, DAMAGED, "keyframes of %s hold %d tensors, but its config needs %d",
@@ -24,10 +23,9 @@ enum tdbg_status tdbg_keyframe_check(const struct tdbg_trace *trace,
         TDBG_FAIL_IF(!same_item(&items[i], &recorded[i]), DAMAGED,
                      "keyframe item %s of %s does not fit the config", recorded[i].name,
                      tdbg_trace_path(trace));
-        most = items[i].elems > most ? items[i].elems : most;
     }
     if (largest)
-        *largest = most;
+        *largest = tdbg_engine_most_item_elems(engine);
 out:
     return st;
 }
@@ -108,7 +106,6 @@ enum tdbg_status tdbg_keyframe_check_group(const struct tdbg_rank_group *group,
 {
     enum tdbg_status st = TDBG_OK;
     int32_t n, number;
-    int64_t most = 1;
     const struct tdbg_engine_item *items = tdbg_engine_items(engine, &n);
     for (int32_t i = 0; i < n; i++) {
         const bool lacks = next_home(group, 0, &items[i], false, &number) < 0;
@@ -116,9 +113,8 @@ enum tdbg_status tdbg_keyframe_check_group(const struct tdbg_rank_group *group,
         TDBG_FAIL_IF(lacks && (!excused || next_home(group, 0, &items[i], true, &number) < 0),
                      DAMAGED, "keyframes of %s do not hold %s, which its config needs",
                      group->files[group->first].path, items[i].name);
-        most = items[i].elems > most ? items[i].elems : most;
     }
-    *largest = most;
+    *largest = tdbg_engine_most_item_elems(engine);
 out:
     return st;
 }

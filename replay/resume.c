@@ -1,9 +1,11 @@
 /* Going on with a recorded run. See resume.h. */
 #include "replay/resume.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "replay/config_diff.h"
 #include "replay/keyframe.h"
 #include "replay/session.h"
@@ -63,4 +65,23 @@ enum tdbg_status tdbg_resume_check_dataset(const struct tdbg_trace *trace, const
                       "the data set is not the one that %s was recorded with: its fingerprint is "
                       "another",
                       tdbg_trace_path(trace));
+}
+
+enum tdbg_status tdbg_resume_check_source(const struct tdbg_trace *trace,
+                                          const struct tdbg_source_live *live, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    char *text = NULL;
+    size_t bytes = 0;
+    struct tdbg_json json;
+    FILE *out = open_memstream(&text, &bytes);
+    TDBG_FAIL_IF(!out, NO_MEMORY, "no memory to compare the data set");
+    tdbg_json_init(&json, out, false);
+    tdbg_source_live_print_json(live, &json);
+    fclose(out);
+    TDBG_FAIL_IF(!text, NO_MEMORY, "no memory to compare the data set");
+    TDBG_TRY(tdbg_resume_check_dataset(trace, text, err));
+out:
+    free(text);
+    return st;
 }

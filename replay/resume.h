@@ -4,6 +4,7 @@
 
 #include "base/config.h"
 #include "engine/engine.h"
+#include "engine/source_live.h"
 #include "trace/reader.h"
 
 /* The config that the trace was recorded with, and `sets` (as in tdbg_config_load) applied to it.
@@ -25,5 +26,10 @@ enum tdbg_status tdbg_resume_state(struct tdbg_trace *trace, struct tdbg_engine 
  * fingerprints. TDBG_DATA says it is not. */
 enum tdbg_status tdbg_resume_check_dataset(const struct tdbg_trace *trace, const char *dataset,
                                            struct tdbg_err *err);
+
+/* The same of the data set that a live source reads. */
+enum tdbg_status tdbg_resume_check_source(const struct tdbg_trace *trace,
+                                          const struct tdbg_source_live *live,
+                                          struct tdbg_err *err);
 
 #endif

@@ -317,9 +317,10 @@ void tdbg_tui_app_mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_bu
     const struct tdbg_tui_focus before = app->model.focus;
     if (app->done || app->no_mouse || app->prompt.is_open || frame.too_small)
         return;
+    const struct tdbg_tui_screen *screen = tdbg_tui_app_screen(app);
     if (button == TDBG_BUTTON_RELEASE) {
-        if (tdbg_tui_app_screen(app)->release)
-            tdbg_tui_app_screen(app)->release(app, x, y);
+        if (screen->release)
+            screen->release(app, x, y);
         settle(app);
         return;
     }
@@ -328,8 +329,11 @@ void tdbg_tui_app_mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_bu
     tdbg_tui_model_hush(&app->model);
     if (button == TDBG_BUTTON_CLICK && tdbg_tui_rect_has(frame.tabs, x, y))
         tdbg_tui_app_click_tab(app, frame.tabs, x);
-    else if (tdbg_tui_app_screen(app)->mouse)
-        tdbg_tui_app_screen(app)->mouse(app, x, y, button);
+    else if (button != TDBG_BUTTON_CLICK && screen->wheel_rows)
+        screen->move_rows(app, button == TDBG_BUTTON_WHEEL_DOWN ? screen->wheel_rows
+                                                                : -screen->wheel_rows);
+    else if (screen->mouse)
+        screen->mouse(app, x, y, button);
     tdbg_tui_app_note_move(app, &before,
                            button == TDBG_BUTTON_CLICK ? TDBG_REQUEST_OPEN : TDBG_REQUEST_DOWN);
     settle(app);

@@ -263,11 +263,9 @@ static void find(struct tdbg_tui_app *app, int64_t count)
 
 static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
 {
-    (void)x;
+    (void)x, (void)button;
     const int top = tdbg_tui_app_frame(app).body.y + 1;
-    if (button != TDBG_BUTTON_CLICK)
-        move_rows(app, button == TDBG_BUTTON_WHEEL_DOWN ? 1 : -1);
-    else if (y >= top && y < top + visible_rows(app))
+    if (y >= top && y < top + visible_rows(app))
         app->breaks_at = app->breaks_top + y - top;
 }
 
@@ -282,6 +280,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_breaks = {
     .actions = actions,
     .move_rows = move_rows,
     .page_rows = visible_rows,
+    .wheel_rows = 1,
     .settle = settle,
     .draw = draw,
     .mouse = mouse,

@@ -277,11 +277,9 @@ static void find(struct tdbg_tui_app *app, int64_t count)
 
 static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
 {
-    (void)x;
+    (void)x, (void)button;
     const int32_t row = tdbg_tui_view_diff_at(&app->two, tdbg_tui_app_frame(app).body, y);
-    if (button != TDBG_BUTTON_CLICK)
-        move_rows(app, button == TDBG_BUTTON_WHEEL_DOWN ? 3 : -3);
-    else if (row >= 0)
+    if (row >= 0)
         app->model.focus.site = app->two.row[row];
 }
 
@@ -303,6 +301,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_diff = {
     .actions = actions,
     .move_rows = move_rows,
     .page_rows = visible,
+    .wheel_rows = 3,
     .hints = hints,
     .load = load,
     .work = work,

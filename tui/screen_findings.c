@@ -164,12 +164,11 @@ static void find(struct tdbg_tui_app *app, int64_t count)
 
 static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
 {
+    (void)button;
     const struct tdbg_tui_rect body = tdbg_tui_app_frame(app).body;
     const int row = y - body.y - 2;
-    if (button != TDBG_BUTTON_CLICK)
-        go_to(app, app->findings.at + (button == TDBG_BUTTON_WHEEL_DOWN ? 3 : -3));
-    else if (tdbg_tui_rect_has(body, x, y) && row >= 0 && row < visible(app) &&
-             app->findings.top + row < app->findings.n_shown)
+    if (tdbg_tui_rect_has(body, x, y) && row >= 0 && row < visible(app) &&
+        app->findings.top + row < app->findings.n_shown)
         go_to(app, app->findings.top + row);
 }
 
@@ -188,6 +187,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_findings = {
     .actions = actions,
     .move_rows = move_rows,
     .page_rows = visible,
+    .wheel_rows = 3,
     .hints = hints,
     .open = load, /* keys may come before the first paint */
     .load = load,

@@ -130,13 +130,6 @@ static void find(struct tdbg_tui_app *app, int64_t count)
                        pattern);
 }
 
-static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
-{
-    (void)x, (void)y;
-    if (button != TDBG_BUTTON_CLICK)
-        move_rows(app, button == TDBG_BUTTON_WHEEL_DOWN ? 3 : -3);
-}
-
 static const struct tdbg_tui_action actions[] = {
     {TDBG_REQUEST_FIRST, first},
     {TDBG_REQUEST_LAST, last},
@@ -150,8 +143,8 @@ const struct tdbg_tui_screen tdbg_tui_screen_help = {
     .open = open,
     .move_rows = move_rows,
     .page_rows = visible_rows,
+    .wheel_rows = 3,
     .settle = settle,
     .draw = draw,
-    .mouse = mouse,
     .find = find,
 };

@@ -3,8 +3,6 @@
 #include "tui/panes.h"
 #include "tui/view_ops.h"
 
-enum { WHEEL_ROWS = 3 };
-
 static struct tdbg_tui_ops_panes lay_out(const struct tdbg_tui_app *app)
 {
     const struct tdbg_tui_frame frame = tdbg_tui_app_frame(app);
@@ -127,10 +125,9 @@ static void find(struct tdbg_tui_app *app, int64_t count)
 
 static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
 {
+    (void)button;
     const struct tdbg_tui_ops_panes p = lay_out(app);
-    if (button != TDBG_BUTTON_CLICK)
-        move_rows(app, button == TDBG_BUTTON_WHEEL_DOWN ? WHEEL_ROWS : -WHEEL_ROWS);
-    else if (tdbg_tui_rect_has(p.list, x, y) && y > p.list.y) {
+    if (tdbg_tui_rect_has(p.list, x, y) && y > p.list.y) {
         const int32_t site =
             tdbg_tui_ops_site_at(&app->ops, app->model.data, app->ops.top + y - p.list.y - 1);
         if (site >= 0)
@@ -155,6 +152,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_ops = {
     .open = settle,
     .move_rows = move_rows,
     .page_rows = visible_rows,
+    .wheel_rows = 3,
     .settle = settle,
     .work = work,
     .draw = draw,

@@ -156,12 +156,10 @@ static void find(struct tdbg_tui_app *app, int64_t count)
 
 static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
 {
-    (void)x;
+    (void)x, (void)button;
     const struct tdbg_tui_rect body = tdbg_tui_app_frame(app).body;
     const int32_t at = tdbg_tui_view_optimizer_at(&app->optimizer, body, y);
-    if (button != TDBG_BUTTON_CLICK)
-        go_to(app, app->optimizer.at + (button == TDBG_BUTTON_WHEEL_DOWN ? 3 : -3));
-    else if (at >= 0)
+    if (at >= 0)
         go_to(app, at);
 }
 
@@ -176,6 +174,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_optimizer = {
     .actions = actions,
     .move_rows = move_rows,
     .page_rows = visible,
+    .wheel_rows = 3,
     .open = load, /* keys may come before the first paint */
     .load = load,
     .draw = draw,

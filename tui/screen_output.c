@@ -6,7 +6,7 @@
 #include "tui/app.h"
 #include "tui/view.h"
 
-enum { LINE_BYTES = 1024, WHEEL_ROWS = 3 };
+enum { LINE_BYTES = 1024 };
 
 void tdbg_tui_output_free(struct tdbg_tui_output *output)
 {
@@ -140,13 +140,6 @@ static void find(struct tdbg_tui_app *app, int64_t count)
                            pattern);
 }
 
-static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
-{
-    (void)x, (void)y;
-    if (button != TDBG_BUTTON_CLICK)
-        move_rows(app, button == TDBG_BUTTON_WHEEL_DOWN ? WHEEL_ROWS : -WHEEL_ROWS);
-}
-
 static const struct tdbg_tui_action actions[] = {
     {TDBG_REQUEST_FIRST, first},
     {TDBG_REQUEST_LAST, last},
@@ -158,8 +151,8 @@ const struct tdbg_tui_screen tdbg_tui_screen_output = {
     .actions = actions,
     .move_rows = move_rows,
     .page_rows = visible_rows,
+    .wheel_rows = 3,
     .settle = settle,
     .draw = draw,
-    .mouse = mouse,
     .find = find,
 };

@@ -1,6 +1,6 @@
 /* Packing: random traces, whole and in parts, and every answer of the packed file compared with
  * that of the trace. These traces cannot be executed, so that parts begin at keyframes here; the
- * others are in tests/example/e2e.py. */
+ * others are in tests/example/e2e_files.py. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
