@@ -6,10 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
+#include "bench/kernel_bench.h"
 #include "kernels/attention.h"
 #include "kernels/cpu.h"
 #include "kernels/embedding.h"
@@ -25,7 +23,6 @@ static const char help[] = "usage: bench-attention [ISA [THREADS]]\n"
                            "fused multiply-adds on all\n"
                            "threads, the others with memcpy.\n";
 
-enum { CHAINS = 12, PEAK_STEPS = 1000000 };
 static const double shape_s = 0.4;
 
 static clockid_t clock_used = CLOCK_MONOTONIC;
@@ -36,36 +33,6 @@ static double now_s(void)
     clock_gettime(clock_used, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
-
-#if defined(__x86_64__)
-__attribute__((target("avx512f"))) static float spin_avx512(void)
-{
-    __m512 x = _mm512_set1_ps(0.5f), p[CHAINS];
-    for (int i = 0; i < CHAINS; i++)
-        p[i] = _mm512_set1_ps((float)i);
-    for (int step = 0; step < PEAK_STEPS; step++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++)
-            p[i] = _mm512_fmadd_ps(p[i], x, x);
-    for (int i = 1; i < CHAINS; i++)
-        p[0] = _mm512_add_ps(p[0], p[i]);
-    return _mm512_cvtss_f32(p[0]);
-}
-
-__attribute__((target("avx2,fma"))) static float spin_avx2(void)
-{
-    __m256 x = _mm256_set1_ps(0.5f), p[CHAINS];
-    for (int i = 0; i < CHAINS; i++)
-        p[i] = _mm256_set1_ps((float)i);
-    for (int step = 0; step < PEAK_STEPS; step++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++)
-            p[i] = _mm256_fmadd_ps(p[i], x, x);
-    for (int i = 1; i < CHAINS; i++)
-        p[0] = _mm256_add_ps(p[0], p[i]);
-    return _mm256_cvtss_f32(p[0]);
-}
-#endif
 
 struct bench {
     struct tdbg_cpu cpu;
@@ -80,17 +47,8 @@ struct bench {
 static void spin_range(void *ctx, int64_t lo, int64_t hi)
 {
     const struct bench *b = ctx;
-    volatile float sink = 0;
-    for (int64_t i = lo; i < hi; i++) {
-#if defined(__x86_64__)
-        if (b->cpu.isa == TDBG_ISA_AVX512)
-            sink = spin_avx512();
-        else if (b->cpu.isa == TDBG_ISA_AVX2)
-            sink = spin_avx2();
-#endif
-    }
-    (void)sink;
-    (void)b;
+    for (int64_t i = lo; i < hi; i++)
+        bench_spin(b->cpu.isa);
 }
 
 static void run_peak(struct bench *b)
@@ -182,17 +140,6 @@ static void *take(size_t bytes)
     return x;
 }
 
-static float *random_floats(int64_t count)
-{
-    static uint64_t state = 1;
-    float *x = take((size_t)count * sizeof *x);
-    for (int64_t i = 0; i < count; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        x[i] = (float)(int32_t)(state >> 32) * 0x1p-31f;
-    }
-    return x;
-}
-
 static void show_product(struct bench *b, const char *what, void (*run)(struct bench *),
                          int products)
 {
@@ -204,10 +151,9 @@ static void show_product(struct bench *b, const char *what, void (*run)(struct b
     }
     terms *= (double)(a->rows * a->heads * a->dim * products);
     time_both(b, run, run_peak, best);
-    const double lanes = b->cpu.isa == TDBG_ISA_AVX512 ? 16 : b->cpu.isa == TDBG_ISA_AVX2 ? 8 : 0;
-    const double peak = 2e-9 * lanes * CHAINS * PEAK_STEPS * b->cpu.threads / best[1];
+    const double spun = bench_spin(b->cpu.isa), peak = 2e-9 * spun * b->cpu.threads / best[1];
     printf("  %-22s %8.1f GF/s", what, 2e-9 * terms / best[0]);
-    if (lanes > 0)
+    if (spun > 0)
         printf("  %3.0f %% of peak %.1f", 200e-9 * terms / best[0] / peak, peak);
     printf("\n");
     fflush(stdout);
@@ -232,12 +178,12 @@ static void run_attention(const struct tdbg_cpu *cpu, struct tdbg_attention a, i
     const int64_t w = a.rows * a.heads * a.tokens * a.tokens;
     const int64_t qkv = a.rows * a.tokens * (a.heads + 2 * a.kv_heads) * a.dim;
     struct bench b = {.cpu = *cpu, .a = a, .copy_elems = w};
-    b.qkv = random_floats(qkv);
-    b.dqkv = random_floats(qkv);
-    b.context = random_floats(a.rows * a.tokens * a.heads * a.dim);
-    b.w = random_floats(w);
-    b.dw = random_floats(w);
-    b.copy = random_floats(w);
+    b.qkv = bench_random_floats((size_t)qkv);
+    b.dqkv = bench_random_floats((size_t)qkv);
+    b.context = bench_random_floats((size_t)(a.rows * a.tokens * a.heads * a.dim));
+    b.w = bench_random_floats((size_t)w);
+    b.dw = bench_random_floats((size_t)w);
+    b.copy = bench_random_floats((size_t)w);
     b.workspace = take(tdbg_attention_workspace_bytes(cpu, &a));
     printf("rows %d, tokens %d, heads %d, kv_heads %d, dim %d%s\n", (int)a.rows, (int)a.tokens,
            (int)a.heads, (int)a.kv_heads, (int)a.dim, a.causal ? ", causal" : "");
@@ -268,13 +214,14 @@ static void run_others(const struct tdbg_cpu *cpu, int64_t elems)
     for (int64_t i = 0; i < elems / DIM; i++) /* few are frequent, as in text */
         tokens[i] = (int32_t)(i * 2654435761 % VOCAB * (i % 97) / 97);
     b.rotary = (struct tdbg_rotary){elems / (TOKENS * 24 * HEAD), TOKENS, 16, 8, HEAD, NULL, NULL};
-    float *cos = random_floats(TOKENS * HEAD / 2), *sin = random_floats(TOKENS * HEAD / 2);
+    float *cos = bench_random_floats(TOKENS * HEAD / 2),
+          *sin = bench_random_floats(TOKENS * HEAD / 2);
     b.rotary.cos = cos;
     b.rotary.sin = sin;
-    b.w = random_floats(elems);
-    b.dw = random_floats(elems);
-    b.copy = random_floats(elems);
-    b.table = random_floats(VOCAB * DIM);
+    b.w = bench_random_floats((size_t)elems);
+    b.dw = bench_random_floats((size_t)elems);
+    b.copy = bench_random_floats((size_t)elems);
+    b.table = bench_random_floats(VOCAB * DIM);
     b.workspace = take(tdbg_embedding_workspace_bytes(&b.embedding));
     printf("rotary: tokens %d, 16 + 8 heads, dim %d; embedding: %d by %d, %d positions\n", TOKENS,
            HEAD, VOCAB, DIM, (int)(elems / DIM));

@@ -49,23 +49,33 @@ __attribute__((target("avx2,fma"))) static float spin_avx2(void)
 }
 #endif
 
-double bench_measure_peak(enum tdbg_isa isa)
+double bench_spin(enum tdbg_isa isa)
 {
-    double best = 0;
+    double lanes = 0;
 #if defined(__x86_64__)
-    if (isa == TDBG_ISA_PORTABLE)
-        return 0;
-    int lanes = isa == TDBG_ISA_AVX512 ? 16 : 8;
-    for (int run = 0; run < 5; run++) {
-        double start = bench_now_s();
-        volatile float sink = isa == TDBG_ISA_AVX512 ? spin_avx512() : spin_avx2();
-        double gflops = 2e-9 * lanes * CHAINS * PEAK_STEPS / (bench_now_s() - start);
-        (void)sink;
-        best = gflops > best ? gflops : best;
+    volatile float sink = 0;
+    if (isa == TDBG_ISA_AVX512) {
+        sink = spin_avx512();
+        lanes = 16;
+    } else if (isa == TDBG_ISA_AVX2) {
+        sink = spin_avx2();
+        lanes = 8;
     }
+    (void)sink;
 #else
     (void)isa;
 #endif
+    return lanes * CHAINS * PEAK_STEPS;
+}
+
+double bench_measure_peak(enum tdbg_isa isa)
+{
+    double best = 0;
+    for (int run = 0; run < 5; run++) {
+        const double start = bench_now_s(), terms = bench_spin(isa);
+        const double gflops = 2e-9 * terms / (bench_now_s() - start);
+        best = gflops > best ? gflops : best;
+    }
     return best;
 }
 

@@ -9,6 +9,10 @@
 /* A monotonic clock, in seconds. */
 double bench_now_s(void);
 
+/* Fused multiply-adds on registers alone, for some milliseconds: returns how many a core has done,
+ * 0 where the instruction set has none. */
+double bench_spin(enum tdbg_isa isa);
+
 /* FMA peak of one core in GF/s, from fused multiply-adds on registers alone: the best of a few
  * runs. 0 where the instruction set has none. */
 double bench_measure_peak(enum tdbg_isa isa);

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench/kernel_bench.h"
 #include "kernels/activation.h"
 #include "kernels/dropout.h"
 #include "kernels/parallel.h"
@@ -31,13 +31,6 @@ struct row {
     int64_t variant;
     int tensors; /* read and written */
 };
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void copy_range(void *ctx, int64_t lo, int64_t hi)
 {
@@ -122,11 +115,11 @@ static void report(const struct bench *b, const struct row *row)
 {
     double best = 1e99, copy = 1e99;
     for (int i = 0; i < RUNS; i++) {
-        double start = now_s();
+        double start = bench_now_s();
         run_copy(b, 0);
-        double middle = now_s();
+        double middle = bench_now_s();
         row->run(b, row->variant);
-        double end = now_s();
+        double end = bench_now_s();
         copy = middle - start < copy ? middle - start : copy;
         best = end - middle < best ? end - middle : best;
     }

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench/kernel_bench.h"
 #include "kernels/batch_norm.h"
 #include "kernels/cpu.h"
 #include "kernels/parallel.h"
@@ -19,13 +19,6 @@ static const char help[] =
     "  batch norm  forward: x read twice, y written    backward: x, dy read twice, dx written\n";
 
 enum { RUNS = 7 };
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 struct bench {
     const struct tdbg_cpu *cpu;
@@ -69,9 +62,9 @@ static void run_row_backward(const struct bench *b)
 
 static double seconds(const struct bench *b, void (*run)(const struct bench *))
 {
-    double start = now_s();
+    double start = bench_now_s();
     run(b);
-    return now_s() - start;
+    return bench_now_s() - start;
 }
 
 /* The fastest of RUNS each: others on the machine only make a run slower. */
@@ -92,21 +85,6 @@ static void report(const char *what, const struct bench *b, void (*run)(const st
     fflush(stdout);
 }
 
-static float *floats(int64_t count)
-{
-    float *x = aligned_alloc(64, ((size_t)count * sizeof(float) + 63) / 64 * 64 + 64);
-    if (!x) {
-        fprintf(stderr, "bench-kernels-norm: out of memory\n");
-        exit(4);
-    }
-    uint32_t state = 1;
-    for (int64_t i = 0; i < count; i++) {
-        state = state * 1664525u + 1013904223u;
-        x[i] = (float)(state >> 8) * 0x1p-23f - 1;
-    }
-    return x;
-}
-
 static void bench_rows(struct bench *b)
 {
     static const int64_t widths[] = {64, 256, 1024, 4096, 65536};
@@ -116,8 +94,8 @@ static void bench_rows(struct bench *b)
             b->a = widths[i];
             b->b = kind;
             struct tdbg_row_norm norm = row_norm(b);
-            b->stats = floats(tdbg_row_norm_stats_elems(&norm));
-            b->workspace = floats((int64_t)tdbg_row_norm_workspace_bytes(&norm) / 4);
+            b->stats = bench_random_floats((size_t)tdbg_row_norm_stats_elems(&norm));
+            b->workspace = bench_random_floats(tdbg_row_norm_workspace_bytes(&norm) / 4);
             snprintf(text, sizeof text, "%s norm, width %lld", kind ? "layer" : "RMS",
                      (long long)b->a);
             report(text, b, run_row_forward, 2);
@@ -157,8 +135,8 @@ static void bench_batches(struct bench *b)
         b->a = shapes[i][0];
         b->b = shapes[i][1];
         const struct tdbg_batch_norm norm = batch_norm(b);
-        b->stats = floats(tdbg_batch_norm_stats_elems(&norm));
-        b->workspace = floats((int64_t)tdbg_batch_norm_workspace_bytes(&norm) / 4);
+        b->stats = bench_random_floats((size_t)tdbg_batch_norm_stats_elems(&norm));
+        b->workspace = bench_random_floats(tdbg_batch_norm_workspace_bytes(&norm) / 4);
         snprintf(text, sizeof text, "batch norm, %lld channels of %lld", (long long)b->a,
                  (long long)b->b);
         report(text, b, run_batch_forward, 3);
@@ -184,13 +162,13 @@ int main(int argc, char **argv)
         return 2;
     }
     struct bench b = {.cpu = &cpu, .elems = (int64_t)mib << 18};
-    b.x = floats(b.elems);
-    b.dy = floats(b.elems);
-    b.out = floats(b.elems);
-    b.weight = floats(1 << 20);
-    b.bias = floats(1 << 20);
-    b.dweight = floats(1 << 20);
-    b.dbias = floats(1 << 20);
+    b.x = bench_random_floats((size_t)b.elems);
+    b.dy = bench_random_floats((size_t)b.elems);
+    b.out = bench_random_floats((size_t)b.elems);
+    b.weight = bench_random_floats(1 << 20);
+    b.bias = bench_random_floats(1 << 20);
+    b.dweight = bench_random_floats(1 << 20);
+    b.dbias = bench_random_floats(1 << 20);
     printf("%s, %d threads, tensors of %d MiB\n", tdbg_isa_text(cpu.isa), cpu.threads, mib);
     printf("%-44s %11s  %6s\n", "", "speed", "memcpy");
     b.word = argc > 4 ? argv[4] : NULL;
