@@ -48,6 +48,7 @@ struct tdbg_tui_screen {
      * work where these are. */
     void (*move_rows)(struct tdbg_tui_app *app, int64_t rows);
     int64_t (*page_rows)(const struct tdbg_tui_app *app);
+    void (*to_row)(struct tdbg_tui_app *app, int64_t row); /* -1: the last */
     int wheel_rows; /* that the mouse's wheel moves the cursor by; 0: mouse() decides */
     const enum tdbg_tui_request *hints; /* that the key row begins with, NONE ends them */
     void (*open)(struct tdbg_tui_app *app);

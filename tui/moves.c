@@ -105,7 +105,19 @@ ROWS_ACTION(page_up, -count, page(app))
 ROWS_ACTION(half_down, count, (page(app) + 1) / 2)
 ROWS_ACTION(half_up, -count, (page(app) + 1) / 2)
 
+static void first_row(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    (void)count, (void)has_count;
+    tdbg_tui_app_screen(app)->to_row(app, 0);
+}
+
+static void last_row(struct tdbg_tui_app *app, int64_t count, bool has_count)
+{
+    tdbg_tui_app_screen(app)->to_row(app, has_count ? count : -1);
+}
+
 const struct tdbg_tui_action tdbg_tui_list_moves[] = {
+    {TDBG_REQUEST_FIRST, first_row},     {TDBG_REQUEST_LAST, last_row},
     {TDBG_REQUEST_DOWN, down},           {TDBG_REQUEST_UP, up},
     {TDBG_REQUEST_PAGE_DOWN, page_down}, {TDBG_REQUEST_PAGE_UP, page_up},
     {TDBG_REQUEST_HALF_DOWN, half_down}, {TDBG_REQUEST_HALF_UP, half_up},

@@ -176,15 +176,9 @@ static void move_rows(struct tdbg_tui_app *app, int64_t rows)
     app->breaks_at += rows; /* counts are far below overflow; settle() keeps it in range */
 }
 
-static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
+static void to_row(struct tdbg_tui_app *app, int64_t row)
 {
-    (void)count, (void)has_count;
-    app->breaks_at = 0;
-}
-
-static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    app->breaks_at = has_count ? count : MAX_ROWS;
+    app->breaks_at = row < 0 ? MAX_ROWS : row; /* settle() keeps it in range */
 }
 
 /* The row under the cursor; false: the list is empty. */
@@ -270,9 +264,10 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_FIRST, first},       {TDBG_REQUEST_LAST, last},
-    {TDBG_REQUEST_OPEN, open_row},     {TDBG_REQUEST_DELETE, delete_row},
-    {TDBG_REQUEST_SWITCH, switch_row}, {TDBG_REQUEST_NONE, NULL},
+    {TDBG_REQUEST_OPEN, open_row},
+    {TDBG_REQUEST_DELETE, delete_row},
+    {TDBG_REQUEST_SWITCH, switch_row},
+    {TDBG_REQUEST_NONE, NULL},
 };
 
 const struct tdbg_tui_screen tdbg_tui_screen_breaks = {
@@ -280,6 +275,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_breaks = {
     .actions = actions,
     .move_rows = move_rows,
     .page_rows = visible_rows,
+    .to_row = to_row,
     .wheel_rows = 1,
     .settle = settle,
     .draw = draw,

@@ -228,18 +228,11 @@ static void step_prev(struct tdbg_tui_app *app, int64_t count, bool has_count)
     move_steps(app, -count);
 }
 
-static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)count, (void)has_count;
-    if (app->two.n_rows > 0)
-        app->model.focus.site = app->two.row[0];
-}
-
-static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
+static void to_row(struct tdbg_tui_app *app, int64_t row)
 {
     const int32_t n = app->two.n_rows;
     if (n > 0)
-        app->model.focus.site = app->two.row[has_count && count < n ? count : n - 1];
+        app->model.focus.site = app->two.row[row >= 0 && row < n ? row : n - 1];
 }
 
 static void link_sides(struct tdbg_tui_app *app, int64_t count, bool has_count)
@@ -285,7 +278,6 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 
 static const struct tdbg_tui_action actions[] = {
     {TDBG_REQUEST_STEP_NEXT, step_next},   {TDBG_REQUEST_STEP_PREV, step_prev},
-    {TDBG_REQUEST_FIRST, first},           {TDBG_REQUEST_LAST, last},
     {TDBG_REQUEST_OPEN, open_elements},    {TDBG_REQUEST_RUN_BACK, search_parting},
     {TDBG_REQUEST_LINK, link_sides},       {TDBG_REQUEST_PANE_NEXT, change_side},
     {TDBG_REQUEST_PANE_PREV, change_side}, {TDBG_REQUEST_VIEW, view},
@@ -301,6 +293,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_diff = {
     .actions = actions,
     .move_rows = move_rows,
     .page_rows = visible,
+    .to_row = to_row,
     .wheel_rows = 3,
     .hints = hints,
     .load = load,

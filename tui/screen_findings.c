@@ -39,15 +39,9 @@ static void move_rows(struct tdbg_tui_app *app, int64_t rows)
     go_to(app, app->findings.at + rows);
 }
 
-static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
+static void to_row(struct tdbg_tui_app *app, int64_t row)
 {
-    (void)count, (void)has_count;
-    go_to(app, 0);
-}
-
-static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    go_to(app, has_count ? count : app->findings.n_shown - 1);
+    go_to(app, row < 0 ? app->findings.n_shown - 1 : row);
 }
 
 static void sort(struct tdbg_tui_app *app, int64_t count, bool has_count)
@@ -173,9 +167,8 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_FIRST, first},    {TDBG_REQUEST_LAST, last}, {TDBG_REQUEST_OPEN, open_place},
-    {TDBG_REQUEST_ORIGIN, origin},  {TDBG_REQUEST_VIEW, sort}, {TDBG_REQUEST_PHASE_END, filter},
-    {TDBG_REQUEST_BREAK, break_on}, {TDBG_REQUEST_NONE, NULL},
+    {TDBG_REQUEST_OPEN, open_place},  {TDBG_REQUEST_ORIGIN, origin},  {TDBG_REQUEST_VIEW, sort},
+    {TDBG_REQUEST_PHASE_END, filter}, {TDBG_REQUEST_BREAK, break_on}, {TDBG_REQUEST_NONE, NULL},
 };
 
 static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_OPEN, TDBG_REQUEST_ORIGIN,
@@ -187,6 +180,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_findings = {
     .actions = actions,
     .move_rows = move_rows,
     .page_rows = visible,
+    .to_row = to_row,
     .wheel_rows = 3,
     .hints = hints,
     .open = load, /* keys may come before the first paint */

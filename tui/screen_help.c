@@ -99,15 +99,9 @@ static void move_rows(struct tdbg_tui_app *app, int64_t rows)
     app->help_top += rows; /* counts are far below overflow; settle() keeps it in range */
 }
 
-static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
+static void to_row(struct tdbg_tui_app *app, int64_t row)
 {
-    (void)count, (void)has_count;
-    app->help_top = 0;
-}
-
-static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    app->help_top = has_count ? count : MAX_LINES;
+    app->help_top = row < 0 ? MAX_LINES : row; /* settle() keeps it in range */
 }
 
 /* Scrolls so that the hit is the first row, where that is possible. */
@@ -130,19 +124,13 @@ static void find(struct tdbg_tui_app *app, int64_t count)
                        pattern);
 }
 
-static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_FIRST, first},
-    {TDBG_REQUEST_LAST, last},
-    {TDBG_REQUEST_NONE, NULL},
-};
-
 const struct tdbg_tui_screen tdbg_tui_screen_help = {
     .name = "help",
     .is_still = true,
-    .actions = actions,
     .open = open,
     .move_rows = move_rows,
     .page_rows = visible_rows,
+    .to_row = to_row,
     .wheel_rows = 3,
     .settle = settle,
     .draw = draw,

@@ -117,15 +117,9 @@ static void move_rows(struct tdbg_tui_app *app, int64_t rows)
     go_to(app, app->optimizer.at + rows);
 }
 
-static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
+static void to_row(struct tdbg_tui_app *app, int64_t row)
 {
-    (void)count, (void)has_count;
-    go_to(app, 0);
-}
-
-static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    go_to(app, has_count ? count : app->optimizer.n - 1);
+    go_to(app, row < 0 ? app->optimizer.n - 1 : row);
 }
 
 static bool matches(const struct tdbg_tui_app *app, int32_t at)
@@ -163,17 +157,11 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
         go_to(app, at);
 }
 
-static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_FIRST, first},
-    {TDBG_REQUEST_LAST, last},
-    {TDBG_REQUEST_NONE, NULL},
-};
-
 const struct tdbg_tui_screen tdbg_tui_screen_optimizer = {
     .name = "optimizer",
-    .actions = actions,
     .move_rows = move_rows,
     .page_rows = visible,
+    .to_row = to_row,
     .wheel_rows = 3,
     .open = load, /* keys may come before the first paint */
     .load = load,

@@ -106,15 +106,9 @@ static void move_rows(struct tdbg_tui_app *app, int64_t rows)
     app->output.top += rows; /* counts are far below overflow; settle() keeps it in range */
 }
 
-static void first(struct tdbg_tui_app *app, int64_t count, bool has_count)
+static void to_row(struct tdbg_tui_app *app, int64_t row)
 {
-    (void)count, (void)has_count;
-    app->output.top = 0;
-}
-
-static void last(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    app->output.top = has_count ? count : tdbg_tui_output_n_lines(&app->output);
+    app->output.top = row < 0 ? tdbg_tui_output_n_lines(&app->output) : row;
 }
 
 /* The next line with a hit becomes the first one shown, where that is possible. */
@@ -140,17 +134,11 @@ static void find(struct tdbg_tui_app *app, int64_t count)
                            pattern);
 }
 
-static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_FIRST, first},
-    {TDBG_REQUEST_LAST, last},
-    {TDBG_REQUEST_NONE, NULL},
-};
-
 const struct tdbg_tui_screen tdbg_tui_screen_output = {
     .name = "output",
-    .actions = actions,
     .move_rows = move_rows,
     .page_rows = visible_rows,
+    .to_row = to_row,
     .wheel_rows = 3,
     .settle = settle,
     .draw = draw,
