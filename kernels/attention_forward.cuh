@@ -104,15 +104,11 @@ static __global__ void __launch_bounds__(S::THREADS, S::RESIDENT)
     const int warp_row = (int)threadIdx.x / TDBG_GPU_WARP * S::WARP_ROWS, query = first + warp_row;
     const int end = attention_keys_seen(p, first + S::OWN);
     const int warp_end = attention_keys_seen(p, query + S::WARP_ROWS);
-    const int kv = p.heads + at.head / p.group;
-    const attention_head k = attention_packed(p, p.qkv, at.row, kv);
-    const attention_head v = attention_packed(p, p.qkv, at.row, kv + p.kv_heads);
+    const attention_keys keys = attention_keys_of(p, at.row, at.head);
     tdbg_gpu_copies copies;
     attention_copy<S>(copies, shared.q, attention_packed(p, p.qkv, at.row, at.head), first, p);
     copies.close_group();
-    attention_copy<S>(copies, shared.k[0], k, 0, p);
-    attention_copy<S>(copies, shared.v[0], v, 0, p);
-    copies.close_group();
+    attention_copy_keys<S>(copies, shared.k[0], shared.v[0], keys, 0, p);
     copies.wait<1>();
     __syncthreads();
     attention_left<S, S::KEEP> q;
@@ -127,11 +123,9 @@ static __global__ void __launch_bounds__(S::THREADS, S::RESIDENT)
     for (int key = 0, buffer = 0; key < end; key += S::OTHER, buffer ^= 1) {
         copies.wait<0>();
         __syncthreads(); /* this tile is there, and nobody reads the one before it */
-        if (key + S::OTHER < end) {
-            attention_copy<S>(copies, shared.k[buffer ^ 1], k, key + S::OTHER, p);
-            attention_copy<S>(copies, shared.v[buffer ^ 1], v, key + S::OTHER, p);
-            copies.close_group();
-        }
+        if (key + S::OTHER < end)
+            attention_copy_keys<S>(copies, shared.k[buffer ^ 1], shared.v[buffer ^ 1], keys,
+                                   key + S::OTHER, p);
 #pragma unroll 1
         for (int chunk = 0; chunk < S::OTHER; chunk += S::CHUNK) {
             if (key + chunk >= warp_end)

@@ -161,6 +161,29 @@ attention_copy(tdbg_gpu_copies &copies, typename S::row (&to)[ROWS], attention_h
         copies.start(&to[row + i][col], at, i < end);
 }
 
+/* Keys and values that a head of queries reads. */
+struct attention_keys {
+    attention_head k, v;
+};
+
+static __device__ __forceinline__ attention_keys attention_keys_of(const attention_call &p, int row,
+                                                                   int head)
+{
+    const int kv = p.heads + head / p.group;
+    return {attention_packed(p, p.qkv, row, kv), attention_packed(p, p.qkv, row, kv + p.kv_heads)};
+}
+
+/* Starts to copy keys and values from `first` on, as a group of its own. */
+template <class S, int ROWS>
+static __device__ __forceinline__ void
+attention_copy_keys(tdbg_gpu_copies &copies, typename S::row (&k)[ROWS], typename S::row (&v)[ROWS],
+                    const attention_keys &from, int first, const attention_call &p)
+{
+    attention_copy<S>(copies, k, from.k, first, p);
+    attention_copy<S>(copies, v, from.v, first, p);
+    copies.close_group();
+}
+
 /* The warp's rows of sums, from row `first` of the head on. `stage` is theirs alone. */
 template <class S>
 static __device__ __forceinline__ void
