@@ -7,21 +7,19 @@
 #include "tui/breaks.h"
 #include "tui/command.h"
 #include "tui/finding_list.h"
-#include "tui/finding_list.h"
 #include "tui/frame.h"
 #include "tui/input.h"
 #include "tui/jobs.h"
 #include "tui/keymap.h"
 #include "tui/model.h"
 #include "tui/ops.h"
+#include "tui/optimizer_table.h"
 #include "tui/output.h"
 #include "tui/places.h"
 #include "tui/prompt.h"
-#include "tui/tensor_state.h"
-#include "tui/optimizer_table.h"
-#include "tui/prompt.h"
 #include "tui/ranks.h"
 #include "tui/run_config.h"
+#include "tui/tensor_state.h"
 #include "tui/two_runs.h"
 
 struct tdbg_tui_app;
@@ -198,11 +196,13 @@ void tdbg_tui_app_say_letters(struct tdbg_tui_app *app);
 void tdbg_tui_draw_breaks_pane(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
                                struct tdbg_tui_rect rect);
 
+/* The count-th of n rows from `at` on that matches, round the end; count < 0: backward. -1: none
+ * does. (moves.c) */
+int64_t tdbg_tui_find_row(const struct tdbg_tui_app *app, int64_t n, int64_t at, int64_t count,
+                          bool (*matches)(const struct tdbg_tui_app *app, int64_t row));
+
 /* What every screen does with keys that it has no action of its own for (moves.c). */
 extern const struct tdbg_tui_action tdbg_tui_moves[], tdbg_tui_list_moves[];
-
-extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_help;
-extern const struct tdbg_tui_screen tdbg_tui_screen_ops, tdbg_tui_screen_tensor;
 
 /* screen_export.c */
 void tdbg_tui_export(struct tdbg_tui_app *app, int64_t count, bool has_count);
@@ -216,10 +216,10 @@ void tdbg_tui_to_input(struct tdbg_tui_app *app, int64_t count, bool has_count);
 void tdbg_tui_module_up(struct tdbg_tui_app *app, int64_t count, bool has_count);
 void tdbg_tui_module_down(struct tdbg_tui_app *app, int64_t count, bool has_count);
 void tdbg_tui_to_origin(struct tdbg_tui_app *app, int64_t count, bool has_count);
-extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_help,
+
+extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_ops,
+    tdbg_tui_screen_tensor, tdbg_tui_screen_ranks, tdbg_tui_screen_input, tdbg_tui_screen_diff,
+    tdbg_tui_screen_findings, tdbg_tui_screen_optimizer, tdbg_tui_screen_help,
     tdbg_tui_screen_output, tdbg_tui_screen_breaks;
-extern const struct tdbg_tui_screen tdbg_tui_screen_ranks, tdbg_tui_screen_input;
-extern const struct tdbg_tui_screen tdbg_tui_screen_findings, tdbg_tui_screen_optimizer;
-extern const struct tdbg_tui_screen tdbg_tui_screen_diff;
 
 #endif

@@ -105,6 +105,23 @@ ROWS_ACTION(page_up, -count, page(app))
 ROWS_ACTION(half_down, count, (page(app) + 1) / 2)
 ROWS_ACTION(half_up, -count, (page(app) + 1) / 2)
 
+int64_t tdbg_tui_find_row(const struct tdbg_tui_app *app, int64_t n, int64_t at, int64_t count,
+                          bool (*matches)(const struct tdbg_tui_app *app, int64_t row))
+{
+    const int64_t step = count < 0 ? -1 : 1;
+    int64_t n_hits = 0;
+    for (int64_t i = 0; i < n; i++)
+        n_hits += matches(app, i);
+    if (n_hits == 0)
+        return -1;
+    for (int64_t left = (count < 0 ? -count : count) % n_hits + n_hits; left > 0; left--) {
+        do
+            at = (at + step + n) % n;
+        while (!matches(app, at));
+    }
+    return at;
+}
+
 static void first_row(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)count, (void)has_count;

@@ -130,30 +130,24 @@ static void break_on(struct tdbg_tui_app *app, int64_t count, bool has_count)
                                                 : "there is no finding here");
 }
 
-static bool matches(const struct tdbg_tui_model *m, const struct tdbg_tui_finding *finding)
+static bool matches(const struct tdbg_tui_app *app, int64_t row)
 {
-    return m->pattern && (tdbg_tui_pattern_matches(m->pattern, finding->what) ||
-                          tdbg_tui_pattern_matches(m->pattern, finding->where));
+    const char *pattern = app->model.pattern;
+    const struct tdbg_tui_finding *finding = &app->findings.list[app->findings.order[row]];
+    return pattern && (tdbg_tui_pattern_matches(pattern, finding->what) ||
+                       tdbg_tui_pattern_matches(pattern, finding->where));
 }
 
 /* The count-th hit after, or before, the cursor, round the end. */
 static void find(struct tdbg_tui_app *app, int64_t count)
 {
     struct tdbg_tui_findings *f = &app->findings;
-    int n_hits = 0;
-    for (int i = 0; i < f->n_shown; i++)
-        n_hits += matches(&app->model, &f->list[f->order[i]]);
-    if (n_hits == 0) {
+    const int64_t row = tdbg_tui_find_row(app, f->n_shown, f->at, count, matches);
+    if (row >= 0)
+        f->at = (int)row;
+    else
         tdbg_tui_model_say_error(&app->model, "no finding matches '%s'",
                                  app->model.pattern ? app->model.pattern : "");
-        return;
-    }
-    const int step = count < 0 ? -1 : 1;
-    for (int64_t left = (count < 0 ? -count : count) % n_hits + n_hits; left > 0; left--) {
-        do
-            f->at = (f->at + step + f->n_shown) % f->n_shown;
-        while (!matches(&app->model, &f->list[f->order[f->at]]));
-    }
 }
 
 static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)

@@ -122,30 +122,21 @@ static void to_row(struct tdbg_tui_app *app, int64_t row)
     go_to(app, row < 0 ? app->optimizer.n - 1 : row);
 }
 
-static bool matches(const struct tdbg_tui_app *app, int32_t at)
+static bool matches(const struct tdbg_tui_app *app, int64_t row)
 {
-    return tdbg_tui_model_site_matches(&app->model, app->optimizer.list[at].param);
+    return tdbg_tui_model_site_matches(&app->model, app->optimizer.list[row].param);
 }
 
 /* The count-th hit after, or before, the cursor, round the end. */
 static void find(struct tdbg_tui_app *app, int64_t count)
 {
     const struct tdbg_tui_optimizer *o = &app->optimizer;
-    const int32_t step = count < 0 ? -1 : 1;
-    int32_t n_hits = 0, at = o->at;
-    for (int32_t i = 0; i < o->n; i++)
-        n_hits += matches(app, i);
-    if (n_hits == 0) {
+    const int64_t row = tdbg_tui_find_row(app, o->n, o->at, count, matches);
+    if (row >= 0)
+        go_to(app, row);
+    else
         tdbg_tui_model_say_error(&app->model, "no parameter matches '%s'",
                                  app->model.pattern ? app->model.pattern : "");
-        return;
-    }
-    for (int64_t left = (count < 0 ? -count : count) % n_hits + n_hits; left > 0; left--) {
-        do
-            at = (at + step + o->n) % o->n;
-        while (!matches(app, at));
-    }
-    go_to(app, at);
 }
 
 static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button button)
