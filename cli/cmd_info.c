@@ -94,7 +94,7 @@ static bool has_parent(const struct tdbg_run_info *info)
 
 static void print_text(const struct tdbg_rank_group *group, struct tdbg_trace *trace,
                        const struct tdbg_step_row *last, const struct tdbg_trace_sizes *sizes,
-                       const struct findings *findings)
+                       const struct findings *findings, const struct tdbg_vocabulary *vocabulary)
 {
     const struct tdbg_run_info *info = tdbg_trace_info(trace);
     char uuid[CLI_UUID_TEXT_BYTES], a[32], b[32];
@@ -129,6 +129,9 @@ static void print_text(const struct tdbg_rank_group *group, struct tdbg_trace *t
     printf("seed          %" PRIu64 "\n", info->seed);
     printf("environment   %s\n", info->environment);
     printf("data set      %s\n", info->dataset);
+    if (vocabulary->n_tokens > 0)
+        printf("vocabulary    %" PRId64 " %s\n", vocabulary->n_tokens,
+               tdbg_vocabulary_is_of_characters(vocabulary) ? "characters" : "tokens");
     print_losses(trace, last);
     printf("preset        %s, %d sites, keyframe every %" PRId64 " steps\n", info->preset,
            (int)n_sites, info->keyframe_every);
@@ -197,7 +200,7 @@ static void print_sites_json(struct tdbg_trace *trace, struct tdbg_json *json)
 
 static void print_json(const struct tdbg_rank_group *group, struct tdbg_trace *trace,
                        const struct tdbg_step_row *last, const struct tdbg_trace_sizes *sizes,
-                       const struct findings *findings)
+                       const struct findings *findings, const struct tdbg_vocabulary *vocabulary)
 {
     const struct tdbg_run_info *info = tdbg_trace_info(trace);
     char uuid[CLI_UUID_TEXT_BYTES];
@@ -248,6 +251,7 @@ static void print_json(const struct tdbg_rank_group *group, struct tdbg_trace *t
     tdbg_json_string(&json, "inject", info->inject);
     tdbg_json_string(&json, "environment", info->environment);
     tdbg_json_string(&json, "dataset", info->dataset);
+    tdbg_json_int(&json, "vocabulary_tokens", vocabulary->n_tokens);
     tdbg_json_string(&json, "graph", info->graph);
     if (info->world_size > 1)
         cli_info_ranks_json(group, &json);
@@ -265,6 +269,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct tdbg_step_row last;
     struct tdbg_trace_sizes sizes;
     struct findings findings = {0};
+    const struct tdbg_vocabulary *vocabulary;
     const char *path;
     bool as_json = false, helped;
     int n_words;
@@ -281,10 +286,11 @@ static int run(const struct cli_command *command, int argc, char **argv)
     TDBG_TRY(tdbg_trace_read_steps(trace, last_step, 1, &last, err));
     TDBG_TRY(tdbg_trace_read_sizes(trace, &sizes, err));
     TDBG_TRY(tdbg_trace_read_findings(trace, &findings.list, &findings.n, err));
+    TDBG_TRY(tdbg_trace_vocabulary(trace, &vocabulary, err));
     if (as_json)
-        print_json(group, trace, &last, &sizes, &findings);
+        print_json(group, trace, &last, &sizes, &findings, vocabulary);
     else
-        print_text(group, trace, &last, &sizes, &findings);
+        print_text(group, trace, &last, &sizes, &findings, vocabulary);
 out:
     free(findings.list);
     tdbg_rank_group_close(group);

@@ -217,9 +217,21 @@ static char *describe_data(const struct cli_rank *r)
     return text;
 }
 
+/* What its tokens stand for: *out is made, or borrowed from a fork's parent. */
+static enum tdbg_status find_vocabulary(const struct cli_rank *r, struct tdbg_vocabulary *made,
+                                        const struct tdbg_vocabulary **out, struct tdbg_err *err)
+{
+    if (r->run->fork)
+        return tdbg_trace_vocabulary(r->parent, out, err);
+    *out = made;
+    return tdbg_source_live_vocabulary(r->live, made, err);
+}
+
 enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    struct tdbg_vocabulary made = {0};
+    const struct tdbg_vocabulary *vocabulary = NULL;
     char *environment = cli_environment_json(r->backend, r->adder, r->run->local_rank,
                                              r->nccl ? tdbg_comm_nccl_version(r->nccl) : 0);
     char *dataset = describe_data(r);
@@ -228,10 +240,12 @@ enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
     struct tdbg_recorder_parent parent;
     uint64_t chain[TDBG_CHAIN_COUNT];
     TDBG_FAIL_IF(!environment || !dataset, NO_MEMORY, "no memory to describe the run");
+    TDBG_TRY(find_vocabulary(r, &made, &vocabulary, err));
     const struct tdbg_recorder_run run = {.uuid = r->run->uuid,
                                           .config_path = r->run->config_path,
                                           .environment = environment,
                                           .dataset = dataset,
+                                          .vocabulary = vocabulary,
                                           .inject = r->run->inject_text,
                                           .parent = r->parent ? &parent : NULL};
     if (r->parent)
@@ -249,6 +263,7 @@ enum tdbg_status cli_rank_open(struct cli_rank *r, struct tdbg_err *err)
         taps[n_taps++] = tdbg_faults_tap_behind(r->faults);
     TDBG_TRY(tdbg_engine_set_taps(r->engine, taps, n_taps, err));
 out:
+    tdbg_vocabulary_free(&made);
     free(environment);
     free(dataset);
     return st;

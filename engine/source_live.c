@@ -88,6 +88,15 @@ const struct tdbg_dataset *tdbg_source_live_set(const struct tdbg_source_live *l
     return &live->set[set];
 }
 
+enum tdbg_status tdbg_source_live_vocabulary(const struct tdbg_source_live *live,
+                                             struct tdbg_vocabulary *out, struct tdbg_err *err)
+{
+    const struct tdbg_dataset *train = &live->set[TDBG_SET_TRAIN];
+    *out = (struct tdbg_vocabulary){0};
+    return train->vocab ? tdbg_vocabulary_of_code_points(train->vocab, train->shape.vocab, out, err)
+                        : TDBG_OK;
+}
+
 void tdbg_source_live_destroy(struct tdbg_source_live *live)
 {
     if (!live)

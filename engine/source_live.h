@@ -4,6 +4,7 @@
 
 #include "base/config.h"
 #include "base/json.h"
+#include "base/vocabulary.h"
 #include "engine/dataset.h"
 #include "engine/source.h"
 
@@ -30,6 +31,11 @@ void tdbg_source_live_destroy(struct tdbg_source_live *live); /* NULL is fine */
 
 /* Borrowed: the samples of a set (TDBG_SET_...). */
 const struct tdbg_dataset *tdbg_source_live_set(const struct tdbg_source_live *live, int set);
+
+/* What the tokens of the samples stand for, where a vocabulary was made for them: characters.
+ * n_tokens 0: none was. Free with tdbg_vocabulary_free(). */
+enum tdbg_status tdbg_source_live_vocabulary(const struct tdbg_source_live *live,
+                                             struct tdbg_vocabulary *out, struct tdbg_err *err);
 
 /* The table over it; valid as long as `live`. */
 struct tdbg_source tdbg_source_live_table(struct tdbg_source_live *live);

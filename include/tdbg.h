@@ -200,6 +200,12 @@ int tdbg_rec_set_int(struct tdbg_rec *rec, enum tdbg_int which, int64_t value);
 int tdbg_rec_set_samples(struct tdbg_rec *rec, const struct tdbg_tensor *x,
                          const struct tdbg_tensor *y, int64_t total);
 
+/* What the tokens of samples stand for, so that samples can be read as text: token i of 0 .. n - 1
+ * is the n_bytes[i] bytes at tokens[i]; n_bytes NULL: strings that end with a zero. UTF-8, or parts
+ * of it, as byte pairs have them. At most 2^24 tokens and 2^28 bytes; they are copied. */
+int tdbg_rec_set_vocabulary(struct tdbg_rec *rec, int64_t n, const char *const *tokens,
+                            const size_t *n_bytes);
+
 /* Adds a tensor; *id is its number, from 0 on. In the order in which a step makes them: the first
  * tensor that differs between two runs is then the cause and not a symptom. (name) is unique; which
  * one is there twice is found by tdbg_rec_begin(). */
@@ -324,6 +330,11 @@ int tdbg_read_samples_shape(struct tdbg_read *trace, enum tdbg_sample_set set,
 int tdbg_read_batch_ids(struct tdbg_read *trace, int64_t step, int64_t *ids, int64_t *n);
 int tdbg_read_samples(struct tdbg_read *trace, enum tdbg_sample_set set, int64_t n,
                       const int64_t *ids, void *x, void *y);
+
+/* What tokens stand for: token i is bytes[start[i]] .. bytes[start[i + 1] - 1]; start has *n_tokens
+ * + 1 elements. 0 and NULL where the trace does not say. Both arrays belong to the handle. */
+int tdbg_read_vocabulary(struct tdbg_read *trace, int64_t *n_tokens, const int64_t **start,
+                         const unsigned char **bytes);
 
 /* Keyframes: all parameters and optimizer state before a step. _before: the step of the last one at
  * or before `step`; -1: none. _item: name (without stage), elem, ndim and shape of item 0 ..

@@ -43,6 +43,7 @@ struct tdbg_recorder_run {
     const uint8_t *uuid; /* (TDBG_UUID_BYTES): the same on all ranks */
     const char *config_path, *environment, *dataset;
     const char *inject; /* `inject` of the config as text; "": there is none */
+    const struct tdbg_vocabulary *vocabulary;  /* of the samples' tokens; NULL: none is known */
     const struct tdbg_recorder_parent *parent; /* NULL: none */
 };
 

@@ -89,6 +89,8 @@ static enum tdbg_status describe_origin(const struct tdbg_recorder_run *run,
     spec->info.config_path = run->config_path;
     spec->info.environment = run->environment;
     spec->info.dataset = run->dataset;
+    if (run->vocabulary)
+        spec->vocabulary = *run->vocabulary;
     if (run->parent) {
         memcpy(spec->info.parent_uuid, run->parent->uuid, sizeof spec->info.parent_uuid);
         TDBG_TRY(tdbg_recorder_begin_chains(spec, run->parent, out->chain, err));

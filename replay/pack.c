@@ -182,12 +182,15 @@ static enum tdbg_status create_writer(struct pack *p, const char *path, bool for
 {
     enum tdbg_status st = TDBG_OK;
     uint64_t chain[TDBG_CHAIN_COUNT];
+    const struct tdbg_vocabulary *vocabulary;
+    TDBG_TRY(tdbg_trace_vocabulary(p->trace, &vocabulary, err));
     struct tdbg_trace_spec spec = {.info = *p->info,
                                    .sites = p->sites,
                                    .plans = p->plans,
                                    .n_sites = p->n_sites,
                                    .items = p->items,
                                    .n_items = p->n_items,
+                                   .vocabulary = *vocabulary,
                                    .chain_before = chain,
                                    .named_at_close = true};
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++)

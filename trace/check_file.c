@@ -207,7 +207,7 @@ static const char *why_not(const struct tdbg_trace *trace)
     return NULL;
 }
 
-/* What no step reads: the chunks of datasets that have no rows by now, and findings. */
+/* What no step reads: the vocabulary, chunks of datasets that have no rows by now, and findings. */
 static enum tdbg_status check_rest(struct check *c, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
@@ -215,6 +215,8 @@ static enum tdbg_status check_rest(struct check *c, struct tdbg_err *err)
     struct tdbg_trace_sizes sizes;
     struct tdbg_finding *findings = NULL;
     int64_t n;
+    st = tdbg_trace_check_vocabulary(c->trace, &found);
+    TDBG_TRY(judge(c, st, &found, 0, err));
     st = tdbg_trace_read_sizes(c->trace, &sizes, &found);
     TDBG_TRY(judge(c, st, &found, 0, err));
     st = tdbg_trace_read_findings(c->trace, &findings, &n, &found);

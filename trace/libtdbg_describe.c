@@ -34,6 +34,7 @@ void tdbg_rec_free(struct tdbg_rec *rec)
         free(rec->texts[i]);
     drop_tensors(rec);
     free(rec->tensors);
+    tdbg_vocabulary_free(&rec->vocabulary);
     tdbg_err_clear(&rec->err);
     free(rec);
 }
@@ -327,5 +328,48 @@ int tdbg_rec_set_samples(struct tdbg_rec *rec, const struct tdbg_tensor *x,
     memcpy(rec->samples.x_dims, x->shape, (size_t)x->ndim * sizeof *x->shape);
     memcpy(rec->samples.y_dims, y->shape, (size_t)y->ndim * sizeof *y->shape);
 out:
+    return tdbg_lib_result(st);
+}
+
+/* Copies n tokens; out is untouched on failure. */
+static enum tdbg_status copy_vocabulary(int64_t n, const char *const *tokens, const size_t *n_bytes,
+                                        struct tdbg_vocabulary *out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_vocabulary v = {0};
+    size_t total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        TDBG_FAIL_IF(!tokens[i], USAGE, "token %lld is NULL", (long long)i);
+        const size_t room = TDBG_MOST_VOCABULARY_BYTES - total;
+        const size_t length = n_bytes ? n_bytes[i] : strnlen(tokens[i], room + 1);
+        TDBG_FAIL_IF(length > room, USAGE, "a vocabulary of more than 2^28 bytes");
+        total += length;
+    }
+    TDBG_TRY(tdbg_vocabulary_alloc(&v, n, (int64_t)total, err));
+    for (int64_t i = 0; i < n; i++) {
+        const size_t length = n_bytes ? n_bytes[i] : strlen(tokens[i]);
+        memcpy(v.bytes + v.start[i], tokens[i], length);
+        v.start[i + 1] = v.start[i] + (int64_t)length;
+    }
+    *out = v;
+out:
+    return st;
+}
+
+int tdbg_rec_set_vocabulary(struct tdbg_rec *rec, int64_t n, const char *const *tokens,
+                            const size_t *n_bytes)
+{
+    struct tdbg_vocabulary v;
+    if (!rec)
+        return TDBG_ERR_USAGE;
+    if (rec->phase != REC_DESCRIBE)
+        return LIB_USAGE(&rec->err, "a vocabulary is set before the recording begins");
+    if (!tokens || n < 1 || n > TDBG_MOST_VOCABULARY_TOKENS)
+        return LIB_USAGE(&rec->err, "a vocabulary of %lld tokens, or NULL", (long long)n);
+    const enum tdbg_status st = copy_vocabulary(n, tokens, n_bytes, &v, &rec->err);
+    if (st == TDBG_OK) {
+        tdbg_vocabulary_free(&rec->vocabulary);
+        rec->vocabulary = v;
+    }
     return tdbg_lib_result(st);
 }

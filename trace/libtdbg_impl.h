@@ -29,6 +29,7 @@ struct tdbg_rec {
     char *texts[LIB_TEXTS_TO_SET];
     int64_t ints[LIB_INTS_TO_SET];
     struct tdbg_samples_spec samples; /* total 0: none */
+    struct tdbg_vocabulary vocabulary;
     struct rec_tensor *tensors;
     int32_t n_tensors, room;
 

@@ -403,6 +403,22 @@ int tdbg_read_samples(struct tdbg_read *t, enum tdbg_sample_set set, int64_t n, 
     IN_TURN(tdbg_trace_read_samples(t->trace, internal_set(set), n, ids, x, y, &t->err));
 }
 
+int tdbg_read_vocabulary(struct tdbg_read *t, int64_t *n_tokens, const int64_t **start,
+                         const unsigned char **bytes)
+{
+    const struct tdbg_vocabulary *v;
+    NEEDS(t, n_tokens && start && bytes, "tdbg_read_vocabulary() got NULL");
+    tdbg_lib_lock();
+    const enum tdbg_status st = tdbg_trace_vocabulary(t->trace, &v, &t->err);
+    tdbg_lib_unlock();
+    if (st == TDBG_OK) {
+        *n_tokens = v->n_tokens;
+        *start = v->start;
+        *bytes = v->bytes;
+    }
+    return tdbg_lib_result(st);
+}
+
 /* --- keyframes --- */
 
 int64_t tdbg_read_keyframe_before(const struct tdbg_read *t, int64_t step)

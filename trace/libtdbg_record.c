@@ -192,6 +192,7 @@ static enum tdbg_status open_sink(struct tdbg_rec *rec, const char *path, bool f
     spec.plans = plans;
     spec.items = items;
     spec.samples[TDBG_SAMPLES_TRAIN] = rec->samples;
+    spec.vocabulary = rec->vocabulary;
     tdbg_lib_lock();
     st = tdbg_sink_open(&rec->sink, path, force, &spec, err);
     tdbg_lib_unlock();

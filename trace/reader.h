@@ -8,6 +8,7 @@
 #define TDBG_TRACE_READER_H
 
 #include "base/status.h"
+#include "base/vocabulary.h"
 #include "trace/schema.h"
 
 struct tdbg_trace;
@@ -126,6 +127,14 @@ enum tdbg_status tdbg_trace_read_batch_ids(struct tdbg_trace *trace, int64_t ste
 enum tdbg_status tdbg_trace_read_samples(struct tdbg_trace *trace, int set, int64_t n,
                                          const int64_t *ids, void *x, void *y,
                                          struct tdbg_err *err);
+
+/* What the tokens of samples stand for: read when it is first asked for, borrowed until close;
+ * n_tokens 0: the trace does not say. */
+enum tdbg_status tdbg_trace_vocabulary(struct tdbg_trace *trace, const struct tdbg_vocabulary **out,
+                                       struct tdbg_err *err);
+
+/* Reads it in every file that the trace goes on in. TDBG_DAMAGED. */
+enum tdbg_status tdbg_trace_check_vocabulary(struct tdbg_trace *trace, struct tdbg_err *err);
 
 /* How many samples of a set the file holds, and the ids of n of them from row `first` on, in the
  * order in which they are stored. */

@@ -90,6 +90,8 @@ struct tdbg_trace {
 
     struct tdbg_samples_spec samples[TDBG_SAMPLES_SETS];
     struct sample_reader sample_readers[TDBG_SAMPLES_SETS];
+    struct tdbg_vocabulary vocabulary;
+    bool has_read_vocabulary;
 
     tdbg_trace_recompute_fn recompute;
     void *recompute_context;

@@ -1,4 +1,4 @@
-/* Reading raw samples by id. */
+/* Reading raw samples by id, and what their tokens stand for. */
 #include "trace/reader_impl.h"
 
 #include <stdlib.h>
@@ -108,6 +108,60 @@ void tdbg_reader_free_samples(struct tdbg_trace *t)
             tdbg_chunk_cache_free(&r->x_caches[i]);
         tdbg_id_map_free(&r->map);
     }
+    tdbg_vocabulary_free(&t->vocabulary);
+}
+
+static enum tdbg_status read_vocabulary(struct tdbg_trace *t, struct tdbg_vocabulary *out,
+                                        struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    static const char start_path[] = "run/vocabulary/start", bytes_path[] = "run/vocabulary/bytes";
+    struct cached_array start = {.array = {.dataset = -1}}, bytes = {.array = {.dataset = -1}};
+    if (H5Lexists(t->file, "run/vocabulary", H5P_DEFAULT) <= 0) /* before schema 1.4 */
+        return TDBG_OK;
+    TDBG_TRY(tdbg_reader_open_cached(t, start_path, H5T_STD_I64LE, 1, &start, err));
+    TDBG_TRY(tdbg_reader_open_cached(t, bytes_path, H5T_STD_U8LE, 1, &bytes, err));
+    const uint64_t n = start.array.dims[0], n_bytes = bytes.array.dims[0];
+    TDBG_FAIL_IF(n < 2 || n > TDBG_MOST_VOCABULARY_TOKENS + 1, DAMAGED, "%s has %llu rows",
+                 start_path, (unsigned long long)n);
+    TDBG_FAIL_IF(n_bytes > TDBG_MOST_VOCABULARY_BYTES, DAMAGED, "%s has %llu rows", bytes_path,
+                 (unsigned long long)n_bytes);
+    TDBG_TRY(tdbg_vocabulary_alloc(out, (int64_t)n - 1, (int64_t)n_bytes, err));
+    TDBG_TRY(tdbg_chunked_read(&start.array, &t->io, 0, n, out->start, err));
+    TDBG_TRY(tdbg_chunked_read(&bytes.array, &t->io, 0, n_bytes, out->bytes, err));
+    TDBG_FAIL_IF(!tdbg_vocabulary_is_sound(out, (int64_t)n_bytes), DAMAGED,
+                 "%s: tokens do not ascend to the %llu bytes that there are", start_path,
+                 (unsigned long long)n_bytes);
+out:
+    tdbg_reader_close_cached(&start);
+    tdbg_reader_close_cached(&bytes);
+    if (st != TDBG_OK)
+        tdbg_vocabulary_free(out);
+    return st;
+}
+
+enum tdbg_status tdbg_trace_vocabulary(struct tdbg_trace *t, const struct tdbg_vocabulary **out,
+                                       struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    tdbg_h5_begin();
+    if (!t->has_read_vocabulary)
+        TDBG_TRY(read_vocabulary(t, &t->vocabulary, err));
+    t->has_read_vocabulary = true;
+    *out = &t->vocabulary;
+out:
+    if (st != TDBG_OK)
+        TDBG_H5_CONTEXT(err, "cannot read the vocabulary of trace %s", t->path);
+    return st;
+}
+
+enum tdbg_status tdbg_trace_check_vocabulary(struct tdbg_trace *t, struct tdbg_err *err)
+{
+    const struct tdbg_vocabulary *ignored;
+    enum tdbg_status st = tdbg_trace_vocabulary(t, &ignored, err);
+    for (int i = 0; i < t->n_segments && st == TDBG_OK; i++)
+        st = tdbg_trace_vocabulary(t->segments[i], &ignored, err);
+    return st;
 }
 
 /* File i of the whole trace. */

@@ -12,7 +12,7 @@
 
 enum {
     TDBG_SCHEMA_MAJOR = 1,
-    TDBG_SCHEMA_MINOR = 3,
+    TDBG_SCHEMA_MINOR = 4,
     TDBG_ZSTD_FILTER_ID = 32015, /* registered with The HDF Group */
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */

@@ -52,6 +52,11 @@ void tdbg_spec_pack(const struct tdbg_trace_spec *spec, struct tdbg_strbuf *out)
     put(out, &has_chain, 1);
     if (has_chain)
         put(out, spec->chain_before, TDBG_CHAIN_COUNT * sizeof *spec->chain_before);
+    const struct tdbg_vocabulary *v = &spec->vocabulary;
+    if (v->n_tokens > 0) {
+        put(out, v->start, ((size_t)v->n_tokens + 1) * sizeof *v->start);
+        put(out, v->bytes, (size_t)v->start[v->n_tokens]);
+    }
 }
 
 /* What is left to read; ok turns false where there was not enough. */
@@ -107,6 +112,22 @@ static void get_lists(struct cursor *c, struct tdbg_arena *arena, struct tdbg_tr
     spec->items = items;
 }
 
+static void get_vocabulary(struct cursor *c, struct tdbg_arena *arena, struct tdbg_vocabulary *v)
+{
+    v->start = NULL;
+    v->bytes = NULL;
+    c->ok = c->ok && v->n_tokens >= 0 && v->n_tokens <= TDBG_MOST_VOCABULARY_TOKENS;
+    if (!c->ok || v->n_tokens == 0)
+        return;
+    const size_t n = (size_t)v->n_tokens;
+    v->start = tdbg_arena_alloc(arena, (n + 1) * sizeof *v->start);
+    get(c, v->start, (n + 1) * sizeof *v->start);
+    c->ok = c->ok && v->start[n] >= 0 && (uint64_t)v->start[n] <= c->left;
+    const size_t n_bytes = c->ok ? (size_t)v->start[n] : 0;
+    v->bytes = tdbg_arena_alloc(arena, n_bytes + 1);
+    get(c, v->bytes, n_bytes);
+}
+
 enum tdbg_status tdbg_spec_unpack(const char *bytes, size_t n_bytes, struct tdbg_arena *arena,
                                   struct tdbg_trace_spec *out, struct tdbg_err *err)
 {
@@ -129,6 +150,7 @@ enum tdbg_status tdbg_spec_unpack(const char *bytes, size_t n_bytes, struct tdbg
         get(&c, chain, TDBG_CHAIN_COUNT * sizeof *chain);
         out->chain_before = chain;
     }
+    get_vocabulary(&c, arena, &out->vocabulary);
     if (!c.ok || c.left > 0)
         return TDBG_RAISE(err, UNSUPPORTED, "tdbg-writer was sent no valid description");
     return TDBG_OK;

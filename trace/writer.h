@@ -7,6 +7,7 @@
 #define TDBG_TRACE_WRITER_H
 
 #include "base/status.h"
+#include "base/vocabulary.h"
 #include "trace/schema.h"
 
 struct tdbg_trace_writer;
@@ -20,6 +21,7 @@ struct tdbg_trace_spec {
     const struct tdbg_keyframe_item *items;
     int32_t n_items;
     struct tdbg_samples_spec samples[TDBG_SAMPLES_SETS]; /* eval: total 0 = no evaluation */
+    struct tdbg_vocabulary vocabulary; /* of the samples' tokens; n_tokens 0: none is known */
 
     /* (TDBG_CHAIN_COUNT) h of every chain before the first step, for a trace that goes on where
      * another one ends; NULL: the chains begin here (tdbg_chain_begin). */

@@ -1,5 +1,5 @@
-/* Samples: every raw sample once, in the order in which the run first saw it, and the ids of each
- * step's batch. */
+/* Samples: every raw sample once, in the order in which the run first saw it, the ids of each
+ * step's batch, and what tokens stand for. */
 #include "trace/writer_impl.h"
 
 #include <stdlib.h>
@@ -70,6 +70,39 @@ out:
     return st;
 }
 
+/* A dataset of one dimension that is whole before the first step. */
+static enum tdbg_status put_whole(struct tdbg_trace_writer *w, const char *path,
+                                  enum tdbg_dtype dtype, const void *data, int64_t n,
+                                  struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    struct tdbg_chunked array = {.dataset = -1};
+    const int64_t rows = PART_BYTES / (int64_t)tdbg_dtype_bytes(dtype);
+    TDBG_TRY(create_array(w, path, dtype, 0, NULL, rows, &array, err));
+    TDBG_TRY(tdbg_chunked_set_rows(&array, (hsize_t)n, err));
+    if (n > 0)
+        TDBG_TRY(tdbg_chunked_write(&array, &w->io, 0, (uint64_t)n, data, err));
+out:
+    tdbg_chunked_close(&array);
+    return st;
+}
+
+static enum tdbg_status put_vocabulary(struct tdbg_trace_writer *w, const struct tdbg_vocabulary *v,
+                                       struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t n_bytes = v->n_tokens > 0 ? v->start[v->n_tokens] : 0;
+    if (v->n_tokens == 0)
+        return TDBG_OK;
+    TDBG_FAIL_IF(v->n_tokens > TDBG_MOST_VOCABULARY_TOKENS ||
+                     n_bytes > TDBG_MOST_VOCABULARY_BYTES || !tdbg_vocabulary_is_sound(v, n_bytes),
+                 USAGE, "no valid vocabulary");
+    TDBG_TRY(put_whole(w, "run/vocabulary/start", TDBG_DTYPE_I64, v->start, v->n_tokens + 1, err));
+    TDBG_TRY(put_whole(w, "run/vocabulary/bytes", TDBG_DTYPE_U8, v->bytes, n_bytes, err));
+out:
+    return st;
+}
+
 enum tdbg_status tdbg_writer_create_samples(struct tdbg_trace_writer *w,
                                             const struct tdbg_trace_spec *spec,
                                             struct tdbg_err *err)
@@ -79,6 +112,7 @@ enum tdbg_status tdbg_writer_create_samples(struct tdbg_trace_writer *w,
         if (spec->samples[set].total != 0)
             TDBG_TRY(create_set(w, set, &spec->samples[set], err));
     }
+    TDBG_TRY(put_vocabulary(w, &spec->vocabulary, err));
 out:
     return st;
 }

@@ -279,6 +279,53 @@ def text_records(folder):
         check(("vocab_fingerprint" in dataset["train"]) == (kind == "char"), dataset)
 
 
+def documented_vocabulary(path):
+    """What docs/trace-format.md's lines print of the first sample."""
+    import h5py
+    with open(os.path.join(e2e.SOURCE, "docs", "trace-format.md")) as doc:
+        blocks = re.findall(r"```python\n(.*?)```", doc.read(), re.S)
+    lines = [b for b in blocks if "run/vocabulary" in b]
+    check(len(lines) == 1, lines)
+    with h5py.File(path, "r") as f:
+        said = []
+        exec(lines[0], {"f": f, "print": said.append})  # our own text
+        return said[0], int(f["samples/train/id"][0])
+
+
+@case
+def vocabularies_are_recorded(folder):
+    """The characters of the tokens are in each file of a run, in packed and recovered ones, and in forks."""
+    text = "so much depends \u4e0a\u4e00\u8f86\u7ea2 e\u0301 \U0001f600 wheel barrow\n" * 6
+    with open(f"{folder}/t.txt", "w") as out:
+        out.write(text)
+    model = '{ op = "embedding"; dim = 8; }, { op = "linear"; out = %d; }' % len(set(text))
+    data = 'kind = "text"; train = { text = "t.txt"; }; split = 0.1; ' \
+        'tokens = { kind = "char"; context = 8; };'
+    f = train(folder, data, model, "", "--set", "engine.lanes=2", "--set", "engine.ranks_in_process=2")
+    whole, rank1 = f.filename, f.filename[:-3] + ".rank1.h5"
+    f.close()
+    f = train(folder, data, model)
+    one, packed, mended, fork = f.filename, f"{folder}/p.h5", f"{folder}/m.h5", f"{folder}/f.h5"
+    f.close()
+    run("pack", one, "--steps", "2:3", "-q", "-o", packed)
+    with open(one, "rb") as source, open(f"{folder}/cut.h5", "wb") as out:
+        torn = bytearray(source.read())
+        torn[48:200] = bytes(152)  # the root group: the skeleton has another one
+        out.write(torn)
+    run("info", f"{folder}/cut.h5", code=3)
+    run("recover", f"{folder}/cut.h5", "-o", mended)
+    run("replay", one, "--from", 2, "--set", "optimizer.lr=0.02", "-q", "-o", fork)
+    for path in (whole, rank1, one, packed, mended, fork):
+        said, k = documented_vocabulary(path)
+        check(said == text[8 * k:8 * k + 8], f"{path}: {said!r}")
+        shown = run("info", path).stdout
+        check(f"vocabulary    {len(set(text))} characters" in shown, shown)
+        check(info(path)["vocabulary_tokens"] == len(set(text)), path)
+        run("fsck", path)
+    f = train(folder, data.replace('"char"', '"byte"'), model.replace(str(len(set(text))), "256"))
+    check("vocabulary" not in f["run"] and info(f.filename)["vocabulary_tokens"] == 0, "bytes")
+
+
 def exact_perplexity(f):
     """Over the evaluation set, in binary64, by the parameters behind the last step."""
     import numpy as np

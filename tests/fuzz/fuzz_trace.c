@@ -209,6 +209,9 @@ static const char *const paths[] = {
     "keyframe/fc1.weight",
     "t/fwd/fc1",
     "run/keyframe_items",
+    "run/vocabulary",
+    "run/vocabulary/start",
+    "run/vocabulary/bytes",
     "samples",
     "t",
     "packed",
@@ -232,6 +235,7 @@ static const char *const tables[] = {
     "samples/train/id",
     "digest",
     "stats/nans",
+    "run/vocabulary/start",
 };
 static const char *const attributes[][2] = {
     {"/", "schema"},

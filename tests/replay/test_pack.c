@@ -141,6 +141,12 @@ static void check_run(struct tdbg_trace *a, struct tdbg_trace *b, int64_t from)
     assert_string_equal(x->environment, y->environment);
     assert_string_equal(x->dataset, y->dataset);
     assert_string_equal(x->graph, y->graph);
+    const struct tdbg_vocabulary *v, *w;
+    check(tdbg_trace_vocabulary(a, &v, &err), &err);
+    check(tdbg_trace_vocabulary(b, &w, &err), &err);
+    assert_int_equal(v->n_tokens, w->n_tokens);
+    if (v->n_tokens > 0)
+        assert_memory_equal(v->bytes, w->bytes, (size_t)v->start[v->n_tokens]);
     assert_int_equal(x->planned_steps, y->planned_steps);
     assert_true(tdbg_trace_is_closed(b));
     tdbg_trace_chain_before(a, row.chain);

@@ -114,7 +114,8 @@ class Trace:
         self.f = h5py.File(path, "r")
         f = self.f
         assert text(f.attrs["format"]) == "tdbg trace"
-        assert tuple(f.attrs["schema"]) in ((1, 0), (1, 1), (1, 2), (1, 3)) and f.attrs["closed"] in (0, 1)
+        assert tuple(f.attrs["schema"]) in [(1, minor) for minor in range(5)]
+        assert f.attrs["closed"] in (0, 1)
         self.sites = f["sites"][:]
         self.steps = f["steps"][:]
         self.first = int(self.steps["step"][0])
@@ -128,6 +129,11 @@ class Trace:
                      for s in ("train", "eval") if s in f["samples"]}
         for name in self.rows:
             check_counts(f["samples"][name])
+        if "vocabulary" in f["run"]:
+            start = f["run/vocabulary/start"][:]
+            assert start.dtype == np.int64 and f["run/vocabulary/bytes"].dtype == np.uint8
+            assert start[0] == 0 and (np.diff(start) >= 0).all() and len(start) > 1
+            assert start[-1] == len(f["run/vocabulary/bytes"])
 
     def due(self, site, row):
         every = int(site["digest_every"])

@@ -125,6 +125,9 @@ const char *lib_path(const char *name, char *buf)
     return buf;
 }
 
+const char *const lib_tokens[LIB_TOKENS] = {"the", "a\0b", "", "\xe4\xb8"};
+const size_t lib_token_bytes[LIB_TOKENS] = {3, 3, 0, 2};
+
 /* --- recording --- */
 
 struct tdbg_rec *lib_describe(void)
@@ -147,6 +150,9 @@ struct tdbg_rec *lib_describe(void)
     const struct tdbg_tensor x = {.elem = TDBG_U8, .ndim = 2, .shape = {3, 4}};
     const struct tdbg_tensor y = {.elem = TDBG_I64};
     assert_int_equal(tdbg_rec_set_samples(rec, &x, &y, 40), TDBG_SUCCESS);
+    assert_int_equal(tdbg_rec_set_vocabulary(rec, 2, lib_tokens, NULL), TDBG_SUCCESS);
+    assert_int_equal(tdbg_rec_set_vocabulary(rec, LIB_TOKENS, lib_tokens, lib_token_bytes),
+                     TDBG_SUCCESS); /* in place of the other */
     for (int i = STATE; i < N_TENSORS; i++) {
         assert_int_equal(tdbg_rec_add(rec, &lib_tensors[i], &id), TDBG_SUCCESS);
         assert_int_equal(id, i);

@@ -4,6 +4,7 @@
 #ifndef TDBG_TESTS_TRACE_LIB_RUN_H
 #define TDBG_TESTS_TRACE_LIB_RUN_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <tdbg.h>
@@ -21,6 +22,11 @@ enum {
 enum { IDS, X, Y, STATE, FWD, HIDDEN, LOSS, GRAD, BIAS, MOMENT, PARAM, ACCURACY, N_TENSORS };
 
 extern const struct tdbg_tensor lib_tensors[N_TENSORS];
+
+/* What tokens stand for: with zeros, without anything, and half a character. */
+enum { LIB_TOKENS = 4 };
+extern const char *const lib_tokens[LIB_TOKENS];
+extern const size_t lib_token_bytes[LIB_TOKENS];
 
 /* 64 bits that follow from where they stand. */
 uint64_t lib_bits(int64_t a, int64_t b, int64_t c);

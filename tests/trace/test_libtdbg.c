@@ -14,6 +14,21 @@
 
 #include "lib_run.h"
 
+static void check_vocabulary(struct tdbg_read *t)
+{
+    int64_t n;
+    const int64_t *start;
+    const unsigned char *bytes;
+    assert_int_equal(tdbg_read_vocabulary(t, &n, &start, &bytes), TDBG_SUCCESS);
+    assert_int_equal(n, LIB_TOKENS);
+    for (int64_t i = 0; i < n; i++) {
+        assert_int_equal(start[i + 1] - start[i], lib_token_bytes[i]);
+        assert_memory_equal(bytes + start[i], lib_tokens[i], lib_token_bytes[i]);
+    }
+    assert_int_equal(tdbg_read_vocabulary(t, NULL, &start, &bytes), TDBG_ERR_USAGE);
+    assert_int_equal(tdbg_read_vocabulary(NULL, &n, &start, &bytes), TDBG_ERR_USAGE);
+}
+
 static void test_round_trip(void **unused)
 {
     (void)unused;
@@ -35,6 +50,7 @@ static void test_round_trip(void **unused)
     assert_int_equal(tdbg_read_samples_shape(t, TDBG_EVAL_SAMPLES, NULL, NULL, &total),
                      TDBG_SUCCESS);
     assert_int_equal(total, 0);
+    check_vocabulary(t);
     assert_int_equal(tdbg_read_n_items(t), 1);
     assert_int_equal(tdbg_read_item(t, 0, &item), TDBG_SUCCESS);
     assert_string_equal(item.name, "w");

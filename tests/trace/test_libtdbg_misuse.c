@@ -88,6 +88,12 @@ static void test_wrong_descriptions(void **unused)
     assert_int_equal(tdbg_rec_set_int(rec, TDBG_INT_BATCH, 8), TDBG_SUCCESS);
     REFUSED(tdbg_rec_begin(rec, path, 0), "no tensor was added");
     REFUSED(tdbg_rec_set_samples(rec, NULL, &one, 4), "NULL");
+    const char *const tokens[] = {"a", NULL};
+    REFUSED(tdbg_rec_set_vocabulary(rec, 1, NULL, NULL), "NULL");
+    REFUSED(tdbg_rec_set_vocabulary(rec, 0, tokens, NULL), "0 tokens");
+    REFUSED(tdbg_rec_set_vocabulary(rec, INT64_C(1) << 25, tokens, NULL), "33554432 tokens");
+    REFUSED(tdbg_rec_set_vocabulary(rec, 2, tokens, NULL), "token 1 is NULL");
+    REFUSED(tdbg_rec_set_vocabulary(rec, 1, tokens, &(size_t){(size_t)1 << 29}), "2^28 bytes");
     REFUSED(tdbg_rec_set_samples(rec, &one, &one, 0), "0 samples");
     const struct tdbg_tensor deep = {.ndim = 8, .shape = {1, 1, 1, 1, 1, 1, 1, 1}};
     const struct tdbg_tensor wide = {.ndim = 1, .shape = {INT64_C(1) << 39}};

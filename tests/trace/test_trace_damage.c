@@ -332,6 +332,72 @@ static void test_replaced(void **state)
     expect_open(TDBG_DAMAGED, "run is a link to another place");
 }
 
+static void expect_vocabulary(const char *words)
+{
+    struct tdbg_err err = {0};
+    struct tdbg_trace *t = NULL;
+    const struct tdbg_vocabulary *v;
+    assert_int_equal(tdbg_trace_open(path, &t, &err), TDBG_OK);
+    assert_int_equal(tdbg_trace_vocabulary(t, &v, &err), TDBG_DAMAGED);
+    assert_non_null(strstr(err.message, words));
+    tdbg_err_clear(&err);
+    assert_int_equal(tdbg_trace_check_vocabulary(t, &err), TDBG_DAMAGED);
+    tdbg_err_clear(&err);
+    tdbg_trace_close(t);
+}
+
+/* Makes a dataset longer or shorter. */
+static void set_rows(const char *dataset, int64_t by)
+{
+    hid_t file = reopen(), dset = H5Dopen2(file, dataset, H5P_DEFAULT), space = H5Dget_space(dset);
+    hsize_t rows;
+    H5Sget_simple_extent_dims(space, &rows, NULL);
+    rows = (hsize_t)((int64_t)rows + by);
+    assert_true(H5Dset_extent(dset, &rows) >= 0);
+    H5Sclose(space);
+    H5Dclose(dset);
+    H5Fclose(file);
+}
+
+/* Damage of it keeps nobody from the rest of the trace; a file from before it has none. */
+static void test_vocabulary(void **state)
+{
+    (void)state;
+    struct tdbg_trace *t = NULL;
+    const struct tdbg_vocabulary *v;
+    const hsize_t corner[1] = {0};
+    static const char start[] = "run/vocabulary/start", bytes[] = "run/vocabulary/bytes";
+    for (int i = 0; i < 8; i++) {
+        write_trace();
+        assert_true(maker.spec.vocabulary.n_tokens > 2);
+        flip(i % 2 ? start : bytes, corner, i / 8.0, i);
+        expect_vocabulary(i % 2 ? start : bytes);
+    }
+    write_trace();
+    set_rows(bytes, -1);
+    expect_vocabulary("do not ascend to");
+    write_trace();
+    set_rows(start, -1);
+    expect_vocabulary("do not ascend to");
+    write_trace();
+    set_rows(start, INT32_MAX);
+    expect_vocabulary("rows");
+    write_trace();
+    set_rows(start, -maker.spec.vocabulary.n_tokens);
+    expect_vocabulary("has 1 rows");
+    write_trace();
+    replace(bytes, "soft");
+    expect_vocabulary("link to another place");
+    write_trace();
+    hid_t file = reopen();
+    assert_true(H5Ldelete(file, "run/vocabulary", H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+    assert_int_equal(tdbg_trace_open(path, &t, NULL), TDBG_OK);
+    assert_int_equal(tdbg_trace_vocabulary(t, &v, NULL), TDBG_OK);
+    assert_int_equal(v->n_tokens, 0);
+    tdbg_trace_close(t);
+}
+
 /* Runs everything with stderr in a file: HDF5's own messages must not get there. */
 static int begin(void **state)
 {
@@ -368,10 +434,11 @@ int main(int argc, char **argv)
         return (int)st;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_foreign),  cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_no_step),  cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_flipped),  cmocka_unit_test(test_flipped_text),
-        cmocka_unit_test(test_replaced), cmocka_unit_test(test_chain_before),
+        cmocka_unit_test(test_foreign),    cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_no_step),    cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_flipped),    cmocka_unit_test(test_flipped_text),
+        cmocka_unit_test(test_replaced),   cmocka_unit_test(test_chain_before),
+        cmocka_unit_test(test_vocabulary),
     };
     if (!mkdtemp(dir))
         return 1;

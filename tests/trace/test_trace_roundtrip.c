@@ -80,6 +80,17 @@ static void check_sites(const struct maker *m, struct tdbg_trace *t)
     }
 }
 
+static void check_vocabulary(const struct maker *m, struct tdbg_trace *t)
+{
+    const struct tdbg_vocabulary *a = &m->spec.vocabulary, *b;
+    assert_int_equal(tdbg_trace_vocabulary(t, &b, NULL), TDBG_OK);
+    assert_int_equal(a->n_tokens, b->n_tokens);
+    if (a->n_tokens == 0)
+        return;
+    assert_memory_equal(a->start, b->start, ((size_t)a->n_tokens + 1) * sizeof *a->start);
+    assert_memory_equal(a->bytes, b->bytes, (size_t)a->start[a->n_tokens]);
+}
+
 /* Chains from their definition, without trace/chain.c. */
 static uint64_t next_chain(const struct maker *m, int chain, uint64_t h, int64_t step,
                            bool evaluated, const uint64_t *digests)
@@ -265,6 +276,7 @@ static void check_trace(const struct maker *m, struct tdbg_trace *t)
     assert_int_equal(tdbg_trace_n_steps(t), m->n_steps);
     check_info(m, t);
     check_sites(m, t);
+    check_vocabulary(m, t);
     start_chains(m, chain);
     tdbg_trace_chain_before(t, before);
     assert_memory_equal(chain, before, sizeof chain);

@@ -142,6 +142,20 @@ static void add_family(struct maker *m, const struct family *f, int64_t *counter
     }
 }
 
+/* Tokens of 0 to 3 bytes of any kind. */
+static void make_vocabulary(struct maker *m)
+{
+    struct tdbg_vocabulary *v = &m->spec.vocabulary;
+    if (m->seed % 2 == 0)
+        return;
+    v->n_tokens = 1 + (int64_t)(maker_random(m, -4, 0, 0) % MAKER_MAX_TOKENS);
+    v->start = m->token_start;
+    v->bytes = m->token_bytes;
+    for (int64_t i = 0; i < v->n_tokens; i++)
+        v->start[i + 1] = v->start[i] + (int64_t)(maker_random(m, -4, 1, i) % 4);
+    fill(m, -4, 2, v->bytes, (size_t)v->start[v->n_tokens]);
+}
+
 void maker_make(struct maker *m, uint64_t seed, const struct maker_wish *wish)
 {
     static const struct maker_wish none;
@@ -201,6 +215,7 @@ void maker_make(struct maker *m, uint64_t seed, const struct maker_wish *wish)
         m->sites[m->spec.n_sites] = site;
         m->plans[m->spec.n_sites++] = (struct tdbg_site_plan){1, 1, TDBG_STORE_RESIDUAL};
     }
+    make_vocabulary(m);
     m->spec.sites = m->sites;
     m->spec.plans = m->plans;
     m->spec.items = m->items;

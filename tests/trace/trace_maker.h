@@ -5,7 +5,7 @@
 
 #include "trace/writer.h"
 
-enum { MAKER_MAX_SITES = 256, MAKER_MAX_ITEMS = 8 };
+enum { MAKER_MAX_SITES = 256, MAKER_MAX_ITEMS = 8, MAKER_MAX_TOKENS = 40 };
 
 struct maker {
     uint64_t seed;
@@ -14,7 +14,9 @@ struct maker {
     struct tdbg_site_plan plans[MAKER_MAX_SITES];
     struct tdbg_keyframe_item items[MAKER_MAX_ITEMS];
     int64_t first_step, n_steps;
-    uint64_t chain_before[TDBG_CHAIN_COUNT]; /* where spec.chain_before says so */
+    uint64_t chain_before[TDBG_CHAIN_COUNT];   /* where spec.chain_before says so */
+    int64_t token_start[MAKER_MAX_TOKENS + 1]; /* of spec.vocabulary, which every other seed has */
+    unsigned char token_bytes[MAKER_MAX_TOKENS * 4];
 };
 
 /* What maker_make is to make: 0 leaves a field to the seed. */
