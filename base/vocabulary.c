@@ -2,6 +2,7 @@
 #include "base/vocabulary.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/strbuf.h"
 
@@ -52,6 +53,33 @@ enum tdbg_status tdbg_vocabulary_of_code_points(const uint32_t *code, int64_t n,
         put_utf8(code[i], length, out->bytes + out->start[i]);
         out->start[i + 1] = out->start[i] + length;
     }
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_vocabulary_of_bytes(struct tdbg_vocabulary *out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    TDBG_TRY(tdbg_vocabulary_alloc(out, 256, 256, err));
+    for (int i = 0; i < 256; i++) {
+        out->bytes[i] = (unsigned char)i;
+        out->start[i + 1] = i + 1;
+    }
+out:
+    return st;
+}
+
+enum tdbg_status tdbg_vocabulary_copy(const struct tdbg_vocabulary *from,
+                                      struct tdbg_vocabulary *out, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const int64_t n_bytes = from->n_tokens > 0 ? from->start[from->n_tokens] : 0;
+    *out = (struct tdbg_vocabulary){0};
+    if (from->n_tokens == 0)
+        return TDBG_OK;
+    TDBG_TRY(tdbg_vocabulary_alloc(out, from->n_tokens, n_bytes, err));
+    memcpy(out->start, from->start, ((size_t)from->n_tokens + 1) * sizeof *out->start);
+    memcpy(out->bytes, from->bytes, (size_t)n_bytes);
 out:
     return st;
 }

@@ -29,6 +29,12 @@ void tdbg_vocabulary_free(struct tdbg_vocabulary *vocabulary); /* {0} is fine */
 enum tdbg_status tdbg_vocabulary_of_code_points(const uint32_t *code, int64_t n,
                                                 struct tdbg_vocabulary *out, struct tdbg_err *err);
 
+/* Tokens 0 .. 255 are the bytes. */
+enum tdbg_status tdbg_vocabulary_of_bytes(struct tdbg_vocabulary *out, struct tdbg_err *err);
+
+enum tdbg_status tdbg_vocabulary_copy(const struct tdbg_vocabulary *from,
+                                      struct tdbg_vocabulary *out, struct tdbg_err *err);
+
 /* Do the starts ascend from 0 to n_bytes? */
 bool tdbg_vocabulary_is_sound(const struct tdbg_vocabulary *vocabulary, int64_t n_bytes);
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/vocabulary.h"
 #include "trace/schema.h"
 
 struct tdbg_trace;
@@ -73,6 +74,11 @@ struct tdbg_tui_data {
     /* Raw training samples by id: x (n, x_dims), y (n, y_dims). */
     enum tdbg_status (*read_samples)(void *context, int64_t n, const int64_t *ids, void *x, void *y,
                                      struct tdbg_err *err);
+
+    /* What the tokens of samples stand for, until the next call of anything else; n_tokens 0: it is
+     * not recorded. */
+    enum tdbg_status (*read_vocabulary)(void *context, const struct tdbg_vocabulary **out,
+                                        struct tdbg_err *err);
 
     const struct tdbg_tui_ranks *ranks; /* NULL: the run has one */
 };

@@ -64,6 +64,12 @@ static enum tdbg_status read_samples(void *context, int64_t n, const int64_t *id
     return tdbg_trace_read_samples(context, TDBG_SAMPLES_TRAIN, n, ids, x, y, err);
 }
 
+static enum tdbg_status read_vocabulary(void *context, const struct tdbg_vocabulary **out,
+                                        struct tdbg_err *err)
+{
+    return tdbg_trace_vocabulary(context, out, err);
+}
+
 struct tdbg_tui_data tdbg_tui_data_from_trace(struct tdbg_trace *trace)
 {
     struct tdbg_tui_data data = {
@@ -80,6 +86,7 @@ struct tdbg_tui_data tdbg_tui_data_from_trace(struct tdbg_trace *trace)
         .read_digests = read_digests,
         .read_batch_ids = read_batch_ids,
         .read_samples = read_samples,
+        .read_vocabulary = read_vocabulary,
     };
     if (tdbg_trace_n_samples(trace, TDBG_SAMPLES_TRAIN) > 0)
         data.samples = tdbg_trace_samples(trace, TDBG_SAMPLES_TRAIN);

@@ -64,8 +64,15 @@ void tdbg_tui_grid_put(struct tdbg_tui_grid *grid, int x, int y, uint32_t code, 
     if (x + 1 < grid->width && cell[1].code == 0)
         cell[1].code = ' ';
     cell->code = code;
+    cell->mark = 0;
     cell->style = style;
     cell->front = cell->back = 0;
+}
+
+void tdbg_tui_grid_put_mark(struct tdbg_tui_grid *grid, int x, int y, uint32_t mark)
+{
+    if (x >= 0 && y >= 0 && x < grid->width && y < grid->height)
+        tdbg_tui_grid_at(grid, x, y)->mark = mark;
 }
 
 void tdbg_tui_grid_put_pixels(struct tdbg_tui_grid *grid, int x, int y, uint8_t upper,
@@ -86,22 +93,47 @@ void tdbg_tui_grid_put_glyph(struct tdbg_tui_grid *grid, int x, int y, enum tdbg
     tdbg_tui_grid_put(grid, x, y, glyphs[glyph][grid->ascii], style);
 }
 
-/* The next character of valid or invalid UTF-8: its codepoint and the columns it takes (0, 1, 2).
- * Returns the bytes consumed. */
-static size_t next_char(const char *text, bool ascii, uint32_t *code, int *columns)
+/* Characters that show nothing but steer how others are shown: direction, joining, variants. Who
+ * reads a text has to see that they are there, and a terminal's columns would not be ours. */
+static bool steers(uint32_t code)
+{
+    static const uint32_t ranges[][2] = {
+        {0xad, 0xad},     {0x61c, 0x61c},   {0x180b, 0x180f}, {0x200b, 0x200f}, {0x2028, 0x202e},
+        {0x2060, 0x206f}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, {0xfff0, 0xfffb}, {0xe0000, 0xe0fff}};
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        if (code >= ranges[i][0] && code <= ranges[i][1])
+            return true;
+    }
+    return false;
+}
+
+size_t tdbg_tui_decode(const char *text, size_t n_bytes, bool ascii, uint32_t *code, int *columns)
 {
     static const uint8_t lead_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
     const unsigned char *bytes = (const unsigned char *)text;
-    size_t n = tdbg_utf8_length(text, strnlen(text, 4));
-    uint32_t c = '?';
-    if (n > 0) {
-        c = bytes[0] & lead_bits[n];
-        for (size_t i = 1; i < n; i++)
-            c = c << 6 | (bytes[i] & 0x3fu);
+    const size_t n = tdbg_utf8_length(text, n_bytes);
+    if (n == 0)
+        return 0;
+    uint32_t c = bytes[0] & lead_bits[n];
+    for (size_t i = 1; i < n; i++)
+        c = c << 6 | (bytes[i] & 0x3fu);
+    const int w = c < 0x80             ? (c >= ' ' && c < 0x7f ? 1 : -1)
+                  : ascii || steers(c) ? -1
+                                       : wcwidth((wchar_t)c);
+    *code = c;
+    *columns = w > 2 ? -1 : w;
+    return n;
+}
+
+/* The next character of valid or invalid UTF-8, '?' where it cannot be shown, and the columns it
+ * takes (0, 1, 2). Returns the bytes consumed. */
+static size_t next_char(const char *text, bool ascii, uint32_t *code, int *columns)
+{
+    const size_t n = tdbg_tui_decode(text, strnlen(text, 4), ascii, code, columns);
+    if (n == 0 || *columns < 0) {
+        *code = '?';
+        *columns = 1;
     }
-    int w = c < 0x80 ? (c >= ' ' && c < 0x7f ? 1 : -1) : ascii ? -1 : wcwidth((wchar_t)c);
-    *code = w < 0 || w > 2 ? '?' : c;
-    *columns = w < 0 || w > 2 ? 1 : w;
     return n > 0 ? n : 1;
 }
 

@@ -10,6 +10,7 @@
 #define TDBG_TUI_GRID_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A style is one colour and any of the flags. No meaning is ever by colour alone. */
@@ -50,6 +51,7 @@ enum {
 
 struct tdbg_tui_cell {
     uint32_t code; /* Unicode; 0: the right half of the wide character before it */
+    uint32_t mark; /* combining character on it; 0: none */
     uint8_t style;
     uint8_t front, back; /* picture colours instead of the style's; both or neither */
 };
@@ -77,6 +79,8 @@ void tdbg_tui_grid_free(struct tdbg_tui_grid *grid);
 struct tdbg_tui_cell *tdbg_tui_grid_at(const struct tdbg_tui_grid *grid, int x, int y);
 
 void tdbg_tui_grid_put(struct tdbg_tui_grid *grid, int x, int y, uint32_t code, uint8_t style);
+/* Sets a combining character on the one that is there. */
+void tdbg_tui_grid_put_mark(struct tdbg_tui_grid *grid, int x, int y, uint32_t mark);
 void tdbg_tui_grid_put_glyph(struct tdbg_tui_grid *grid, int x, int y, enum tdbg_tui_glyph glyph,
                              uint8_t style);
 
@@ -106,5 +110,10 @@ void tdbg_tui_grid_set_cursor(struct tdbg_tui_grid *grid, int x, int y);
 
 /* Columns that text takes. */
 int tdbg_tui_text_width(const struct tdbg_tui_grid *grid, const char *text);
+
+/* The character at text (n_bytes, zeros count like others), whatever it is: its codepoint into
+ * *code, and the columns that it takes (0: it combines with the one before; -1: it cannot be shown)
+ * into *columns. Returns its bytes; 0: it is no UTF-8. */
+size_t tdbg_tui_decode(const char *text, size_t n_bytes, bool ascii, uint32_t *code, int *columns);
 
 #endif

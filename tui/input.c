@@ -29,6 +29,7 @@ void tdbg_tui_input_free(struct tdbg_tui_input *in)
     forget_batch(in);
     free(in->after);
     free(in->after_why);
+    tdbg_vocabulary_free(&in->tokens.vocabulary);
     *in = (struct tdbg_tui_input){.after_site = -1};
 }
 
@@ -70,19 +71,66 @@ enum tdbg_tui_input_kind tdbg_tui_input_kind(const struct tdbg_samples_spec *s)
     return image_channels(s->x_ndim, s->x_dims) > 0 ? TDBG_INPUT_IMAGES : TDBG_INPUT_NUMBERS;
 }
 
-static void read_config(struct tdbg_tui_input *in, struct tdbg_tui_run_config *config,
-                        const struct tdbg_run_info *info)
+static bool find_int(const struct tdbg_cfg_node *root, const char *key, int64_t *out)
 {
-    const struct tdbg_cfg_node *root = tdbg_tui_run_config_root(config, info);
-    const struct tdbg_cfg_node *pad = root ? tdbg_cfg_find(root, "data.tokens.pad") : NULL;
+    const struct tdbg_cfg_node *node = root ? tdbg_cfg_find(root, key) : NULL;
+    const bool found = node && node->type == TDBG_CFG_INT;
+    *out = found ? node->i : 0;
+    return found;
+}
+
+/* Counts the layers of attention in a list of ops and in their bodies. */
+static void count_attention(const struct tdbg_cfg_node *ops, struct tdbg_tui_token_kind *kind)
+{
+    for (int i = 0; ops && i < ops->n_child; i++) {
+        const struct tdbg_cfg_node *op = ops->child[i];
+        if (op->type != TDBG_CFG_GROUP)
+            continue;
+        count_attention(tdbg_cfg_find(op, "body"), kind);
+        if (strcmp(tdbg_tui_cfg_string(op, "op", ""), "attention") != 0)
+            continue;
+        kind->n_attention++;
+        kind->n_causal += tdbg_tui_cfg_number(op, "causal", 0) > 0;
+        kind->n_masked += kind->has_pad && tdbg_tui_cfg_number(op, "padding_mask", 1) > 0;
+    }
+}
+
+/* A copy: the trace may be opened anew while it is followed. */
+static enum tdbg_status read_vocabulary(const struct tdbg_tui_data *data, bool is_bytes,
+                                        struct tdbg_tui_token_kind *kind, struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    const struct tdbg_vocabulary *recorded = NULL;
+    if (is_bytes)
+        return tdbg_vocabulary_of_bytes(&kind->vocabulary, err);
+    if (!data->read_vocabulary)
+        return TDBG_OK;
+    TDBG_TRY(data->read_vocabulary(data->context, &recorded, err));
+    TDBG_TRY(tdbg_vocabulary_copy(recorded, &kind->vocabulary, err));
+    kind->is_separate = !tdbg_vocabulary_is_of_characters(recorded);
+out:
+    return st;
+}
+
+void tdbg_tui_input_describe(struct tdbg_tui_input *in, struct tdbg_tui_model *m,
+                             struct tdbg_tui_run_config *config)
+{
+    const struct tdbg_cfg_node *root = tdbg_tui_run_config_root(config, m->data->info);
+    struct tdbg_tui_token_kind *kind = &in->tokens;
+    struct tdbg_err err = {0};
+    if (in->is_described)
+        return;
+    in->is_described = true;
     in->dropped = root ? tdbg_cfg_find(root, "drop_samples") : NULL;
-    in->has_pad = pad && pad->type == TDBG_CFG_INT;
-    in->pad = in->has_pad ? pad->i : 0;
-    const struct tdbg_cfg_node *ignored = root ? tdbg_cfg_find(root, "loss.ignore_index") : NULL;
-    in->has_ignored = ignored && ignored->type == TDBG_CFG_INT;
-    in->ignored = in->has_ignored ? ignored->i : 0;
-    in->is_bytes = strcmp(tdbg_tui_cfg_string(root, "data.kind", ""), "text") == 0 &&
-                   strcmp(tdbg_tui_cfg_string(root, "data.tokens.kind", ""), "byte") == 0;
+    kind->has_pad = find_int(root, "data.tokens.pad", &kind->pad);
+    kind->has_ignored = find_int(root, "loss.ignore_index", &kind->ignored);
+    count_attention(root ? tdbg_cfg_find(root, "model") : NULL, kind);
+    const bool is_bytes = strcmp(tdbg_tui_cfg_string(root, "data.kind", ""), "text") == 0 &&
+                          strcmp(tdbg_tui_cfg_string(root, "data.tokens.kind", ""), "byte") == 0;
+    if (m->data->samples && tdbg_tui_input_kind(m->data->samples) == TDBG_INPUT_TOKENS &&
+        read_vocabulary(m->data, is_bytes, kind, &err) != TDBG_OK)
+        tdbg_tui_model_say_error(m, "%s", err.message ? err.message : "no vocabulary");
+    tdbg_err_clear(&err);
 }
 
 bool tdbg_tui_input_is_dropped(const struct tdbg_tui_input *in, int64_t id)
@@ -167,13 +215,11 @@ bool tdbg_tui_input_is_there(const struct tdbg_tui_input *in, const struct tdbg_
            (n <= 0 || (from >= in->have_from && from + n <= in->have_from + in->have_n));
 }
 
-void tdbg_tui_input_load(struct tdbg_tui_input *in, struct tdbg_tui_model *m,
-                         struct tdbg_tui_run_config *config, int64_t n_visible)
+void tdbg_tui_input_load(struct tdbg_tui_input *in, const struct tdbg_tui_model *m,
+                         int64_t n_visible)
 {
-    if (!tdbg_tui_input_is_of_focus(in, m)) {
-        read_config(in, config, m->data->info);
+    if (!tdbg_tui_input_is_of_focus(in, m))
         read_batch(in, m);
-    }
     if (in->at >= in->n)
         in->at = in->n > 0 ? in->n - 1 : 0;
     if (in->top > in->at)
@@ -205,6 +251,27 @@ int32_t tdbg_tui_input_site(const struct tdbg_tui_input *in, const struct tdbg_t
         return i;
     }
     return -1;
+}
+
+bool tdbg_tui_input_tokens(const struct tdbg_tui_input *in, const struct tdbg_tui_model *m,
+                           int64_t at, struct tdbg_tui_tokens *out)
+{
+    const struct tdbg_samples_spec *spec = m->data->samples;
+    const int64_t row = at - in->have_from, y_elems = tdbg_tui_input_y_elems(spec);
+    if (!in->x || row < 0 || row >= in->have_n)
+        return false;
+    *out = (struct tdbg_tui_tokens){.kind = &in->tokens,
+                                    .x = in->x,
+                                    .x_dtype = spec->x_dtype,
+                                    .y_dtype = spec->y_dtype,
+                                    .n = tdbg_tui_input_x_elems(spec)};
+    out->x_first = row * out->n;
+    if (y_elems == out->n && spec->y_ndim > 0) {
+        out->y = in->y;
+        out->y_first = row * y_elems;
+    }
+    tdbg_tui_tokens_measure(out);
+    return true;
 }
 
 bool tdbg_tui_input_picture(const struct tdbg_tui_input *in, const struct tdbg_tui_model *m,

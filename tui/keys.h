@@ -48,8 +48,8 @@ enum {
     X(RUN_BACK, "time", "run back to the event before", NULL, NULL)                                \
     X(FIRST, "time", "first step; in a list its first row", NULL, NULL)                            \
     X(LAST, "time", "last step, with a count that step; in a list its rows", NULL, NULL)           \
-    X(RIGHT, "time", "one column of the chart or tensor on", NULL, NULL)                           \
-    X(LEFT, "time", "one column of the chart or tensor back", NULL, NULL)                          \
+    X(RIGHT, "time", "one column of the chart or tensor on; a token", NULL, NULL)                  \
+    X(LEFT, "time", "one column of the chart or tensor back; a token", NULL, NULL)                 \
     X(ZOOM_IN, "time", "zoom in around the focus", "zoom", "+/-")                                  \
     X(ZOOM_OUT, "time", "zoom out", NULL, NULL)                                                    \
     X(ZOOM_RESET, "time", "all of it again", NULL, NULL)                                           \
@@ -76,7 +76,8 @@ enum {
     X(DELETE, "list", "delete the row under the cursor", "delete", "D")                            \
     X(SWITCH, "list", "switch the breakpoint under the cursor on or off", "on/off", "t")           \
     X(FIND, "list", "find by name; * ? [ are wild, Enter alone repeats", "find", "/")              \
-    X(HIT_NEXT, "list", "next hit; on the tensor screen else the next tensor", "hit", "]/[")       \
+    X(HIT_NEXT, "list", "next hit; else the next tensor, on the input screen sample", "hit",       \
+      "]/[")                                                                                       \
     X(HIT_PREV, "list", "previous hit", NULL, NULL)                                                \
     X(VIEW, "screen", "next view", "view", "v")                                                    \
     X(INDEX, "screen", "go to an element by its index", "index", "@")                              \

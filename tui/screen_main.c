@@ -24,11 +24,13 @@ static bool work(struct tdbg_tui_app *app)
     int columns, rows;
     bool more = m->data->ranks && p.metrics.height > 0 &&
                 tdbg_tui_rank_table_load(&app->ranks, m, ROWS_OF_WORK);
-    tdbg_tui_view_input_shape(m, p.input, &columns, &rows);
+    if (p.input.height > 0)
+        tdbg_tui_input_describe(&app->input, m, &app->config);
+    tdbg_tui_view_input_shape(m, &app->input, p.input, &columns, &rows);
     const int64_t n_visible = (int64_t)columns * rows;
     if (p.input.height > 0 && !tdbg_tui_input_is_there(&app->input, m, n_visible)) {
         app->input.top = app->input.at;
-        tdbg_tui_input_load(&app->input, m, &app->config, n_visible);
+        tdbg_tui_input_load(&app->input, m, n_visible);
         more = true;
     }
     if (p.findings.height > 0 && tdbg_tui_findings_work(&app->findings, m))

@@ -299,7 +299,7 @@ static void put_row(const struct tdbg_tui_terminal *t, const struct tdbg_tui_gri
         const struct tdbg_tui_cell *cell = tdbg_tui_grid_at(grid, x, y);
         if (cell->code == 0)
             continue; /* ncurses knows how wide the character before is */
-        const wchar_t text[2] = {(wchar_t)cell->code, 0};
+        const wchar_t text[3] = {(wchar_t)cell->code, (wchar_t)cell->mark, 0};
         cchar_t c;
         int pair = pair_of(t, cell);
         setcchar(&c, text, attributes(cell->style), 0, &pair);

@@ -1,4 +1,4 @@
-/* The samples of a step: images, tokens, or numbers. See view.h. */
+/* The samples of a step: images, numbers, or tokens (view_tokens.c). See view.h. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,13 +7,13 @@
 #include "tui/input.h"
 #include "tui/number_text.h"
 #include "tui/view.h"
+#include "tui/view_tokens.h"
 
 enum {
     THUMB_COLUMNS = 28,
     THUMB_ROWS = 14,
     NARROWEST = 18, /* of a caption */
     CAPTION_ROWS = 2,
-    TOKEN_ROWS = 3, /* of a sample in the list: title, tokens, targets */
     NUMBER_COLUMNS = 10,
 };
 
@@ -24,11 +24,12 @@ struct layout {
     int width, height; /* of an image in it */
 };
 
-static struct layout lay_out(const struct tdbg_samples_spec *spec, enum tdbg_tui_input_kind kind,
+static struct layout lay_out(const struct tdbg_tui_input *in, const struct tdbg_samples_spec *spec,
                              struct tdbg_tui_rect rect)
 {
     struct layout l = {1, 1, rect.width, 1, 0, 0};
-    const int room = rect.height - 1;
+    const enum tdbg_tui_input_kind kind = tdbg_tui_input_kind(spec);
+    int room = rect.height - 1;
     if (kind == TDBG_INPUT_IMAGES) {
         const int rows = room - CAPTION_ROWS < THUMB_ROWS ? room - CAPTION_ROWS : THUMB_ROWS;
         const int width = rect.width - 1 < THUMB_COLUMNS ? rect.width - 1 : THUMB_COLUMNS;
@@ -39,7 +40,10 @@ static struct layout lay_out(const struct tdbg_samples_spec *spec, enum tdbg_tui
         l.cell_height = l.height + CAPTION_ROWS;
         l.columns = rect.width / l.cell_width;
     } else if (kind == TDBG_INPUT_TOKENS) {
-        l.cell_height = TOKEN_ROWS;
+        room -= tdbg_tui_view_tokens_status_rows(rect);
+        l.cell_height = tdbg_tui_view_tokens_rows(in, spec, rect.width);
+        if (l.cell_height > room && room > 0)
+            l.cell_height = room;
     }
     l.rows = room / l.cell_height;
     l.rows = l.rows > 0 ? l.rows : 1;
@@ -47,13 +51,13 @@ static struct layout lay_out(const struct tdbg_samples_spec *spec, enum tdbg_tui
     return l;
 }
 
-void tdbg_tui_view_input_shape(const struct tdbg_tui_model *m, struct tdbg_tui_rect rect,
-                               int *columns, int *rows)
+void tdbg_tui_view_input_shape(const struct tdbg_tui_model *m, const struct tdbg_tui_input *in,
+                               struct tdbg_tui_rect rect, int *columns, int *rows)
 {
     *columns = *rows = 1;
     if (!m->data->samples)
         return;
-    const struct layout l = lay_out(m->data->samples, tdbg_tui_input_kind(m->data->samples), rect);
+    const struct layout l = lay_out(in, m->data->samples, rect);
     *columns = l.columns;
     *rows = l.rows;
 }
@@ -156,86 +160,6 @@ static void paint_image(const struct tdbg_tui_input *in, const struct tdbg_tui_m
                                                 : "not there");
 }
 
-/* ---- tokens ---- */
-
-static bool counts(const struct tdbg_tui_input *in, double target)
-{
-    return !(in->has_ignored && target == (double)in->ignored);
-}
-
-/* A token as the column that its text takes; padding and targets that do not count are dots. */
-static int token_text(const struct tdbg_tui_input *in, double v, bool is_target, char *buf)
-{
-    const bool skipped = is_target ? !counts(in, v) : in->has_pad && v == (double)in->pad;
-    if (!in->is_bytes)
-        return snprintf(buf, 32, skipped ? "." : "%.0f", v);
-    if (skipped)
-        return snprintf(buf, 32, ".");
-    const char *const odd = v == '\n' ? "\\n" : v == '\t' ? "\\t" : v == '\r' ? "\\r" : NULL;
-    if (odd)
-        return snprintf(buf, 32, "%s", odd);
-    if (v >= ' ' && v < 0x7f)
-        return snprintf(buf, 32, "%c", (int)v);
-    return snprintf(buf, 32, "\\x%02x", (unsigned)v & 0xffu);
-}
-
-/* Tokens from `from` on that fit into a row, and their targets below them, column by column.
- * Returns how many. */
-static int64_t paint_token_row(const struct tdbg_tui_input *in, const struct values *x,
-                               const struct values *y, int64_t from, struct tdbg_tui_grid *grid,
-                               struct tdbg_tui_rect rect)
-{
-    const bool has_y = y->data && y->n == x->n;
-    const int gap = in->is_bytes ? 0 : 1;
-    int at = rect.x + 9;
-    int64_t i = from;
-    tdbg_tui_grid_put_text(grid, rect.x + 2, rect.y, 6, 0, "x");
-    tdbg_tui_grid_put_text(grid, rect.x + 2, rect.y + 1, 6, 0, has_y ? "target" : "");
-    for (; i < x->n; i++) {
-        char token[32], target[32] = "";
-        const int n = token_text(in, value_at(x, i), false, token);
-        const int k = has_y ? token_text(in, value_at(y, i), true, target) : 0;
-        const int width = n > k ? n : k;
-        if (at + width > rect.x + rect.width)
-            break;
-        tdbg_tui_grid_put_right(grid, at, rect.y, width, 0, token);
-        tdbg_tui_grid_put_right(grid, at, rect.y + 1, width, 0, target);
-        at += width + gap;
-    }
-    if (i < x->n && at < rect.x + rect.width)
-        tdbg_tui_grid_put_glyph(grid, at, rect.y, TDBG_GLYPH_ELLIPSIS, 0);
-    return i > from ? i - from : 1;
-}
-
-static void paint_tokens(const struct tdbg_tui_input *in, const struct tdbg_tui_model *m,
-                         int64_t at, bool all, struct tdbg_tui_grid *grid,
-                         struct tdbg_tui_rect rect)
-{
-    const struct values x = x_of(in, m, at), y = y_of(in, m, at);
-    const int64_t id = in->ids[in->first + at];
-    int64_t length = 0, n_counted = 0;
-    if (!x.data)
-        return;
-    for (int64_t i = 0; i < x.n; i++) {
-        if (!in->has_pad || value_at(&x, i) != (double)in->pad)
-            length = i + 1;
-        n_counted += y.data && y.n == x.n && counts(in, value_at(&y, i));
-    }
-    const bool dropped = tdbg_tui_input_is_dropped(in, id);
-    tdbg_tui_grid_printf(grid, rect.x, rect.y, rect.width,
-                         at == in->at ? TDBG_STYLE_BOLD : TDBG_STYLE_PLAIN,
-                         "%s%" PRId64 "  id %" PRId64 "  length %" PRId64 " of %" PRId64
-                         "  targets that count %" PRId64 "%s",
-                         at == in->at ? ">" : " ", in->first + at, id, length, x.n, n_counted,
-                         dropped ? "  weight 0 (dropped)" : "");
-    if (at == in->at)
-        tdbg_tui_grid_set_cursor(grid, rect.x, rect.y);
-    int row = 1;
-    for (int64_t i = 0; i < x.n && row + 1 < rect.height; row += all ? 3 : rect.height)
-        i += paint_token_row(in, &x, &y, i, grid,
-                             (struct tdbg_tui_rect){rect.x, rect.y + row, rect.width, 2});
-}
-
 /* ---- numbers ---- */
 
 static void paint_numbers(const struct tdbg_tui_input *in, const struct tdbg_tui_model *m,
@@ -273,30 +197,42 @@ static void paint_numbers(const struct tdbg_tui_input *in, const struct tdbg_tui
 
 /* ---- all of it ---- */
 
+static const char *tokens_view_text(const struct tdbg_tui_input *in)
+{
+    const bool known = in->tokens.vocabulary.n_tokens > 0;
+    return in->token_view == TDBG_TOKENS_TEXT      ? known ? "text" : "numbers"
+           : in->token_view == TDBG_TOKENS_COLUMNS ? "tokens and targets"
+                                                   : "numbers and targets";
+}
+
 static void paint_head(const struct tdbg_tui_input *in, const struct tdbg_tui_model *m,
                        int64_t shown, struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
-    char part[60] = "";
+    char part[60] = "", how[100];
     if (m->data->info->world_size > 1)
         snprintf(part, sizeof part, ", %" PRId64 " of rank %d", in->n, (int)m->focus.rank);
     const int64_t from = in->first + (in->is_large ? in->at : in->top);
+    snprintf(how, sizeof how, "%s",
+             in->is_after ? "input/x, after the transforms" : "as in the data set");
+    if (tdbg_tui_input_kind(m->data->samples) == TDBG_INPUT_TOKENS)
+        snprintf(how, sizeof how, "%s  %s", tokens_view_text(in),
+                 tdbg_tui_tokens_attention_text(&in->tokens));
     tdbg_tui_grid_printf(grid, rect.x + 1, rect.y, rect.width - 1, 0,
                          rect.width < 60 ? "%" PRId64 " samples%s  %" PRId64 "..%" PRId64 "  %s"
                                          : "batch of %" PRId64 " samples%s  shown %" PRId64
                                            "..%" PRId64 "  %s",
-                         in->n_batch, part, from, from + shown - 1,
-                         in->is_after ? "input/x, after the transforms" : "as in the data set");
+                         in->n_batch, part, from, from + shown - 1, how);
     tdbg_tui_view_heading(grid, (struct tdbg_tui_rect){rect.x, rect.y, rect.width, 1}, false);
 }
 
 static void paint_large(const struct tdbg_tui_input *in, const struct tdbg_tui_model *m,
-                        enum tdbg_tui_input_kind kind, struct tdbg_tui_grid *grid,
+                        enum tdbg_tui_input_kind kind, bool has_cursor, struct tdbg_tui_grid *grid,
                         struct tdbg_tui_rect body)
 {
     struct tdbg_tui_picture picture;
     int width = body.width - 1, height = body.height - CAPTION_ROWS;
     if (kind == TDBG_INPUT_TOKENS) {
-        paint_tokens(in, m, in->at, true, grid, body);
+        tdbg_tui_view_tokens(in, m, in->at, has_cursor, grid, body);
     } else if (kind == TDBG_INPUT_NUMBERS) {
         paint_numbers(in, m, in->at, true, grid, body);
     } else {
@@ -311,10 +247,10 @@ static void paint_large(const struct tdbg_tui_input *in, const struct tdbg_tui_m
 
 static void paint_sample(const struct tdbg_tui_input *in, const struct tdbg_tui_model *m,
                          enum tdbg_tui_input_kind kind, const struct layout *l, int64_t at,
-                         struct tdbg_tui_grid *grid, struct tdbg_tui_rect cell)
+                         bool has_cursor, struct tdbg_tui_grid *grid, struct tdbg_tui_rect cell)
 {
     if (kind == TDBG_INPUT_TOKENS) {
-        paint_tokens(in, m, at, false, grid, cell);
+        tdbg_tui_view_tokens(in, m, at, has_cursor, grid, cell);
     } else if (kind == TDBG_INPUT_NUMBERS) {
         paint_numbers(in, m, at, false, grid, cell);
     } else {
@@ -325,11 +261,12 @@ static void paint_sample(const struct tdbg_tui_input *in, const struct tdbg_tui_
     }
 }
 
-void tdbg_tui_view_input(const struct tdbg_tui_model *m, const struct tdbg_tui_input *in,
-                         struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
+/* has_cursor: it is a screen of its own, where something is under the cursor. */
+static void paint(const struct tdbg_tui_model *m, const struct tdbg_tui_input *in, bool has_cursor,
+                  struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
     const struct tdbg_samples_spec *spec = m->data->samples;
-    const struct tdbg_tui_rect body = {rect.x, rect.y + 1, rect.width, rect.height - 1};
+    struct tdbg_tui_rect body = {rect.x, rect.y + 1, rect.width, rect.height - 1};
     if (rect.height < 2)
         return;
     if (!spec || in->n <= 0) {
@@ -338,18 +275,32 @@ void tdbg_tui_view_input(const struct tdbg_tui_model *m, const struct tdbg_tui_i
         return;
     }
     const enum tdbg_tui_input_kind kind = tdbg_tui_input_kind(spec);
-    const struct layout l = lay_out(spec, kind, rect);
+    const struct layout l = lay_out(in, spec, rect);
     const int64_t room = in->is_large ? 1 : (int64_t)l.columns * l.rows, left = in->n - in->top;
     const int64_t shown = in->is_large ? 1 : room < left ? room : left;
     paint_head(in, m, shown, grid, rect);
+    if (kind == TDBG_INPUT_TOKENS && has_cursor) {
+        const int rows = tdbg_tui_view_tokens_status_rows(rect);
+        body.height -= rows;
+        if (rows > 0)
+            tdbg_tui_view_tokens_status(
+                in, m, grid,
+                (struct tdbg_tui_rect){body.x, body.y + body.height, body.width, rows});
+    }
     if (in->is_large)
-        paint_large(in, m, kind, grid, body);
+        paint_large(in, m, kind, has_cursor, grid, body);
     for (int64_t i = 0; !in->is_large && i < shown; i++) {
         const struct tdbg_tui_rect cell = {body.x + (int)(i % l.columns) * l.cell_width,
                                            body.y + (int)(i / l.columns) * l.cell_height,
                                            l.cell_width, l.cell_height};
-        paint_sample(in, m, kind, &l, in->top + i, grid, cell);
+        paint_sample(in, m, kind, &l, in->top + i, has_cursor, grid, cell);
     }
+}
+
+void tdbg_tui_view_input(const struct tdbg_tui_model *m, const struct tdbg_tui_input *in,
+                         struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
+{
+    paint(m, in, true, grid, rect);
 }
 
 void tdbg_tui_view_input_pane(const struct tdbg_tui_model *m, const struct tdbg_tui_input *in,
@@ -359,7 +310,7 @@ void tdbg_tui_view_input_pane(const struct tdbg_tui_model *m, const struct tdbg_
     if (rect.height < 1)
         return;
     if (tdbg_tui_input_is_of_focus(in, m))
-        tdbg_tui_view_input(m, in, grid, body);
+        paint(m, in, false, grid, body);
     else
         tdbg_tui_grid_put_text(grid, body.x + 1, rect.y, body.width - 1, 0, "input");
     tdbg_tui_view_heading(grid, rect, false);
@@ -367,12 +318,27 @@ void tdbg_tui_view_input_pane(const struct tdbg_tui_model *m, const struct tdbg_
 }
 
 int64_t tdbg_tui_view_input_at(const struct tdbg_tui_model *m, const struct tdbg_tui_input *in,
-                               struct tdbg_tui_rect rect, int x, int y)
+                               bool ascii, struct tdbg_tui_rect rect, int x, int y, int64_t *token)
 {
-    if (!m->data->samples || in->is_large || y <= rect.y)
+    const struct tdbg_samples_spec *spec = m->data->samples;
+    *token = -1;
+    if (!spec || y <= rect.y)
         return -1;
-    const struct layout l = lay_out(m->data->samples, tdbg_tui_input_kind(m->data->samples), rect);
-    const int column = (x - rect.x) / l.cell_width, row = (y - rect.y - 1) / l.cell_height;
-    const int64_t at = in->top + (int64_t)row * l.columns + column;
-    return column < l.columns && row < l.rows && at < in->n ? at : -1;
+    const struct layout l = lay_out(in, spec, rect);
+    struct tdbg_tui_rect cell = {rect.x, rect.y + 1, l.cell_width, l.cell_height};
+    int64_t at = in->at;
+    if (in->is_large) {
+        cell.height = rect.height - 1 - tdbg_tui_view_tokens_status_rows(rect);
+    } else {
+        const int column = (x - rect.x) / l.cell_width, row = (y - rect.y - 1) / l.cell_height;
+        at = in->top + (int64_t)row * l.columns + column;
+        cell.y += row * l.cell_height;
+        if (column >= l.columns || row >= l.rows)
+            return -1;
+    }
+    if (at >= in->n)
+        return -1;
+    if (tdbg_tui_input_kind(spec) == TDBG_INPUT_TOKENS && tdbg_tui_rect_has(cell, cell.x, y))
+        *token = tdbg_tui_view_tokens_at(in, m, at, ascii, cell, x, y);
+    return at;
 }

@@ -23,6 +23,7 @@ static const struct {
     {TDBG_STYLE_BOLD | TDBG_STYLE_UNDERLINE, 'U'},
     {TDBG_STYLE_CYAN | TDBG_STYLE_REVERSE, 'C'},
     {TDBG_STYLE_CYAN, 'c'},
+    {TDBG_STYLE_CYAN | TDBG_STYLE_UNDERLINE, 'v'},
     {TDBG_STYLE_YELLOW, 'y'},
     {TDBG_STYLE_YELLOW | TDBG_STYLE_BOLD, 'Y'},
     {TDBG_STYLE_RED | TDBG_STYLE_BOLD, 'e'},
@@ -58,8 +59,10 @@ static void drop_tail(struct tdbg_strbuf *sb, char c)
 
 static void add_row(struct tdbg_strbuf *sb, const struct tdbg_tui_grid *grid, int y)
 {
-    for (int x = 0; x < grid->width; x++)
+    for (int x = 0; x < grid->width; x++) {
         add_code(sb, tdbg_tui_grid_at(grid, x, y)->code);
+        add_code(sb, tdbg_tui_grid_at(grid, x, y)->mark);
+    }
     drop_tail(sb, ' ');
 }
 
@@ -182,6 +185,8 @@ void driver_check(const struct tdbg_tui_app *app)
                 broken(app, "a control character", x, y);
             if (grid->ascii && cell->code >= 0x7f)
                 broken(app, "a byte >= 0x80", x, y);
+            if (cell->mark && (grid->ascii || wcwidth((wchar_t)cell->mark) != 0))
+                broken(app, "a mark that does not combine", x, y);
             if (cell->code == 0 && x == 0)
                 broken(app, "half a character", x, y);
             if (cell->code != 0 && is_wide != has_half)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "replay/rank_split.h"
+#include "tests/screen/fake_text.h"
 
 #define SHAPE(n, ...) .ndim = n, .dims = {__VA_ARGS__}
 #define STEP_SITE     .lane = TDBG_LANE_ALL, .micro = TDBG_LANE_ALL
@@ -324,6 +325,15 @@ static void fill_sample(const struct fake_run *run, int64_t id, uint8_t *x, void
             classes[i] = i < 24 - id % 5 ? (id * 7 + i * 5 + 5) % 95 + 1 : -100;
         }
         return;
+    case FAKE_CHARACTERS:
+        fake_text_characters(id, tokens, classes);
+        return;
+    case FAKE_BYTES:
+        fake_text_bytes(id, tokens, classes);
+        return;
+    case FAKE_WORDS:
+        fake_text_words(id, tokens, classes);
+        return;
     case FAKE_NUMBERS:
         for (int i = 0; i < 5; i++)
             numbers[i] = (float)(noise(id, i) * 4 - 2);
@@ -356,6 +366,19 @@ static enum tdbg_status read_samples(void *context, int64_t n, const int64_t *id
     return TDBG_OK;
 }
 
+static enum tdbg_status read_vocabulary(void *context, const struct tdbg_vocabulary **out,
+                                        struct tdbg_err *err)
+{
+    static const struct tdbg_vocabulary none;
+    const struct fake_run *run = run_of(context);
+    if (fails(run, FAKE_READ_VOCABULARY, 0))
+        return TDBG_RAISE(err, DAMAGED, "fake.h5: run/vocabulary/start is damaged");
+    *out = run->wish.samples == FAKE_CHARACTERS ? fake_text_character_vocabulary()
+           : run->wish.samples == FAKE_WORDS    ? fake_text_word_vocabulary()
+                                                : &none;
+    return TDBG_OK;
+}
+
 static struct tdbg_samples_spec make_spec(enum fake_samples samples)
 {
     struct tdbg_samples_spec s = {.x_dtype = TDBG_DTYPE_U8,
@@ -372,6 +395,11 @@ static struct tdbg_samples_spec make_spec(enum fake_samples samples)
         s.x_ndim = s.y_ndim = 1;
         s.x_dims[0] = s.y_dims[0] = 24;
         s.classes = s.vocab = 96;
+    } else if (samples >= FAKE_CHARACTERS) {
+        s.x_dtype = TDBG_DTYPE_I64;
+        s.x_ndim = s.y_ndim = 1;
+        s.x_dims[0] = s.y_dims[0] = samples == FAKE_WORDS ? FAKE_WORD_TOKENS : FAKE_TEXT_TOKENS;
+        s.classes = s.vocab = 256;
     } else if (samples == FAKE_NUMBERS) {
         s.x_dtype = s.y_dtype = TDBG_DTYPE_F32;
         s.x_ndim = 1;
@@ -519,6 +547,7 @@ void fake_run_make(struct fake_run *run, const struct fake_wish *wish)
         .samples = wish->no_sites ? NULL : &run->spec,
         .read_batch_ids = read_batch_ids,
         .read_samples = read_samples,
+        .read_vocabulary = read_vocabulary,
     };
     if (run->wish.ranks > 1)
         make_ranks(run);

@@ -12,11 +12,21 @@ enum fake_read {
     FAKE_READ_STEP_STATS,
     FAKE_READ_STATS,
     FAKE_READ_DIGESTS,
-    FAKE_READ_SAMPLES
+    FAKE_READ_SAMPLES,
+    FAKE_READ_VOCABULARY
 };
 
-/* What a sample is: (28, 28) bytes, (3, 16, 16) bytes, 24 tokens of 96, or 5 numbers. */
-enum fake_samples { FAKE_IMAGES, FAKE_COLOUR_IMAGES, FAKE_TOKENS, FAKE_NUMBERS };
+/* What a sample is: (28, 28) bytes, (3, 16, 16) bytes, 24 tokens of 96, 5 numbers, or text
+ * (fake_text.h). */
+enum fake_samples {
+    FAKE_IMAGES,
+    FAKE_COLOUR_IMAGES,
+    FAKE_TOKENS,
+    FAKE_NUMBERS,
+    FAKE_CHARACTERS,
+    FAKE_BYTES,
+    FAKE_WORDS
+};
 
 /* 0 or NULL: what the comment says. */
 struct fake_wish {

@@ -1,4 +1,4 @@
-/* The input screen: images, tokens, numbers. */
+/* The input screen: images and numbers; tokens are in test_screen_tokens.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,14 +14,8 @@ static struct driver d;
 static void open_with(enum fake_samples samples, int width, int height, bool ascii,
                       const char *keys)
 {
-    static const char token_config[] =
-        "data = { kind = \"text\"; tokens = { kind = \"byte\"; pad = 0; }; };\n"
-        "loss = { kind = \"cross_entropy\"; ignore_index = -100; };\n";
-    driver_reopen(&d,
-                  &(struct fake_wish){.samples = samples,
-                                      .has_jobs = true,
-                                      .config = samples == FAKE_TOKENS ? token_config : NULL},
-                  width, height, ascii, keys);
+    driver_reopen(&d, &(struct fake_wish){.samples = samples, .has_jobs = true}, width, height, ascii,
+                  keys);
 }
 
 static void test_golden(void **state)
@@ -40,9 +34,6 @@ static void test_golden(void **state)
         {FAKE_COLOUR_IMAGES, 80, 24, false, "3n<F6>", "input-colour"},
         {FAKE_IMAGES, 80, 24, true, "<F6>lv", "input-after"},
         {FAKE_IMAGES, 80, 24, true, "<F6><Enter>", "input-large"},
-        {FAKE_TOKENS, 80, 24, true, "<F6>jj", "input-tokens-80x24"},
-        {FAKE_TOKENS, 80, 24, true, "<F6>4j<Enter>", "input-tokens-large"},
-        {FAKE_TOKENS, 40, 10, true, "<F6>jj<Enter>", "input-tokens-40x10"},
         {FAKE_NUMBERS, 80, 24, true, "<F6>j", "input-numbers-80x24"},
         {FAKE_NUMBERS, 40, 10, true, "<F6>j<Enter>", "input-numbers-40x10"},
     };
