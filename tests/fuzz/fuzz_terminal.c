@@ -210,7 +210,10 @@ static void walk(const struct tdbg_tui_data *data, const struct tdbg_tui_jobs *j
 
 static void walk_made_up(size_t count)
 {
-    static const struct fake_wish wish = {.first_step = 1400, .n_steps = 100, .eval_every = 10};
+    const struct fake_wish wish = {.first_step = 1400,
+                                   .n_steps = 100,
+                                   .eval_every = 10,
+                                   .samples = (enum fake_samples)(rng % (FAKE_WORDS + 1))};
     static struct fake_run run;
     static struct fake_search search;
     fake_run_make(&run, &wish);

@@ -21,6 +21,7 @@ from terminal_tensor import (CAPTURE, DURATION, Terminal, Tmux, capture, case, c
 e2e.CASES.clear()  # ours instead
 
 DDP = os.path.join(e2e.SOURCE, "examples", "fashion_ddp.cfg")
+GPT = os.path.join(e2e.SOURCE, "examples", "text_gpt.cfg")
 SPLIT = 21  # the step at which rank 2 gets another sum
 FAULT = (f'\ninject = ( {{ step = {SPLIT}; rank = 2; site = "reduce_out/fc1.weight"; '
          'kind = "bitflip"; element = 17; bit = 3; } );\n')
@@ -161,7 +162,9 @@ def tokens_are_those_of_the_text(folder):
     with Tmux(folder) as tmux:
         open_trace(tmux, trace, "--ascii")
         tmux.key("F6")
-        rows = tmux.wait(lambda s: rows_with(s[3], "length 20 of 20"), "samples")
+        tmux.type("v")
+        rows = tmux.wait(lambda s: rows_with(s[3], "length 20 of 20") and
+                         "tokens and targets" in s[3][2], "samples")
         n_seen = 0
         for y, row in enumerate(rows):
             found = re.match(r"[> ]\d+  id (\d+)  length", row)
@@ -258,6 +261,7 @@ def screens_in_the_documents_are_true(folder):
     e2e.record(e2e.DIVERGING, f"{folder}/diverging.h5")
     record_ranks(folder, "ranks", True)
     e2e.record(e2e.MLP, f"{folder}/warmup.h5", "--set", "schedule={kind=\"constant\";warmup=20;}")
+    e2e.record(GPT, f"{folder}/gpt.h5", "--steps", 4, "--set", "data.batch=8")
     now = {}
     with Tmux(folder) as tmux:
         for head, trace, keys, _, _ in CAPTURE.findall(text):
