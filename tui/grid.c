@@ -87,6 +87,18 @@ void tdbg_tui_grid_put_pixels(struct tdbg_tui_grid *grid, int x, int y, uint8_t 
     cell->back = lower;
 }
 
+void tdbg_tui_grid_put_shaded(struct tdbg_tui_grid *grid, int x, int y, uint32_t code, int shade)
+{
+    enum { DARK = 3, LIGHT = 19 };
+    TDBG_ASSERT(shade >= 0 && shade < TDBG_PICTURE_GREYS);
+    tdbg_tui_grid_put(grid, x, y, code, TDBG_STYLE_PLAIN);
+    if (x < 0 || y < 0 || x >= grid->width || y >= grid->height)
+        return;
+    struct tdbg_tui_cell *cell = tdbg_tui_grid_at(grid, x, y);
+    cell->front = TDBG_PICTURE_GREY + (2 * shade < TDBG_PICTURE_GREYS ? LIGHT : DARK);
+    cell->back = (uint8_t)(TDBG_PICTURE_GREY + shade);
+}
+
 void tdbg_tui_grid_put_glyph(struct tdbg_tui_grid *grid, int x, int y, enum tdbg_tui_glyph glyph,
                              uint8_t style)
 {

@@ -88,6 +88,9 @@ void tdbg_tui_grid_put_glyph(struct tdbg_tui_grid *grid, int x, int y, enum tdbg
 void tdbg_tui_grid_put_pixels(struct tdbg_tui_grid *grid, int x, int y, uint8_t upper,
                               uint8_t lower);
 
+/* A character on a shade of grey, 0 .. TDBG_PICTURE_GREYS - 1, in one of two that can be read. */
+void tdbg_tui_grid_put_shaded(struct tdbg_tui_grid *grid, int x, int y, uint32_t code, int shade);
+
 /* UTF-8 text from x on, at most width columns; what is not printable becomes '?'. Returns the
  * columns painted. */
 int tdbg_tui_grid_put_text(struct tdbg_tui_grid *grid, int x, int y, int width, uint8_t style,

@@ -139,6 +139,50 @@ double tdbg_tui_heat_part(const struct tdbg_tui_heat *h, const struct tdbg_tui_h
     return part < 0 ? 0 : part;
 }
 
+/* The level of a cell's own. */
+static int level_of(const struct tdbg_tui_heat *h, const struct tdbg_tui_heat_cell *cell,
+                    bool linear, int levels)
+{
+    if (!(cell->largest > 0))
+        return 0;
+    const int level = 1 + (int)(tdbg_tui_heat_part(h, cell, linear) * (levels - 2) + 0.5);
+    return level < levels ? level : levels - 1;
+}
+
+/* Shades that follow the levels no nearer than `slack`; returns the places where they change. */
+static int64_t follow(const struct tdbg_tui_heat *h, bool linear, int levels, int slack,
+                      uint8_t *shade)
+{
+    int64_t n_changes = 0;
+    for (int y = 0; y < h->cut.height; y++) {
+        int now = -1;
+        for (int x = 0; x < h->cut.width; x++) {
+            const int i = y * h->cut.width + x;
+            const struct tdbg_tui_heat_cell *cell = &h->cells[i];
+            const bool is_broken = cell->has_nan || cell->has_inf;
+            const int own = is_broken ? TDBG_HEAT_NO_SHADE : level_of(h, cell, linear, levels);
+            const bool keeps =
+                now >= 0 &&
+                (is_broken || now == TDBG_HEAT_NO_SHADE ? own == now : abs(own - now) <= slack);
+            if (!keeps)
+                n_changes += own == TDBG_HEAT_NO_SHADE || now == TDBG_HEAT_NO_SHADE ? 2 : 1;
+            now = keeps ? now : own;
+            shade[i] = (uint8_t)now;
+        }
+    }
+    return n_changes;
+}
+
+bool tdbg_tui_heat_shade(const struct tdbg_tui_heat *h, bool linear, int levels, int64_t most,
+                         uint8_t *shade)
+{
+    for (int slack = 0; slack < levels; slack++) {
+        if (follow(h, linear, levels, slack, shade) <= most)
+            return true;
+    }
+    return false;
+}
+
 char tdbg_tui_heat_glyph(const struct tdbg_tui_heat *h, const struct tdbg_tui_heat_cell *cell,
                          bool linear)
 {

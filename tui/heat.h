@@ -50,6 +50,15 @@ void tdbg_tui_heat_end(struct tdbg_tui_heat *heat); /* low and high */
 double tdbg_tui_heat_part(const struct tdbg_tui_heat *heat, const struct tdbg_tui_heat_cell *cell,
                           bool linear);
 
+/* Shades of the cells for a terminal that has colours, into shade (height, width): 0 is 0, then to
+ * levels - 1; of a cell with NaN or Inf TDBG_HEAT_NO_SHADE. What a screen costs is how often the
+ * colours change: at most `most` times (rows begin with a change, and one to NaN or Inf counts for
+ * two), for which a cell keeps the shade of the one at its left as long as its own is not too far
+ * from it. false: NaN and Inf alone change more often. */
+enum { TDBG_HEAT_NO_SHADE = 255 };
+bool tdbg_tui_heat_shade(const struct tdbg_tui_heat *heat, bool linear, int levels, int64_t most,
+                         uint8_t *shade);
+
 /* The glyph of a cell: ' ' is 0, then '.' to '@'; 'N' and 'I' have NaN and Inf. */
 char tdbg_tui_heat_glyph(const struct tdbg_tui_heat *heat, const struct tdbg_tui_heat_cell *cell,
                          bool linear);

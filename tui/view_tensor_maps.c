@@ -2,6 +2,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "replay/compare.h"
@@ -9,7 +10,9 @@
 #include "tui/view.h"
 #include "tui/view_tensor.h"
 
-enum { BOUND_COLUMNS = 8, COUNT_COLUMNS = 5 };
+/* A change of colours is 22 bytes for the terminal, and the one to NaN or Inf up to 30: one in so
+ * many cells keeps a frame of any tensor within 40 KB at 160x50. */
+enum { BOUND_COLUMNS = 8, COUNT_COLUMNS = 5, CELLS_PER_CHANGE = 3 };
 
 static const char *bound_text(char buf[TDBG_NUMBER_BYTES], const struct tdbg_tui_bins *b, int i)
 {
@@ -65,22 +68,46 @@ void tdbg_tui_view_histogram(const struct tdbg_tui_tensor *t, struct tdbg_tui_gr
         paint_bin(b, i, grid, (struct tdbg_tui_rect){rect.x, rect.y + 1 + i, rect.width, 1});
 }
 
+/* A cell's character says the magnitude as well, and what is NaN or Inf. */
+enum shading { NO_COLOUR, BROKEN_IN_RED, SHADED };
+
 static void put_cell(const struct tdbg_tui_tensor *t, const struct tdbg_tui_heat_cell *cell,
-                     struct tdbg_tui_grid *grid, int x, int y)
+                     enum shading shading, int shade, struct tdbg_tui_grid *grid, int x, int y)
 {
     const char glyph = tdbg_tui_heat_glyph(&t->heat, cell, tdbg_tui_tensor_is_linear(t));
-    const bool broken = cell->has_nan || cell->has_inf;
-    tdbg_tui_grid_put(grid, x, y, (uint32_t)glyph, broken ? TDBG_STYLE_RED | TDBG_STYLE_BOLD : 0);
+    const bool is_broken = cell->has_nan || cell->has_inf;
+    if (shading == SHADED && !is_broken)
+        tdbg_tui_grid_put_shaded(grid, x, y, (uint32_t)glyph, shade);
+    else
+        tdbg_tui_grid_put(grid, x, y, (uint32_t)glyph,
+                          is_broken && shading != NO_COLOUR ? TDBG_STYLE_RED | TDBG_STYLE_BOLD : 0);
+}
+
+/* Shades of all cells into `shades`, where the terminal has the colours, and they do not change so
+ * often that a frame becomes too long. */
+static enum shading make_shades(const struct tdbg_tui_tensor *t, const struct tdbg_tui_grid *grid,
+                                uint8_t *shades)
+{
+    const struct tdbg_tui_heat_cut *c = &t->heat.cut;
+    const int64_t most = (int64_t)c->height * c->width / CELLS_PER_CHANGE + c->height;
+    if (!tdbg_tui_heat_shade(&t->heat, tdbg_tui_tensor_is_linear(t), TDBG_PICTURE_GREYS, most,
+                             shades))
+        return NO_COLOUR;
+    return grid->colours >= 256 ? SHADED : BROKEN_IN_RED;
 }
 
 static void paint_cells(const struct tdbg_tui_tensor *t, struct tdbg_tui_grid *grid,
                         struct tdbg_tui_rect cells)
 {
     const struct tdbg_tui_heat_cut *c = &t->heat.cut;
+    uint8_t *shades = calloc((size_t)c->height * (size_t)c->width + 1, 1);
+    const enum shading shading = shades ? make_shades(t, grid, shades) : NO_COLOUR;
     for (int y = 0; y < c->height; y++) {
         for (int x = 0; x < c->width; x++)
-            put_cell(t, &t->heat.cells[y * c->width + x], grid, cells.x + x, cells.y + y);
+            put_cell(t, &t->heat.cells[y * c->width + x], shading,
+                     shades ? shades[y * c->width + x] : 0, grid, cells.x + x, cells.y + y);
     }
+    free(shades);
     const int64_t cursor = tdbg_tui_tensor_cursor(t);
     const int x = (int)((cursor % c->plane.cols - c->first_col) / c->block_cols);
     const int y = (int)((cursor / c->plane.cols - c->first_row) / c->block_rows);

@@ -224,6 +224,47 @@ def tensors_on_any_terminal(folder):
         terminal.check_left(term)
 
 
+@case
+def heat_maps_in_colours(folder):
+    """Bytes of a whole frame of noise, and of one with NaN and Inf in it; at most 24 shades, and the
+    characters with and without them."""
+    noise, broken = f"{folder}/noise.h5", f"{folder}/broken.h5"
+    e2e.record(e2e.MLP, noise, "--steps", 3, "--set", "eval.every=0")
+    e2e.record(e2e.DIVERGING, broken, "--steps", 16, "--set", "eval.every=0")
+    shades = re.compile(rb"48;5;(\d+)")
+    cells = {}
+    for trace, keys in ((noise, "/grad/fc1.weight\r"), (broken, "14G/bwd/fc2\r")):
+        for size, limit in (((160, 50), 40000), ((80, 24), 8 << 10)):
+            terminal = Terminal("replay", trace, size=size)
+            terminal.wait_idle()
+            terminal.press(keys)
+            terminal.press("\033")
+            terminal.press(" t")
+            sent = terminal.redraw()
+            print(f"{keys[:-1]} {size[0]}x{size[1]}: {len(sent)} bytes")
+            terminal.check(len(sent) <= limit, f"{len(sent)} bytes")
+            levels = set(shades.findall(sent))
+            terminal.check(len(levels) <= 24, f"{len(levels)} shades")
+            terminal.check(trace == broken or len(levels) > 12, f"{len(levels)} shades")
+            terminal.check(terminal.end("Q") == 0, "exit code")
+    with Tmux(folder) as tmux:
+        for options in ((), ("--mono",)):
+            open_trace(tmux, noise, "--ascii", *options)
+            tmux.type("/grad/fc1.weight\r")
+            tmux.key("F4")
+            cells[options] = tmux.wait(lambda s: "max |x|" in s[3][20], "heat map")[5:20]
+            quit_trace(tmux)
+            tmux.wait_prompt()
+            tmux.type("clear\n")
+    check(cells[()] == cells[("--mono",)], "other characters with colours than without")
+    terminal = Terminal("replay", noise, term="xterm")  # of 8 colours
+    terminal.wait_idle()
+    terminal.press("/grad/fc1.weight\r")
+    terminal.press(" t")
+    terminal.check(not shades.search(terminal.output), "shades on 8 colours")
+    terminal.check(terminal.end("Q") == 0, "exit code")
+
+
 def first_broken(trace):
     """The first step with NaN or Inf and its first site in dataflow order, by what is recorded. The
     loss of the step stands before the reductions that it is made by."""

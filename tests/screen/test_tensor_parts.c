@@ -11,6 +11,7 @@
 #include "base/convert.h"
 #include "base/philox.h"
 #include "tui/bins.h"
+#include "tui/grid.h"
 #include "tui/heat.h"
 
 static void test_index_parse(void **state)
@@ -175,6 +176,59 @@ static void test_heat(void **state)
     tdbg_tui_heat_free(&heat);
 }
 
+static double level_of(const struct tdbg_tui_heat *heat, int i, bool linear)
+{
+    const double part = tdbg_tui_heat_part(heat, &heat->cells[i], linear);
+    return heat->cells[i].largest > 0 ? 1 + fmin(part, 1) * 22 : 0;
+}
+
+/* Shades are few, change no more often than is allowed, and follow the magnitudes as near as that
+ * lets them; cells with NaN or Inf have none. */
+static void test_shades(void **state)
+{
+    struct tdbg_tui_heat heat = {.cells = NULL};
+    int n_refused = 0, n_exact = 0, n_coarse = 0;
+    (void)state;
+    for (uint64_t trial = 0; trial < 600; trial++) {
+        const struct tdbg_philox_block b = tdbg_philox(17, trial, 0);
+        const int width = 1 + (int)(b.word[0] % 70), height = 1 + (int)(b.word[1] % 20);
+        const int n = width * height;
+        const bool linear = b.word[2] % 2, smooth = trial % 3 == 0, broken = trial % 5 == 0;
+        const int64_t most = height + n * (int64_t)(b.word[3] % 100) / 100;
+        const struct tdbg_tui_plane plane = {height, width, 1};
+        const struct tdbg_tui_heat_cut c = tdbg_tui_heat_cut_for(plane, width, height, 0, 0);
+        uint8_t shade[70 * 20];
+        assert_true(tdbg_tui_heat_begin(&heat, &c));
+        for (int i = 0; i < n; i++) {
+            const uint32_t r = tdbg_philox(18, trial, (uint64_t)i).word[0];
+            double v = smooth ? exp(i % width * 0.1) : exp((double)(r % 2000) / 100 - 10);
+            v = broken && r % 4 == 0 ? (r % 8 ? (double)NAN : (double)INFINITY) : r % 37 ? v : 0;
+            tdbg_tui_heat_add(&heat, i / width, i % width, &v, 1);
+        }
+        tdbg_tui_heat_end(&heat);
+        const bool fits = tdbg_tui_heat_shade(&heat, linear, TDBG_PICTURE_GREYS, most, shade);
+        n_refused += !fits;
+        assert_true(fits || broken);
+        int64_t cost = 0;
+        double farthest = 0;
+        for (int i = 0; i < n && fits; i++) {
+            const bool is_broken = heat.cells[i].has_nan || heat.cells[i].has_inf;
+            assert_true(is_broken ? shade[i] == TDBG_HEAT_NO_SHADE : shade[i] < TDBG_PICTURE_GREYS);
+            if (i % width == 0 || shade[i] != shade[i - 1])
+                cost += is_broken || (i % width && shade[i - 1] == TDBG_HEAT_NO_SHADE) ? 2 : 1;
+            if (!is_broken)
+                farthest = fmax(farthest, fabs(level_of(&heat, i, linear) - shade[i]));
+        }
+        assert_true(cost <= most);
+        n_exact += fits && farthest <= 0.5 + 1e-9;
+        n_coarse += farthest > 1;
+        if (most >= 2 * n)
+            assert_true(farthest <= 0.5 + 1e-9);
+    }
+    assert_true(n_refused > 10 && n_exact > 100 && n_coarse > 100);
+    tdbg_tui_heat_free(&heat);
+}
+
 /* Texts read back to the same value, with no digit too many. */
 static void test_value_text(void **state)
 {
@@ -205,9 +259,8 @@ static void test_value_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_index_parse),
-        cmocka_unit_test(test_bins),
-        cmocka_unit_test(test_heat),
+        cmocka_unit_test(test_index_parse), cmocka_unit_test(test_bins),
+        cmocka_unit_test(test_heat),        cmocka_unit_test(test_shades),
         cmocka_unit_test(test_value_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
