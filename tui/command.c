@@ -49,6 +49,7 @@ void tdbg_tui_commander_free(struct tdbg_tui_app *app)
     free(c->fork);
     tdbg_strbuf_free(&c->child_said);
     free(c->when);
+    free(c->picture_path);
     *c = (struct tdbg_tui_commander){.good = -1, .bad = -1};
 }
 

@@ -109,6 +109,9 @@ struct tdbg_tui_commander {
     char *fork;                    /* the file that :whatif writes; or NULL */
     int64_t good, bad;             /* -1: not said */
     char *when;                    /* of the last :bisect */
+
+    char *picture_path; /* that :export waits for the values of */
+    int32_t picture_site;
 };
 
 /* Reads the history; and the bindings, whose faults are a message. */

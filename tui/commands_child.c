@@ -9,7 +9,6 @@
 
 #include "tui/app.h"
 #include "tui/child.h"
-#include "tui/export.h"
 
 enum { MOST_WORDS = 24 };
 
@@ -281,98 +280,4 @@ void tdbg_tui_do_whatif(const struct tdbg_tui_call *call)
     }
     free(path);
     free(set);
-}
-
-static void export_screen(const struct tdbg_tui_call *call, const char *file)
-{
-    const struct tdbg_tui_grid *grid = tdbg_tui_app_draw(call->app);
-    FILE *f = fopen(file, "wxe"); /* nothing is overwritten */
-    if (!f) {
-        tdbg_tui_reply_failed(call->app, TDBG_IO, "cannot write %s: %m", file);
-        return;
-    }
-    for (int y = 0; y < grid->height; y++) {
-        int end = grid->width;
-        while (end > 0 && tdbg_tui_grid_at(grid, end - 1, y)->code == ' ')
-            end--;
-        for (int x = 0; x < end; x++) {
-            char utf8[TDBG_KEY_NAME_BYTES];
-            const uint32_t code = tdbg_tui_grid_at(grid, x, y)->code;
-            if (code)
-                fputs(code == ' ' ? " " : tdbg_tui_key_name(code, utf8), f);
-        }
-        fputc('\n', f);
-    }
-    if (fclose(f) != 0)
-        tdbg_tui_reply_failed(call->app, TDBG_IO, "cannot write %s: %m", file);
-    else
-        tdbg_tui_reply_done(call->app, "the screen is in %s", file);
-}
-
-static enum tdbg_status write_picture(const struct tdbg_tui_tensor *tensor, const char *file,
-                                      struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    struct tdbg_tui_export picture = {.out = NULL};
-    TDBG_TRY(tdbg_tui_export_begin(&picture, tensor, file, false, err));
-    while (tdbg_tui_export_work(&picture, tensor))
-        ;
-    st = tdbg_tui_export_end(&picture, err);
-out:
-    return st;
-}
-
-/* The heat map of the tensor screen. */
-static void export_picture(const struct tdbg_tui_call *call, const char *file)
-{
-    struct tdbg_tui_app *app = call->app;
-    struct tdbg_err err = {0};
-    if (!tdbg_tui_export_knows(file))
-        tdbg_tui_reply_fault(call, file, NULL, "the name of a picture ends in .ppm");
-    else if (!tdbg_tui_tensor_has_values(&app->tensor))
-        tdbg_tui_reply_failed(app, TDBG_NOT_FOUND,
-                              "a picture is made of the values that the tensor "
-                              "screen (F4) shows; open it first");
-    else if (write_picture(&app->tensor, file, &err) == TDBG_OK)
-        tdbg_tui_reply_done(app, "the heat map is in %s", file);
-    else
-        tdbg_tui_reply_failed(app, err.status, "%s", err.message);
-    tdbg_err_clear(&err);
-}
-
-void tdbg_tui_do_export(const struct tdbg_tui_call *call)
-{
-    static const char *const formats[] = {"csv", "json", "npy"};
-    const struct tdbg_tui_model *m = &call->app->model;
-    const size_t n = strcspn(call->args, " ");
-    const char *file = call->args + n + strspn(call->args + n, " ");
-    char step[32], lane[32], micro[32];
-    if (!*file) {
-        tdbg_tui_reply_fault(call, call->args, "export screen|csv|json|npy|ppm FILE",
-                             "expected a format and a file");
-        return;
-    }
-    if (n == 6 && strncmp(call->args, "screen", n) == 0) {
-        export_screen(call, file);
-        return;
-    }
-    if (n == 3 && strncmp(call->args, "ppm", n) == 0) {
-        export_picture(call, file);
-        return;
-    }
-    for (size_t i = 0; i < sizeof formats / sizeof formats[0] && m->data->n_sites > 0; i++) {
-        if (strlen(formats[i]) != n || strncmp(call->args, formats[i], n) != 0)
-            continue;
-        const struct tdbg_site *site = &m->data->sites[m->focus.site];
-        snprintf(step, sizeof step, "%lld", (long long)m->focus.step);
-        snprintf(lane, sizeof lane, "%d", (int)site->lane);
-        snprintf(micro, sizeof micro, "%d", (int)site->micro);
-        const char *const words[] = {
-            "export",   m->data->path, site->name, "--step", step,
-            "--format", formats[i],    "-o",       file,     site->lane >= 0 ? "--lane" : NULL,
-            lane,       "--micro",     micro,      NULL};
-        tdbg_tui_start_child(call, words, TDBG_CHILD_WRITES);
-        return;
-    }
-    tdbg_tui_reply_fault(call, call->args, "screen, csv, json, npy or ppm", "unknown format");
 }

@@ -81,19 +81,27 @@ static void fill_heat(const struct tdbg_tui_tensor *t, struct tdbg_tui_heat *h)
     tdbg_tui_heat_end(h);
 }
 
+enum { PICTURE_MOST = 1024, PICTURE_LEAST = 256 };
+
+/* By which a picture is enlarged. */
+static int times_for(int width, int height)
+{
+    const int longer = height > width ? height : width;
+    return longer > 0 && longer < PICTURE_LEAST ? PICTURE_LEAST / longer : 1;
+}
+
 /* At most 1024 x 1024 cells, small tensors enlarged by a whole number. */
 static void ppm_begin(const struct tdbg_tui_tensor *t, FILE *out)
 {
-    enum { MOST = 1024, LEAST = 256 };
     struct tdbg_tui_heat h = {.cells = NULL};
     const struct tdbg_tui_plane plane = tdbg_tui_plane_of(t->now.site, t->now.n_elems);
-    const struct tdbg_tui_heat_cut cut = tdbg_tui_heat_cut_for(plane, MOST, MOST, 0, 0);
+    const struct tdbg_tui_heat_cut cut =
+        tdbg_tui_heat_cut_for(plane, PICTURE_MOST, PICTURE_MOST, 0, 0);
     if (!tdbg_tui_heat_begin(&h, &cut))
         return;
     if (cut.height > 0)
         fill_heat(t, &h);
-    const int longer = cut.height > cut.width ? cut.height : cut.width;
-    const int times = longer > 0 && longer < LEAST ? LEAST / longer : 1;
+    const int times = times_for(cut.width, cut.height);
     fprintf(out, "P6\n%d %d\n255\n", cut.width * times, cut.height * times);
     for (int y = 0; y < cut.height * times; y++) {
         for (int x = 0; x < cut.width * times; x++) {
@@ -133,7 +141,7 @@ bool tdbg_tui_export_knows(const char *path)
     return format_of(path) >= 0;
 }
 
-static enum tdbg_status check_target(const char *path, bool overwrite, struct tdbg_err *err)
+enum tdbg_status tdbg_tui_export_check(const char *path, bool overwrite, struct tdbg_err *err)
 {
     struct stat file;
     if (lstat(path, &file) != 0)
@@ -150,14 +158,15 @@ static void forget(struct tdbg_tui_export *e)
     *e = (struct tdbg_tui_export){.out = NULL};
 }
 
-enum tdbg_status tdbg_tui_export_begin(struct tdbg_tui_export *e, const struct tdbg_tui_tensor *t,
-                                       const char *path, bool overwrite, struct tdbg_err *err)
+/* A file under another name. */
+static enum tdbg_status open_file(struct tdbg_tui_export *e, const char *path, bool overwrite,
+                                  struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_strbuf made = {0};
     int fd = -1;
-    TDBG_ASSERT(!e->out && t->now.site && format_of(path) >= 0);
-    TDBG_TRY(check_target(path, overwrite, err));
+    TDBG_ASSERT(!e->out);
+    TDBG_TRY(tdbg_tui_export_check(path, overwrite, err));
     tdbg_strbuf_printf(&made, "%s.XXXXXX", path);
     fd = mkstemp(made.text);
     TDBG_FAIL_IF(fd < 0, IO, "cannot write %s: %s", path, strerror(errno));
@@ -167,7 +176,6 @@ enum tdbg_status tdbg_tui_export_begin(struct tdbg_tui_export *e, const struct t
     *e = (struct tdbg_tui_export){.out = fdopen(fd, "wb"),
                                   .path = strdup(path),
                                   .made = tdbg_strbuf_take(&made),
-                                  .format = format_of(path),
                                   .overwrite = overwrite};
     if (!e->out || !e->path) {
         unlink(e->made);
@@ -178,10 +186,40 @@ enum tdbg_status tdbg_tui_export_begin(struct tdbg_tui_export *e, const struct t
         forget(e);
         return TDBG_RAISE(err, NO_MEMORY, "no memory to write %s", path);
     }
-    formats[e->format].begin(t, e->out);
 out:
     tdbg_strbuf_free(&made);
     return st;
+}
+
+enum tdbg_status tdbg_tui_export_begin(struct tdbg_tui_export *e, const struct tdbg_tui_tensor *t,
+                                       const char *path, bool overwrite, struct tdbg_err *err)
+{
+    TDBG_ASSERT(t->now.site && format_of(path) >= 0);
+    const enum tdbg_status st = open_file(e, path, overwrite, err);
+    if (st != TDBG_OK)
+        return st;
+    e->format = format_of(path);
+    formats[e->format].begin(t, e->out);
+    return TDBG_OK;
+}
+
+enum tdbg_status tdbg_tui_export_picture(const struct tdbg_tui_picture *p, const char *path,
+                                         struct tdbg_err *err)
+{
+    struct tdbg_tui_export e = {.out = NULL};
+    const int times = times_for(p->width, p->height);
+    const enum tdbg_status st = open_file(&e, path, false, err);
+    if (st != TDBG_OK)
+        return st;
+    fprintf(e.out, "P6\n%d %d\n255\n", p->width * times, p->height * times);
+    for (int y = 0; y < p->height * times; y++) {
+        for (int x = 0; x < p->width * times; x++) {
+            unsigned char rgb[3];
+            tdbg_tui_picture_rgb(p, x / times, y / times, rgb);
+            fwrite(rgb, 1, sizeof rgb, e.out);
+        }
+    }
+    return tdbg_tui_export_end(&e, err);
 }
 
 bool tdbg_tui_export_work(struct tdbg_tui_export *e, const struct tdbg_tui_tensor *t)

@@ -6,6 +6,7 @@
 
 #include "base/strbuf.h"
 #include "tui/model.h"
+#include "tui/picture.h"
 
 struct tdbg_tui_tensor;
 
@@ -20,6 +21,13 @@ struct tdbg_tui_export {
 
 /* Is there a format for this name (.npy, .csv, .json, .ppm)? */
 bool tdbg_tui_export_knows(const char *path);
+
+/* May a file of this name be made? TDBG_USAGE: it exists and `overwrite` is false. */
+enum tdbg_status tdbg_tui_export_check(const char *path, bool overwrite, struct tdbg_err *err);
+
+/* Writes an image as .ppm, pixel by pixel; a small one is enlarged by a whole number. */
+enum tdbg_status tdbg_tui_export_picture(const struct tdbg_tui_picture *picture, const char *path,
+                                         struct tdbg_err *err);
 
 /* Begins a file with the tensor that is shown; .ppm is the heat map of all of it. TDBG_USAGE: it
  * exists and `overwrite` is false. */

@@ -89,6 +89,14 @@ static int rounded(double v, int levels)
     return (int)lround(v * (levels - 1));
 }
 
+void tdbg_tui_picture_rgb(const struct tdbg_tui_picture *p, int x, int y, unsigned char rgb[3])
+{
+    for (int c = 0; c < 3; c++) {
+        const double v = level(p, p->channels == 3 ? c : 0, x, y, p->width, p->height);
+        rgb[c] = (unsigned char)(v < 0 ? 0 : rounded(v, 256));
+    }
+}
+
 /* Black or white, so that the mean over 4x4 pixels is the grey (Bayer's matrix). */
 static bool is_white(double v, int x, int y)
 {

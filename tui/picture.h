@@ -23,6 +23,10 @@ void tdbg_tui_picture_set_range(struct tdbg_tui_picture *picture);
 void tdbg_tui_picture_fit(const struct tdbg_tui_picture *picture, int room_width, int room_height,
                           int *width, int *height);
 
+/* A pixel as red, green and blue. */
+void tdbg_tui_picture_rgb(const struct tdbg_tui_picture *picture, int x, int y,
+                          unsigned char rgb[3]);
+
 /* Paints it into all of the rectangle. */
 void tdbg_tui_paint_picture(const struct tdbg_tui_picture *picture, struct tdbg_tui_grid *grid,
                             struct tdbg_tui_rect rect);

@@ -168,7 +168,7 @@ static void test_faults(void **state)
         {"export", "col 7: expected a format and a file"},
         {"export bmp a.bmp", "col 8: unknown format; screen, csv, json, npy or ppm"},
         {"export ppm a.bmp", "col 12: the name of a picture ends in .ppm"},
-        {"export ppm a.ppm", "a picture is made of the values that the tensor screen"},
+        {"export ppm a.ppm", "no values of samples/id"},
         {"diff", "col 5: expected the file of another trace"},
         {"diff b.h5", "no other program is run from here"},
         {"whatif lr", "col 8: expected KEY=VALUE"},
