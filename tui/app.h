@@ -101,6 +101,7 @@ struct tdbg_tui_app {
     struct tdbg_tui_commander commander;
     struct tdbg_tui_output output;
     bool no_mouse; /* it is left to the terminal program */
+    bool follows;  /* a recording that still runs: who is at its last step stays there */
     int wakes;     /* epoll(7) of all that the loop waits for besides the keyboard; -1: none */
     int drag_x;    /* where a chart was clicked, or -1 */
     struct tdbg_tui_rank_table ranks;

@@ -17,11 +17,14 @@ bool tdbg_tui_app_goto_rank(struct tdbg_tui_app *app, int32_t rank)
                                  why ? why : "the run has one rank");
         return false;
     }
+    const bool stays_last = app->follows && m->focus.step == tdbg_tui_model_last_step(m);
     if (tdbg_tui_model_set_data(m, data, &err) != TDBG_OK) {
         tdbg_tui_model_say_error(m, "%s", err.message ? err.message : "no memory");
         tdbg_err_clear(&err);
         return false;
     }
+    if (stays_last)
+        tdbg_tui_model_goto_step(m, tdbg_tui_model_last_step(m));
     tdbg_tui_app_cancel_jobs(app); /* they are of the rank before */
     tdbg_tui_two_runs_match(&app->two, data);
     tdbg_tui_model_load_series(m, FIRST_BLOCKS);

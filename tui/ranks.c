@@ -15,6 +15,20 @@ void tdbg_tui_rank_table_free(struct tdbg_tui_rank_table *t)
     *t = (struct tdbg_tui_rank_table){0};
 }
 
+/* Why a row is not there was borrowed from the files. */
+void tdbg_tui_rank_table_renew(struct tdbg_tui_rank_table *t)
+{
+    const int32_t top = t->top;
+    bool has_gap = false;
+    for (int32_t r = 0; t->rows && r < t->n; r++)
+        has_gap = has_gap || t->rows[r].why;
+    if (has_gap) {
+        tdbg_tui_rank_table_free(t);
+        t->top = top;
+        t->rank_a = t->rank_b = t->site = -1; /* an answer may be on its way */
+    }
+}
+
 static int32_t find_tensor(const struct tdbg_tui_data *data, enum tdbg_stage stage,
                            const char *tensor)
 {

@@ -38,6 +38,9 @@ struct tdbg_tui_rank_table {
 
 void tdbg_tui_rank_table_free(struct tdbg_tui_rank_table *table);
 
+/* The files were opened anew: rows that were not there are asked for again. */
+void tdbg_tui_rank_table_renew(struct tdbg_tui_rank_table *table);
+
 /* Reads up to n_rows more rows of what the model's focus is on; true: it read some. Faults become
  * absent values and the model's message. */
 bool tdbg_tui_rank_table_load(struct tdbg_tui_rank_table *table, struct tdbg_tui_model *model,

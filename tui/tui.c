@@ -45,10 +45,12 @@ static enum tdbg_status take_news(struct tdbg_tui_app *app, struct tdbg_tui_foll
                                   struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const struct tdbg_tui_data *data = tdbg_tui_follow_data(follow);
+    const struct tdbg_tui_data *data = app->model.data;
     const int64_t n_before = data->n_steps;
     enum tdbg_tui_news news;
-    TDBG_TRY(tdbg_tui_follow_look(follow, &news, err));
+    TDBG_TRY(tdbg_tui_follow_look(follow, app->model.focus.rank, &news, err));
+    if (news != TDBG_NEWS_NONE)
+        tdbg_tui_rank_table_renew(&app->ranks);
     if (data->n_steps > n_before)
         TDBG_TRY(tdbg_tui_app_grow(app, n_before, err));
     if (news == TDBG_NEWS_CLOSED)
@@ -159,6 +161,7 @@ static enum tdbg_status run(const struct tdbg_tui_data *data, struct tdbg_tui_fo
     tdbg_tui_app_resize(&app, width, height);
     app.wakes = wakes;
     if (follow) {
+        app.follows = true;
         tdbg_tui_model_goto_step(&app.model, tdbg_tui_model_last_step(&app.model));
         tdbg_tui_model_say(&app.model,
                            "new steps are shown as they come, while this is the last one");
