@@ -8,8 +8,8 @@
 
 static void shape(const struct tdbg_tui_app *app, int *columns, int *rows)
 {
-    tdbg_tui_view_input_shape(&app->model, &app->input, tdbg_tui_app_frame(app).body, columns,
-                              rows);
+    tdbg_tui_view_input_shape(&app->model, &app->input, false, tdbg_tui_app_frame(app).body,
+                              columns, rows);
 }
 
 static void has_after(struct tdbg_tui_app *app, const struct tdbg_tui_answer *answer)

@@ -26,7 +26,7 @@ static bool work(struct tdbg_tui_app *app)
                 tdbg_tui_rank_table_load(&app->ranks, m, ROWS_OF_WORK);
     if (p.input.height > 0)
         tdbg_tui_input_describe(&app->input, m, &app->config);
-    tdbg_tui_view_input_shape(m, &app->input, p.input, &columns, &rows);
+    tdbg_tui_view_input_shape(m, &app->input, true, p.input, &columns, &rows);
     const int64_t n_visible = (int64_t)columns * rows;
     if (p.input.height > 0 && !tdbg_tui_input_is_there(&app->input, m, n_visible)) {
         app->input.top = app->input.at;

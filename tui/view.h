@@ -68,13 +68,13 @@ void tdbg_tui_view_rank_strip(const struct tdbg_tui_model *model,
                               const struct tdbg_tui_rank_table *table, struct tdbg_tui_grid *grid,
                               struct tdbg_tui_rect rect);
 
-/* Samples of the step; how many stand beside and below each other; and the one under a cell, or -1,
- * with the token under it, or -1. */
+/* Samples of the step; how many stand beside and below each other, on the screen or in a pane; and
+ * the one under a cell, or -1, with the token under it, or -1. */
 void tdbg_tui_view_input(const struct tdbg_tui_model *model, const struct tdbg_tui_input *input,
                          struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect);
 void tdbg_tui_view_input_shape(const struct tdbg_tui_model *model,
-                               const struct tdbg_tui_input *input, struct tdbg_tui_rect rect,
-                               int *columns, int *rows);
+                               const struct tdbg_tui_input *input, bool is_pane,
+                               struct tdbg_tui_rect rect, int *columns, int *rows);
 int64_t tdbg_tui_view_input_at(const struct tdbg_tui_model *model,
                                const struct tdbg_tui_input *input, bool ascii,
                                struct tdbg_tui_rect rect, int x, int y, int64_t *token);

@@ -25,7 +25,7 @@ struct layout {
 };
 
 static struct layout lay_out(const struct tdbg_tui_input *in, const struct tdbg_samples_spec *spec,
-                             struct tdbg_tui_rect rect)
+                             bool has_status, struct tdbg_tui_rect rect)
 {
     struct layout l = {1, 1, rect.width, 1, 0, 0};
     const enum tdbg_tui_input_kind kind = tdbg_tui_input_kind(spec);
@@ -40,7 +40,7 @@ static struct layout lay_out(const struct tdbg_tui_input *in, const struct tdbg_
         l.cell_height = l.height + CAPTION_ROWS;
         l.columns = rect.width / l.cell_width;
     } else if (kind == TDBG_INPUT_TOKENS) {
-        room -= tdbg_tui_view_tokens_status_rows(rect);
+        room -= has_status ? tdbg_tui_view_tokens_status_rows(rect) : 0;
         l.cell_height = tdbg_tui_view_tokens_rows(in, spec, rect.width);
         if (l.cell_height > room && room > 0)
             l.cell_height = room;
@@ -52,12 +52,13 @@ static struct layout lay_out(const struct tdbg_tui_input *in, const struct tdbg_
 }
 
 void tdbg_tui_view_input_shape(const struct tdbg_tui_model *m, const struct tdbg_tui_input *in,
-                               struct tdbg_tui_rect rect, int *columns, int *rows)
+                               bool is_pane, struct tdbg_tui_rect rect, int *columns, int *rows)
 {
     *columns = *rows = 1;
     if (!m->data->samples)
         return;
-    const struct layout l = lay_out(in, m->data->samples, rect);
+    rect.width -= is_pane; /* for the divider */
+    const struct layout l = lay_out(in, m->data->samples, !is_pane, rect);
     *columns = l.columns;
     *rows = l.rows;
 }
@@ -275,7 +276,7 @@ static void paint(const struct tdbg_tui_model *m, const struct tdbg_tui_input *i
         return;
     }
     const enum tdbg_tui_input_kind kind = tdbg_tui_input_kind(spec);
-    const struct layout l = lay_out(in, spec, rect);
+    const struct layout l = lay_out(in, spec, has_cursor, rect);
     const int64_t room = in->is_large ? 1 : (int64_t)l.columns * l.rows, left = in->n - in->top;
     const int64_t shown = in->is_large ? 1 : room < left ? room : left;
     paint_head(in, m, shown, grid, rect);
@@ -324,7 +325,7 @@ int64_t tdbg_tui_view_input_at(const struct tdbg_tui_model *m, const struct tdbg
     *token = -1;
     if (!spec || y <= rect.y)
         return -1;
-    const struct layout l = lay_out(in, spec, rect);
+    const struct layout l = lay_out(in, spec, true, rect);
     struct tdbg_tui_rect cell = {rect.x, rect.y + 1, l.cell_width, l.cell_height};
     int64_t at = in->at;
     if (in->is_large) {
