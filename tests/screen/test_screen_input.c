@@ -14,8 +14,8 @@ static struct driver d;
 static void open_with(enum fake_samples samples, int width, int height, bool ascii,
                       const char *keys)
 {
-    driver_reopen(&d, &(struct fake_wish){.samples = samples, .has_jobs = true}, width, height, ascii,
-                  keys);
+    driver_reopen(&d, &(struct fake_wish){.samples = samples, .has_jobs = true}, width, height,
+                  ascii, keys);
 }
 
 static void test_golden(void **state)
