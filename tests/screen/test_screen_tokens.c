@@ -280,6 +280,8 @@ static void check_flow(struct tdbg_tui_token_flow flow)
             continue;
         assert_true(p.first == next || (p.first == next - 1 && p.n == 1));
         next = p.first + p.n;
+        if (p.first % 7 != begin.width % 7) /* what follows goes through all that is before it */
+            continue;
         assert_true(tdbg_tui_token_flow_find(begin, p.first, &found));
         assert_true(found.first == p.first && found.row <= p.row);
         assert_int_equal(tdbg_tui_token_flow_at(begin, p.row, p.x), p.first);
@@ -294,15 +296,15 @@ static void check_flow(struct tdbg_tui_token_flow flow)
 static void test_flow(void **state)
 {
     (void)state;
-    for (int i = 0; i < 4 * 3 * 8 * 40 * 4; i++) {
+    for (int i = 0; i < 4 * 3 * 2 * 40 * 4; i++) {
         static struct sample s;
-        const int which = i % 4, view = i / 4 % 3, id = i / 12 % 8, width = 1 + i / 96 % 40;
+        const int which = i % 4, view = i / 4 % 3, id = i / 12 % 2, width = 1 + i / 24 % 40;
         make_sample(&s, which, id);
         check_flow((struct tdbg_tui_token_flow){.tokens = &s.tokens,
                                                 .view = (enum tdbg_tui_token_view)view,
                                                 .width = width,
-                                                .ascii = i / 3840 % 2,
-                                                .breaks_lines = i / 7680 % 2});
+                                                .ascii = i / 960 % 2,
+                                                .breaks_lines = i / 1920 % 2});
         if (which == 1)
             tdbg_vocabulary_free(&s.kind.vocabulary);
     }
