@@ -387,9 +387,11 @@ enum tdbg_status cli_bisect_two(const struct cli_bisect_two *pair, int *exit_cod
     for (int k = 0; k < 2; k++)
         warn_side(&report.runs.side[k]);
     if (pair->as_json)
-        cli_bisect_two_print_json(&report);
+        cli_bisect_two_print_json(&report, stdout);
     else
         print_text(&report);
+    if (pair->json_file)
+        cli_bisect_two_print_json(&report, pair->json_file);
     if (report.has_cause && report.cause.verdict == TDBG_CAUSE_STOPPED)
         fprintf(stderr, "tdbg: stopped by --max-steps%s%s\n",
                 pair->log_path ? "; go on with --resume " : "",

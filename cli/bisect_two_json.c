@@ -209,10 +209,10 @@ static void print_fault(struct tdbg_json *json, const struct tdbg_pair_report *r
     tdbg_json_object_end(json);
 }
 
-void cli_bisect_two_print_json(const struct tdbg_pair_report *r)
+void cli_bisect_two_print_json(const struct tdbg_pair_report *r, FILE *out)
 {
     struct tdbg_json json;
-    tdbg_json_init(&json, stdout, true);
+    tdbg_json_init(&json, out, true);
     tdbg_json_object_begin(&json, NULL);
     tdbg_json_int(&json, "schema", 1);
     tdbg_json_string(&json, "good", r->runs.side[0].path);
@@ -232,5 +232,5 @@ void cli_bisect_two_print_json(const struct tdbg_pair_report *r)
     tdbg_json_int(&json, "from_step", r->runs.start);
     tdbg_json_int(&json, "steps_executed", r->runs.executed);
     tdbg_json_object_end(&json);
-    putchar('\n');
+    putc('\n', out);
 }

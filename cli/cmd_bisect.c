@@ -1,5 +1,6 @@
 /* tdbg bisect: in one run the first step at which an expression holds, and where it began; between
  * two runs the cause (bisect_two.c). Exit 0: found, 1: not found, 125: cannot judge. */
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -13,8 +14,9 @@
 
 struct bisect {
     const char *path, *second; /* second: NULL where there is one run */
-    const char *when, *steps, *log_path, *resume;
+    const char *when, *steps, *log_path, *resume, *json_path;
     bool first_difference, git, as_json, quiet;
+    FILE *json_file; /* of json_path, NULL: none */
     int64_t max_steps;
     struct cli_execution execution;
     struct tdbg_progress progress; /* started with the first step */
@@ -210,12 +212,12 @@ static void print_parts_json(struct tdbg_json *json, const char *key,
 }
 
 static void print_json(struct tdbg_trace *trace, const struct tdbg_expr *expr,
-                       const struct tdbg_bisect_report *r)
+                       const struct tdbg_bisect_report *r, FILE *out)
 {
     struct tdbg_json json;
     int32_t n;
     const struct tdbg_site *sites = tdbg_trace_sites(trace, &n);
-    tdbg_json_init(&json, stdout, true);
+    tdbg_json_init(&json, out, true);
     tdbg_json_object_begin(&json, NULL);
     tdbg_json_int(&json, "schema", 1);
     tdbg_json_string(&json, "trace", tdbg_trace_path(trace));
@@ -243,10 +245,31 @@ static void print_json(struct tdbg_trace *trace, const struct tdbg_expr *expr,
     tdbg_json_int(&json, "steps_executed",
                   r->is_found ? r->steps_executed : r->search.steps_executed);
     tdbg_json_object_end(&json);
-    putchar('\n');
+    putc('\n', out);
 }
 
 /* --- the command --- */
+
+/* Before anything is executed, so that a name that cannot be written costs nobody minutes. */
+static enum tdbg_status open_json(struct bisect *b, struct tdbg_err *err)
+{
+    b->json_file = b->json_path ? fopen(b->json_path, "we") : NULL;
+    if (b->json_path && !b->json_file)
+        return TDBG_RAISE(err, IO, "cannot write %s: %s", b->json_path, strerror(errno));
+    return TDBG_OK;
+}
+
+static enum tdbg_status close_json(struct bisect *b, struct tdbg_err *err)
+{
+    FILE *file = b->json_file;
+    b->json_file = NULL;
+    if (!file)
+        return TDBG_OK;
+    const bool failed = ferror(file) != 0;
+    if (fclose(file) != 0 || failed)
+        return TDBG_RAISE(err, IO, "cannot write %s: %s", b->json_path, strerror(errno));
+    return TDBG_OK;
+}
 
 static enum tdbg_status parse(const char *text, struct tdbg_expr **out, struct tdbg_err *err)
 {
@@ -282,9 +305,11 @@ static enum tdbg_status bisect(struct bisect *b, int *exit_code, struct tdbg_err
         tdbg_progress_finish(&b->progress, tdbg_clock_ns());
     TDBG_TRY(st);
     if (b->as_json)
-        print_json(trace, expr, &report);
+        print_json(trace, expr, &report, stdout);
     else
         print_text(trace, expr, &report);
+    if (b->json_file)
+        print_json(trace, expr, &report, b->json_file);
     *exit_code = report.is_found ? 0 : 1;
 out:
     tdbg_bisect_clear(&report);
@@ -307,7 +332,7 @@ static enum tdbg_status check_options(const struct bisect *b, struct tdbg_err *e
     TDBG_FAIL_IF(b->log_path && b->resume, USAGE,
                  "--resume goes on with a log, --log begins a new one");
     TDBG_FAIL_IF(b->git && (b->first_difference || b->max_steps > 0 || b->log_path || b->resume ||
-                            b->steps || b->as_json),
+                            b->steps || b->as_json || b->json_path),
                  USAGE, "--git-bisect says good or bad, and goes with --when only");
     TDBG_FAIL_IF(
         b->git && (b->second != NULL) == (b->when != NULL), USAGE,
@@ -324,6 +349,7 @@ static enum tdbg_status bisect_two(struct bisect *b, int *exit_code, struct tdbg
                                   .bad = b->second,
                                   .first_difference = b->first_difference,
                                   .as_json = b->as_json,
+                                  .json_file = b->json_file,
                                   .quiet = b->quiet,
                                   .max_steps = b->max_steps,
                                   .log_path = b->resume ? b->resume : b->log_path,
@@ -400,6 +426,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
          "125 "
          "where that cannot be told."},
         {"--json", 0, CLI_FLAG, NULL, &b.as_json, 0, 0, "Print JSON (schema 1)."},
+        {"--json-file", 0, CLI_STRING, "FILE", &b.json_path, 0, 0,
+         "Write the same JSON to a file, beside what is printed."},
         {"--quiet", 'q', CLI_FLAG, NULL, &b.quiet, 0, 0, "No progress."},
         CLI_EXECUTION_OPTIONS(b.execution),
     };
@@ -412,8 +440,11 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (b.git)
         return run_git(&b);
     TDBG_TRY(check_options(&b, err));
+    TDBG_TRY(open_json(&b, err));
     TDBG_TRY(b.second ? bisect_two(&b, &exit_code, err) : bisect(&b, &exit_code, err));
+    TDBG_TRY(close_json(&b, err));
 out:
+    close_json(&b, NULL);
     if (st == TDBG_OK)
         return exit_code;
     if (st == TDBG_INTERRUPTED) {

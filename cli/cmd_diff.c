@@ -63,7 +63,8 @@ static enum tdbg_status open_terminal(const struct diff *d, struct tdbg_err *err
 {
     enum tdbg_status st = TDBG_OK;
     struct cli_trace trace = {0};
-    const struct tdbg_tui_options options = {.ascii = d->ascii,
+    const struct tdbg_tui_options options = {.program = "/proc/self/exe",
+                                             .ascii = d->ascii,
                                              .mono = d->mono,
                                              .no_mouse = d->no_mouse,
                                              .session = cli_session_options(&d->execution),

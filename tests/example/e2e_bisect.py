@@ -83,6 +83,10 @@ def bisect_finds_divergence(folder):
     text = run("bisect", bad, "--when", "loss > 10", "-q").stdout
     check(f"false at step {r['step'] - 1}, true at step {r['step']}" in text, text)
     check(f"judged {r['step'] + 1} steps: {r['step'] + 1} from what is recorded, 0 by" in text, text)
+    both = run("bisect", bad, "--when", "loss > 10", "-q", "--json-file", f"{folder}/found.json").stdout
+    with open(f"{folder}/found.json") as f:
+        check(both == text and json.load(f) == r, "the text, and JSON in a file")
+    run("bisect", bad, "--json-file", f"{folder}/none/found.json", code=4)
     # only in a part of the run, and not at all
     r = bisect(bad, "--when", "loss > 10", "--steps", f"{r['step'] + 1}:")
     check(r["found"] and r["step"] >= r["from"] and losses[r["step"]] > 10, r)
