@@ -23,13 +23,14 @@ import termios
 import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.environ.get("TDBG_SOURCE", "."), "tests", "example"))
+for folder_of in (("tests", "example"), ("examples", "sessions")):
+    sys.path.insert(0, os.path.join(os.environ.get("TDBG_SOURCE", "."), *folder_of))
 import e2e  # noqa: E402
 from e2e import case, check  # noqa: E402
+from session import DEADLINE_S, Tmux, environment  # noqa: E402
 
 e2e.CASES.clear()  # ours instead
 
-DEADLINE_S = 20
 SIZES = ((80, 24), (160, 50), (40, 10), (20, 5), (1, 1))
 # What leaves the alternate screen, where a terminal has one.
 LEAVES = {"xterm": b"\033[?1049l", "xterm-256color": b"\033[?1049l", "screen-256color": b"\033[?1049l",
@@ -43,15 +44,6 @@ def record_small(folder):
     trace = f"{folder}/a.h5"
     e2e.record(e2e.small_config(folder, steps=400), trace)
     return trace
-
-
-def environment(term, **changes):
-    env = {k: v for k, v in os.environ.items()
-           if not k.startswith(("LC_", "TMUX", "TDBG_TEST")) and
-           k not in ("LANG", "NO_COLOR", "LINES", "COLUMNS", "TERM")}
-    env.update({"TERM": term, "LC_ALL": "C.UTF-8", "TDBG_TEST_SYNC": "1",
-                "XDG_STATE_HOME": "/dev/null", "XDG_CONFIG_HOME": "/dev/null"}, **changes)
-    return {k: v for k, v in env.items() if v is not None}
 
 
 class Terminal:
@@ -159,85 +151,6 @@ class Terminal:
         if b"\033[?1000h" in self.output or b"1000h" in self.output:
             self.check(self.output.rfind(b"1000l") > self.output.rfind(b"1000h"),
                        "the mouse is still reported")
-
-
-class Tmux:
-    """A shell in a tmux server of its own."""
-
-    def __init__(self, folder, width=80, height=24):
-        self.env = environment("tmux-256color", TMUX_TMPDIR=folder, ENV=None)
-        self.socket = f"tdbg-{os.getpid()}"
-        self.last = ""
-        self.start("new-session", "-d", "-x", str(width), "-y", str(height), "sh")
-        self.run("set-option", "-g", "window-size", "manual")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        subprocess.run(self._command("kill-server"), env=self.env, capture_output=True)
-
-    def _command(self, *args):
-        return ["tmux", "-f", "/dev/null", "-L", self.socket, *args]
-
-    def start(self, *args):
-        """tmux's server sometimes ends while it starts, before any shell: it is started again."""
-        for _ in range(5):
-            done = subprocess.run(self._command(*args), env=self.env, capture_output=True, text=True)
-            if "server exited unexpectedly" not in done.stderr:
-                break
-        check(done.returncode == 0, f"tmux {args}: {done.stderr}")
-
-    def run(self, *args):
-        done = subprocess.run(self._command(*args), env=self.env, capture_output=True, text=True)
-        check(done.returncode == 0, f"tmux {args}: {done.stderr}")
-        return done.stdout
-
-    def state(self):
-        """(idle number, is the alternate screen shown?, is the cursor?, rows)"""
-        text = self.run("display-message", "-p", "#{pane_title}\t#{alternate_on}\t#{cursor_flag}",
-                        ";", "capture-pane", "-p")
-        head, self.last = text.split("\n", 1)
-        title, alternate, cursor = head.split("\t")
-        idle = re.fullmatch(r"idle (\d+)", title)
-        return (int(idle.group(1)) if idle else 0, alternate == "1", cursor == "1",
-                self.last.split("\n"))
-
-    def type(self, text):
-        self.run("send-keys", "-l", text)
-
-    def key(self, name):
-        self.run("send-keys", name)
-
-    def wait(self, condition, what):
-        """Until condition(rows) and two equal screens, with the program waiting for a key."""
-        deadline, before = time.monotonic() + DEADLINE_S, None
-        while True:
-            state = self.state()
-            if condition(state) and state == before:
-                return state[3]
-            before = state
-            if time.monotonic() > deadline:
-                sys.exit(f"failed: no {what} within {DEADLINE_S} s:\n{self.last}")
-
-    def until(self, condition, what):
-        """Until condition(state); for screens that go on changing."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition(self.state()):
-            if time.monotonic() > deadline:
-                sys.exit(f"failed: no {what} within {DEADLINE_S} s:\n{self.last}")
-
-    def wait_row(self, y, text):
-        return self.wait(lambda s: s[1] and len(s[3]) > y and text in s[3][y], f"'{text}' in row {y}")
-
-    def wait_prompt(self):
-        """Until the shell waits for a command, on its own screen and with a cursor."""
-        return self.wait(lambda s: not s[1] and s[2] and "".join(s[3]).rstrip() and
-                         [row for row in s[3] if row][-1] in ("$", "#"), "prompt of the shell")
-
-    def wait_shell(self, text):
-        return self.wait(lambda s: not s[1] and any(text == row for row in s[3]),
-                         f"row '{text}' of the shell")
 
 
 def open_replay(tmux, trace, *options):

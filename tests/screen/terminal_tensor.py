@@ -405,19 +405,12 @@ def the_terminal_stays_small(folder):
 
 
 CAPTURE = re.compile(r"(<!-- capture: (\S+) \| (.*?) -->\n```text\n)(.*?)(```\n)", re.DOTALL)
-NAMED = re.compile(r"<(\w+)>|([^<]+)")
 DURATION = re.compile(r" +\d+(\.\d+)? (ns|us|ms|s)\b")
 
 
 def capture(tmux, keys):
     """The screen after these keys, each of which the program has dealt with before the next."""
-    for name, text in NAMED.findall(keys):
-        before = tmux.state()[0]
-        if name:
-            tmux.key({"Esc": "Escape"}.get(name, name))
-        else:
-            tmux.type(text)
-        tmux.wait(lambda s, n=before: s[0] > n, f"end of {name or text}")
+    tmux.keys(keys)
     return "".join(row.rstrip() + "\n" for row in tmux.state()[3][:24])
 
 
