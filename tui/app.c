@@ -34,7 +34,16 @@ void tdbg_tui_app_open(struct tdbg_tui_app *app, const struct tdbg_tui_screen *s
         screen->open(app);
 }
 
-static void close_screen(struct tdbg_tui_app *app)
+bool tdbg_tui_app_has_open(const struct tdbg_tui_app *app, const struct tdbg_tui_screen *screen)
+{
+    for (int i = 0; i < app->n_screens; i++) {
+        if (app->screens[i] == screen)
+            return true;
+    }
+    return false;
+}
+
+void tdbg_tui_app_back(struct tdbg_tui_app *app)
 {
     if (tdbg_tui_app_screen(app)->close)
         tdbg_tui_app_screen(app)->close(app);
@@ -47,7 +56,7 @@ void tdbg_tui_app_switch(struct tdbg_tui_app *app, const struct tdbg_tui_screen 
     if (tdbg_tui_app_screen(app) == screen)
         return;
     while (app->n_screens > 1)
-        close_screen(app);
+        tdbg_tui_app_back(app);
     if (tdbg_tui_app_screen(app) != screen)
         tdbg_tui_app_open(app, screen);
 }
@@ -66,7 +75,7 @@ enum tdbg_status tdbg_tui_app_init(struct tdbg_tui_app *app, const struct tdbg_t
                                  .ranks.site = -1,
                                  .optimizer = {.stats_step = -1, .asked = -1}};
     tdbg_tui_keymap_reset(&app->keymap);
-    app->commander.good = app->commander.bad = -1;
+    app->commander.good = app->commander.bad = app->commander.child_json = -1;
     tdbg_tui_two_runs_init(&app->two);
     TDBG_TRY(tdbg_tui_model_init(&app->model, data, err));
     tdbg_tui_findings_init(&app->findings, data);
@@ -88,7 +97,7 @@ void tdbg_tui_app_free(struct tdbg_tui_app *app)
 {
     tdbg_tui_app_cancel_jobs(app);
     while (app->n_screens > 0)
-        close_screen(app);
+        tdbg_tui_app_back(app);
     tdbg_tui_tensor_free(&app->tensor);
     tdbg_tui_ops_free(&app->ops);
     tdbg_tui_rank_table_free(&app->ranks);
@@ -125,7 +134,7 @@ void tdbg_tui_app_resize(struct tdbg_tui_app *app, int width, int height)
 void tdbg_tui_app_quit(struct tdbg_tui_app *app)
 {
     while (app->n_screens > 0)
-        close_screen(app);
+        tdbg_tui_app_back(app);
 }
 
 static void quit(struct tdbg_tui_app *app, int64_t count, bool has_count)
@@ -137,14 +146,14 @@ static void quit(struct tdbg_tui_app *app, int64_t count, bool has_count)
 static void back(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)count, (void)has_count;
-    close_screen(app);
+    tdbg_tui_app_back(app);
 }
 
 static void help(struct tdbg_tui_app *app, int64_t count, bool has_count)
 {
     (void)count, (void)has_count;
     if (tdbg_tui_app_screen(app) == &tdbg_tui_screen_help)
-        close_screen(app);
+        tdbg_tui_app_back(app);
     else
         tdbg_tui_app_open(app, &tdbg_tui_screen_help);
 }

@@ -153,6 +153,8 @@ void tdbg_tui_app_take_answers(struct tdbg_tui_app *app);
 /* Opens a screen over the one that is shown, so that q comes back to it; _switch: over main. */
 void tdbg_tui_app_open(struct tdbg_tui_app *app, const struct tdbg_tui_screen *screen);
 void tdbg_tui_app_switch(struct tdbg_tui_app *app, const struct tdbg_tui_screen *screen);
+void tdbg_tui_app_back(struct tdbg_tui_app *app); /* closes the one that is shown, as q does */
+bool tdbg_tui_app_has_open(const struct tdbg_tui_app *app, const struct tdbg_tui_screen *screen);
 const struct tdbg_tui_screen *tdbg_tui_app_screen(const struct tdbg_tui_app *app);
 struct tdbg_tui_frame tdbg_tui_app_frame(const struct tdbg_tui_app *app);
 
@@ -179,6 +181,12 @@ enum tdbg_status tdbg_tui_app_diff(struct tdbg_tui_app *app, const char *path,
 enum tdbg_status tdbg_tui_app_diff_with(struct tdbg_tui_app *app, const char *path,
                                         const struct tdbg_tui_data *b, struct tdbg_tui_other *other,
                                         struct tdbg_err *err);
+
+/* Of the diff screen (compare_rows.c): compares values of the rows on the screen, one tensor at a
+ * time, and shows the elements of the one under the cursor. To be called before every paint. */
+void tdbg_tui_diff_compare(struct tdbg_tui_app *app, int32_t top, int64_t rows);
+void tdbg_tui_diff_open_elements(struct tdbg_tui_app *app, int64_t count, bool has_count);
+void tdbg_tui_diff_leave(struct tdbg_tui_app *app);
 
 /* Between app.c, app_rows.c, tabs.c and moves.c. */
 void tdbg_tui_app_draw_tabs(const struct tdbg_tui_app *app, struct tdbg_tui_grid *grid,
@@ -221,6 +229,6 @@ void tdbg_tui_to_origin(struct tdbg_tui_app *app, int64_t count, bool has_count)
 extern const struct tdbg_tui_screen tdbg_tui_screen_main, tdbg_tui_screen_ops,
     tdbg_tui_screen_tensor, tdbg_tui_screen_ranks, tdbg_tui_screen_input, tdbg_tui_screen_diff,
     tdbg_tui_screen_findings, tdbg_tui_screen_optimizer, tdbg_tui_screen_help,
-    tdbg_tui_screen_output, tdbg_tui_screen_breaks;
+    tdbg_tui_screen_output, tdbg_tui_screen_answer, tdbg_tui_screen_breaks;
 
 #endif

@@ -65,6 +65,9 @@ static int what_text(const struct tdbg_tui_app *app, const struct tdbg_tui_job *
         return snprintf(buf, buf_bytes, "looking for the origin at step %" PRId64, job->step);
     case TDBG_JOB_DIFF:
         return snprintf(buf, buf_bytes, "comparing the two runs");
+    case TDBG_JOB_ELEMENTS:
+        return snprintf(buf, buf_bytes, "comparing %s at step %" PRId64,
+                        tdbg_tui_model_site_label(&app->model, job->site, label), job->step);
     case TDBG_JOB_SEARCH:
         return snprintf(buf, buf_bytes, "searching at step %" PRId64,
                         p->total > 0 ? p->step : job->step);

@@ -35,7 +35,7 @@ static bool watch(int both, int fd)
     return epoll_ctl(both, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-static int spawn(struct tdbg_tui_child *c, const char *const *argv, int out, int errors)
+static int spawn(struct tdbg_tui_child *c, const char *const *argv, int out, int errors, int file)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -51,6 +51,8 @@ static int spawn(struct tdbg_tui_child *c, const char *const *argv, int out, int
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
+    if (file >= 0) /* last: its number may be that of a pipe here */
+        posix_spawn_file_actions_adddup2(&actions, file, TDBG_CHILD_FILE);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &usual);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -68,8 +70,8 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-enum tdbg_status tdbg_tui_child_start(const char *const *argv, struct tdbg_tui_child **out,
-                                      struct tdbg_err *err)
+enum tdbg_status tdbg_tui_child_start(const char *const *argv, int file,
+                                      struct tdbg_tui_child **out, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     int out_ends[2] = {-1, -1}, error_ends[2] = {-1, -1};
@@ -83,7 +85,7 @@ enum tdbg_status tdbg_tui_child_start(const char *const *argv, struct tdbg_tui_c
     c->errors = error_ends[0];
     TDBG_FAIL_IF(!watch(c->both, c->out) || !watch(c->both, c->errors), IO,
                  "cannot watch a pipe: %s", strerror(errno));
-    const int failed = spawn(c, argv, out_ends[1], error_ends[1]);
+    const int failed = spawn(c, argv, out_ends[1], error_ends[1], file);
     if (failed)
         c->pid = 0;
     TDBG_FAIL_IF(failed, IO, "cannot run %s: %s", argv[0], strerror(failed));

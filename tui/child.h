@@ -9,9 +9,12 @@
 
 struct tdbg_tui_child;
 
-/* argv ends with NULL; argv[0] is the program. Its standard input is empty. */
-enum tdbg_status tdbg_tui_child_start(const char *const *argv, struct tdbg_tui_child **out,
-                                      struct tdbg_err *err);
+/* argv ends with NULL; argv[0] is the program. Its standard input is empty. file: a descriptor that
+ * it gets as its number TDBG_CHILD_FILE, borrowed; -1: none. */
+#define TDBG_CHILD_FILE_TEXT "3"
+enum { TDBG_CHILD_FILE = 3 };
+enum tdbg_status tdbg_tui_child_start(const char *const *argv, int file,
+                                      struct tdbg_tui_child **out, struct tdbg_err *err);
 
 /* Ends it where it still runs. NULL is fine. */
 void tdbg_tui_child_destroy(struct tdbg_tui_child *child);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/config.h"
 #include "tui/app.h"
@@ -41,6 +42,8 @@ void tdbg_tui_commander_free(struct tdbg_tui_app *app)
     struct tdbg_tui_commander *c = &app->commander;
     drop_waiting(c);
     tdbg_tui_child_destroy(c->child);
+    if (c->child_json >= 0)
+        close(c->child_json);
     tdbg_tui_hunt_free(&c->hunt);
     tdbg_tui_line_history_free(&c->history);
     tdbg_expr_destroy(c->elements);
@@ -50,7 +53,7 @@ void tdbg_tui_commander_free(struct tdbg_tui_app *app)
     tdbg_strbuf_free(&c->child_said);
     free(c->when);
     free(c->picture_path);
-    *c = (struct tdbg_tui_commander){.good = -1, .bad = -1};
+    *c = (struct tdbg_tui_commander){.good = -1, .bad = -1, .child_json = -1};
 }
 
 /* --- replies --- */

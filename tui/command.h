@@ -69,6 +69,7 @@ extern const struct tdbg_tui_command tdbg_tui_commands[]; /* ends with a name NU
 struct tdbg_tui_setup {
     pid_t recorder;           /* that trains what is shown; 0: none */
     const char *program;      /* that subcommands are run with */
+    const char *trace;        /* that was opened, whatever the rank of the focus */
     const char *history_path; /* of the lines typed */
     const char *keys_path;    /* of bindings */
 };
@@ -82,11 +83,11 @@ struct tdbg_tui_command_line {
     int depth;
 };
 
-/* What another program is run for: its output, the step that it finds (and its output), a file that
- * it writes. */
-enum tdbg_tui_child_use { TDBG_CHILD_SHOWS, TDBG_CHILD_MOVES, TDBG_CHILD_WRITES };
+/* What another program is run for: its output, what it finds (bisect: its output, its JSON, and the
+ * step that this has), a file that it writes. */
+enum tdbg_tui_child_use { TDBG_CHILD_SHOWS, TDBG_CHILD_FINDS, TDBG_CHILD_WRITES };
 
-/* State of the commands. Start with {0}, good and bad -1. */
+/* State of the commands. Start with {0}, good, bad and child_json -1. */
 struct tdbg_tui_commander {
     struct tdbg_tui_setup setup;
     struct tdbg_tui_line_history history;
@@ -105,6 +106,7 @@ struct tdbg_tui_commander {
     struct tdbg_tui_child *child;
     enum tdbg_tui_child_use child_use;
     char *child_name;
+    int child_json;                /* file of its JSON, or -1 */
     struct tdbg_strbuf child_said; /* on its standard error, all of it */
     char *fork;                    /* the file that :whatif writes; or NULL */
     int64_t good, bad;             /* -1: not said */
@@ -170,9 +172,12 @@ void tdbg_tui_reply_pending(struct tdbg_tui_app *app, const struct tdbg_tui_job 
                             void (*answered)(struct tdbg_tui_app *app,
                                              const struct tdbg_tui_answer *answer));
 
-/* A new text for the output screen; _show opens it, and says `message` where it is not NULL. */
+/* A new text for the output screen; _show opens it, or for a verdict the answer screen;
+ * _go_to_answer: a verdict is there, and the cursor goes to where it leads. */
 struct tdbg_strbuf *tdbg_tui_output_begin(struct tdbg_tui_app *app, const char *title);
 void tdbg_tui_output_show(struct tdbg_tui_app *app);
+bool tdbg_tui_output_is_shown(const struct tdbg_tui_app *app);
+void tdbg_tui_output_go_to_answer(struct tdbg_tui_app *app);
 
 /* Starts `program WORD...` (NULL at the end) in the background; false: it was said why not. */
 bool tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *words,
@@ -199,6 +204,7 @@ bool tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *w
     X(run_back)                                                                                    \
     X(diff)                                                                                        \
     X(bisect)                                                                                      \
+    X(out)                                                                                         \
     X(good)                                                                                        \
     X(bad)                                                                                         \
     X(whatif)                                                                                      \

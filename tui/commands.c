@@ -37,8 +37,10 @@ const struct tdbg_tui_command tdbg_tui_commands[] = {
     {"rc", "reverse-continue", "[N|EXPR]", "run back to an event, or where EXPR held last",
      TDBG_COMPLETES_EXPRESSIONS, tdbg_tui_do_run_back},
     {"diff", NULL, "FILE", "compare with another trace", TDBG_COMPLETES_FILES, tdbg_tui_do_diff},
-    {"bisect", NULL, "[EXPR]", "where it began, and why: tdbg bisect", TDBG_COMPLETES_EXPRESSIONS,
-     tdbg_tui_do_bisect},
+    {"bisect", NULL, "[EXPR]", "where it began, and why; of two runs the cause",
+     TDBG_COMPLETES_EXPRESSIONS, tdbg_tui_do_bisect},
+    {"out", NULL, "", "show again what the last command printed", TDBG_COMPLETES_NOTHING,
+     tdbg_tui_do_out},
     {"good", NULL, "[STEP]", "bisect from this step on", TDBG_COMPLETES_NOTHING, tdbg_tui_do_good},
     {"bad", NULL, "[STEP]", "bisect up to this step", TDBG_COMPLETES_NOTHING, tdbg_tui_do_bad},
     {"whatif", NULL, "KEY=VALUE [to STEP]", "compute on from here with another config",
@@ -117,6 +119,14 @@ void tdbg_tui_do_help(const struct tdbg_tui_call *call)
     else
         print_commands(out);
     tdbg_tui_output_show(app);
+}
+
+void tdbg_tui_do_out(const struct tdbg_tui_call *call)
+{
+    if (call->app->output.text.n_bytes > 0)
+        tdbg_tui_output_show(call->app);
+    else
+        tdbg_tui_reply_none(call->app, "no command has printed anything yet");
 }
 
 /* --- settings --- */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,12 +13,54 @@
 
 enum { MOST_WORDS = 24 };
 
+/* Where bisect writes its JSON, beside the text that the output screen shows: -1: nowhere. */
+static int open_json(enum tdbg_tui_child_use use)
+{
+    return use == TDBG_CHILD_FINDS ? memfd_create("tdbg-json", MFD_CLOEXEC) : -1;
+}
+
+static void read_json(struct tdbg_tui_commander *c, struct tdbg_strbuf *out)
+{
+    char buf[4096];
+    ssize_t n;
+    if (c->child_json < 0)
+        return;
+    lseek(c->child_json, 0, SEEK_SET);
+    while ((n = read(c->child_json, buf, sizeof buf)) > 0 && out->n_bytes < TDBG_OUTPUT_BYTES)
+        tdbg_strbuf_add(out, buf, (size_t)n);
+}
+
+static void close_json(struct tdbg_tui_commander *c)
+{
+    if (c->child_json >= 0)
+        close(c->child_json);
+    c->child_json = -1;
+}
+
+/* The arguments that the title shows, and those that are between us and the child. */
+static void make_argv(const struct tdbg_tui_commander *c, const char *const *words,
+                      const char **argv, struct tdbg_strbuf *title)
+{
+    int n = 0;
+    argv[n++] = c->setup.program;
+    tdbg_strbuf_puts(title, "tdbg");
+    for (int i = 0; i < MOST_WORDS && words[i]; i++) {
+        argv[n++] = words[i];
+        tdbg_strbuf_printf(title, " %s", words[i]);
+    }
+    if (c->child_json >= 0) {
+        argv[n++] = "--json-file";
+        argv[n++] = "/dev/fd/" TDBG_CHILD_FILE_TEXT;
+    }
+    argv[n] = NULL;
+}
+
 bool tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *words,
                           enum tdbg_tui_child_use use)
 {
     struct tdbg_tui_app *app = call->app;
     struct tdbg_tui_commander *c = &app->commander;
-    const char *argv[MOST_WORDS + 2] = {c->setup.program};
+    const char *argv[MOST_WORDS + 4];
     struct tdbg_strbuf title = {0};
     struct tdbg_err err = {0};
     if (!c->setup.program) {
@@ -28,12 +71,9 @@ bool tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *w
         tdbg_tui_reply_failed(app, TDBG_USAGE, "%s still runs; ^C ends it", c->child_name);
         return false;
     }
-    tdbg_strbuf_puts(&title, "tdbg");
-    for (int i = 0; i < MOST_WORDS && words[i]; i++) {
-        argv[i + 1] = words[i];
-        tdbg_strbuf_printf(&title, " %s", words[i]);
-    }
-    if (tdbg_tui_child_start(argv, &c->child, &err) == TDBG_OK) {
+    c->child_json = open_json(use);
+    make_argv(c, words, argv, &title);
+    if (tdbg_tui_child_start(argv, c->child_json, &c->child, &err) == TDBG_OK) {
         c->child_use = use;
         free(c->child_name);
         c->child_name = strdup(words[0]);
@@ -42,10 +82,13 @@ bool tdbg_tui_start_child(const struct tdbg_tui_call *call, const char *const *w
         struct epoll_event event = {.events = EPOLLIN}; /* it leaves when it is closed */
         epoll_ctl(app->wakes, EPOLL_CTL_ADD, tdbg_tui_child_fd(c->child), &event);
         tdbg_tui_output_begin(app, title.text);
+        app->output.is_childs = true;
+        app->output.is_verdict = use == TDBG_CHILD_FINDS;
         if (use != TDBG_CHILD_WRITES)
             tdbg_tui_output_show(app);
         tdbg_tui_model_say(&app->model, "%s runs ...  ^C ends it", c->child_name);
     } else {
+        close_json(c);
         tdbg_tui_reply_failed(app, err.status, "%s", err.message);
     }
     tdbg_err_clear(&err);
@@ -83,16 +126,21 @@ static bool json_step(const char *text, int64_t *step)
     return end != at + sizeof key - 1;
 }
 
-static void ended(struct tdbg_tui_app *app, int status, const char *said)
+static void ended(struct tdbg_tui_app *app, int status, const char *said, const char *json)
 {
     struct tdbg_tui_commander *c = &app->commander;
     const bool signalled = WIFSIGNALED(status);
     const int code = signalled ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     int64_t step;
     c->reply.exit_code = code;
-    if (c->child_use == TDBG_CHILD_MOVES && code == 0 && json_step(app->output.text.text, &step)) {
-        tdbg_tui_model_goto_step(&app->model, step);
-        tdbg_tui_reply_done(app, "%s found step %lld", c->child_name, (long long)step);
+    if (c->child_use == TDBG_CHILD_FINDS && code == 0) {
+        if (json_step(json, &step)) {
+            tdbg_tui_model_goto_step(&app->model, step);
+            tdbg_tui_reply_done(app, "%s found step %lld", c->child_name, (long long)step);
+        } else {
+            tdbg_tui_reply_done(app, "%s has the answer; Enter goes to the step in a line",
+                                c->child_name);
+        }
     } else if (code <= 1) { /* 1: found nothing, or runs differ: that is an answer */
         tdbg_tui_reply_done(app, "%s has ended%s%s%s", c->child_name,
                             code ? " with exit code 1" : "", *said ? ": " : "", said);
@@ -115,6 +163,36 @@ static void add_way_on(struct tdbg_tui_output *output, const char *fork)
     tdbg_strbuf_free(&text);
 }
 
+/* All of it is there, on the output screen as well, unless something else was put there since. */
+static void finish(struct tdbg_tui_app *app, int status)
+{
+    struct tdbg_tui_commander *c = &app->commander;
+    struct tdbg_strbuf json = {0};
+    const struct tdbg_tui_focus before = app->model.focus;
+    char said[320];
+    tdbg_tui_child_destroy(c->child);
+    c->child = NULL;
+    read_json(c, &json);
+    close_json(c);
+    last_line(&c->child_said, said, sizeof said);
+    if (app->output.is_childs) {
+        app->output.is_childs = false;
+        if (app->output.text.n_bytes == 0) /* it is of those that say what they did */
+            tdbg_tui_output_add(&app->output, c->child_said.text, c->child_said.n_bytes);
+        if (c->fork && status == 0)
+            add_way_on(&app->output, c->fork);
+        if (c->child_use == TDBG_CHILD_FINDS && json.n_bytes > 0)
+            tdbg_tui_output_go_to_answer(app);
+        tdbg_strbuf_add(&app->output.json, json.text, json.n_bytes);
+    }
+    free(c->fork);
+    c->fork = NULL;
+    ended(app, status, said, json.text);
+    tdbg_strbuf_free(&json);
+    tdbg_tui_command_go_on(app);
+    tdbg_tui_app_note_move(app, &before, TDBG_REQUEST_COMMAND);
+}
+
 void tdbg_tui_command_read_child(struct tdbg_tui_app *app)
 {
     struct tdbg_tui_commander *c = &app->commander;
@@ -124,25 +202,13 @@ void tdbg_tui_command_read_child(struct tdbg_tui_app *app)
     if (!c->child)
         return;
     const bool goes_on = tdbg_tui_child_read(c->child, &out, &c->child_said, &status);
-    if (out.n_bytes > 0)
+    if (app->output.is_childs)
         tdbg_tui_output_add(&app->output, out.text, out.n_bytes);
     last_line(&c->child_said, said, sizeof said);
-    if (!goes_on) {
-        tdbg_tui_child_destroy(c->child);
-        c->child = NULL;
-        if (c->child_said.n_bytes > 0 && app->output.text.n_bytes == 0)
-            tdbg_tui_output_add(&app->output, c->child_said.text, c->child_said.n_bytes);
-        if (c->fork && status == 0)
-            add_way_on(&app->output, c->fork);
-        free(c->fork);
-        c->fork = NULL;
-        const struct tdbg_tui_focus before = app->model.focus;
-        ended(app, status, said);
-        tdbg_tui_command_go_on(app);
-        tdbg_tui_app_note_move(app, &before, TDBG_REQUEST_COMMAND);
-    } else if (*said) {
+    if (!goes_on)
+        finish(app, status);
+    else if (*said)
         tdbg_tui_model_say(&app->model, "%s: %s  ^C ends it", c->child_name, said);
-    }
     tdbg_strbuf_free(&out);
 }
 
@@ -163,12 +229,16 @@ void tdbg_tui_do_diff(const struct tdbg_tui_call *call)
     }
 }
 
-static void bisect(const struct tdbg_tui_call *call, int64_t good, int64_t bad)
+/* Of one run, between two steps where these are known; of two, where they are compared. */
+static void bisect(const struct tdbg_tui_call *call, int64_t good, int64_t bad, const char *second)
 {
-    struct tdbg_tui_commander *c = &call->app->commander;
+    const struct tdbg_tui_commander *c = &call->app->commander;
     char steps[64];
-    const char *words[10] = {"bisect", call->app->model.data->path, "--json"};
-    int n = 3;
+    const bool is_named = second && c->setup.trace; /* two runs are compared with all their ranks */
+    const char *words[10] = {"bisect", is_named ? c->setup.trace : call->app->model.data->path};
+    int n = 2;
+    if (second)
+        words[n++] = second;
     if (c->when) {
         words[n++] = "--when";
         words[n++] = c->when;
@@ -178,7 +248,7 @@ static void bisect(const struct tdbg_tui_call *call, int64_t good, int64_t bad)
         words[n++] = "--steps";
         words[n++] = steps;
     }
-    tdbg_tui_start_child(call, words, TDBG_CHILD_MOVES);
+    tdbg_tui_start_child(call, words, TDBG_CHILD_FINDS);
 }
 
 void tdbg_tui_do_bisect(const struct tdbg_tui_call *call)
@@ -191,7 +261,8 @@ void tdbg_tui_do_bisect(const struct tdbg_tui_call *call)
     }
     free(c->when);
     c->when = *call->args ? strdup(call->args) : NULL;
-    bisect(call, -1, -1);
+    const bool of_two = call->app->two.b && tdbg_tui_app_has_open(call->app, &tdbg_tui_screen_diff);
+    bisect(call, -1, -1, of_two ? call->app->two.path : NULL);
 }
 
 /* The step that is named, or that of the focus; false: it was said what is wrong. */
@@ -226,7 +297,7 @@ static void judge(const struct tdbg_tui_call *call, bool is_good)
                               "the good step, %lld, has to be before the bad one, %lld",
                               (long long)c->good, (long long)c->bad);
     else
-        bisect(call, c->good, c->bad);
+        bisect(call, c->good, c->bad, NULL);
 }
 
 void tdbg_tui_do_good(const struct tdbg_tui_call *call)

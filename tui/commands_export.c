@@ -153,6 +153,17 @@ static void export_picture(const struct tdbg_tui_call *call, const char *file)
         export_focus(app, file);
 }
 
+/* What bisect found, as JSON. */
+static void export_answer(const struct tdbg_tui_call *call, const char *file)
+{
+    struct tdbg_err err = {0};
+    if (tdbg_tui_output_write(&call->app->output.json, file, &err) == TDBG_OK)
+        tdbg_tui_reply_done(call->app, "what bisect found is in %s", file);
+    else
+        tdbg_tui_reply_failed(call->app, err.status, "%s", err.message);
+    tdbg_err_clear(&err);
+}
+
 void tdbg_tui_do_export(const struct tdbg_tui_call *call)
 {
     static const char *const formats[] = {"csv", "json", "npy"};
@@ -167,6 +178,11 @@ void tdbg_tui_do_export(const struct tdbg_tui_call *call)
     }
     if (n == 6 && strncmp(call->args, "screen", n) == 0) {
         export_screen(call, file);
+        return;
+    }
+    if (n == 4 && strncmp(call->args, "json", n) == 0 && call->app->output.json.n_bytes > 0 &&
+        tdbg_tui_output_is_shown(call->app)) {
+        export_answer(call, file);
         return;
     }
     if (n == 3 && strncmp(call->args, "ppm", n) == 0) {

@@ -160,6 +160,21 @@ int tdbg_tui_text_width(const struct tdbg_tui_grid *grid, const char *text)
     return total;
 }
 
+size_t tdbg_tui_text_that_fits(const struct tdbg_tui_grid *grid, const char *text, int width)
+{
+    const char *at = text;
+    int columns;
+    uint32_t code;
+    while (*at) {
+        const size_t n = next_char(at, grid->ascii, &code, &columns);
+        if (columns > width)
+            break;
+        width -= columns;
+        at += n;
+    }
+    return (size_t)(at - text);
+}
+
 int tdbg_tui_grid_put_text(struct tdbg_tui_grid *grid, int x, int y, int width, uint8_t style,
                            const char *text)
 {

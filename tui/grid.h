@@ -111,6 +111,9 @@ void tdbg_tui_grid_add_style(struct tdbg_tui_grid *grid, struct tdbg_tui_rect re
 
 void tdbg_tui_grid_set_cursor(struct tdbg_tui_grid *grid, int x, int y);
 
+/* Bytes of text that fit into width columns: whole characters. */
+size_t tdbg_tui_text_that_fits(const struct tdbg_tui_grid *grid, const char *text, int width);
+
 /* Columns that text takes. */
 int tdbg_tui_text_width(const struct tdbg_tui_grid *grid, const char *text);
 

@@ -18,7 +18,7 @@ int64_t tdbg_tui_job_list_add(struct tdbg_tui_job_list *list, const struct tdbg_
         TDBG_BUG("no memory for a job");
     w->job = *job;
     if (job->kind != TDBG_JOB_SEARCH && job->kind != TDBG_JOB_EVALUATE &&
-        job->kind != TDBG_JOB_DIFF)
+        job->kind != TDBG_JOB_DIFF && job->kind != TDBG_JOB_ELEMENTS)
         w->job.n_expressions = 0; /* and may be anything */
     TDBG_ASSERT(w->job.n_expressions >= 0 && w->job.n_expressions <= TDBG_JOB_EXPRESSIONS);
     w->id = ++list->last_id;

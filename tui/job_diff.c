@@ -25,15 +25,15 @@ static enum tdbg_status open_other(struct tdbg_tui_runner *r, const char *path, 
                                    struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
+    const struct tdbg_session_options options = tdbg_tui_runner_options(r);
     if (r->other && r->other_rank == rank && strcmp(r->other_path, path) == 0)
         return TDBG_OK;
     tdbg_tui_runner_close_other(r);
     r->other_path = strdup(path);
     TDBG_FAIL_IF(!r->other_path, NO_MEMORY, "no memory for a path");
     r->other_rank = rank;
-    if (tdbg_recompute_open(path, rank, &r->options, &r->other, &r->other_recompute, NULL) !=
-        TDBG_OK)
-        TDBG_TRY(tdbg_recompute_open(path, -1, &r->options, &r->other, &r->other_recompute, err));
+    if (tdbg_recompute_open(path, rank, &options, &r->other, &r->other_recompute, NULL) != TDBG_OK)
+        TDBG_TRY(tdbg_recompute_open(path, -1, &options, &r->other, &r->other_recompute, err));
 out:
     if (st != TDBG_OK)
         tdbg_tui_runner_close_other(r);
@@ -138,7 +138,8 @@ static enum tdbg_status compare_site(struct tdbg_tui_runner *r, const struct tdb
     int64_t n_a = 0, n_b = 0;
     TDBG_TRY(open_other(r, path, job->rank, err));
     const struct tdbg_site *sites = tdbg_trace_sites(r->trace, &n_sites);
-    TDBG_FAIL_IF(job->site >= n_sites, NOT_FOUND, "there is no site %d", (int)job->site);
+    TDBG_FAIL_IF(job->site < 0 || job->site >= n_sites, NOT_FOUND, "there is no site %d",
+                 (int)job->site);
     const struct tdbg_site *site = &sites[job->site];
     const int32_t other = tdbg_trace_find_site(r->other, site->name, site->lane, site->micro);
     TDBG_FAIL_IF(other < 0, NOT_FOUND, "%s has no %s of the same lane", path, site->name);
@@ -159,7 +160,7 @@ enum tdbg_status tdbg_tui_runner_diff(struct tdbg_tui_runner *r, const struct td
     enum tdbg_status st = TDBG_OK;
     TDBG_ASSERT(job->n_expressions == 1);
     memset(&r->parting, 0, sizeof r->parting);
-    if (job->site < 0)
+    if (job->kind == TDBG_JOB_DIFF)
         TDBG_TRY(find_parting(r, job->expression[0], err));
     else
         TDBG_TRY(compare_site(r, job, job->expression[0], err));

@@ -91,13 +91,19 @@ static bool session_goes_on(void *context, const struct tdbg_session_way *way)
     return tdbg_tui_runner_ask(r, r->is_searching ? &r->progress : &of_way);
 }
 
+struct tdbg_session_options tdbg_tui_runner_options(struct tdbg_tui_runner *r)
+{
+    struct tdbg_session_options options = r->options;
+    options.goes_on = session_goes_on;
+    options.goes_on_context = r;
+    return options;
+}
+
 /* One rank's file is open at a time. */
 static enum tdbg_status open_rank(struct tdbg_tui_runner *r, int32_t rank, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    struct tdbg_session_options options = r->options;
-    options.goes_on = session_goes_on;
-    options.goes_on_context = r;
+    const struct tdbg_session_options options = tdbg_tui_runner_options(r);
     if (r->trace && r->rank == rank)
         return TDBG_OK;
     close_rank(r);
@@ -231,6 +237,7 @@ static enum tdbg_status dispatch(struct tdbg_tui_runner *r, const struct tdbg_tu
     case TDBG_JOB_EVALUATE:
         return tdbg_tui_runner_evaluate(r, job, out, err);
     case TDBG_JOB_DIFF:
+    case TDBG_JOB_ELEMENTS:
         return tdbg_tui_runner_diff(r, job, out, err);
     case TDBG_JOB_SEARCH:
         TDBG_TRY(check_step(r, job->to, err));

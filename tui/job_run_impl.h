@@ -49,6 +49,9 @@ struct tdbg_tui_runner {
 bool tdbg_tui_runner_ask(struct tdbg_tui_runner *runner,
                          const struct tdbg_tui_job_progress *progress);
 
+/* How to execute, so that the job can be given up between two steps. */
+struct tdbg_session_options tdbg_tui_runner_options(struct tdbg_tui_runner *runner);
+
 /* job_search.c */
 enum tdbg_status tdbg_tui_runner_evaluate(struct tdbg_tui_runner *runner,
                                           const struct tdbg_tui_job *job,

@@ -21,8 +21,8 @@ enum tdbg_tui_job_kind {
     TDBG_JOB_SEARCH,   /* the first step from `step` to `to`, which may lie before it, at which one
                         * of the conditions holds */
     TDBG_JOB_EVALUATE, /* value of the one expression at `step` */
-    TDBG_JOB_DIFF,     /* against the trace whose path is the one expression: where they part or,
-                        * with a `site`, its elements at `step` here and at step `to` there */
+    TDBG_JOB_DIFF,     /* where it and the trace whose path is the one expression part */
+    TDBG_JOB_ELEMENTS, /* against such a trace: elements of `site` at `step` here, at `to` there */
     TDBG_JOB_ORIGIN,   /* where what is not finite at `step` began */
     TDBG_JOB_KIND_COUNT
 };
@@ -58,7 +58,7 @@ struct tdbg_tui_answer {
                          * of it keeps them; -1: there is none */
     const struct tdbg_stats *stats;         /* TENSOR: (1); STATS: (n_sites) */
     const struct tdbg_origin *origin;       /* ORIGIN */
-    const struct tdbg_tui_parting *parting; /* DIFF */
+    const struct tdbg_tui_parting *parting; /* DIFF, ELEMENTS */
 };
 
 struct tdbg_tui_job_progress {

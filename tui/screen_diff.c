@@ -1,4 +1,5 @@
 /* The diff screen: a second run beside this one. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,27 +13,46 @@ static int64_t visible(const struct tdbg_tui_app *app)
 
 /* ---- where they part ---- */
 
+/* The rank whose lane it is; -1: it is of no lane, or there is one rank. */
+static int32_t rank_of(const struct tdbg_tui_model *m, int32_t lane)
+{
+    return m->data->info->world_size > 1 ? tdbg_rank_of_lane(m->data->info, lane) : -1;
+}
+
+static void go_to_site(struct tdbg_tui_app *app, const char *name, int32_t lane)
+{
+    struct tdbg_tui_model *m = &app->model;
+    for (int32_t i = 0; *name && i < m->data->n_sites; i++) {
+        const struct tdbg_site *s = &m->data->sites[i];
+        if (strcmp(s->name, name) == 0 && (lane < 0 || s->lane == lane)) {
+            m->focus.site = i;
+            return;
+        }
+    }
+}
+
 static void go_to_parting(struct tdbg_tui_app *app)
 {
     struct tdbg_tui_model *m = &app->model;
-    const struct tdbg_tui_parting *p = &app->two.parting;
-    if (!p->has_step) {
-        tdbg_tui_model_say(m, p->is_same ? "the two are the same" : "cannot be judged: %s",
-                           p->reason);
+    const struct tdbg_tui_parting p = app->two.parting; /* another rank forgets it */
+    const int32_t rank = rank_of(m, p.lane);
+    char of_rank[32] = "";
+    if (!p.has_step) {
+        tdbg_tui_model_say(m, p.is_same ? "the two are the same" : "cannot be judged: %s",
+                           p.reason);
         return;
     }
     app->two.unlinked = app->two.side_b = false;
-    tdbg_tui_model_goto_step(m, p->step);
-    for (int32_t i = 0; *p->site && i < m->data->n_sites; i++) {
-        const struct tdbg_site *s = &m->data->sites[i];
-        if (strcmp(s->name, p->site) == 0 && (p->lane < 0 || s->lane == p->lane)) {
-            m->focus.site = i;
-            break;
-        }
+    tdbg_tui_model_goto_step(m, p.step);
+    if (rank >= 0) {
+        tdbg_tui_app_goto_rank(app, rank);
+        snprintf(of_rank, sizeof of_rank, " of rank %d", (int)rank);
     }
-    tdbg_tui_model_say(m, "%lld tensors differ from step %lld on, the first is %s",
-                       (long long)p->n_sites_differ, (long long)p->step,
-                       *p->site ? p->site : "not known: only a chain differs");
+    go_to_site(app, p.site, p.lane);
+    if (!m->message) /* that of a rank whose file is not there stays */
+        tdbg_tui_model_say(m, "%lld tensors differ from step %lld on, the first is %s%s",
+                           (long long)p.n_sites_differ, (long long)p.step,
+                           *p.site ? p.site : "not known: only a chain differs", of_rank);
 }
 
 static void has_parting(struct tdbg_tui_app *app, const struct tdbg_tui_answer *answer)
@@ -60,7 +80,6 @@ static void want_parting(struct tdbg_tui_app *app)
     const struct tdbg_tui_job job = {.kind = TDBG_JOB_DIFF,
                                      .rank = app->model.focus.rank,
                                      .step = app->model.focus.step,
-                                     .site = -1,
                                      .expression = {two->path},
                                      .n_expressions = 1};
     if (tdbg_tui_app_submit(app, &job, has_parting)) {
@@ -91,66 +110,6 @@ static void search_parting(struct tdbg_tui_app *app, int64_t count, bool has_cou
     }
 }
 
-/* ---- elements ---- */
-
-static void has_elements(struct tdbg_tui_app *app, const struct tdbg_tui_answer *answer)
-{
-    struct tdbg_tui_two_runs *two = &app->two;
-    const int32_t site = two->asked;
-    two->asked = -1;
-    if (!two->b || site < 0)
-        return;
-    if (answer->status != TDBG_OK) {
-        tdbg_tui_model_say_error(&app->model, "%s", answer->message);
-        return;
-    }
-    struct tdbg_tui_two_cell *cell = &two->cell[site];
-    two->elements = *answer->parting;
-    two->elements_site = site;
-    cell->is_known = true;
-    cell->n_differ = two->elements.elements.n_differ;
-    cell->n_elems = two->elements.elements.n_elems;
-    cell->most = cell->n_differ > 0 ? two->elements.elements.worst.absolute : 0;
-    cell->most_relative = two->elements.most_relative;
-}
-
-/* Enter: the elements of the tensor under the cursor, side by side. */
-static void open_elements(struct tdbg_tui_app *app, int64_t count, bool has_count)
-{
-    (void)count, (void)has_count;
-    struct tdbg_tui_two_runs *two = &app->two;
-    struct tdbg_tui_model *m = &app->model;
-    const int32_t site = m->focus.site;
-    if (!two->b || two->n_rows == 0 || two->match[site] < 0) {
-        tdbg_tui_model_say(m, two->b ? "this tensor is in one trace only"
-                                     : "there is no second run: :diff B.h5 opens one");
-        return;
-    }
-    if (two->shows_elements && two->elements_site == site &&
-        two->cell[site].step_a == m->focus.step && two->cell[site].step_b == two->step_b) {
-        two->shows_elements = false;
-        return;
-    }
-    two->shows_elements = true;
-    two->elements_site = -1;
-    two->cell[site].is_known = false;
-    two->cell[site].step_a = m->focus.step;
-    two->cell[site].step_b = two->step_b;
-    const struct tdbg_tui_job job = {.kind = TDBG_JOB_DIFF,
-                                     .rank = m->focus.rank,
-                                     .step = m->focus.step,
-                                     .to = two->step_b,
-                                     .site = site,
-                                     .expression = {two->path},
-                                     .n_expressions = 1};
-    if (two->parting_state == TDBG_TWO_WAITS)
-        two->parting_state = TDBG_TWO_NOT_ASKED; /* of each kind one job is waited for */
-    if (tdbg_tui_app_submit(app, &job, has_elements))
-        two->asked = site;
-    else
-        tdbg_tui_model_say(m, "nothing reads values here");
-}
-
 /* ---- the screen ---- */
 
 static void load(struct tdbg_tui_app *app)
@@ -164,13 +123,14 @@ static void load(struct tdbg_tui_app *app)
     tdbg_tui_two_runs_load(two, m);
     two->top = (int32_t)tdbg_tui_panes_scroll(tdbg_tui_two_runs_row(two, m->focus.site),
                                               two->n_rows, visible(app));
-    if (two->parting_state == TDBG_TWO_NOT_ASKED && two->asked < 0)
+    if (two->parting_state == TDBG_TWO_NOT_ASKED)
         want_parting(app);
     else if (two->parting_state == TDBG_TWO_WAITS && is_forgotten(app)) {
         two->parting_state = TDBG_TWO_FAILED;
         free(two->why);
         two->why = strdup("cancelled; C searches again");
     }
+    tdbg_tui_diff_compare(app, two->top, visible(app));
 }
 
 static bool work(struct tdbg_tui_app *app)
@@ -277,11 +237,16 @@ static void mouse(struct tdbg_tui_app *app, int x, int y, enum tdbg_tui_button b
 }
 
 static const struct tdbg_tui_action actions[] = {
-    {TDBG_REQUEST_STEP_NEXT, step_next},   {TDBG_REQUEST_STEP_PREV, step_prev},
-    {TDBG_REQUEST_OPEN, open_elements},    {TDBG_REQUEST_RUN_BACK, search_parting},
-    {TDBG_REQUEST_LINK, link_sides},       {TDBG_REQUEST_PANE_NEXT, change_side},
-    {TDBG_REQUEST_PANE_PREV, change_side}, {TDBG_REQUEST_VIEW, view},
-    {TDBG_REQUEST_SCALE, scale},           {TDBG_REQUEST_NONE, NULL},
+    {TDBG_REQUEST_STEP_NEXT, step_next},
+    {TDBG_REQUEST_STEP_PREV, step_prev},
+    {TDBG_REQUEST_OPEN, tdbg_tui_diff_open_elements},
+    {TDBG_REQUEST_RUN_BACK, search_parting},
+    {TDBG_REQUEST_LINK, link_sides},
+    {TDBG_REQUEST_PANE_NEXT, change_side},
+    {TDBG_REQUEST_PANE_PREV, change_side},
+    {TDBG_REQUEST_VIEW, view},
+    {TDBG_REQUEST_SCALE, scale},
+    {TDBG_REQUEST_NONE, NULL},
 };
 
 static const enum tdbg_tui_request hints[] = {TDBG_REQUEST_STEP_NEXT, TDBG_REQUEST_OPEN,
@@ -301,6 +266,7 @@ const struct tdbg_tui_screen tdbg_tui_screen_diff = {
     .draw = draw,
     .mouse = mouse,
     .find = find,
+    .close = tdbg_tui_diff_leave,
 };
 
 enum tdbg_status tdbg_tui_app_diff(struct tdbg_tui_app *app, const char *path, struct tdbg_err *err)

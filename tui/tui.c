@@ -118,6 +118,7 @@ static void set_up(struct tdbg_tui_app *app, const struct tdbg_tui_options *opti
     char *keys = tdbg_tui_user_path("XDG_CONFIG_HOME", ".config", "keys");
     const struct tdbg_tui_setup setup = {.recorder = options->recorder,
                                          .program = options->program,
+                                         .trace = app->model.data->path,
                                          .history_path = history,
                                          .keys_path = keys};
     app->no_mouse = options->no_mouse;

@@ -6,12 +6,20 @@
 
 void tdbg_tui_two_runs_init(struct tdbg_tui_two_runs *t)
 {
-    *t = (struct tdbg_tui_two_runs){
-        .loaded_a = -1, .loaded_b = -1, .asked = -1, .elements_site = -1};
+    *t = (struct tdbg_tui_two_runs){.loaded_a = -1, .loaded_b = -1, .asked = -1, .resting_a = -1};
+}
+
+static void forget(struct tdbg_tui_two_cell *cell)
+{
+    free(cell->found);
+    free(cell->why);
+    *cell = (struct tdbg_tui_two_cell){.step_a = -1, .step_b = -1};
 }
 
 void tdbg_tui_two_runs_free(struct tdbg_tui_two_runs *t)
 {
+    for (int32_t i = 0; t->cell && i < t->n_cells; i++)
+        forget(&t->cell[i]);
     tdbg_tui_series_free(&t->series);
     tdbg_tui_other_close(t->other);
     tdbg_arena_destroy(t->arena);
@@ -55,11 +63,11 @@ void tdbg_tui_two_runs_match(struct tdbg_tui_two_runs *t, const struct tdbg_tui_
     follow_rank(t, a->info->rank);
     t->n_rows = 0;
     t->loaded_a = t->loaded_b = -1;
-    t->asked = t->elements_site = -1;
+    t->asked = -1;
+    t->resting_a = -1;
     for (int32_t i = 0; t->b && i < a->n_sites; i++) {
         t->match[i] = find_match(t->b, &a->sites[i], i);
-        t->cell[i].step_a = t->cell[i].step_b = -1;
-        t->cell[i].is_known = false;
+        forget(&t->cell[i]);
         if (t->match[i] >= 0)
             t->row[t->n_rows++] = i;
     }
@@ -76,6 +84,7 @@ static enum tdbg_status make_lists(struct tdbg_tui_two_runs *t, const struct tdb
     t->digests_b = calloc(n_b, sizeof *t->digests_b);
     t->stats_b = calloc(n_b, sizeof *t->stats_b);
     t->cell = calloc(n_a, sizeof *t->cell);
+    t->n_cells = a->n_sites;
     TDBG_FAIL_IF(!t->match || !t->row || !t->digests_a || !t->digests_b || !t->stats_b || !t->cell,
                  NO_MEMORY, "no memory for a second trace");
 out:
@@ -185,6 +194,34 @@ int tdbg_tui_two_runs_same(const struct tdbg_tui_two_runs *t, int32_t site)
     if (!t->has_a || !t->has_b || other < 0 || t->digests_a[site] == 0 || t->digests_b[other] == 0)
         return -1;
     return t->digests_a[site] == t->digests_b[other];
+}
+
+const struct tdbg_tui_two_cell *tdbg_tui_two_runs_compared(const struct tdbg_tui_two_runs *t,
+                                                           int64_t step_a, int32_t site)
+{
+    const struct tdbg_tui_two_cell *cell = &t->cell[site];
+    return (cell->found || cell->why) && cell->step_a == step_a && cell->step_b == t->step_b ? cell
+                                                                                             : NULL;
+}
+
+void tdbg_tui_two_runs_set_compared(struct tdbg_tui_two_runs *t, int32_t site, int64_t step_a,
+                                    int64_t step_b, const struct tdbg_tui_parting *found,
+                                    const char *why)
+{
+    struct tdbg_tui_two_cell *cell = &t->cell[site];
+    forget(cell);
+    cell->step_a = step_a;
+    cell->step_b = step_b;
+    cell->found = found ? malloc(sizeof *found) : NULL;
+    if (cell->found)
+        *cell->found = *found;
+    else
+        cell->why = strdup(why ? why : "no memory");
+}
+
+void tdbg_tui_two_runs_forget(struct tdbg_tui_two_runs *t, int32_t site)
+{
+    forget(&t->cell[site]);
 }
 
 int32_t tdbg_tui_two_runs_row(const struct tdbg_tui_two_runs *t, int32_t site)

@@ -11,12 +11,11 @@
 
 enum tdbg_tui_two_state { TDBG_TWO_NOT_ASKED, TDBG_TWO_WAITS, TDBG_TWO_KNOWN, TDBG_TWO_FAILED };
 
-/* One compared tensor, as far as its values were. */
+/* One tensor of both, as far as its values were compared. */
 struct tdbg_tui_two_cell {
-    int64_t step_a, step_b; /* that it is of, or was asked for; -1 */
-    bool is_known;
-    int64_t n_differ, n_elems;
-    double most, most_relative;
+    int64_t step_a, step_b;         /* that the comparison is of; -1: there was none */
+    struct tdbg_tui_parting *found; /* NULL: it failed, and why */
+    char *why;
 };
 
 struct tdbg_tui_two_runs {
@@ -42,13 +41,15 @@ struct tdbg_tui_two_runs {
     uint64_t *digests_a, *digests_b;
     struct tdbg_stats *stats_b;
     bool has_a, has_b;
-    struct tdbg_tui_two_cell *cell; /* (A's n_sites) */
-    int32_t asked;                  /* site whose elements are waited for, or -1 */
-    bool shows_elements;            /* Enter */
+    struct tdbg_tui_two_cell *cell; /* (n_cells: A's n_sites) */
+    int32_t n_cells;
+    int32_t asked; /* site whose comparison is waited for, or -1 */
+    int64_t resting_a,
+        resting_b;       /* nothing is compared by itself at these steps: it was cancelled */
+    bool shows_elements; /* Enter */
 
     enum tdbg_tui_two_state parting_state;
-    struct tdbg_tui_parting parting, elements; /* elements: of elements_site */
-    int32_t elements_site;
+    struct tdbg_tui_parting parting;
     char *why; /* FAILED */
 };
 
@@ -63,6 +64,16 @@ enum tdbg_status tdbg_tui_two_runs_set(struct tdbg_tui_two_runs *two,
                                        struct tdbg_tui_run_config *config, const char *path,
                                        const struct tdbg_tui_data *b, struct tdbg_tui_other *other,
                                        struct tdbg_err *err);
+
+/* The comparison of a tensor's values at the steps that are shown; NULL: there is none. _set takes
+ * a copy of found, or where that is NULL of the reason. */
+const struct tdbg_tui_two_cell *tdbg_tui_two_runs_compared(const struct tdbg_tui_two_runs *two,
+                                                           int64_t step_a, int32_t site);
+void tdbg_tui_two_runs_set_compared(struct tdbg_tui_two_runs *two, int32_t site, int64_t step_a,
+                                    int64_t step_b, const struct tdbg_tui_parting *found,
+                                    const char *why);
+
+void tdbg_tui_two_runs_forget(struct tdbg_tui_two_runs *two, int32_t site);
 
 /* Finds the tensors of both anew: A is another rank's file now. */
 void tdbg_tui_two_runs_match(struct tdbg_tui_two_runs *two, const struct tdbg_tui_data *a);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "replay/rank_split.h"
 #include "tui/columns.h"
 #include "tui/two_runs.h"
 #include "tui/view.h"
@@ -45,35 +46,41 @@ static const char *norm_text(char *buf, const struct pair_row *r, const struct t
 }
 
 /* The comparison of values, where it is of these steps; NULL: none is. */
-static const struct tdbg_tui_two_cell *compared(const struct pair_row *r)
+static const struct tdbg_tui_parting *compared(const struct pair_row *r)
 {
-    const struct tdbg_tui_two_cell *cell = &r->two->cell[r->site];
-    return cell->is_known && cell->step_a == r->m->focus.step && cell->step_b == r->two->step_b
-               ? cell
-               : NULL;
+    const struct tdbg_tui_two_cell *cell =
+        tdbg_tui_two_runs_compared(r->two, r->m->focus.step, r->site);
+    return cell ? cell->found : NULL;
+}
+
+/* 1: the same, 0: not, -1: not known; by the digests or, without them, by the values. */
+static int is_same(const struct pair_row *r)
+{
+    const struct tdbg_tui_parting *known = compared(r);
+    return known ? known->elements.n_differ == 0 : tdbg_tui_two_runs_same(r->two, r->site);
 }
 
 static const char *most_text(char *buf, const struct pair_row *r, bool relative)
 {
-    const struct tdbg_tui_two_cell *known = compared(r);
-    if (tdbg_tui_two_runs_same(r->two, r->site) == 1)
+    const struct tdbg_tui_parting *known = compared(r);
+    if (is_same(r) == 1)
         return "0";
     if (!known)
         return r->two->asked == r->site ? "..." : "-";
-    if (isnan(known->most))
-        return "nan";
-    return tdbg_text_number(buf, relative ? known->most_relative : known->most, VALUE);
+    const double most = relative ? known->most_relative : known->elements.worst.absolute;
+    return isnan(most) ? "nan" : tdbg_text_number(buf, most, VALUE);
 }
 
 static const char *differ_text(char *buf, const struct pair_row *r)
 {
-    const struct tdbg_tui_two_cell *known = compared(r);
-    const int same = tdbg_tui_two_runs_same(r->two, r->site);
+    const struct tdbg_tui_parting *known = compared(r);
+    const int same = is_same(r);
     char n[TDBG_NUMBER_BYTES], of[TDBG_NUMBER_BYTES];
-    if (!known || known->n_differ <= 0)
+    if (!known || same == 1)
         return same < 0 ? "not recorded" : same ? "same" : "differs";
-    snprintf(buf, TDBG_CELL_BYTES, "%.8s/%.8s", tdbg_text_count(n, (uint64_t)known->n_differ),
-             tdbg_text_count(of, (uint64_t)known->n_elems));
+    snprintf(buf, TDBG_CELL_BYTES, "%.8s/%.8s",
+             tdbg_text_count(n, (uint64_t)known->elements.n_differ),
+             tdbg_text_count(of, (uint64_t)known->elements.n_elems));
     return buf;
 }
 
@@ -106,7 +113,7 @@ static void paint_table(const struct tdbg_tui_model *m, const struct tdbg_tui_tw
     tdbg_tui_table_paint_titles(&t, name, false);
     for (int y = 1; y < rect.height && two->top + y - 1 < two->n_rows; y++) {
         const struct pair_row row = {m, two, two->row[two->top + y - 1]};
-        const bool differs = tdbg_tui_two_runs_same(two, row.site) == 0;
+        const bool differs = is_same(&row) == 0;
         tdbg_tui_table_paint_row(&t, y,
                                  &(struct tdbg_tui_row){.row = &row,
                                                         .mark = differs ? '~' : ' ',
@@ -127,6 +134,10 @@ static const char *file_of(const char *path)
 static void parting_text(const struct tdbg_tui_two_runs *two, char *buf, size_t n_bytes)
 {
     const struct tdbg_tui_parting *p = &two->parting;
+    const struct tdbg_run_info *info = two->b->info;
+    char of_rank[32] = "";
+    if (info->world_size > 1 && tdbg_rank_of_lane(info, p->lane) >= 0)
+        snprintf(of_rank, sizeof of_rank, " of rank %d", (int)tdbg_rank_of_lane(info, p->lane));
     if (two->parting_state == TDBG_TWO_WAITS)
         snprintf(buf, n_bytes, "first divergence: searching");
     else if (two->parting_state == TDBG_TWO_FAILED)
@@ -136,8 +147,8 @@ static void parting_text(const struct tdbg_tui_two_runs *two, char *buf, size_t 
     else if (p->is_same)
         snprintf(buf, n_bytes, "the same bits in all %" PRId64 " steps of both", p->n_steps);
     else if (p->has_step)
-        snprintf(buf, n_bytes, "first divergence: step %" PRId64 " %s", p->step,
-                 *p->site ? p->site : "(a chain)");
+        snprintf(buf, n_bytes, "first divergence: step %" PRId64 " %s%s", p->step,
+                 *p->site ? p->site : "(a chain)", of_rank);
     else
         snprintf(buf, n_bytes, "cannot be judged: %s", p->reason);
 }
@@ -196,27 +207,27 @@ static void paint_configs(const struct tdbg_tui_two_runs *two, struct tdbg_tui_g
 static void paint_elements(const struct tdbg_tui_model *m, const struct tdbg_tui_two_runs *two,
                            struct tdbg_tui_grid *grid, struct tdbg_tui_rect rect)
 {
-    const struct tdbg_tui_parting *p = &two->elements;
-    const int32_t site = two->elements_site;
+    const struct tdbg_site *site = &m->data->sites[m->focus.site];
+    const struct tdbg_tui_two_cell *cell =
+        tdbg_tui_two_runs_compared(two, m->focus.step, m->focus.site);
+    const struct tdbg_tui_parting *p = cell ? cell->found : NULL;
     char index[80], a[TDBG_NUMBER_BYTES], b[TDBG_NUMBER_BYTES];
     tdbg_tui_view_heading(grid, (struct tdbg_tui_rect){rect.x, rect.y, rect.width, 1}, false);
-    if (site != m->focus.site || !p->has_elements) {
-        tdbg_tui_grid_printf(grid, rect.x + 1, rect.y, rect.width - 1, TDBG_STYLE_REVERSE,
-                             "elements: %s",
-                             two->asked >= 0 ? "being read or computed" : "Enter compares them");
+    if (!p) {
+        tdbg_tui_grid_printf(grid, rect.x + 1, rect.y, rect.width - 1, TDBG_STYLE_REVERSE, "%s  %s",
+                             site->name, cell ? cell->why : "being read or computed");
         return;
     }
     tdbg_tui_grid_printf(grid, rect.x + 1, rect.y, rect.width - 1, TDBG_STYLE_REVERSE,
-                         "%s  %" PRId64 " of %" PRId64 " elements differ",
-                         m->data->sites[site].name, p->elements.n_differ, p->elements.n_elems);
+                         "%s  %" PRId64 " of %" PRId64 " elements differ", site->name,
+                         p->elements.n_differ, p->elements.n_elems);
     for (int i = 0; i < p->n_shown && i + 1 < rect.height; i++) {
         snprintf(a, sizeof a, "%.9g", p->element[i].a);
         snprintf(b, sizeof b, "%.9g", p->element[i].b);
-        tdbg_tui_grid_printf(grid, rect.x + 1, rect.y + 1 + i, rect.width - 1, 0,
-                             "%-18s A %-16s B %-16s %s",
-                             tdbg_compare_index_text(&m->data->sites[site], p->element[i].index,
-                                                     index, sizeof index),
-                             a, b, p->element[i].differs ? "differs" : "same");
+        tdbg_tui_grid_printf(
+            grid, rect.x + 1, rect.y + 1 + i, rect.width - 1, 0, "%-18s A %-16s B %-16s %s",
+            tdbg_compare_index_text(site, p->element[i].index, index, sizeof index), a, b,
+            p->element[i].differs ? "differs" : "same");
     }
 }
 

@@ -134,6 +134,32 @@ static void check_tensor(const struct tdbg_tui_job *job, const struct tdbg_tui_a
     free(digests);
 }
 
+/* A tensor of a step against the same one: where it is there, not one element differs; of another
+ * step the first elements are what its own answers say. */
+static void check_elements(const struct tdbg_tui_jobs *here, const struct tdbg_tui_jobs *there,
+                           int64_t step)
+{
+    struct tdbg_tui_job job = {.kind = TDBG_JOB_ELEMENTS,
+                               .step = step,
+                               .to = step,
+                               .expression = {path},
+                               .n_expressions = 1};
+    for (job.site = 0; job.site < n_sites; job.site++) {
+        for (job.to = first_step; job.to <= step; job.to += step - first_step) {
+            const struct tdbg_tui_answer a = ask(here, &job), b = ask(there, &job);
+            compare(&job, &a, &b);
+            if (a.status == TDBG_NOT_FOUND && sites[job.site].stage == TDBG_STAGE_EVAL)
+                continue;
+            CHECK(a.status == TDBG_OK, "%s: %s", sites[job.site].name, a.message);
+            CHECK(memcmp(a.parting, b.parting, sizeof *a.parting) == 0, "%s: other differences",
+                  sites[job.site].name);
+            CHECK(a.parting->has_elements && a.parting->n_shown > 0 &&
+                      (job.to < step || a.parting->elements.n_differ == 0),
+                  "%s differs from itself", sites[job.site].name);
+        }
+    }
+}
+
 static int check_same(void)
 {
     struct tdbg_tui_jobs here = make(false), there = make(true);
@@ -163,6 +189,7 @@ static int check_same(void)
             }
         }
     }
+    check_elements(&here, &there, (first_step + last_step) / 2);
     CHECK(n_executed > 0, "everything was stored: nothing is tested");
     printf("same: %" PRId64 " tensors executed\n", n_executed);
     here.destroy(here.context);

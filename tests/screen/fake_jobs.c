@@ -125,7 +125,7 @@ static void answer_diff(struct fake_jobs *j, const struct tdbg_tui_job *job,
     const struct fake_run *a = j->run, *b = j->other;
     memset(p, 0, sizeof *p);
     out->parting = p;
-    if (job->site < 0) {
+    if (job->kind == TDBG_JOB_DIFF) {
         p->has_step = b->wish.parts_from > 0;
         p->is_same = !p->has_step;
         p->n_steps = a->data.n_steps;
@@ -180,7 +180,7 @@ static bool take(void *context, struct tdbg_tui_answer *out)
         answer_stats(j, job, out);
     } else if (job->kind == TDBG_JOB_ORIGIN) {
         answer_origin(j, job, out);
-    } else if (job->kind == TDBG_JOB_DIFF) {
+    } else if (job->kind == TDBG_JOB_DIFF || job->kind == TDBG_JOB_ELEMENTS) {
         answer_diff(j, job, out);
     } else if (job->kind == TDBG_JOB_EVALUATE) {
         out->is_known = true;

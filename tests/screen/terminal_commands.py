@@ -157,6 +157,11 @@ def runs_other_commands(folder):
         tmux.wait_row(0, f"step {step}/400")
         truth = e2e.run("bisect", trace, "--when", "loss < 0.8", "--json")
         check(json.loads(truth.stdout)["step"] == step, truth.stdout)
+        first = e2e.run("bisect", trace, "--when", "loss < 0.8").stdout.split("\n")[0]
+        tmux.wait_row(3, ">" + first)  # the text, and not JSON, which is written where it is wanted
+        command(tmux, f"export json {folder}/found.json", MESSAGE, "what bisect found is in")
+        with open(f"{folder}/found.json") as f:
+            check(f.read() == truth.stdout, "the JSON of bisect")
         tmux.type("qz")
         tmux.wait_row(0, "step 0/400")
         command(tmux, "goto 5/grad/fc2.bias", 0, "step 5/400")
@@ -168,6 +173,8 @@ def runs_other_commands(folder):
         check(e2e.info(f"{folder}/a-whatif-1.h5")["steps"] > 0, "the fork")
         for said in "forking", "optimizer.lr: 0.01 -> 0.5", ":diff ":
             check(said in tmux.last, tmux.last)
+        tmux.type("q")
+        command(tmux, "whatif optimizer.l=0.5 to 398", MESSAGE, "hint: did you mean 'lr'?")
         command(tmux, "diff no-such.h5", MESSAGE, "no-such.h5")
         tmux.type("Q")
         tmux.wait_shell("code=0")

@@ -104,7 +104,7 @@ static void test_output_screens(void **state)
     driver_command(&d, "help");
     driver_golden(&d, "commands");
     driver_press(&d, "/bisect<Enter>");
-    assert_true(d.app.output.top > 0);
+    assert_true(d.app.output.at > 0);
     driver_press(&d, "G5k3jg/zzz<Enter>");
     driver_expect(&d, "no line has 'zzz'");
     driver_command(&d, "help keys");

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/screen/driver.h"
+#include "tui/view.h"
 
 static struct driver d;
 static struct fake_run other;
@@ -83,17 +84,111 @@ static void test_parting(void **state)
     assert_int_equal(tdbg_tui_two_runs_same(&d.app.two, 5), -1);
 }
 
+static const struct tdbg_tui_parting *compared(int32_t site)
+{
+    const struct tdbg_tui_two_cell *cell =
+        tdbg_tui_two_runs_compared(&d.app.two, d.app.model.focus.step, site);
+    return cell ? cell->found : NULL;
+}
+
 static void test_elements(void **state)
 {
     (void)state;
     open_two(&parted, 80, 24, true, "C<Enter>");
-    assert_true(d.app.two.elements.has_elements);
-    assert_int_equal(d.app.two.elements.elements.n_differ, 1);
-    assert_true(d.app.two.cell[d.app.model.focus.site].is_known);
-    const int64_t n = d.jobs.n_done[TDBG_JOB_DIFF];
+    assert_true(d.app.two.shows_elements);
+    assert_non_null(compared(d.app.model.focus.site));
+    assert_int_equal(compared(d.app.model.focus.site)->elements.n_differ, 1);
+    const int64_t n = d.jobs.n_done[TDBG_JOB_ELEMENTS];
     driver_press(&d, "<Enter>"); /* away again, and nothing is computed twice for it */
     assert_false(d.app.two.shows_elements);
-    assert_int_equal(d.jobs.n_done[TDBG_JOB_DIFF], n);
+    driver_press(&d, "<Enter>");
+    assert_int_equal(d.jobs.n_done[TDBG_JOB_ELEMENTS], n);
+    driver_press(&d, "g"); /* with those of tensors that are the same */
+    assert_int_equal(tdbg_tui_two_runs_same(&d.app.two, d.app.model.focus.site), 1);
+    assert_int_equal(compared(d.app.model.focus.site)->elements.n_differ, 0);
+    assert_int_equal(d.jobs.n_done[TDBG_JOB_ELEMENTS], n + 1);
+}
+
+/* Rows on the screen that have to be compared, and those that were. */
+static void count_rows(int *wanted, int *known)
+{
+    const struct tdbg_tui_two_runs *two = &d.app.two;
+    const int64_t rows = tdbg_tui_view_diff_rows(two, tdbg_tui_app_frame(&d.app).body);
+    *wanted = *known = 0;
+    for (int32_t i = two->top; i < two->n_rows && i < two->top + rows; i++) {
+        *wanted += tdbg_tui_two_runs_same(two, two->row[i]) != 1;
+        *known += compared(two->row[i]) != NULL;
+    }
+}
+
+/* The rows on the screen are compared by themselves, one after the other, and no others. */
+static void test_values(void **state)
+{
+    int wanted, known;
+    (void)state;
+    open_two(&parted, 80, 24, true, "5n");
+    assert_int_equal(d.jobs.n_done[TDBG_JOB_ELEMENTS], 0); /* the digests say it all */
+    driver_press(&d, "C");
+    count_rows(&wanted, &known);
+    assert_true(wanted > 2);
+    assert_int_equal(known, wanted);
+    assert_int_equal(d.jobs.n_done[TDBG_JOB_ELEMENTS], wanted);
+    driver_press(&d, "LL?q"); /* nothing twice */
+    assert_int_equal(d.jobs.n_done[TDBG_JOB_ELEMENTS], wanted);
+    driver_press(&d, "n");
+    count_rows(&wanted, &known);
+    assert_int_equal(known, wanted);
+
+    d.jobs.holds = true; /* it takes long: keys are answered, and what is obsolete is given up */
+    driver_press(&d, "n");
+    count_rows(&wanted, &known);
+    assert_int_equal(known, 0);
+    assert_true(d.app.two.asked == d.app.model.focus.site);
+    driver_expect(&d, "comparing fwd/fc1 at step 702: 12 of 40 steps (^C cancels)");
+    assert_non_null(strstr(driver_row(&d, d.app.grid.cursor_y), "     ...      ... differs"));
+    driver_press(&d, "n");
+    driver_expect(&d, "comparing fwd/fc1 at step 703");
+    assert_null(d.jobs.queue.first->next);
+    driver_press(&d, "j"); /* what is at work is of this step, and on the screen */
+    driver_expect(&d, "comparing fwd/fc1 at step 703");
+    driver_press(&d, "<Enter>"); /* this one first */
+    driver_expect(&d, "comparing fwd/relu1 at step 703");
+    driver_press(&d, "<F2>"); /* nobody waits for it on other screens */
+    assert_null(d.jobs.queue.first);
+    driver_press(&d, "<F7>");
+    assert_non_null(d.jobs.queue.first);
+    driver_press(&d, "<Esc>");
+    driver_expect(&d, "cancelled");
+    driver_press(&d, "jk");
+    assert_null(d.jobs.queue.first); /* not at this step again */
+    driver_press(&d, "<Enter>");     /* but when it is asked for */
+    assert_non_null(d.jobs.queue.first);
+    driver_press(&d, "<Enter>n");
+    driver_expect(&d, "comparing fwd/relu1 at step 704");
+    d.jobs.holds = false;
+    driver_draw(&d);
+    count_rows(&wanted, &known);
+    assert_int_equal(known, wanted);
+}
+
+/* What cannot be compared is asked for once, and again with Enter alone, which says why. */
+static void test_values_that_fail(void **state)
+{
+    int wanted, known;
+    (void)state;
+    open_two(&parted, 80, 24, true, "C");
+    d.jobs.fails = true;
+    driver_press(&d, "n");
+    count_rows(&wanted, &known);
+    assert_int_equal(known, 0);
+    const int64_t n = d.jobs.n_done[TDBG_JOB_ELEMENTS];
+    driver_press(&d, "jk");
+    assert_true(d.jobs.n_done[TDBG_JOB_ELEMENTS] <= n + 1);
+    driver_press(&d, "<Enter>");
+    driver_expect(&d, "the keyframe of step 0 is damaged");
+    d.jobs.fails = false;
+    driver_press(&d, "<Enter><Enter>");
+    assert_non_null(compared(d.app.model.focus.site));
 }
 
 static void test_sides(void **state)
@@ -140,6 +235,8 @@ int main(void)
         cmocka_unit_test_teardown(test_golden, driver_teardown),
         cmocka_unit_test_teardown(test_parting, driver_teardown),
         cmocka_unit_test_teardown(test_elements, driver_teardown),
+        cmocka_unit_test_teardown(test_values, driver_teardown),
+        cmocka_unit_test_teardown(test_values_that_fail, driver_teardown),
         cmocka_unit_test_teardown(test_sides, driver_teardown),
         cmocka_unit_test_teardown(test_reads, driver_teardown),
     };
