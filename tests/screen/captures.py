@@ -2,9 +2,10 @@
 """The screens in the documents are what their keys lead to, and the sessions what the scripts in
 examples/sessions show.
 
-    captures.py screens|sessions     compares; with TDBG_UPDATE_GOLDEN=1 writes the documents anew
+    captures.py [screens|sessions]         compares; environment as for tests/example/e2e.py
+    captures.py --write SOURCE BUILD       writes the documents anew: meson compile -C build captures
 
-`meson compile -C build captures` does all of that. A document says what a block of it shows:
+A document says what a block of it shows:
 
     <!-- capture: mlp.h5 | 100n<F4> -->            the screen after these keys, 80x24 and ASCII
     <!-- capture 160x50: a.h5,b.h5 | C -->         of another size; of two traces: tdbg diff --tui
@@ -21,6 +22,10 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
+if sys.argv[1:2] == ["--write"]:
+    os.environ.update({"TDBG_SOURCE": sys.argv[2], "TDBG_BUILD": sys.argv[3], "TDBG_UPDATE_GOLDEN": "1",
+                       "HDF5_PLUGIN_PATH": os.path.join(sys.argv[3], "trace")})
+    del sys.argv[1:]
 sys.path.insert(0, os.path.join(os.environ.get("TDBG_SOURCE", "."), "tests", "screen"))
 from terminal import Tmux, case, check, e2e  # noqa: E402
 from terminal_screens import record_ranks  # noqa: E402
@@ -31,6 +36,7 @@ DOCUMENTS = ("README.md", "docs/tui.md", "docs/tui-screens.md", "docs/tui-wide.m
 SESSIONS = {"find_cause": "docs/tui.md", "bisect_two": "docs/tui-screens.md"}
 CAPTURE = re.compile(r"(<!-- capture(?: (\d+)x(\d+))?( utf8)?: (\S+) \| (.*?) -->\n```text\n)(.*?)(```\n)",
                      re.DOTALL)
+COPIES = {"a": "mlp", "bad": "diverging"}  # what the README calls them
 SESSION = re.compile(r"(<!-- session: (\w+) -->\n).*?(<!-- end of session -->\n)", re.DOTALL)
 
 # What is another number each time: times, rates, sizes of files that hold such numbers.
@@ -38,8 +44,7 @@ MASKS = [(re.compile(pattern, re.MULTILINE), text) for pattern, text in (
     (r" step time .*?(?=\s{2,}\S+ +[\d-]+ +[\d-]+ *=?$|[|│]|$)", " step time"),
     (r" *\d+(\.\d+)? (ns|us|ms|s)\b", " TIME"),
     (r"[\d.]+ steps/s +loss ([\d.]+)  trace [\d.]+ .iB", r"RATE loss \1"),
-    (r"(^>?!? +\d .*?)(yes|NO  |-   )( +\S+)((?: !=)?) +\d+( +\d+)?$", r"\1\2\3\4 WAIT"),
-    (r"allreduce +\d+.*", "allreduce"),
+    (r"(^[> ][! ] +\d+ +\d\.\d\de[+-]\d\d .*?) +\d+( TIME)?$", r"\1 WAIT"),
 )]
 
 
@@ -54,9 +59,14 @@ def record(folder, name):
     if name == "ranks":
         record_ranks(folder, "ranks", True)
     elif name == "gpt":
-        e2e.record(os.path.join(e2e.SOURCE, "examples", "text_gpt.cfg"), f"{folder}/gpt.h5", "--steps", 12)
+        e2e.record(os.path.join(e2e.SOURCE, "examples", "text_gpt.cfg"), f"{folder}/gpt.h5", "--steps", 4, "--set",
+                   "data.batch=8")
     elif name == "warmup":
         e2e.record(e2e.MLP, f"{folder}/warmup.h5", "--set", 'schedule={kind="constant";warmup=20;}')
+    elif name in COPIES:
+        if not os.path.exists(f"{folder}/{COPIES[name]}.h5"):
+            record(folder, COPIES[name])
+        os.symlink(f"{folder}/{COPIES[name]}.h5", f"{folder}/{name}.h5")
     else:
         e2e.record({"mlp": e2e.MLP, "diverging": e2e.DIVERGING}[name], f"{folder}/{name}.h5")
 

@@ -4,7 +4,6 @@ tmux.
 
     terminal_screens.py CASE     runs one case (tests/meson.build lists them); --list prints all
 """
-import difflib
 import json
 import os
 import re
@@ -15,8 +14,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.environ.get("TDBG_SOURCE", "."), "tests", "screen"))
-from terminal_tensor import (CAPTURE, DURATION, Terminal, Tmux, capture, case, check, e2e,  # noqa: E402
-                             open_trace, quit_trace)
+from terminal_tensor import Terminal, Tmux, case, check, e2e, open_trace, quit_trace  # noqa: E402
 
 e2e.CASES.clear()  # ours instead
 
@@ -248,45 +246,6 @@ def a_chart_is_zoomed_by_dragging(folder):
     terminal.press("0")
     terminal.check(b"zoom" not in re.sub(rb"\+/- zoom", b"", terminal.redraw()), "all of it again")
     terminal.check(terminal.end("q") == 0, "exit code")
-
-
-@case
-def screens_in_the_documents_are_true(folder):
-    """docs/tui-screens.md: each screen is what its keys lead to. TDBG_UPDATE_GOLDEN=1 writes them.
-    How long a step took, and waited, is another number each time."""
-    path = os.path.join(e2e.SOURCE, "docs", "tui-screens.md")
-    with open(path) as f:
-        text = f.read()
-    e2e.record(e2e.MLP, f"{folder}/mlp.h5")
-    e2e.record(e2e.DIVERGING, f"{folder}/diverging.h5")
-    record_ranks(folder, "ranks", True)
-    e2e.record(e2e.MLP, f"{folder}/warmup.h5", "--set", "schedule={kind=\"constant\";warmup=20;}")
-    e2e.record(GPT, f"{folder}/gpt.h5", "--steps", 4, "--set", "data.batch=8")
-    now = {}
-    with Tmux(folder) as tmux:
-        for head, trace, keys, _, _ in CAPTURE.findall(text):
-            names = trace.split(",")
-            if len(names) == 1:
-                open_trace(tmux, f"{folder}/{trace}", "--ascii")
-            else:
-                tmux.wait_prompt()
-                words = ["env", "TERM=tmux-256color", e2e.TDBG, "diff", "--tui", "--ascii"]
-                tmux.type(shlex.join(words + [f"{folder}/{n}" for n in names]) + "; echo code=$?\n")
-                tmux.wait_row(4, "first divergence: step")
-            now[head] = capture(tmux, keys)
-            quit_trace(tmux)
-            tmux.wait_prompt()
-            tmux.type("clear\n")
-    check(len(now) >= 6, "captures")
-    true = CAPTURE.sub(lambda found: found.group(1) + now[found.group(1)] + found.group(5), text)
-    if os.environ.get("TDBG_UPDATE_GOLDEN"):
-        with open(path, "w") as f:
-            f.write(true)
-        return
-    same = [re.sub(r" +\d+$", " WAIT", DURATION.sub(" TIME", t), flags=re.MULTILINE)
-            for t in (text, true)]
-    check(same[0] == same[1],
-          "\n".join(difflib.unified_diff(text.split("\n"), true.split("\n"), lineterm="")))
 
 
 if __name__ == "__main__":
