@@ -2,7 +2,8 @@
  * run or over traces; every screen is checked for what has to hold of all screens. Each run is a
  * child process: when one ends badly, its last screen and the log of all that went in are printed.
  *
- * usage: fuzz-terminal COUNT SEED [TRACE]...       COUNT events for each; without a TRACE: made up
+ * usage: fuzz-terminal COUNT SEED [TRACE[,TRACE]]...   COUNT events for each; without one: made up;
+ *                                                       of two the diff screen is open
  *
  * Files that commands write go to a folder of its own. */
 #include <dirent.h>
@@ -92,6 +93,8 @@ static const char *const lines[] = {
     "rc",
     "rc 2",
     "c loss < 0.1",
+    "out",
+    "export json a.json",
     "rc loss > 1",
     "set keys=less",
     "set keys=tdbg",
@@ -117,13 +120,28 @@ static const char *const lines[] = {
     "   ",
 };
 
+/* Words of the language in no order, and printable noise. */
 static void type_noise(struct tdbg_tui_app *app)
 {
-    char line[24];
-    size_t n = below(sizeof line);
-    for (size_t i = 0; i < n; i++)
-        line[i] = (char)(' ' + below(95));
-    line[n] = 0;
+    static const char *const words[] = {
+        "loss",    "grad_norm", "nan",    "inf",     "or",     "and",   "not",
+        "if",      "step",      "(",      ")",       "[",      "]",     ",",
+        ":",       "*",         "?",      "<",       ">=",     "==",    "norm(",
+        "absmax(", "fc1",       "grad/*", "fwd/fc1", "-",      "1e999", "99999999999999999999",
+        "0x",      "goto",      "first",  "b",       "x",      "p",     "mark",
+        "watch",   "export",    "whatif", "bisect",  "source", "set",   "\"",
+        "'",       "%s",        "../",    "$",       "~",      "to",    "#",
+    };
+    char line[160] = "";
+    const size_t n = below(8);
+    for (size_t i = 0; i < n; i++) {
+        const size_t used = strlen(line);
+        if (below(4) == 0)
+            snprintf(line + used, sizeof line - used, "%c", (int)(' ' + below(95)));
+        else
+            snprintf(line + used, sizeof line - used, "%s%s",
+                     words[below(sizeof words / sizeof words[0])], below(2) ? " " : "");
+    }
     type(app, line);
 }
 
@@ -186,7 +204,9 @@ static void check(struct tdbg_tui_app *app)
     free(screen);
 }
 
-static void walk(const struct tdbg_tui_data *data, const struct tdbg_tui_jobs *jobs, size_t count)
+/* second: NULL, or a trace beside it. */
+static void walk(const struct tdbg_tui_data *data, const struct tdbg_tui_jobs *jobs,
+                 const char *second, size_t count)
 {
     static struct tdbg_tui_app app;
     struct tdbg_err err = {0};
@@ -196,6 +216,8 @@ static void walk(const struct tdbg_tui_data *data, const struct tdbg_tui_jobs *j
             note("\nopen\n");
             assert_int_equal(tdbg_tui_app_init(&app, data, jobs, below(2), &err), TDBG_OK);
             tdbg_tui_app_resize(&app, 80, 24);
+            if (second && tdbg_tui_app_diff(&app, second, &err) != TDBG_OK)
+                fail_msg("%s", err.message);
             is_open = true;
         }
         random_event(&app);
@@ -217,10 +239,10 @@ static void walk_made_up(size_t count)
     static struct fake_run run;
     static struct fake_search search;
     fake_run_make(&run, &wish);
-    walk(&run.data, fake_search_make(&search, &run), count);
+    walk(&run.data, fake_search_make(&search, &run), NULL, count);
 }
 
-static void walk_trace(const char *path, size_t count)
+static void walk_trace(const char *path, const char *second, size_t count)
 {
     struct tdbg_err err = {0};
     struct tdbg_trace *trace;
@@ -231,13 +253,14 @@ static void walk_trace(const char *path, size_t count)
     if (tdbg_tui_jobs_inline(path, &options, NULL, NULL, &jobs, &err) != TDBG_OK)
         fail_msg("%s", err.message);
     const struct tdbg_tui_data data = tdbg_tui_data_from_trace(trace);
-    walk(&data, &jobs, count);
+    walk(&data, &jobs, second, count);
     jobs.destroy(jobs.context);
     tdbg_trace_close(trace);
 }
 
 /* In a child; returns whether all was well. */
-static bool run_child(const char *path, const char *folder, size_t count, uint64_t seed)
+static bool run_child(const char *path, const char *second, const char *folder, size_t count,
+                      uint64_t seed)
 {
     int status;
     shared->n_log = 0;
@@ -250,7 +273,7 @@ static bool run_child(const char *path, const char *folder, size_t count, uint64
         if (chdir(folder) != 0)
             _exit(2);
         if (path)
-            walk_trace(path, count);
+            walk_trace(path, second, count);
         else
             walk_made_up(count);
         exit(0); /* a leak check comes here */
@@ -284,7 +307,7 @@ int main(int argc, char **argv)
 {
     char folder[] = "/tmp/tdbg-fuzz-XXXXXX";
     if (argc < 3 || !setlocale(LC_CTYPE, "C.UTF-8")) {
-        fputs("usage: fuzz-terminal COUNT SEED [TRACE]...\n", stderr);
+        fputs("usage: fuzz-terminal COUNT SEED [TRACE[,TRACE]]...\n", stderr);
         return 2;
     }
     const size_t count = strtoull(argv[1], NULL, 10), seed = strtoull(argv[2], NULL, 10);
@@ -293,9 +316,14 @@ int main(int argc, char **argv)
         return 2;
     bool fine = true;
     for (int i = 3; i < argc || i == 3; i++) {
+        char *comma = i < argc ? strchr(argv[i], ',') : NULL;
+        if (comma)
+            *comma = 0;
         char *path = i < argc ? realpath(argv[i], NULL) : NULL;
-        fine = run_child(path, folder, count, seed) && fine;
+        char *second = comma ? realpath(comma + 1, NULL) : NULL;
+        fine = run_child(path, second, folder, count, seed) && fine;
         free(path);
+        free(second);
     }
     remove_folder(folder);
     printf("%d walks of %zu events: %s\n", argc > 3 ? argc - 3 : 1, count,

@@ -116,6 +116,19 @@ class Terminal:
         self.wait_idle(n)
         return IDLE.sub(b"", self.output[start:])
 
+    def feed(self, event):
+        """Bytes, or a size, without a wait for what it leads to, but until the program has read it:
+        an idle title comes for ^L behind it. false: the program has ended."""
+        if isinstance(event, tuple):
+            fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", event[1], event[0], 0, 0))
+            event = b""
+        n, deadline = self.n_idle(), time.monotonic() + DEADLINE_S
+        os.write(self.master, event + b"\x0c")
+        while self.n_idle() <= n:
+            if not self._read(deadline, "idle title"):
+                return False
+        return True
+
     def redraw(self):
         """All of the screen: rows as they are written by a program that places every one."""
         return self.press("\x0c")

@@ -333,24 +333,6 @@ def batch_faults(folder):
 
 
 @case
-def fuzzed_traces(folder):
-    """Random keys and commands over a trace, and over one whose recording was killed."""
-    whole = record_small(folder)
-    cut = f"{folder}/cut.h5"
-    recorder = subprocess.Popen([e2e.TDBG, "record", e2e.small_config(folder, steps=100000000), "-o",
-                                 cut, "-q"], stderr=subprocess.DEVNULL, start_new_session=True)
-    while e2e.run("info", cut, code=None).returncode != 0:
-        check(recorder.poll() is None, "the recording runs")
-    os.killpg(recorder.pid, signal.SIGKILL)
-    recorder.wait()
-    with open(cut, "r+b") as f:  # and its end is lost
-        f.truncate(os.path.getsize(cut) * 9 // 10)
-    e2e.run("info", cut)
-    for seed in ("1", "2"):
-        e2e.run("1000", seed, whole, cut, program=os.path.join(e2e.BUILD, "tests", "fuzz-terminal"))
-
-
-@case
 def documents_commands(folder):
     """docs/tui-commands.md has what :help prints; TDBG_UPDATE_GOLDEN=1 writes it there."""
     path = os.path.join(e2e.SOURCE, "docs", "tui-commands.md")
