@@ -6,20 +6,13 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/screen/driver.h"
+#include "tests/screen/scratch.h"
 #include "tui/verdict.h"
 
 static struct driver d;
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
 
 static const char one_run[] = "diverges(loss): false at step 13, true at step 14\n"
                               "  loss nan, before it 1.71668254e+24\n"
@@ -130,8 +123,7 @@ static void test_answers(void **state)
 
 static void show(const char *text, int width, int height)
 {
-    driver_close(&d);
-    driver_open(&d, &(struct fake_wish){0}, width, height, true);
+    driver_reopen(&d, &(struct fake_wish){0}, width, height, true, "");
     tdbg_strbuf_puts(tdbg_tui_output_begin(&d.app, "tdbg bisect good.h5 bad.h5"), text);
     d.app.output.is_verdict = true;
     tdbg_tui_output_show(&d.app);
@@ -188,11 +180,10 @@ static void test_long_lines(void **state)
 
 static void test_written(void **state)
 {
-    char path[] = "/tmp/tdbg-answer-XXXXXX", keys[100], text[64] = "";
+    char keys[300];
     (void)state;
-    assert_non_null(mkdtemp(path));
     show(two_runs, 80, 24);
-    snprintf(keys, sizeof keys, "e%s/a.json<Enter>", path);
+    snprintf(keys, sizeof keys, "e%s<Enter>", scratch_path("a.json"));
     driver_press(&d, keys);
     driver_expect(&d, "only bisect gives JSON here");
     tdbg_strbuf_puts(&d.app.output.json, "{}\n");
@@ -200,19 +191,20 @@ static void test_written(void **state)
     driver_expect(&d, "a.json");
     driver_press(&d, keys); /* nothing is overwritten */
     driver_expect(&d, "cannot write");
-    snprintf(text, sizeof text, "%s/a.json", path);
-    FILE *f = fopen(text, "r");
-    assert_non_null(f);
-    assert_non_null(fgets(keys, sizeof keys, f));
-    assert_string_equal(keys, "{}\n");
-    fclose(f);
-    unlink(text);
-    snprintf(keys, sizeof keys, ":export json %s/b.json<Enter>", path);
+    char *text = scratch_read(scratch_path("a.json"));
+    assert_string_equal(text, "{}\n");
+    free(text);
+    snprintf(keys, sizeof keys, "e%s<Enter>", scratch_path("a.txt"));
     driver_press(&d, keys);
+    text = scratch_read(scratch_path("a.txt"));
+    assert_string_equal(text, two_runs);
+    free(text);
+    snprintf(keys, sizeof keys, "export json %s", scratch_path("b.json"));
+    driver_command(&d, keys);
     driver_expect(&d, "what bisect found is in");
-    snprintf(text, sizeof text, "%s/b.json", path);
-    assert_int_equal(unlink(text), 0);
-    rmdir(path);
+    text = scratch_read(scratch_path("b.json"));
+    assert_string_equal(text, "{}\n");
+    free(text);
 }
 
 int main(void)
@@ -220,11 +212,11 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_places, close_driver),
-        cmocka_unit_test_teardown(test_answers, close_driver),
-        cmocka_unit_test_teardown(test_screen, close_driver),
-        cmocka_unit_test_teardown(test_long_lines, close_driver),
-        cmocka_unit_test_teardown(test_written, close_driver),
+        cmocka_unit_test_teardown(test_places, driver_teardown),
+        cmocka_unit_test_teardown(test_answers, driver_teardown),
+        cmocka_unit_test_teardown(test_screen, driver_teardown),
+        cmocka_unit_test_teardown(test_long_lines, driver_teardown),
+        cmocka_unit_test_teardown(test_written, driver_teardown),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
