@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "replay/step_grab.h"
 
 struct value {
     int32_t site; /* of the joined list */
@@ -135,34 +136,6 @@ static struct value *find_due(const struct tdbg_step_values *v, int32_t joined)
     return NULL;
 }
 
-static enum tdbg_status plan(void *self, const struct tdbg_site *sites, int32_t n_sites,
-                             struct tdbg_want *wants, struct tdbg_err *err)
-{
-    const struct tdbg_step_values *v = self;
-    (void)sites;
-    (void)err;
-    for (int32_t i = 0; i < n_sites; i++) {
-        if (find_due(v, v->of_session[i]))
-            wants[i] = (struct tdbg_want){TDBG_WANT_VALUES, 1};
-    }
-    return TDBG_OK;
-}
-
-static enum tdbg_status show_site(void *self, int64_t step, int32_t site,
-                                  const struct tdbg_handle *handle, struct tdbg_err *err)
-{
-    const struct tdbg_step_values *v = self;
-    struct value *value = find_due(v, v->of_session[site]);
-    (void)step;
-    if (!value)
-        return TDBG_OK;
-    value->elems = handle->elems;
-    value->is_there = true;
-    return tdbg_handle_copy(handle, value->data, err);
-}
-
-static const struct tdbg_tap_ops values_ops = {plan, NULL, show_site, NULL};
-
 static enum tdbg_status recorded_digest(struct tdbg_step_values *v, int32_t site, int64_t step,
                                         uint64_t *digest, struct tdbg_err *err)
 {
@@ -212,11 +185,35 @@ out:
 static enum tdbg_status execute(struct tdbg_step_values *v, int64_t step, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    const struct tdbg_tap tap = {&values_ops, v};
+    int32_t n_sites, n = 0;
+    int32_t *sites = NULL;
+    void **data = NULL;
+    int64_t *elems = NULL;
     TDBG_TRY(open_session(v, err));
-    TDBG_TRY(tdbg_session_seek(v->session, step, err));
-    TDBG_TRY(tdbg_session_run_step(v->session, &tap, 1, NULL, err));
+    tdbg_engine_sites(tdbg_session_engine(v->session), &n_sites);
+    sites = malloc((size_t)n_sites * sizeof *sites);
+    data = malloc((size_t)n_sites * sizeof *data);
+    elems = malloc((size_t)n_sites * sizeof *elems);
+    TDBG_FAIL_IF(!sites || !data || !elems, NO_MEMORY, "no memory for the values of a step");
+    for (int32_t i = 0; i < n_sites; i++) {
+        const struct value *value = find_due(v, v->of_session[i]);
+        if (!value)
+            continue;
+        sites[n] = i;
+        data[n++] = value->data;
+    }
+    TDBG_TRY(tdbg_step_grab(v->session, step, sites, n, data, elems, err));
+    for (int32_t k = 0; k < n; k++) {
+        struct value *value = find_due(v, v->of_session[sites[k]]);
+        if (elems[k] < 0)
+            continue;
+        value->elems = elems[k];
+        value->is_there = true;
+    }
 out:
+    free(sites);
+    free(data);
+    free(elems);
     return st;
 }
 

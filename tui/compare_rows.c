@@ -18,23 +18,6 @@ static void has_compared(struct tdbg_tui_app *app, const struct tdbg_tui_answer 
         tdbg_tui_model_say_error(&app->model, "%s", answer->message);
 }
 
-static void ask(struct tdbg_tui_app *app, int32_t site)
-{
-    struct tdbg_tui_two_runs *two = &app->two;
-    const struct tdbg_tui_job job = {.kind = TDBG_JOB_ELEMENTS,
-                                     .rank = app->model.focus.rank,
-                                     .step = app->model.focus.step,
-                                     .to = two->step_b,
-                                     .site = site,
-                                     .expression = {two->path},
-                                     .n_expressions = 1};
-    if (tdbg_tui_app_submit(app, &job, has_compared))
-        two->asked = site;
-    else
-        tdbg_tui_two_runs_set_compared(two, site, job.step, job.to, NULL,
-                                       "nothing reads values here");
-}
-
 /* Equal digests say it all, but for the elements themselves. */
 static bool is_wanted(const struct tdbg_tui_app *app, int32_t site)
 {
@@ -57,6 +40,30 @@ static int32_t next_wanted(const struct tdbg_tui_app *app, int32_t top, int64_t 
             return two->row[i];
     }
     return -1;
+}
+
+/* Those on the screen that are still to come are told as well, so that one execution gives all. */
+static void ask(struct tdbg_tui_app *app, int32_t site, int32_t top, int64_t rows)
+{
+    struct tdbg_tui_two_runs *two = &app->two;
+    struct tdbg_strbuf next = {0};
+    for (int32_t i = top; i < two->n_rows && i < top + rows; i++) {
+        if (is_wanted(app, two->row[i]))
+            tdbg_strbuf_printf(&next, "%d ", (int)two->row[i]);
+    }
+    const struct tdbg_tui_job job = {.kind = TDBG_JOB_ELEMENTS,
+                                     .rank = app->model.focus.rank,
+                                     .step = app->model.focus.step,
+                                     .to = two->step_b,
+                                     .site = site,
+                                     .expression = {two->path, next.text ? next.text : ""},
+                                     .n_expressions = 2};
+    if (tdbg_tui_app_submit(app, &job, has_compared))
+        two->asked = site;
+    else
+        tdbg_tui_two_runs_set_compared(two, site, job.step, job.to, NULL,
+                                       "nothing reads values here");
+    tdbg_strbuf_free(&next);
 }
 
 static bool is_on_screen(const struct tdbg_tui_two_runs *two, int32_t site, int32_t top,
@@ -90,7 +97,7 @@ void tdbg_tui_diff_compare(struct tdbg_tui_app *app, int32_t top, int64_t rows)
         tdbg_tui_app_cancel(app, TDBG_JOB_ELEMENTS);
     two->asked = -1;
     if (next >= 0)
-        ask(app, next);
+        ask(app, next, top, rows);
 }
 
 void tdbg_tui_diff_leave(struct tdbg_tui_app *app)

@@ -10,8 +10,11 @@
 #include "replay/diff.h"
 #include "tui/job_run_impl.h"
 
+enum { MOST_NEXT = 64 };
+
 void tdbg_tui_runner_close_other(struct tdbg_tui_runner *r)
 {
+    tdbg_tui_kept_values_free(&r->other_kept);
     tdbg_recompute_destroy(r->other_recompute);
     tdbg_trace_close(r->other);
     free(r->other_path);
@@ -85,18 +88,29 @@ out:
     return st;
 }
 
-static enum tdbg_status read_side(struct tdbg_trace *trace, int64_t step, int32_t site, void **data,
-                                  int64_t *n, struct tdbg_err *err)
+/* What is compared of one trace, and the sites that are likely to be asked for next. */
+struct side {
+    struct tdbg_trace *trace;
+    struct tdbg_recompute *recompute;
+    struct tdbg_tui_kept_values *kept;
+    int64_t step;
+    int32_t site, also[MOST_NEXT], n_also;
+    void *data; /* owned */
+    int64_t n;
+};
+
+static enum tdbg_status read_side(struct side *side, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    int32_t n_sites;
-    const struct tdbg_site *s = &tdbg_trace_sites(trace, &n_sites)[site];
-    const int64_t first = tdbg_trace_first_step(trace), end = first + tdbg_trace_n_steps(trace);
-    TDBG_FAIL_IF(step < first || step >= end, NOT_FOUND, "%s has no step %" PRId64,
-                 tdbg_trace_path(trace), step);
-    *data = malloc((size_t)tdbg_site_elems(s) * tdbg_dtype_bytes(s->dtype) + 1);
-    TDBG_FAIL_IF(!*data, NO_MEMORY, "no memory for %s", s->name);
-    TDBG_TRY(tdbg_trace_read_values(trace, step, site, *data, n, err));
+    const struct tdbg_site *s = &tdbg_trace_sites(side->trace, NULL)[side->site];
+    const int64_t first = tdbg_trace_first_step(side->trace);
+    const int64_t end = first + tdbg_trace_n_steps(side->trace);
+    TDBG_FAIL_IF(side->step < first || side->step >= end, NOT_FOUND, "%s has no step %" PRId64,
+                 tdbg_trace_path(side->trace), side->step);
+    side->data = malloc((size_t)tdbg_site_elems(s) * tdbg_dtype_bytes(s->dtype) + 1);
+    TDBG_FAIL_IF(!side->data, NO_MEMORY, "no memory for %s", s->name);
+    TDBG_TRY(tdbg_tui_read_values(side->kept, side->trace, side->recompute, side->step, side->site,
+                                  side->also, side->n_also, side->data, &side->n, err));
 out:
     return st;
 }
@@ -129,28 +143,60 @@ static void fill_elements(struct tdbg_tui_parting *p, const void *a, const void 
     }
 }
 
+static int32_t find_other(struct tdbg_tui_runner *r, int32_t site)
+{
+    const struct tdbg_site *s = &tdbg_trace_sites(r->trace, NULL)[site];
+    return tdbg_trace_find_site(r->other, s->name, s->lane, s->micro);
+}
+
+/* The numbers in the text are sites of A; those that B has as well go to both. */
+static void take_next(struct tdbg_tui_runner *r, const char *text, struct side *a, struct side *b)
+{
+    int32_t n_sites;
+    char *end;
+    tdbg_trace_sites(r->trace, &n_sites);
+    for (long site; a->n_also < MOST_NEXT; text = end) {
+        site = strtol(text, &end, 10);
+        if (end == text)
+            return;
+        const int32_t other = site < 0 || site >= n_sites ? -1 : find_other(r, (int32_t)site);
+        if (other < 0)
+            continue;
+        a->also[a->n_also++] = (int32_t)site;
+        b->also[b->n_also++] = other;
+    }
+}
+
 static enum tdbg_status compare_site(struct tdbg_tui_runner *r, const struct tdbg_tui_job *job,
-                                     const char *path, struct tdbg_err *err)
+                                     struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     int32_t n_sites;
-    void *a = NULL, *b = NULL;
-    int64_t n_a = 0, n_b = 0;
-    TDBG_TRY(open_other(r, path, job->rank, err));
+    struct side a = {.step = job->step, .site = job->site}, b = {.step = job->to};
+    TDBG_TRY(open_other(r, job->expression[0], job->rank, err));
     const struct tdbg_site *sites = tdbg_trace_sites(r->trace, &n_sites);
     TDBG_FAIL_IF(job->site < 0 || job->site >= n_sites, NOT_FOUND, "there is no site %d",
                  (int)job->site);
     const struct tdbg_site *site = &sites[job->site];
-    const int32_t other = tdbg_trace_find_site(r->other, site->name, site->lane, site->micro);
-    TDBG_FAIL_IF(other < 0, NOT_FOUND, "%s has no %s of the same lane", path, site->name);
-    TDBG_TRY(read_side(r->trace, job->step, job->site, &a, &n_a, err));
-    TDBG_TRY(read_side(r->other, job->to, other, &b, &n_b, err));
-    TDBG_FAIL_IF(n_a != n_b || tdbg_trace_sites(r->other, &n_sites)[other].dtype != site->dtype,
+    a.trace = r->trace;
+    a.recompute = r->recompute;
+    a.kept = &r->kept;
+    b.trace = r->other;
+    b.recompute = r->other_recompute;
+    b.kept = &r->other_kept;
+    b.site = find_other(r, job->site);
+    TDBG_FAIL_IF(b.site < 0, NOT_FOUND, "%s has no %s of the same lane", job->expression[0],
+                 site->name);
+    if (job->n_expressions > 1)
+        take_next(r, job->expression[1], &a, &b);
+    TDBG_TRY(read_side(&a, err));
+    TDBG_TRY(read_side(&b, err));
+    TDBG_FAIL_IF(a.n != b.n || tdbg_trace_sites(r->other, NULL)[b.site].dtype != site->dtype,
                  CANNOT_JUDGE, "%s has another size or type in the other trace", site->name);
-    fill_elements(&r->parting, a, b, site->dtype, n_a);
+    fill_elements(&r->parting, a.data, b.data, site->dtype, a.n);
 out:
-    free(a);
-    free(b);
+    free(a.data);
+    free(b.data);
     return st;
 }
 
@@ -158,12 +204,12 @@ enum tdbg_status tdbg_tui_runner_diff(struct tdbg_tui_runner *r, const struct td
                                       struct tdbg_tui_answer *out, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    TDBG_ASSERT(job->n_expressions == 1);
+    TDBG_ASSERT(job->n_expressions >= 1);
     memset(&r->parting, 0, sizeof r->parting);
     if (job->kind == TDBG_JOB_DIFF)
         TDBG_TRY(find_parting(r, job->expression[0], err));
     else
-        TDBG_TRY(compare_site(r, job, job->expression[0], err));
+        TDBG_TRY(compare_site(r, job, err));
     out->parting = &r->parting;
 out:
     return st;

@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/digest.h"
 #include "replay/step_stats.h"
 #include "tui/job_run_impl.h"
 
@@ -30,6 +29,7 @@ struct tdbg_tui_runner *tdbg_tui_runner_create(const char *path,
 
 static void close_rank(struct tdbg_tui_runner *r)
 {
+    tdbg_tui_kept_values_free(&r->kept);
     tdbg_tui_runner_forget_expressions(r);
     tdbg_recompute_destroy(r->recompute);
     tdbg_trace_close(r->trace);
@@ -125,29 +125,6 @@ static enum tdbg_status check_step(const struct tdbg_tui_runner *r, int64_t step
     return TDBG_OK;
 }
 
-/* An executed value is only given if its digest is the recorded one, where there is one. */
-static enum tdbg_status check_digest(struct tdbg_tui_runner *r, const struct tdbg_tui_job *job,
-                                     int64_t n, bool evaluated, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    int32_t n_sites;
-    const struct tdbg_site *site = &tdbg_trace_sites(r->trace, &n_sites)[job->site];
-    uint64_t *digests = NULL;
-    if (!tdbg_trace_has_digest(r->trace, job->site, job->step, evaluated))
-        return TDBG_OK;
-    digests = malloc((size_t)n_sites * sizeof *digests);
-    TDBG_FAIL_IF(!digests, NO_MEMORY, "no memory for the digests of a step");
-    TDBG_TRY(tdbg_trace_read_digests(r->trace, job->step, digests, err));
-    const uint64_t digest = tdbg_digest_fast(r->data, site->dtype, n);
-    TDBG_FAIL_IF(digest != digests[job->site], DAMAGED,
-                 "%s of step %" PRId64 " was recorded with digest %016" PRIx64
-                 ", but executing the step again gives %016" PRIx64,
-                 site->name, job->step, digests[job->site], digest);
-out:
-    free(digests);
-    return st;
-}
-
 static enum tdbg_status do_tensor(struct tdbg_tui_runner *r, const struct tdbg_tui_job *job,
                                   struct tdbg_tui_answer *out, struct tdbg_err *err)
 {
@@ -163,7 +140,8 @@ static enum tdbg_status do_tensor(struct tdbg_tui_runner *r, const struct tdbg_t
     out->is_executed = !tdbg_trace_has_values(r->trace, job->site, job->step, row.evaluated != 0);
     TDBG_TRY(tdbg_trace_read_values(r->trace, job->step, job->site, r->data, &out->n_elems, err));
     if (out->is_executed)
-        TDBG_TRY(check_digest(r, job, out->n_elems, row.evaluated != 0, err));
+        TDBG_TRY(tdbg_tui_check_digest(r->trace, job->step, job->site, row.evaluated != 0, r->data,
+                                       out->n_elems, err));
     tdbg_stats_fast(r->data, site->dtype, out->n_elems, &r->tensor_stats);
     out->values = r->data;
     out->fd = r->fd;

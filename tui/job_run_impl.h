@@ -5,6 +5,7 @@
 #include "replay/expression_eval.h"
 #include "trace/reader.h"
 #include "tui/job_run.h"
+#include "tui/job_values.h"
 
 /* An expression that was asked for, bound to the trace. */
 struct tdbg_tui_bound {
@@ -39,11 +40,13 @@ struct tdbg_tui_runner {
     struct tdbg_origin origin;
     struct tdbg_tui_parting parting;
 
-    /* The trace that was compared with last, where its elements were asked for. */
+    /* The trace that was compared with last, where its elements were asked for; and what was
+     * executed for that, of this trace and of the other. */
     char *other_path;
     int32_t other_rank;
     struct tdbg_trace *other;
     struct tdbg_recompute *other_recompute;
+    struct tdbg_tui_kept_values kept, other_kept;
 };
 
 bool tdbg_tui_runner_ask(struct tdbg_tui_runner *runner,

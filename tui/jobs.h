@@ -22,7 +22,8 @@ enum tdbg_tui_job_kind {
                         * of the conditions holds */
     TDBG_JOB_EVALUATE, /* value of the one expression at `step` */
     TDBG_JOB_DIFF,     /* where it and the trace whose path is the one expression part */
-    TDBG_JOB_ELEMENTS, /* against such a trace: elements of `site` at `step` here, at `to` there */
+    TDBG_JOB_ELEMENTS, /* against such a trace: elements of `site` at `step` here, at `to` there; a
+                        * second expression lists sites that will be asked for next ("3 4 7") */
     TDBG_JOB_ORIGIN,   /* where what is not finite at `step` began */
     TDBG_JOB_KIND_COUNT
 };

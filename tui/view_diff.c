@@ -57,7 +57,8 @@ static const struct tdbg_tui_parting *compared(const struct pair_row *r)
 static int is_same(const struct pair_row *r)
 {
     const struct tdbg_tui_parting *known = compared(r);
-    return known ? known->elements.n_differ == 0 : tdbg_tui_two_runs_same(r->two, r->site);
+    const int same = tdbg_tui_two_runs_same(r->two, r->site);
+    return same < 0 && known ? known->elements.n_differ == 0 : same;
 }
 
 static const char *most_text(char *buf, const struct pair_row *r, bool relative)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/digest.h"
+#include "base/strbuf.h"
 #include "trace/reader.h"
 #include "tui/jobs_inline.h"
 #include "tui/jobs_process.h"
@@ -134,20 +135,24 @@ static void check_tensor(const struct tdbg_tui_job *job, const struct tdbg_tui_a
     free(digests);
 }
 
-/* A tensor of a step against the same one: where it is there, not one element differs; of another
- * step the first elements are what its own answers say. */
+/* A tensor of a step against the same one: where it is there, not one element differs. All of them
+ * come out of one execution. */
 static void check_elements(const struct tdbg_tui_jobs *here, const struct tdbg_tui_jobs *there,
                            int64_t step)
 {
+    struct tdbg_strbuf all = {0};
+    int n_executing = 0;
+    for (int32_t i = 0; i < n_sites; i++)
+        tdbg_strbuf_printf(&all, "%d ", (int)i);
     struct tdbg_tui_job job = {.kind = TDBG_JOB_ELEMENTS,
                                .step = step,
-                               .to = step,
-                               .expression = {path},
-                               .n_expressions = 1};
+                               .expression = {path, all.text},
+                               .n_expressions = 2};
     for (job.site = 0; job.site < n_sites; job.site++) {
         for (job.to = first_step; job.to <= step; job.to += step - first_step) {
             const struct tdbg_tui_answer a = ask(here, &job), b = ask(there, &job);
             compare(&job, &a, &b);
+            n_executing += a.steps_executed > 0;
             if (a.status == TDBG_NOT_FOUND && sites[job.site].stage == TDBG_STAGE_EVAL)
                 continue;
             CHECK(a.status == TDBG_OK, "%s: %s", sites[job.site].name, a.message);
@@ -158,6 +163,9 @@ static void check_elements(const struct tdbg_tui_jobs *here, const struct tdbg_t
                   "%s differs from itself", sites[job.site].name);
         }
     }
+    const bool is_alone = tdbg_trace_info(trace)->world_size == 1;
+    CHECK(n_executing > 0 && (n_executing == 1 || !is_alone), "%d times executed", n_executing);
+    tdbg_strbuf_free(&all);
 }
 
 static int check_same(void)
