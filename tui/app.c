@@ -298,9 +298,37 @@ static void taken_key(struct tdbg_tui_app *app, uint32_t key)
         take(app, key);
 }
 
+/* Pasted text goes into the line that is typed, or into a command; nothing in it is done before
+ * Enter is. Esc and ^C end a paste whose end was lost. */
+static bool paste_key(struct tdbg_tui_app *app, uint32_t key)
+{
+    const bool is_over = key == TDBG_KEY_PASTE_END || key == TDBG_KEY_ESC || key == TDBG_KEY_CTRL_C;
+    if (app->is_pasting && is_over) {
+        app->is_pasting = false;
+        return key == TDBG_KEY_PASTE_END;
+    }
+    if (app->is_pasting) {
+        const struct tdbg_tui_prompt *p = &app->prompt;
+        const bool is_sign = key == ':' && strcmp(p->sign, ":") == 0 && p->text.n_bytes == 0;
+        const bool is_text = key >= ' ' && key != 127 && key < TDBG_KEY_SPECIAL;
+        if (p->is_open && !is_sign)
+            tdbg_tui_prompt_key(app, &app->prompt, is_text ? key : ' ');
+        return true;
+    }
+    if (key != TDBG_KEY_PASTE)
+        return false;
+    app->is_pasting = true;
+    app->takes_key = NULL;
+    app->has_count = false;
+    if (!app->prompt.is_open && !tdbg_tui_app_frame(app).too_small &&
+        tdbg_tui_screen_handles(tdbg_tui_app_screen(app), TDBG_REQUEST_COMMAND))
+        tdbg_tui_ask_command(app, 1, false);
+    return true;
+}
+
 void tdbg_tui_app_key(struct tdbg_tui_app *app, uint32_t key)
 {
-    if (app->done)
+    if (app->done || paste_key(app, key))
         return;
     const struct tdbg_tui_focus before = app->model.focus;
     const enum tdbg_tui_request request = app->prompt.is_open || app->takes_key

@@ -83,6 +83,7 @@ struct tdbg_tui_app {
     bool has_count; /* one is being typed */
     int64_t count;
     bool typed_zero;               /* the key before was a 0 that begins no count */
+    bool is_pasting;               /* what comes is text, and no keys */
     struct tdbg_tui_prompt prompt; /* in the message row */
     int64_t find_count;
     /* The key after this one belongs to it: a screen's letter, a mark's letter. NULL: none does. */

@@ -33,6 +33,8 @@ enum {
     TDBG_KEY_SHIFT_TAB,
     TDBG_KEY_F0,                        /* F1 is TDBG_KEY_F0 + 1, and so on to F12 */
     TDBG_KEY_BEYOND = TDBG_KEY_F0 + 13, /* from here on: a key without a name */
+    TDBG_KEY_PASTE,                     /* what follows is pasted, up to _PASTE_END */
+    TDBG_KEY_PASTE_END,
 };
 
 /* X(NAME, group, help, hint in the key row or NULL, keys in the key row or NULL) in the order of

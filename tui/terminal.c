@@ -32,6 +32,29 @@ struct tdbg_tui_terminal {
     struct tdbg_tui_grid shown;    /* what the terminal shows; no cells: nothing yet */
 };
 
+/* What is pasted comes between marks, so that it is never taken for keys. Consoles show what they
+ * do not know. */
+static const char paste_on[] = "\033[?2004h", paste_off[] = "\033[?2004l";
+enum {
+    CURSES_PASTE = 2000,
+    CURSES_PASTE_END
+}; /* above all keys that terminals are known to have */
+
+static bool knows_xterm_sequences(void)
+{
+    const char *term = getenv("TERM");
+    return strncmp(term, "linux", 5) != 0 && strncmp(term, "vt", 2) != 0;
+}
+
+static void mark_pastes(bool on)
+{
+    const char *sequence = on ? paste_on : paste_off;
+    if (knows_xterm_sequences()) {
+        ssize_t ignored = write(STDOUT_FILENO, sequence, strlen(sequence));
+        (void)ignored;
+    }
+}
+
 /* tputs() gives its output to a function without a context. */
 static char *reset_text;
 static size_t reset_used;
@@ -51,6 +74,8 @@ static void make_reset(struct tdbg_tui_terminal *t)
     reset_text = t->reset;
     reset_used = 0;
     for (const char *c = mouse_off; t->mouse && *c; c++)
+        add_reset_byte(*c);
+    for (const char *c = paste_off; knows_xterm_sequences() && *c; c++)
         add_reset_byte(*c);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (parts[i])
@@ -142,6 +167,9 @@ static void set_modes(struct tdbg_tui_terminal *t, const struct tdbg_tui_options
         start_colours();
     mouseinterval(0);
     tdbg_tui_terminal_use_mouse(t, !options->no_mouse);
+    define_key("\033[200~", CURSES_PASTE);
+    define_key("\033[201~", CURSES_PASTE_END);
+    mark_pastes(true);
 }
 
 void tdbg_tui_terminal_use_mouse(struct tdbg_tui_terminal *t, bool uses_mouse)
@@ -255,6 +283,7 @@ void tdbg_tui_terminal_close(struct tdbg_tui_terminal *t)
     if (!t)
         return;
     if (t->screen) {
+        mark_pastes(false);
         endwin();
         delscreen(t->screen);
     }
@@ -350,6 +379,8 @@ static uint32_t special_key(wint_t key)
         {KEY_BACKSPACE, TDBG_KEY_BACKSPACE},
         {KEY_BTAB, TDBG_KEY_SHIFT_TAB},
         {KEY_ENTER, TDBG_KEY_ENTER},
+        {CURSES_PASTE, TDBG_KEY_PASTE},
+        {CURSES_PASTE_END, TDBG_KEY_PASTE_END},
     };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (keys[i].curses == key)
@@ -448,19 +479,12 @@ struct tdbg_tui_event tdbg_tui_terminal_read(struct tdbg_tui_terminal *t, bool w
     return (struct tdbg_tui_event){.kind = TDBG_EVENT_KEY, .key = special_key(key)};
 }
 
-/* Consoles show what they do not know. */
-static bool knows_clipboard(void)
-{
-    const char *term = getenv("TERM");
-    return strncmp(term, "linux", 5) != 0 && strncmp(term, "vt", 2) != 0;
-}
-
 void tdbg_tui_terminal_copy(struct tdbg_tui_terminal *t, const char *text)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     struct tdbg_strbuf out = {0};
     (void)t;
-    if (!knows_clipboard())
+    if (!knows_xterm_sequences())
         return;
     tdbg_strbuf_puts(&out, "\033]52;c;");
     for (size_t n = strlen(text); n > 0;) { /* RFC 4648 */
@@ -483,6 +507,7 @@ void tdbg_tui_terminal_suspend(struct tdbg_tui_terminal *t)
 {
     struct sigaction former;
     const struct sigaction by_default = {.sa_handler = SIG_DFL};
+    mark_pastes(false);
     endwin();
     sigaction(SIGTSTP, &by_default, &former);
     kill(0, SIGTSTP); /* the whole job, as a shell's ^Z would */
@@ -491,4 +516,5 @@ void tdbg_tui_terminal_suspend(struct tdbg_tui_terminal *t)
     tdbg_tui_grid_free(&t->shown);
     clearok(curscr, TRUE);
     refresh();
+    mark_pastes(true);
 }

@@ -151,7 +151,7 @@ static uint32_t random_key(void)
     static const char usual[] = "nNsSfFcCgGlhkjmzbBwoiudrRxvL0123456789/]['@+-=eyDtq? pa:";
     switch (below(8)) {
     case 0:
-        return TDBG_KEY_SPECIAL + (uint32_t)below(TDBG_KEY_BEYOND - TDBG_KEY_SPECIAL + 1);
+        return TDBG_KEY_SPECIAL + (uint32_t)below(TDBG_KEY_PASTE_END - TDBG_KEY_SPECIAL + 1);
     case 1:
         return 1 + (uint32_t)below(31);
     case 2:

@@ -161,6 +161,9 @@ class Terminal:
                        "the alternate screen is not left")
         self.check(self.output.rfind(b"\033[?25l") <= self.output.rfind(b"\033[?25h"),
                    "the cursor is hidden")
+        self.check(self.output.rfind(b"\033[?2004h") <= self.output.rfind(b"\033[?2004l"),
+                   "pastes are still marked")
+        self.check((b"\033[?2004h" in self.output) == (leave is not None), "marks of pastes")
         if b"\033[?1000h" in self.output or b"1000h" in self.output:
             self.check(self.output.rfind(b"1000l") > self.output.rfind(b"1000h"),
                        "the mouse is still reported")
@@ -306,6 +309,23 @@ def mouse(folder):
     terminal.press("\033[<65;5;20M")  # wheel down: three sites on
     terminal.check(b"op 3/55" in terminal.redraw(), "three sites on")
     terminal.check(terminal.end("q") == 0, "exit code")
+
+
+@case
+def pastes(folder):
+    """What is pasted is text for the line that is typed, and does nothing before Enter."""
+    terminal = Terminal("replay", record_small(folder))
+    terminal.wait_idle()
+    for key in ("\033[200~:goto 5\nq\033[201~", "\x17", "\r"):
+        terminal.press(key)  # ^W takes back the q that was pasted behind it
+        terminal.check((b"step 5/400" in terminal.redraw()) == (key == "\r"), f"after {key!r}")
+    for key in ("/", "\033[200~fc2\033[201~", ".bias\r"):
+        terminal.press(key)
+    terminal.check(b"op 7/55" in terminal.redraw(), "the tensor that was looked for")
+    for key in ("\033[200~Q", "\033", "n"):  # its end was lost: Esc ends it
+        terminal.press(key)
+    terminal.check(b"step 6/400" in terminal.redraw(), "keys are keys again")
+    terminal.check(terminal.end("Q") == 0, "exit code")
 
 
 @case
