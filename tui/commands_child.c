@@ -163,6 +163,22 @@ static void add_way_on(struct tdbg_tui_output *output, const char *fork)
     tdbg_strbuf_free(&text);
 }
 
+/* Lines without those that told how far it was. */
+static void add_said(struct tdbg_tui_output *output, const struct tdbg_strbuf *said)
+{
+    const char *line = said->n_bytes > 0 ? said->text : "";
+    while (*line) {
+        const size_t n = strcspn(line, "\r\n");
+        const bool is_progress =
+            strncmp(line, "step ", 5) == 0 && memmem(line, n, " steps/s", strlen(" steps/s"));
+        if (!is_progress && n > 0) {
+            tdbg_tui_output_add(output, line, n);
+            tdbg_tui_output_add(output, "\n", 1);
+        }
+        line += n + (line[n] != 0);
+    }
+}
+
 /* All of it is there, on the output screen as well, unless something else was put there since. */
 static void finish(struct tdbg_tui_app *app, int status)
 {
@@ -178,7 +194,7 @@ static void finish(struct tdbg_tui_app *app, int status)
     if (app->output.is_childs) {
         app->output.is_childs = false;
         if (app->output.text.n_bytes == 0) /* it is of those that say what they did */
-            tdbg_tui_output_add(&app->output, c->child_said.text, c->child_said.n_bytes);
+            add_said(&app->output, &c->child_said);
         if (c->fork && status == 0)
             add_way_on(&app->output, c->fork);
         if (c->child_use == TDBG_CHILD_FINDS && json.n_bytes > 0)

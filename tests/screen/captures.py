@@ -43,7 +43,6 @@ SESSION = re.compile(r"(<!-- session: (\w+) -->\n).*?(<!-- end of session -->\n)
 MASKS = [(re.compile(pattern, re.MULTILINE), text) for pattern, text in (
     (r" step time .*?(?=\s{2,}\S+ +[\d-]+ +[\d-]+ *=?$|[|│]|$)", " step time"),
     (r" *\d+(\.\d+)? (ns|us|ms|s)\b", " TIME"),
-    (r"[\d.]+ steps/s +loss ([\d.]+)  trace [\d.]+ .iB", r"RATE loss \1"),
     (r"(^[> ][! ] +\d+ +\d\.\d\de[+-]\d\d .*?) +\d+( TIME)?$", r"\1 WAIT"),
 )]
 

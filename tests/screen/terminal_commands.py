@@ -31,7 +31,8 @@ def open_replay(tmux, trace, *options, **env):
     changes = [f"{name}={value}" for name, value in env.items()]
     words = ["env", "TERM=tmux-256color", *changes, e2e.TDBG, "replay", trace, *options]
     tmux.type(shlex.join(words) + "; echo code=$?\n")
-    return tmux.wait_row(0, "a.h5   step")
+    # all of it is painted where it waits for a key
+    return tmux.wait(lambda s: s[1] and s[0] > 0 and "a.h5   step" in s[3][0], "the first screen")
 
 
 def command(tmux, line, y, text):
