@@ -309,9 +309,9 @@ static bool paste_key(struct tdbg_tui_app *app, uint32_t key)
     }
     if (app->is_pasting) {
         const struct tdbg_tui_prompt *p = &app->prompt;
-        const bool is_sign = key == ':' && strcmp(p->sign, ":") == 0 && p->text.n_bytes == 0;
         const bool is_text = key >= ' ' && key != 127 && key < TDBG_KEY_SPECIAL;
-        if (p->is_open && !is_sign)
+        const bool is_sign = p->is_open && key == ':' && *p->sign == ':' && p->text.n_bytes == 0;
+        if (p->is_open && !is_sign && !tdbg_tui_app_frame(app).too_small)
             tdbg_tui_prompt_key(app, &app->prompt, is_text ? key : ' ');
         return true;
     }

@@ -80,7 +80,8 @@ def record_two(folder):
 
 def fuzz(count, seeds, traces):
     for seed in seeds:
-        done = subprocess.run([FUZZ_TERMINAL, str(count), str(seed), *traces], capture_output=True, text=True)
+        done = subprocess.run([FUZZ_TERMINAL, str(count), str(seed), *traces], capture_output=True,
+                              encoding="utf-8", errors="backslashreplace")
         check(done.returncode == 0, f"fuzz-terminal {count} {seed} {' '.join(traces)}\n"
               f"{done.stdout[-2000:]}{done.stderr[-20000:]}")
 

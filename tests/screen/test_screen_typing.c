@@ -282,11 +282,52 @@ static void test_names(void **state)
     }
 }
 
+static void paste(const char *text)
+{
+    tdbg_tui_app_key(&d.app, TDBG_KEY_PASTE);
+    for (; *text; text++)
+        tdbg_tui_app_key(&d.app, (unsigned char)*text);
+    tdbg_tui_app_key(&d.app, TDBG_KEY_PASTE_END);
+    driver_draw(&d);
+}
+
+/* What is pasted is text, wherever one is. */
+static void test_pasting(void **state)
+{
+    (void)state;
+    driver_open_80x24(&d, &(struct fake_wish){0});
+    driver_press(&d, "?"); /* the help takes no command: the text is dropped */
+    paste(":q\rQ");
+    assert_int_equal(d.app.n_screens, 2);
+    assert_false(d.app.prompt.is_open);
+    driver_press(&d, "q5");
+    paste(":goto 7\n\x7f\b"); /* begins a command, and ends the count */
+    assert_string_equal(d.app.prompt.text.text, "goto 7   ");
+    assert_int_equal(d.app.model.focus.step, 0);
+    driver_press(&d, "<Enter>");
+    assert_int_equal(d.app.model.focus.step, 7);
+    driver_press(&d, "/a"); /* into the line that is typed */
+    paste(":b\033[A");      /* Esc ends it, and the line */
+    assert_false(d.app.prompt.is_open);
+    driver_press(&d, "<Esc>m"); /* a letter was wanted */
+    paste("a");
+    assert_string_equal(d.app.prompt.text.text, "a");
+    driver_press(&d, "<Esc>");
+    driver_resize(&d, 20, 5); /* nobody sees it */
+    paste("goto 9");
+    assert_false(d.app.prompt.is_open);
+    driver_resize(&d, 80, 24);
+    tdbg_tui_app_key(&d.app, TDBG_KEY_PASTE); /* its end gets lost */
+    driver_press(&d, "abc<Esc>n");
+    assert_int_equal(d.app.model.focus.step, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_completion, driver_teardown),
         cmocka_unit_test_teardown(test_editing, driver_teardown),
+        cmocka_unit_test_teardown(test_pasting, driver_teardown),
         cmocka_unit_test_teardown(test_history, driver_teardown),
         cmocka_unit_test_teardown(test_rebinding, driver_teardown),
         cmocka_unit_test_teardown(test_keys_of_less, driver_teardown),
