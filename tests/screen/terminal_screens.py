@@ -19,7 +19,6 @@ from terminal_tensor import Terminal, Tmux, case, check, e2e, open_trace, quit_t
 e2e.CASES.clear()  # ours instead
 
 DDP = os.path.join(e2e.SOURCE, "examples", "fashion_ddp.cfg")
-GPT = os.path.join(e2e.SOURCE, "examples", "text_gpt.cfg")
 SPLIT = 21  # the step at which rank 2 gets another sum
 FAULT = (f'\ninject = ( {{ step = {SPLIT}; rank = 2; site = "reduce_out/fc1.weight"; '
          'kind = "bitflip"; element = 17; bit = 3; } );\n')
