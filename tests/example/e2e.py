@@ -55,6 +55,12 @@ def check(condition, text):
         sys.exit(f"failed: {text}")
 
 
+def sanitizers():
+    """What the build was told to check at run time: "none", "address,undefined"."""
+    with open(os.path.join(BUILD, "meson-info", "intro-buildoptions.json")) as f:
+        return next(o["value"] for o in json.load(f) if o["name"] == "b_sanitize")
+
+
 def record(config, trace, *args, **kwargs):
     return run("record", config, "-o", trace, "-q", *args, **kwargs)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import e2e
-from e2e import BUILD, SOURCE, TDBG, check, info, run
+from e2e import BUILD, SOURCE, TDBG, check, info, run, sanitizers
 
 DATA = "/usr/share/datasets/fashion-mnist"
 EXAMPLES = os.path.join(SOURCE, "examples", "c")
@@ -29,12 +29,6 @@ def call(*command, env=None, code=0):
 
 def example(name, *args, code=0):
     return call(os.path.join(BUILD, "examples", "c", name), *args, code=code)
-
-
-def sanitizers():
-    """What the build was told to check at run time: "none", "address,undefined"."""
-    with open(os.path.join(BUILD, "meson-info", "intro-buildoptions.json")) as f:
-        return next(o["value"] for o in json.load(f) if o["name"] == "b_sanitize")
 
 
 def public_functions():
