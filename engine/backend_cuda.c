@@ -43,7 +43,7 @@ static void cuda_free(void *context, void *data)
 {
     tdbg_gpu_use(context);
     tdbg_gpu_before_work(context);
-    tdbg_gpu_note(context, cudaFree(data), "cudaFree");
+    tdbg_gpu_free(context, data);
 }
 
 static enum tdbg_status cuda_to_host(void *context, void *host, const void *device, size_t bytes,
@@ -60,7 +60,9 @@ static enum tdbg_status cuda_to_device(void *context, void *device, const void *
     tdbg_gpu_use(gpu);
     tdbg_gpu_before_work(gpu);
     /* Pageable memory is read before the call returns, so the caller may change it at once. */
-    tdbg_gpu_note(gpu, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, gpu->stream),
+    tdbg_gpu_note(gpu,
+                  cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice,
+                                  tdbg_gpu_stream(gpu)),
                   "a copy to the GPU");
     return tdbg_gpu_report(gpu, err);
 }

@@ -204,10 +204,10 @@ static double time_calls(struct bench *b, void (*run)(struct bench *b), int call
     float ms = 0;
     must(cudaEventCreate(&start), "cudaEventCreate");
     must(cudaEventCreate(&stop), "cudaEventCreate");
-    must(cudaEventRecord(start, b->gpu.stream), "cudaEventRecord");
+    must(cudaEventRecord(start, tdbg_gpu_stream(&b->gpu)), "cudaEventRecord");
     for (int i = 0; i < calls; i++)
         run(b);
-    must(cudaEventRecord(stop, b->gpu.stream), "cudaEventRecord");
+    must(cudaEventRecord(stop, tdbg_gpu_stream(&b->gpu)), "cudaEventRecord");
     must(cudaEventSynchronize(stop), "cudaEventSynchronize");
     must(cudaEventElapsedTime(&ms, start, stop), "cudaEventElapsedTime");
     must(b->gpu.error, b->gpu.error_at);
