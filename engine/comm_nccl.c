@@ -193,11 +193,10 @@ static enum tdbg_status native_sum(struct tdbg_comm *comm, const float *in, floa
     enum tdbg_status st = TDBG_OK;
     struct nccl_comm *c = nccl_of(comm);
     TDBG_TRY(require_comm(c, err));
-    TDBG_TRY(settle(
-        c,
-        c->lib.ncclAllReduce(in, out, (size_t)n, ncclFloat32, ncclSum, c->comm,
-                             tdbg_gpu_stream(c->adds)),
-        err));
+    TDBG_TRY(settle(c,
+                    c->lib.ncclAllReduce(in, out, (size_t)n, ncclFloat32, ncclSum, c->comm,
+                                         tdbg_gpu_stream(c->adds)),
+                    err));
 out:
     return st;
 }
@@ -206,9 +205,10 @@ static void hand_over(struct tdbg_comm *comm, int64_t number)
 {
     struct nccl_comm *c = nccl_of(comm);
     tdbg_gpu_before_work(c->computes);
-    tdbg_gpu_note(c->computes,
-                  cudaEventRecord(c->handed[number % TDBG_COMM_HANDED], tdbg_gpu_stream(c->computes)),
-                  "cudaEventRecord");
+    tdbg_gpu_note(
+        c->computes,
+        cudaEventRecord(c->handed[number % TDBG_COMM_HANDED], tdbg_gpu_stream(c->computes)),
+        "cudaEventRecord");
 }
 
 static enum tdbg_status take_over(struct tdbg_comm *comm, int64_t number, struct tdbg_err *err)
@@ -216,9 +216,10 @@ static enum tdbg_status take_over(struct tdbg_comm *comm, int64_t number, struct
     struct nccl_comm *c = nccl_of(comm);
     c->number = number;
     tdbg_gpu_use(c->adds);
-    tdbg_gpu_note(c->adds,
-                  cudaStreamWaitEvent(tdbg_gpu_stream(c->adds), c->handed[number % TDBG_COMM_HANDED], 0),
-                  "cudaStreamWaitEvent");
+    tdbg_gpu_note(
+        c->adds,
+        cudaStreamWaitEvent(tdbg_gpu_stream(c->adds), c->handed[number % TDBG_COMM_HANDED], 0),
+        "cudaStreamWaitEvent");
     return tdbg_gpu_report(c->adds, err);
 }
 

@@ -62,14 +62,14 @@ static enum tdbg_status set_up(struct tdbg_blas *blas, struct tdbg_gpu *gpu, str
                  "cuBLAS does not work with this GPU (%s)", gpu->name);
     TDBG_FAIL_IF(cudaMalloc(&blas->workspace, WORKSPACE_BYTES) != cudaSuccess, NO_MEMORY,
                  "no memory for cuBLAS: %d MiB on the GPU", WORKSPACE_BYTES >> 20);
-    TDBG_FAIL_IF(blas->cublasSetStream_v2(blas->handle, tdbg_gpu_stream(gpu)) != CUBLAS_STATUS_SUCCESS ||
-                     blas->cublasSetWorkspace_v2(blas->handle, blas->workspace, WORKSPACE_BYTES) !=
-                         CUBLAS_STATUS_SUCCESS ||
-                     blas->cublasSetMathMode(blas->handle, CUBLAS_TF32_TENSOR_OP_MATH) !=
-                         CUBLAS_STATUS_SUCCESS ||
-                     blas->cublasGetVersion_v2(blas->handle, &blas->version) !=
-                         CUBLAS_STATUS_SUCCESS,
-                 DEVICE, "cuBLAS does not take its settings");
+    TDBG_FAIL_IF(
+        blas->cublasSetStream_v2(blas->handle, tdbg_gpu_stream(gpu)) != CUBLAS_STATUS_SUCCESS ||
+            blas->cublasSetWorkspace_v2(blas->handle, blas->workspace, WORKSPACE_BYTES) !=
+                CUBLAS_STATUS_SUCCESS ||
+            blas->cublasSetMathMode(blas->handle, CUBLAS_TF32_TENSOR_OP_MATH) !=
+                CUBLAS_STATUS_SUCCESS ||
+            blas->cublasGetVersion_v2(blas->handle, &blas->version) != CUBLAS_STATUS_SUCCESS,
+        DEVICE, "cuBLAS does not take its settings");
     TDBG_TRY(tdbg_blas_lt_open(gpu, blas->workspace, WORKSPACE_BYTES, &blas->lt, err));
 out:
     return st;

@@ -251,9 +251,9 @@ static bool run_now(struct tdbg_gpu *gpu, const void *key, cudaStream_t stream)
     if (describe(lt, &g, &p)) {
         const cublasLtMatmulAlgo_t *algorithm = choose(lt, &g, &p);
         if (algorithm)
-            status = lt->cublasLtMatmul(lt->handle, p.how, &one, g.b, p.a, g.a, p.b, &zero, g.c,
-                                        p.c, g.c, p.c, algorithm, lt->workspace,
-                                        lt->workspace_bytes, stream);
+            status =
+                lt->cublasLtMatmul(lt->handle, p.how, &one, g.b, p.a, g.a, p.b, &zero, g.c, p.c,
+                                   g.c, p.c, algorithm, lt->workspace, lt->workspace_bytes, stream);
     }
     destroy(lt, &p);
     return status == CUBLAS_STATUS_SUCCESS;

@@ -32,9 +32,9 @@ extern "C" {
 struct tdbg_gpu_table; /* what a table of the host became on the device */
 
 struct tdbg_gpu {
-    cudaStream_t own_stream; /* of gpu.c and gpu_launch.c alone: see tdbg_gpu_stream() */
+    cudaStream_t own_stream;            /* of gpu.c and gpu_launch.c alone: see tdbg_gpu_stream() */
     struct tdbg_gpu_launches *launches; /* what is held back: gpu_launch.c */
-    int device; /* its number */
+    int device;                         /* its number */
     int multiprocessors;
     char name[256];      /* as the driver calls it */
     char uuid[16];       /* no other GPU has the same */
@@ -77,8 +77,9 @@ void tdbg_gpu_note(struct tdbg_gpu *gpu, cudaError_t error, const char *what);
 /* TDBG_DEVICE if anything failed since the last report. */
 enum tdbg_status tdbg_gpu_report(struct tdbg_gpu *gpu, struct tdbg_err *err);
 
-/* The stream, for all that is not a launch, a call, a copy or a clear (gpu_launch.h and below), with
- * everything on it that was asked for. Not to be kept: what is asked for later may be held back. */
+/* The stream, for all that is not a launch, a call, a copy or a clear (gpu_launch.h and below),
+ * with everything on it that was asked for. Not to be kept: what is asked for later may be held
+ * back. */
 cudaStream_t tdbg_gpu_stream(struct tdbg_gpu *gpu);
 
 /* Frees device memory (NULL is fine), which waits for what uses it. */

@@ -1,10 +1,37 @@
-/* Life and state of what gpu_launch.c keeps, for the files that open a GPU. */
+/* What a GPU does with CUDA graphs: whether there are any, and how many launches went out in them.
+ * They are made and sent off by gpu_launch.c, which says how. No header of CUDA is needed for this.
+ */
 #ifndef TDBG_KERNELS_GPU_GRAPHS_H
 #define TDBG_KERNELS_GPU_GRAPHS_H
 
-#include "kernels/gpu.h"
+#include <stdbool.h>
+#include <stdint.h>
 
+struct tdbg_gpu;
 struct tdbg_gpu_request;
+
+/* May launches be held back and repeated as graphs? At first yes, where the GPU can. */
+void tdbg_gpu_allow_graphs(struct tdbg_gpu *gpu, bool allow);
+
+/* Why there are no graphs; NULL: there are. *is_failure: they should work, and do not. */
+const char *tdbg_gpu_why_no_graphs(const struct tdbg_gpu *gpu, bool *is_failure);
+
+/* Since the GPU was opened; "launches" are those of kernels, calls of libraries, copies and clears.
+ */
+struct tdbg_gpu_launch_counts {
+    int64_t one_by_one; /* launches that went out alone */
+    int64_t in_graphs;  /* and those that went out in graphs */
+    int64_t graphs;     /* that were sent off */
+    int64_t built;      /* that were made */
+    int64_t changed;    /* launches in graphs that had other arguments than the time before */
+    int64_t rebuilt;    /* graphs that would not take other arguments */
+    int64_t forgotten;  /* graphs, or what might have become one, for lack of room */
+    int32_t held;       /* launches that wait now */
+    int32_t kept;       /* what is a graph now or may become one */
+};
+void tdbg_gpu_count_launches(const struct tdbg_gpu *gpu, struct tdbg_gpu_launch_counts *out);
+
+/* --- for the files that open a GPU or put work on its stream --- */
 
 /* Without memory there are no graphs. */
 void tdbg_gpu_open_launches(struct tdbg_gpu *gpu);

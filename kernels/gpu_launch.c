@@ -151,8 +151,6 @@ void tdbg_gpu_count_launches(const struct tdbg_gpu *gpu, struct tdbg_gpu_launch_
     *out = l->counts;
     out->held = l->held.n - l->n_put;
     out->kept = l->n_segments;
-    for (int k = 0; k < l->n_segments; k++)
-        out->running += l->segment[k].graph.exec != NULL;
 }
 
 /* --- one by one --- */

@@ -45,26 +45,6 @@ struct tdbg_gpu_call {
 };
 void tdbg_gpu_call(struct tdbg_gpu *gpu, const struct tdbg_gpu_call *call);
 
-/* May launches be held back and repeated as graphs? At first yes, where the GPU can. */
-void tdbg_gpu_allow_graphs(struct tdbg_gpu *gpu, bool allow);
-
-/* Why there are no graphs; NULL: there are. *is_failure: they should work, and do not. */
-const char *tdbg_gpu_why_no_graphs(const struct tdbg_gpu *gpu, bool *is_failure);
-
-/* Since the GPU was opened. */
-struct tdbg_gpu_launch_counts {
-    int64_t one_by_one;    /* launches, calls, copies and clears that went out alone */
-    int64_t in_graphs;     /* and those that went out in graphs */
-    int64_t graphs;        /* that were sent off */
-    int64_t built;         /* graphs that were made */
-    int64_t changed;       /* arguments of something in a graph that were not those of before */
-    int64_t forgotten;     /* graphs, or what might have become one, for lack of room */
-    int64_t rebuilt;       /* graphs that would not take other arguments */
-    int32_t held;          /* what waits now */
-    int32_t kept, running; /* what may become a graph or is one, and those that are */
-};
-void tdbg_gpu_count_launches(const struct tdbg_gpu *gpu, struct tdbg_gpu_launch_counts *out);
-
 #ifdef __cplusplus
 }
 

@@ -65,10 +65,10 @@ void tdbg_gpu_log_clear(struct tdbg_gpu_log *log);
 void tdbg_gpu_log_add(struct tdbg_gpu_log *log, const struct tdbg_gpu_request *request);
 
 /* Pointers to the arguments of entry i. */
-void tdbg_gpu_log_args(const struct tdbg_gpu_log *log, int i,
-                       const void *args[TDBG_GPU_ARGUMENTS]);
+void tdbg_gpu_log_args(const struct tdbg_gpu_log *log, int i, const void *args[TDBG_GPU_ARGUMENTS]);
 
-/* Are they alike but for arguments? Then tdbg_gpu_log_differ() says how many entries have others. */
+/* Are they alike but for arguments? Then tdbg_gpu_log_differ() says how many entries have others.
+ */
 bool tdbg_gpu_log_same_shape(const struct tdbg_gpu_log *a, const struct tdbg_gpu_log *b);
 int tdbg_gpu_log_differ(const struct tdbg_gpu_log *a, const struct tdbg_gpu_log *b);
 bool tdbg_gpu_log_entry_differs(const struct tdbg_gpu_log *a, const struct tdbg_gpu_log *b, int i);

@@ -306,7 +306,8 @@ static bool is_right(struct bench *b, const struct shape *s, const struct conten
     const int64_t n = s->m * s->n;
     b->at = 0;
     const struct tdbg_gemm g = next_product(b, s);
-    must(cudaMemsetAsync(b->c, 0xff, (size_t)n * sizeof(float), tdbg_gpu_stream(&b->gpu)), "cudaMemset");
+    must(cudaMemsetAsync(b->c, 0xff, (size_t)n * sizeof(float), tdbg_gpu_stream(&b->gpu)),
+         "cudaMemset");
     must(cudaMemsetAsync(b->wrong, 0, sizeof *b->wrong, tdbg_gpu_stream(&b->gpu)), "cudaMemset");
     who->run(b, who, &g);
     TDBG_LAUNCH(&b->gpu, compare, 1024, 256, n, b->want, b->c, b->wrong);

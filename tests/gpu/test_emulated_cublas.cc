@@ -76,8 +76,10 @@ static void multiply_right(bool transposed)
         b[i] = (float)(i * 5 % 13 - 6);
     for (int i = 0; i < 2 * M * N; i++)
         c[i] = (float)i;
-    cudaMemcpyAsync((void *)(uintptr_t)p.a, a, sizeof a, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
-    cudaMemcpyAsync((void *)(uintptr_t)p.b, b, sizeof b, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
+    cudaMemcpyAsync((void *)(uintptr_t)p.a, a, sizeof a, cudaMemcpyHostToDevice,
+                    tdbg_gpu_stream(&gpu));
+    cudaMemcpyAsync((void *)(uintptr_t)p.b, b, sizeof b, cudaMemcpyHostToDevice,
+                    tdbg_gpu_stream(&gpu));
     cudaMemcpyAsync(p.c, c, sizeof c, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
     if (transposed) {
         p.trans_a = p.trans_b = CUBLAS_OP_T;
@@ -205,7 +207,8 @@ static void run(const lt_product &p, size_t workspace_bytes)
 {
     const float one = 1, zero = 0;
     cublasLtMatmul(p.lt, p.desc, &one, p.a, p.a_layout, p.b, p.b_layout, &zero, p.c, p.c_layout,
-                   p.c, p.c_layout, &p.found.algo, p.workspace, workspace_bytes, tdbg_gpu_stream(&gpu));
+                   p.c, p.c_layout, &p.found.algo, p.workspace, workspace_bytes,
+                   tdbg_gpu_stream(&gpu));
 }
 
 static uint16_t bf16_of(float x)

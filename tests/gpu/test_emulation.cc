@@ -367,10 +367,12 @@ static void misuse_copies()
 {
     int host[4] = {};
     int *data = (int *)device_block(sizeof host);
-    const bool refused =
-        cudaMemcpyAsync(data, host, 4, cudaMemcpyDeviceToDevice, tdbg_gpu_stream(&gpu)) != cudaSuccess &&
-        cudaMemcpyAsync(host, data, 4, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu)) != cudaSuccess &&
-        cudaMemsetAsync(host, 0, 4, tdbg_gpu_stream(&gpu)) != cudaSuccess && cudaFree(host) != cudaSuccess;
+    const bool refused = cudaMemcpyAsync(data, host, 4, cudaMemcpyDeviceToDevice,
+                                         tdbg_gpu_stream(&gpu)) != cudaSuccess &&
+                         cudaMemcpyAsync(host, data, 4, cudaMemcpyHostToDevice,
+                                         tdbg_gpu_stream(&gpu)) != cudaSuccess &&
+                         cudaMemsetAsync(host, 0, 4, tdbg_gpu_stream(&gpu)) != cudaSuccess &&
+                         cudaFree(host) != cudaSuccess;
     void *large = NULL;
     _exit(!refused || cudaMalloc(&large, (size_t)1 << 40) != cudaErrorMemoryAllocation);
 }

@@ -62,7 +62,8 @@ extern const struct tdbg_emulated_thread *tdbg_emulated_now;
 #define blockDim  (tdbg_emulated_now->block_size)
 #define gridDim   (tdbg_emulated_now->grid_size)
 
-/* What there is to know of a kernel before it can be launched: call(kernel, args) runs one thread. */
+/* What there is to know of a kernel before it can be launched: call(kernel, args) runs one thread.
+ */
 struct tdbg_emulated_kernel {
     const char *name;
     void (*call)(const void *kernel, void *const *args);

@@ -155,7 +155,8 @@ cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t *node, cudaGraph_t graph,
     if (tdbg_emulated_fails("cudaGraphAddKernelNode"))
         return cudaErrorUnknown;
     const cudaError_t error = make_kernel(params, &run);
-    return error != cudaSuccess ? error : add(node, graph, after, n_after, {KERNEL, run, {}, 0, {}});
+    return error != cudaSuccess ? error
+                                : add(node, graph, after, n_after, {KERNEL, run, {}, 0, {}});
 }
 
 cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t *node, cudaGraph_t graph,

@@ -25,8 +25,8 @@ void tdbg_emulated_put(cudaStream_t stream, tdbg_emulated_operation operation,
 bool tdbg_emulated_breaks_capture(cudaStream_t stream);
 bool tdbg_emulated_breaks_captures_of_thread();
 
-/* What was put on streams: kernels, copies on the device, clears and products, alone and as nodes of
- * graphs. TDBG_EMULATED_GPU_COUNTS: a file to which they are added as a line of JSON when the
+/* What was put on streams: kernels, copies on the device, clears and products, alone and as nodes
+ * of graphs. TDBG_EMULATED_GPU_COUNTS: a file to which they are added as a line of JSON when the
  * program ends. */
 struct tdbg_emulated_counts {
     long long alone, in_graphs, graphs, built, changed;
