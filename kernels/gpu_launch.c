@@ -21,19 +21,18 @@
  * TDBG_GPU_LOG_ENTRIES later, while it is busy with those. An entry costs the host about 0.1 us, so
  * that the GPU waits for its first work no longer than for one launch.
  *
- * There are at most SEGMENTS of them, those not used for longest are forgotten: their lists take
- * about 10 KB each, and what the driver keeps of a graph. Where a step has more, each is forgotten
- * before it comes again, and goes out one by one as without graphs.
+ * There are at most SEGMENTS of them, those not used for longest are forgotten. Their lists take
+ * about 10 KB each, 280 KB at most, and each has what the driver keeps of a graph. Where a step has
+ * more, each is forgotten before it comes again, and goes out one by one as without graphs.
  *
  * What fails of CUDA's graphs, or shows at the look that is taken when the GPU is opened
  * (gpu_graph_check.cu), ends them for this GPU: the segment goes out one by one. */
-#include "kernels/gpu_launch.h"
+#include "kernels/gpu.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/gpu.h"
 #include "kernels/gpu_graph.h"
 #include "kernels/gpu_graphs.h"
 #include "kernels/gpu_log.h"
@@ -197,16 +196,17 @@ static void expect(struct tdbg_gpu_launches *l)
     }
 }
 
-/* The segment that is like the one held, with the fewest other arguments; -1: none, or more than
- * half of them are others: layers of one kind have the same shape, and graphs of their own. */
+/* The segment that is like the one held; of several, that in which the fewest kernels have other
+ * arguments. -1: none, or more than half of them have: layers of one kind have the same shape, and
+ * graphs of their own. Copies do not count: where recorded values go is another place each time. */
 static int choose(const struct tdbg_gpu_launches *l)
 {
-    int best = -1, fewest = l->held.n / 2 + 1;
+    int best = -1, fewest = tdbg_gpu_log_kernels(&l->held) / 2 + 1;
     for (int i = -1; i < l->n_segments && fewest > 0; i++) {
         const int k = i < 0 ? l->like : i;
         if (k < 0 || !tdbg_gpu_log_same_shape(&l->segment[k].log, &l->held))
             continue;
-        const int differ = tdbg_gpu_log_differ(&l->segment[k].log, &l->held);
+        const int differ = tdbg_gpu_log_kernels_that_differ(&l->segment[k].log, &l->held);
         if (differ < fewest) {
             best = k;
             fewest = differ;

@@ -7,11 +7,6 @@
 #ifndef TDBG_KERNELS_GPU_LAUNCH_H
 #define TDBG_KERNELS_GPU_LAUNCH_H
 
-#include <cuda_runtime_api.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #ifdef __cplusplus
 extern "C" {
 #endif

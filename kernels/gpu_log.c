@@ -136,13 +136,21 @@ bool tdbg_gpu_log_same_shape(const struct tdbg_gpu_log *a, const struct tdbg_gpu
     return true;
 }
 
-int tdbg_gpu_log_differ(const struct tdbg_gpu_log *a, const struct tdbg_gpu_log *b)
+int tdbg_gpu_log_kernels_that_differ(const struct tdbg_gpu_log *a, const struct tdbg_gpu_log *b)
 {
     int n = 0;
     if (memcmp(a->bytes, b->bytes, a->n_bytes) == 0)
         return 0;
     for (int i = 0; i < a->n; i++)
-        n += tdbg_gpu_log_entry_differs(a, b, i);
+        n += a->shape[i].work == TDBG_GPU_KERNEL && tdbg_gpu_log_entry_differs(a, b, i);
+    return n;
+}
+
+int tdbg_gpu_log_kernels(const struct tdbg_gpu_log *log)
+{
+    int n = 0;
+    for (int i = 0; i < log->n; i++)
+        n += log->shape[i].work == TDBG_GPU_KERNEL;
     return n;
 }
 

@@ -67,11 +67,13 @@ void tdbg_gpu_log_add(struct tdbg_gpu_log *log, const struct tdbg_gpu_request *r
 /* Pointers to the arguments of entry i. */
 void tdbg_gpu_log_args(const struct tdbg_gpu_log *log, int i, const void *args[TDBG_GPU_ARGUMENTS]);
 
-/* Are they alike but for arguments? Then tdbg_gpu_log_differ() says how many entries have others.
- */
+/* Are they alike but for arguments? */
 bool tdbg_gpu_log_same_shape(const struct tdbg_gpu_log *a, const struct tdbg_gpu_log *b);
-int tdbg_gpu_log_differ(const struct tdbg_gpu_log *a, const struct tdbg_gpu_log *b);
+
+/* Of two that have the same shape: does entry i have other arguments, and how many kernels have? */
 bool tdbg_gpu_log_entry_differs(const struct tdbg_gpu_log *a, const struct tdbg_gpu_log *b, int i);
+int tdbg_gpu_log_kernels_that_differ(const struct tdbg_gpu_log *a, const struct tdbg_gpu_log *b);
+int tdbg_gpu_log_kernels(const struct tdbg_gpu_log *log); /* how many there are */
 
 /* Puts one piece of work on the stream. */
 cudaError_t tdbg_gpu_request_put(struct tdbg_gpu *gpu, const struct tdbg_gpu_request *request,

@@ -9,6 +9,7 @@
 #include "kernels/attention_forward.cuh"
 extern "C" {
 #include "kernels/attention_fused.h"
+#include "kernels/gpu_graphs.h"
 }
 
 static const char help[] =
@@ -324,6 +325,7 @@ int main(int argc, char **argv)
     }
     if (tdbg_gpu_open(0, &b.gpu, &err) != TDBG_OK)
         die("cannot start", err.message);
+    tdbg_gpu_allow_graphs(&b.gpu, false); /* only kernels are measured */
     printf("fused attention in bfloat16, %s\n", b.gpu.name);
     printf("%5s %5s %5s %5s %5s %5s   %-16s  %s\n", "rows", "token", "heads", "kv", "dim", "caus",
            "y: ms, TFLOP/s", "dqkv");

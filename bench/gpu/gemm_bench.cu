@@ -13,6 +13,7 @@
 extern "C" {
 #include "kernels/gemm.h"
 #include "kernels/gemm_cuda.h"
+#include "kernels/gpu_graphs.h"
 }
 #include "kernels/gpu_gemm.h"
 
@@ -422,6 +423,7 @@ static void open_bench(struct bench *b)
     int khz = 0;
     if (tdbg_gpu_open(0, &b->gpu, &err) != TDBG_OK)
         die("cannot start", err.message);
+    tdbg_gpu_allow_graphs(&b->gpu, false); /* only kernels are measured */
     for (int i = 0; i < SHAPES; i++) {
         const struct shape *s = &shapes[i];
         const int64_t elems = s->m * s->k + s->k * s->n, c = s->m * s->n;

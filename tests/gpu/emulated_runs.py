@@ -248,7 +248,7 @@ def count(config, trace, steps, keys=(), **gpus):
 @case
 def launches_are_repeated(folder):
     """In a step like those before, all goes out in a few graphs that are there, but for what lies
-    between copies of samples; and little of it has other arguments."""
+    between copies of samples; little of it has other arguments, and no memory is taken."""
     config, gpt, trace = small_config(folder), write_gpt(folder), f"{folder}/a.h5"
     standard, light = 'record.preset="standard"', 'record.preset="light"'
     # most that may go out alone, most graphs, most changed arguments; all of a step
@@ -259,6 +259,7 @@ def launches_are_repeated(folder):
         few, more = (count(which, trace, steps, keys) for steps in (4, 7))
         step = {name: (more[name] - few[name]) / 3 for name in few}
         check(step["built"] == 0, f"{which}: the graphs are made once, {few} {more}")
+        check(step["allocated"] == 0, f"{which}: memory is taken once, {few} {more}")
         check(step["alone"] <= alone and step["in_graphs"] > 20, f"{which} {keys}: {step}")
         check(step["graphs"] <= graphs and step["changed"] <= changed, f"{which} {keys}: {step}")
 

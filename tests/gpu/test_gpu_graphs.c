@@ -186,6 +186,24 @@ static void test_layers(void **state)
     free_both(&b);
 }
 
+/* Copies of which each goes elsewhere every time, as those of values that are recorded. */
+static void test_other_places(void **state)
+{
+    (void)state;
+    const struct both b = make_both();
+    start_counting();
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < 3; i++) {
+            const int to = 3 + (i + round) % 3;
+            cpu->copy(cpu->context, b.on_cpu[to], b.on_cpu[i], N * sizeof(float));
+            gpu->copy(gpu->context, b.on_gpu[to], b.on_gpu[i], N * sizeof(float));
+        }
+        check_same(&b);
+    }
+    check_counts(3, 5 * 3, 5, 1, 4 * 3);
+    free_both(&b);
+}
+
 /* One more launch in the middle, and an end that comes early: each is another graph, and what was
  * held back in expectation of the other one is not lost. */
 static void test_other_shapes(void **state)
@@ -449,6 +467,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_are_graphs),
         cmocka_unit_test(test_repeated),
+        cmocka_unit_test(test_other_places),
         cmocka_unit_test(test_other_arguments),
         cmocka_unit_test(test_layers),
         cmocka_unit_test(test_other_shapes),

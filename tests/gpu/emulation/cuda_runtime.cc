@@ -212,6 +212,7 @@ cudaError_t cudaMalloc(void **device, size_t bytes)
         return cudaErrorMemoryAllocation;
     taken[at] = {bytes, rounded};
     used_bytes += rounded;
+    tdbg_emulated_counts().allocated++;
     high_water = at + rounded > high_water ? at + rounded : high_water;
     *device = region + at;
     tdbg_emulated_memory_open(true);

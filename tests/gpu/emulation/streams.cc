@@ -74,8 +74,8 @@ void write_counts()
         return;
     fprintf(f,
             "{\"alone\": %lld, \"in_graphs\": %lld, \"graphs\": %lld, \"built\": %lld, "
-            "\"changed\": %lld}\n",
-            c.alone, c.in_graphs, c.graphs, c.built, c.changed);
+            "\"changed\": %lld, \"allocated\": %lld}\n",
+            c.alone, c.in_graphs, c.graphs, c.built, c.changed, c.allocated);
     fclose(f);
 }
 

@@ -25,11 +25,12 @@ void tdbg_emulated_put(cudaStream_t stream, tdbg_emulated_operation operation,
 bool tdbg_emulated_breaks_capture(cudaStream_t stream);
 bool tdbg_emulated_breaks_captures_of_thread();
 
-/* What was put on streams: kernels, copies on the device, clears and products, alone and as nodes
- * of graphs. TDBG_EMULATED_GPU_COUNTS: a file to which they are added as a line of JSON when the
- * program ends. */
+/* What was put on streams (kernels, copies on the device, clears and products), alone and as nodes
+ * of graphs; graphs that were sent off, and made; arguments that were changed in them; blocks of
+ * memory that were given out. TDBG_EMULATED_GPU_COUNTS: a file to which they are added as a line of
+ * JSON when the program ends. */
 struct tdbg_emulated_counts {
-    long long alone, in_graphs, graphs, built, changed;
+    long long alone, in_graphs, graphs, built, changed, allocated;
 };
 struct tdbg_emulated_counts &tdbg_emulated_counts();
 
