@@ -59,7 +59,7 @@ static int run_child(void (*mistake)(), int seed, char *text, size_t text_bytes)
     return status;
 }
 
-static void check_dies(void (*mistake)(), const char *message)
+static inline void check_dies(void (*mistake)(), const char *message)
 {
     char text[4096];
     const int status = run_child(mistake, 1, text, sizeof text);

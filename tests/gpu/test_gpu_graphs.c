@@ -1,7 +1,7 @@
 /* Launches that are repeated as CUDA graphs (kernels/gpu_launch.c): the numbers are those of the
  * CPU whatever is repeated, changed or left out, and the counts say which way they went. Built
  * twice, as test_gpu_ops.c; what only an emulated GPU can be made to do is in
- * test_emulated_graphs.cc. */
+ * test_emulated_launches.cc. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

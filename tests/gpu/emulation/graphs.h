@@ -6,8 +6,8 @@
 
 #include "streams.h"
 
-/* Is this call to fail? TDBG_EMULATED_GRAPH_FAILS: "NAME:N", the N-th call of that name, from 1, since
- * the variable has this value; "NAME:N+", and all behind it. */
+/* Is this call to fail? TDBG_EMULATED_GRAPH_FAILS: "NAME:N", the N-th call of that name, from 1,
+ * since the variable has this value; "NAME:N+", and all behind it. */
 bool tdbg_emulated_fails(const char *call);
 
 /* A node at the end of what a stream captures. */
