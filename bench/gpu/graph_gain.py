@@ -62,7 +62,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", nargs="?", default=os.path.join(HERE, "..", "..", "build"))
     parser.add_argument("--only", default="")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--math", choices=("strict", "fast", "both"), default="both")
     args = parser.parse_args()
     print("| example | math | without graphs, steps/s | with graphs, steps/s | ratio |\n"
