@@ -435,6 +435,94 @@ static void test_disturbed(void **state)
     free_both(&b);
 }
 
+/* --- programs of all that can be launched, repeated with changes here and there --- */
+
+enum { PROGRAMS = 5, LONGEST = 90, ROUNDS = 300 };
+
+struct step {
+    uint32_t what, to, from, n;
+    float by;
+};
+
+static uint32_t drawn(uint32_t below)
+{
+    static uint64_t state = 12345;
+    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)((state >> 33) % below);
+}
+
+/* Halves and sums of two: numbers stay in their range. */
+static struct step draw_step(void)
+{
+    const uint32_t to = drawn(BUFFERS);
+    return (struct step){.what = drawn(4),
+                         .to = to,
+                         .from = (to + 1 + drawn(BUFFERS - 1)) % BUFFERS,
+                         .n = drawn(2) ? N : N / 2,
+                         .by = drawn(2) ? 0.5f : 0.25f};
+}
+
+static void run_step(const struct tdbg_backend *be, float *const *x, const struct step *s)
+{
+    switch (s->what) {
+    case 0:
+        be->scale(be->context, s->n, x[s->from], s->by, x[s->to]);
+        break;
+    case 1:
+        be->vector_add(be->context, s->n, x[s->to], x[s->from]);
+        be->scale(be->context, s->n, x[s->to], 0.5f, x[s->to]);
+        break;
+    case 2:
+        be->copy(be->context, x[s->to], x[s->from], s->n * sizeof **x);
+        break;
+    default:
+        be->fill_zero(be->context, x[s->to], s->n / 8 * sizeof **x);
+    }
+}
+
+/* Changes a step: only its arguments, or what it is, too. */
+static struct step vary(const struct step *s)
+{
+    struct step other = draw_step();
+    if (drawn(2))
+        return other;
+    other.what = s->what;
+    other.n = s->n;
+    return other;
+}
+
+static void test_programs(void **state)
+{
+    (void)state;
+    static struct step program[PROGRAMS][LONGEST];
+    struct both b = make_both();
+    int length[PROGRAMS];
+    for (int p = 0; p < PROGRAMS; p++) {
+        length[p] = 5 + (int)drawn(LONGEST - 5);
+        for (int i = 0; i < length[p]; i++)
+            program[p][i] = draw_step();
+    }
+    start_counting();
+    for (int round = 0; round < ROUNDS; round++) {
+        const uint32_t p = drawn(PROGRAMS), rarely = drawn(3) ? 1000000 : 30;
+        for (int i = 0; i < length[p]; i++) {
+            const struct step s = drawn(rarely) == 0 ? vary(&program[p][i]) : program[p][i];
+            run_step(cpu, b.on_cpu, &s);
+            run_step(gpu, b.on_gpu, &s);
+            if (drawn(rarely) == 0)
+                check_same(&b);
+        }
+        check_same(&b);
+        if (round % 20 == 19) { /* numbers that are not 0 yet, at other places */
+            free_both(&b);
+            b = make_both();
+        }
+    }
+    const struct tdbg_gpu_launch_counts c = counted();
+    assert_true(c.in_graphs > 2 * c.one_by_one && c.built > PROGRAMS && c.changed > 0);
+    free_both(&b);
+}
+
 /* Nothing to be done is nothing to be sent. */
 static void test_nothing(void **state)
 {
@@ -478,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_queued),
         cmocka_unit_test(test_freed),
         cmocka_unit_test(test_disturbed),
+        cmocka_unit_test(test_programs),
         cmocka_unit_test(test_nothing),
     };
     unsetenv("TDBG_CUDA_GRAPHS");
