@@ -132,8 +132,10 @@ static void test_repeated(void **state)
     (void)state;
     const struct both b = make_both();
     start_counting();
-    run_both(&b, &plain);
-    check_counts(LAUNCHES, 0, 0, 0, 0); /* seen for the first time */
+    run_on(cpu, b.on_cpu, &plain);
+    run_on(gpu, b.on_gpu, &plain);
+    check_counts(LAUNCHES, 0, 0, 0, 0); /* seen for the first time, and not held back */
+    check_same(&b);
     for (int i = 1; i <= 4; i++) {
         run_both(&b, &plain);
         check_counts(LAUNCHES, i * LAUNCHES, i, 1, 0);
@@ -480,11 +482,11 @@ static void run_step(const struct tdbg_backend *be, float *const *x, const struc
     }
 }
 
-/* Changes a step: only its arguments, or what it is, too. */
-static struct step vary(const struct step *s)
+/* Changes a step: its arguments, or what it is, too. */
+static struct step vary(const struct step *s, bool only_arguments)
 {
     struct step other = draw_step();
-    if (drawn(2))
+    if (!only_arguments)
         return other;
     other.what = s->what;
     other.n = s->n;
@@ -504,12 +506,14 @@ static void test_programs(void **state)
     }
     start_counting();
     for (int round = 0; round < ROUNDS; round++) {
-        const uint32_t p = drawn(PROGRAMS), rarely = drawn(3) ? 1000000 : 30;
+        const uint32_t p = drawn(PROGRAMS), way = drawn(3); /* as it is, others, or broken up */
         for (int i = 0; i < length[p]; i++) {
-            const struct step s = drawn(rarely) == 0 ? vary(&program[p][i]) : program[p][i];
+            struct step s = program[p][i];
+            if (way > 0 && drawn(20) == 0)
+                s = vary(&s, way == 1);
             run_step(cpu, b.on_cpu, &s);
             run_step(gpu, b.on_gpu, &s);
-            if (drawn(rarely) == 0)
+            if (way == 2 && drawn(20) == 0)
                 check_same(&b);
         }
         check_same(&b);
