@@ -23,6 +23,7 @@ struct record {
     const char *isa, *device;
     struct cli_list sets;
     bool force, quiet, print_config, tui;
+    bool device_told; /* what makes it slow */
 
     struct tdbg_trace *parent; /* that of --resume */
     struct tdbg_config *config;
@@ -88,7 +89,7 @@ static const char *device_text(const struct tdbg_backend *backend, char *buf, si
     return buf;
 }
 
-static void announce(const struct record *r)
+static void announce(struct record *r)
 {
     const struct cli_rank *first = &r->ranks.rank[0];
     const struct tdbg_engine_info *info = tdbg_engine_info(first->engine);
@@ -111,14 +112,16 @@ static void announce(const struct record *r)
     if (r->ranks.run.inject)
         fprintf(stderr, "tdbg: warning: %d fault%s of the config's `inject` will be planted\n",
                 r->ranks.run.inject->n_child, r->ranks.run.inject->n_child == 1 ? "" : "s");
+    cli_warn_device(first->engine, &r->device_told);
 }
 
-static void conclude(const struct record *r)
+static void conclude(struct record *r)
 {
     const struct cli_rank *first = &r->ranks.rank[0];
     char size[32], more[80] = "";
     if (r->quiet)
         return;
+    cli_warn_device(first->engine, &r->device_told);
     if (first->failure_told) {
         fprintf(stderr, "tdbg: trained %" PRId64 " steps, last loss %.4g; %s %s\n",
                 first->steps_done, (double)first->last.loss, r->path,

@@ -92,6 +92,9 @@ bool cli_is_recording(const char *path);
 /* A warning on stderr when the recording was cut off. */
 void cli_warn_unclosed(const struct tdbg_trace *trace);
 
+/* Warns, once, where a GPU is slower than it should be. */
+void cli_warn_device(const struct tdbg_engine *engine, bool *told);
+
 /* Environment of this process as JSON text, for the trace; free() it. device computes, host (NULL
  * or the same) adds what ranks contribute. local_rank: -1, none; nccl: the version that carries
  * what ranks contribute; 0: something else does. */

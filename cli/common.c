@@ -267,6 +267,14 @@ void cli_warn_unclosed(const struct tdbg_trace *trace)
                 tdbg_trace_first_step(trace) + tdbg_trace_n_steps(trace) - 1);
 }
 
+void cli_warn_device(const struct tdbg_engine *engine, bool *told)
+{
+    const char *why = tdbg_engine_why_no_graphs(engine);
+    if (why && !*told)
+        fprintf(stderr, "tdbg: warning: the GPU goes without CUDA graphs: %s\n", why);
+    *told = *told || why;
+}
+
 /* The processor's name as Linux states it; "" where it does not. */
 static void read_cpu_name(char *buf, size_t buf_bytes)
 {

@@ -93,6 +93,14 @@ struct tdbg_backend {
     void (*fast_copy_rows)(void *context, int64_t rows, int64_t cols, const float *from,
                            int64_t from_stride, float *to, int64_t to_stride);
 
+    /* Before each step: is it whole, so that no tap changes a tensor in its middle or leaves it?
+     * Then what is launched may be held back and repeated together (CUDA graphs). NULL where that
+     * makes no difference. */
+    void (*begin_step)(void *context, bool is_whole);
+    /* Why that is not done although it should, for people; NULL: it is, or is not to be. Itself
+     * NULL where there is no such thing. */
+    const char *(*why_no_graphs)(void *context);
+
     /* Memory: 64-byte aligned, zeroed; NULL when there is none. */
     void *(*alloc)(void *context, size_t bytes);
     void (*free)(void *context, void *data);

@@ -12,6 +12,7 @@
 #include "kernels/fused_digest.h"
 #include "kernels/gemm.h"
 #include "kernels/gpu.h"
+#include "kernels/gpu_graphs.h"
 #include "kernels/gpu_queue.h"
 #include "kernels/pool2d.h"
 #include "kernels/reduce.h"
@@ -43,7 +44,7 @@ static void cuda_free(void *context, void *data)
 {
     tdbg_gpu_use(context);
     tdbg_gpu_before_work(context);
-    tdbg_gpu_note(context, cudaFree(data), "cudaFree");
+    tdbg_gpu_free(context, data);
 }
 
 static enum tdbg_status cuda_to_host(void *context, void *host, const void *device, size_t bytes,
@@ -60,8 +61,9 @@ static enum tdbg_status cuda_to_device(void *context, void *device, const void *
     tdbg_gpu_use(gpu);
     tdbg_gpu_before_work(gpu);
     /* Pageable memory is read before the call returns, so the caller may change it at once. */
-    tdbg_gpu_note(gpu, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, gpu->stream),
-                  "a copy to the GPU");
+    tdbg_gpu_note(
+        gpu, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, tdbg_gpu_stream(gpu)),
+        "a copy to the GPU");
     return tdbg_gpu_report(gpu, err);
 }
 
@@ -85,6 +87,8 @@ static void put_version(struct tdbg_json *json, const char *key, int version)
 static void cuda_describe(void *context, struct tdbg_json *json)
 {
     const struct tdbg_gpu *gpu = context;
+    bool is_failure;
+    const char *why = tdbg_gpu_why_no_graphs(gpu, &is_failure);
     char text[24];
     snprintf(text, sizeof text, "%d.%d", gpu->capability / 10, gpu->capability % 10);
     tdbg_json_object_begin(json, "gpu");
@@ -94,6 +98,7 @@ static void cuda_describe(void *context, struct tdbg_json *json)
     tdbg_json_int(json, "multiprocessors", gpu->multiprocessors);
     put_version(json, "cuda_driver", gpu->driver);
     put_version(json, "cuda_runtime", gpu->runtime);
+    tdbg_json_string(json, "graphs", why ? why : "yes");
     tdbg_json_object_end(json);
 }
 
@@ -123,6 +128,19 @@ static void cuda_unpin(void *context, void *host)
     tdbg_gpu_use(context);
     if (cudaHostUnregister(host) != cudaSuccess)
         cudaGetLastError();
+}
+
+static void cuda_begin_step(void *context, bool is_whole)
+{
+    tdbg_gpu_use(context);
+    tdbg_gpu_allow_graphs(context, is_whole);
+}
+
+static const char *cuda_why_no_graphs(void *context)
+{
+    bool is_failure;
+    const char *why = tdbg_gpu_why_no_graphs(context, &is_failure);
+    return is_failure ? why : NULL;
 }
 
 static void cuda_forget_tables(void *context)
@@ -248,6 +266,8 @@ enum tdbg_status tdbg_backend_cuda_create(int device, struct tdbg_backend **out,
     b->table.describe = cuda_describe;
     b->table.room = cuda_room;
     b->table.forget_tables = cuda_forget_tables;
+    b->table.begin_step = cuda_begin_step;
+    b->table.why_no_graphs = cuda_why_no_graphs;
     b->table.pin = cuda_pin;
     b->table.unpin = cuda_unpin;
     b->table.alloc = cuda_alloc;

@@ -172,13 +172,13 @@ static enum tdbg_status exchange(struct tdbg_comm *comm, const struct tdbg_comm_
     if (n == 0)
         return TDBG_OK;
     TDBG_TRY(require_comm(c, err));
+    const cudaStream_t stream = tdbg_gpu_stream(c->adds);
     ncclResult_t result = c->lib.ncclGroupStart();
     for (int32_t i = 0; i < n; i++) {
         const struct tdbg_comm_transfer *t = &list[i];
         const ncclResult_t put =
-            t->sends
-                ? c->lib.ncclSend(t->data, t->bytes, ncclUint8, t->peer, c->comm, c->adds->stream)
-                : c->lib.ncclRecv(t->data, t->bytes, ncclUint8, t->peer, c->comm, c->adds->stream);
+            t->sends ? c->lib.ncclSend(t->data, t->bytes, ncclUint8, t->peer, c->comm, stream)
+                     : c->lib.ncclRecv(t->data, t->bytes, ncclUint8, t->peer, c->comm, stream);
         result = result == ncclSuccess && put != ncclInProgress ? put : result;
     }
     const ncclResult_t end = c->lib.ncclGroupEnd();
@@ -193,9 +193,10 @@ static enum tdbg_status native_sum(struct tdbg_comm *comm, const float *in, floa
     enum tdbg_status st = TDBG_OK;
     struct nccl_comm *c = nccl_of(comm);
     TDBG_TRY(require_comm(c, err));
-    TDBG_TRY(settle(
-        c, c->lib.ncclAllReduce(in, out, (size_t)n, ncclFloat32, ncclSum, c->comm, c->adds->stream),
-        err));
+    TDBG_TRY(settle(c,
+                    c->lib.ncclAllReduce(in, out, (size_t)n, ncclFloat32, ncclSum, c->comm,
+                                         tdbg_gpu_stream(c->adds)),
+                    err));
 out:
     return st;
 }
@@ -204,9 +205,10 @@ static void hand_over(struct tdbg_comm *comm, int64_t number)
 {
     struct nccl_comm *c = nccl_of(comm);
     tdbg_gpu_before_work(c->computes);
-    tdbg_gpu_note(c->computes,
-                  cudaEventRecord(c->handed[number % TDBG_COMM_HANDED], c->computes->stream),
-                  "cudaEventRecord");
+    tdbg_gpu_note(
+        c->computes,
+        cudaEventRecord(c->handed[number % TDBG_COMM_HANDED], tdbg_gpu_stream(c->computes)),
+        "cudaEventRecord");
 }
 
 static enum tdbg_status take_over(struct tdbg_comm *comm, int64_t number, struct tdbg_err *err)
@@ -214,9 +216,10 @@ static enum tdbg_status take_over(struct tdbg_comm *comm, int64_t number, struct
     struct nccl_comm *c = nccl_of(comm);
     c->number = number;
     tdbg_gpu_use(c->adds);
-    tdbg_gpu_note(c->adds,
-                  cudaStreamWaitEvent(c->adds->stream, c->handed[number % TDBG_COMM_HANDED], 0),
-                  "cudaStreamWaitEvent");
+    tdbg_gpu_note(
+        c->adds,
+        cudaStreamWaitEvent(tdbg_gpu_stream(c->adds), c->handed[number % TDBG_COMM_HANDED], 0),
+        "cudaStreamWaitEvent");
     return tdbg_gpu_report(c->adds, err);
 }
 
@@ -249,7 +252,7 @@ static enum tdbg_status complete(struct tdbg_comm *comm, struct tdbg_err *err)
     enum tdbg_status st = TDBG_OK;
     struct nccl_comm *c = nccl_of(comm);
     TDBG_TRY(require_comm(c, err));
-    tdbg_gpu_note(c->adds, cudaEventRecord(c->done, c->adds->stream), "cudaEventRecord");
+    tdbg_gpu_note(c->adds, cudaEventRecord(c->done, tdbg_gpu_stream(c->adds)), "cudaEventRecord");
     TDBG_TRY(tdbg_gpu_report(c->adds, err));
     TDBG_TRY(wait_for(c, look_at_stream, err));
 out:

@@ -239,6 +239,7 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *e, const struct tdbg_t
     TDBG_ASSERT(n >= 0 && n <= TDBG_MAX_TAPS);
     e->n_taps = n;
     e->overlaps = true;
+    e->is_disturbed = false;
     memset(e->wanted, 0, (size_t)e->table.n_sites * sizeof *e->wanted);
     for (int i = 0; i < n; i++) {
         free(e->wants[i]);
@@ -250,6 +251,8 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *e, const struct tdbg_t
         for (int32_t s = 0; s < e->table.n_sites; s++) {
             const uint8_t flags = e->wants[i][s].flags;
             e->wanted[s] |= flags;
+            if (flags & (TDBG_WANT_CHANGE | TDBG_WANT_STOP))
+                e->is_disturbed = true;
             if (e->table.sites[s].stage == TDBG_STAGE_REDUCE_IN &&
                 (flags & (TDBG_WANT_CHANGE | TDBG_WANT_STOP)))
                 e->overlaps = false;
@@ -258,6 +261,12 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *e, const struct tdbg_t
     tdbg_engine_choose_fused(e, true);
 out:
     return st;
+}
+
+const char *tdbg_engine_why_no_graphs(const struct tdbg_engine *engine)
+{
+    const struct tdbg_backend *be = engine->backend;
+    return be->why_no_graphs ? be->why_no_graphs(be->context) : NULL;
 }
 
 bool tdbg_engine_is_on_host(const struct tdbg_engine *engine)

@@ -52,6 +52,9 @@ enum tdbg_status tdbg_engine_set_taps(struct tdbg_engine *engine, const struct t
 /* Borrowed until destroy. */
 const struct tdbg_engine_info *tdbg_engine_info(const struct tdbg_engine *engine);
 bool tdbg_engine_is_on_host(const struct tdbg_engine *engine); /* where its tensors are */
+/* Why a GPU goes without CUDA graphs that should have them, for people; NULL: it has, or needs
+ * none. It changes no bit, and may come up in any step. */
+const char *tdbg_engine_why_no_graphs(const struct tdbg_engine *engine);
 const struct tdbg_site *tdbg_engine_sites(const struct tdbg_engine *engine, int32_t *n_sites);
 const struct tdbg_engine_item *tdbg_engine_items(const struct tdbg_engine *engine, int32_t *n);
 int64_t tdbg_engine_most_item_elems(const struct tdbg_engine *engine); /* of any of them; >= 1 */

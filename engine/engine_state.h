@@ -86,6 +86,7 @@ struct tdbg_engine {
     struct tdbg_lane_fold fold;
     bool
         overlaps; /* nobody changes gradients or stops there: they may leave before backward ends */
+    bool is_disturbed; /* a tap may change something in the middle of a step, or leave it */
     struct tdbg_reduction eval_reduction;
     bool has_others;    /* the source says what other ranks contribute, if there are any */
     bool sums_ranks;    /* engine.comm.op: the gradients are not divided by the number of ranks */

@@ -302,6 +302,8 @@ enum tdbg_status tdbg_engine_run_step(struct tdbg_engine *e, int64_t step,
     /* rounded once, here: what hyper/lr shows is all that the optimizer sees */
     done.lr = (float)tdbg_schedule_lr(&e->schedule, step);
     done.start_ns = e->source.ops->clock_ns(e->source.self);
+    if (e->backend->begin_step)
+        e->backend->begin_step(e->backend->context, !e->is_disturbed);
     for (int i = 0; i < e->n_taps; i++)
         if (e->taps[i].ops->begin_step)
             TDBG_TRY(e->taps[i].ops->begin_step(e->taps[i].self, step, err));

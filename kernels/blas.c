@@ -6,6 +6,7 @@
 
 #include <cublas_v2.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/bf16_entries.h"
 #include "kernels/blas_lt.h"
@@ -61,14 +62,14 @@ static enum tdbg_status set_up(struct tdbg_blas *blas, struct tdbg_gpu *gpu, str
                  "cuBLAS does not work with this GPU (%s)", gpu->name);
     TDBG_FAIL_IF(cudaMalloc(&blas->workspace, WORKSPACE_BYTES) != cudaSuccess, NO_MEMORY,
                  "no memory for cuBLAS: %d MiB on the GPU", WORKSPACE_BYTES >> 20);
-    TDBG_FAIL_IF(blas->cublasSetStream_v2(blas->handle, gpu->stream) != CUBLAS_STATUS_SUCCESS ||
-                     blas->cublasSetWorkspace_v2(blas->handle, blas->workspace, WORKSPACE_BYTES) !=
-                         CUBLAS_STATUS_SUCCESS ||
-                     blas->cublasSetMathMode(blas->handle, CUBLAS_TF32_TENSOR_OP_MATH) !=
-                         CUBLAS_STATUS_SUCCESS ||
-                     blas->cublasGetVersion_v2(blas->handle, &blas->version) !=
-                         CUBLAS_STATUS_SUCCESS,
-                 DEVICE, "cuBLAS does not take its settings");
+    TDBG_FAIL_IF(
+        blas->cublasSetStream_v2(blas->handle, tdbg_gpu_stream(gpu)) != CUBLAS_STATUS_SUCCESS ||
+            blas->cublasSetWorkspace_v2(blas->handle, blas->workspace, WORKSPACE_BYTES) !=
+                CUBLAS_STATUS_SUCCESS ||
+            blas->cublasSetMathMode(blas->handle, CUBLAS_TF32_TENSOR_OP_MATH) !=
+                CUBLAS_STATUS_SUCCESS ||
+            blas->cublasGetVersion_v2(blas->handle, &blas->version) != CUBLAS_STATUS_SUCCESS,
+        DEVICE, "cuBLAS does not take its settings");
     TDBG_TRY(tdbg_blas_lt_open(gpu, blas->workspace, WORKSPACE_BYTES, &blas->lt, err));
 out:
     return st;
@@ -80,7 +81,7 @@ static void close_blas(struct tdbg_blas *blas)
     if (blas->handle)
         blas->cublasDestroy_v2(blas->handle);
     if (blas->workspace)
-        cudaFree(blas->workspace);
+        cudaFree(blas->workspace); /* nothing is held back: it is closed behind that */
     free(blas);
 }
 
@@ -105,33 +106,39 @@ int tdbg_blas_version(const struct tdbg_blas *blas)
 }
 
 /* c = alpha op(a) op(b) + beta c, `batch` times at strides of elements; row-major. All are f32, but
- * a, b and c bf16 where it is said so. */
+ * a, b and c bf16 where it is said so. No padding: it is the key of a call. */
 struct product {
     int64_t m, n, k, batch;
     const void *a, *b;
     void *c;
-    bool from_bf16, to_bf16;
     int64_t lda, ldb, ldc, stride_a, stride_b, stride_c;
-    bool trans_a, trans_b;
+    int32_t from_bf16, to_bf16, trans_a, trans_b; /* bool */
     float alpha, beta;
 };
+_Static_assert(sizeof(struct product) == 13 * 8 + 6 * 4, "no padding");
+
+static bool run_now(struct tdbg_gpu *gpu, const void *key, cudaStream_t stream)
+{
+    const struct tdbg_blas *blas = gpu->blas; /* its stream is the GPU's only one */
+    struct product p;
+    (void)stream;
+    memcpy(&p, key, sizeof p);
+    const cudaDataType_t from = p.from_bf16 ? CUDA_R_16BF : CUDA_R_32F;
+    const cudaDataType_t to = p.to_bf16 ? CUDA_R_16BF : CUDA_R_32F;
+    return blas->cublasGemmStridedBatchedEx(
+               blas->handle, p.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+               p.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, (int)p.n, (int)p.m, (int)p.k, &p.alpha, p.b,
+               from, (int)p.ldb, p.stride_b, p.a, from, (int)p.lda, p.stride_a, &p.beta, p.c, to,
+               (int)p.ldc, p.stride_c, (int)p.batch,
+               p.from_bf16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32,
+               CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS;
+}
 
 static void run_product(struct tdbg_gpu *gpu, const struct product *p)
 {
-    const struct tdbg_blas *blas = gpu->blas;
-    if (p->m == 0 || p->n == 0 || p->batch == 0)
-        return;
-    tdbg_gpu_before_work(gpu);
-    const cudaDataType_t from = p->from_bf16 ? CUDA_R_16BF : CUDA_R_32F;
-    const cudaDataType_t to = p->to_bf16 ? CUDA_R_16BF : CUDA_R_32F;
-    const cublasStatus_t status = blas->cublasGemmStridedBatchedEx(
-        blas->handle, p->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-        p->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, (int)p->n, (int)p->m, (int)p->k, &p->alpha, p->b,
-        from, (int)p->ldb, p->stride_b, p->a, from, (int)p->lda, p->stride_a, &p->beta, p->c, to,
-        (int)p->ldc, p->stride_c, (int)p->batch,
-        p->from_bf16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_GEMM_DEFAULT);
-    if (status != CUBLAS_STATUS_SUCCESS)
-        tdbg_gpu_note(gpu, cudaErrorUnknown, "a product of cuBLAS");
+    const struct tdbg_gpu_call call = {run_now, "a product of cuBLAS", p, sizeof *p};
+    if (p->m > 0 && p->n > 0 && p->batch > 0)
+        tdbg_gpu_call(gpu, &call);
 }
 
 size_t tdbg_blas_gemm_workspace_bytes(void *gpu, const struct tdbg_gemm *gemm)

@@ -99,6 +99,16 @@ void tdbg_blas_lt_close(struct tdbg_blas_lt *lt)
     free(lt);
 }
 
+/* The key of a call: no padding. */
+struct call {
+    struct tdbg_blas_lt *lt;
+    int64_t m, n, k, lda, ldb, ldc;
+    const void *a, *b;
+    void *c;
+    const void *bias;
+    int64_t trans_a, trans_b; /* bool */
+};
+
 /* A product as the library describes it. */
 struct product {
     cublasLtMatmulDesc_t how;
@@ -132,7 +142,7 @@ static bool lay_out(const struct tdbg_blas_lt *lt, cublasLtMatrixLayout_t *to, i
 }
 
 /* C^T = B^T A^T; a and b of the library are B and A. */
-static bool describe(const struct tdbg_blas_lt *lt, const struct tdbg_gemm *g, struct product *p)
+static bool describe(const struct tdbg_blas_lt *lt, const struct call *g, struct product *p)
 {
     const cublasOperation_t first = g->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasOperation_t second = g->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;
@@ -200,7 +210,7 @@ static bool ask(const struct tdbg_blas_lt *lt, const struct product *p, const st
 }
 
 /* The algorithm for such a product, asked for once; NULL: the library has none. */
-static const cublasLtMatmulAlgo_t *choose(struct tdbg_blas_lt *lt, const struct tdbg_gemm *g,
+static const cublasLtMatmulAlgo_t *choose(struct tdbg_blas_lt *lt, const struct call *g,
                                           const struct product *p)
 {
     const struct key key = {.m = g->m,
@@ -229,20 +239,30 @@ static const cublasLtMatmulAlgo_t *choose(struct tdbg_blas_lt *lt, const struct 
     return &c->algorithm;
 }
 
-void tdbg_blas_lt_gemm(struct tdbg_blas_lt *lt, struct tdbg_gpu *gpu, const struct tdbg_gemm *g)
+static bool run_now(struct tdbg_gpu *gpu, const void *key, cudaStream_t stream)
 {
     static const float one = 1, zero = 0;
+    struct call g;
     struct product p = {0};
     cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
-    tdbg_gpu_before_work(gpu);
-    if (describe(lt, g, &p)) {
-        const cublasLtMatmulAlgo_t *algorithm = choose(lt, g, &p);
+    (void)gpu;
+    memcpy(&g, key, sizeof g);
+    struct tdbg_blas_lt *lt = g.lt;
+    if (describe(lt, &g, &p)) {
+        const cublasLtMatmulAlgo_t *algorithm = choose(lt, &g, &p);
         if (algorithm)
-            status = lt->cublasLtMatmul(lt->handle, p.how, &one, g->b, p.a, g->a, p.b, &zero, g->c,
-                                        p.c, g->c, p.c, algorithm, lt->workspace,
-                                        lt->workspace_bytes, gpu->stream);
+            status =
+                lt->cublasLtMatmul(lt->handle, p.how, &one, g.b, p.a, g.a, p.b, &zero, g.c, p.c,
+                                   g.c, p.c, algorithm, lt->workspace, lt->workspace_bytes, stream);
     }
     destroy(lt, &p);
-    if (status != CUBLAS_STATUS_SUCCESS)
-        tdbg_gpu_note(gpu, cudaErrorUnknown, "a product of cuBLASLt");
+    return status == CUBLAS_STATUS_SUCCESS;
+}
+
+void tdbg_blas_lt_gemm(struct tdbg_blas_lt *lt, struct tdbg_gpu *gpu, const struct tdbg_gemm *g)
+{
+    const struct call key = {lt,   g->m, g->n, g->k,    g->lda,     g->ldb,    g->ldc,
+                             g->a, g->b, g->c, g->bias, g->trans_a, g->trans_b};
+    const struct tdbg_gpu_call call = {run_now, "a product of cuBLASLt", &key, sizeof key};
+    tdbg_gpu_call(gpu, &call);
 }

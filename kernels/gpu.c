@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/gpu_digests.h"
+#include "kernels/gpu_graphs.h"
 #include "kernels/gpu_queue.h"
 
 struct tdbg_gpu_table {
@@ -107,7 +108,11 @@ enum tdbg_status tdbg_gpu_open(int device, struct tdbg_gpu *gpu, struct tdbg_err
                               "GPU %d (%s) is too old: compute capability %d.%d, and this tdbg is "
                               "built for %d.%d and newer (gpu_arch)",
                               device, gpu->name, prop.major, prop.minor, least / 10, least % 10);
-        tdbg_gpu_note(gpu, cudaStreamCreate(&gpu->stream), "cudaStreamCreate");
+        tdbg_gpu_note(gpu, cudaStreamCreate(&gpu->own_stream), "cudaStreamCreate");
+    }
+    if (gpu->error == cudaSuccess) {
+        tdbg_gpu_open_launches(gpu);
+        tdbg_gpu_check_graphs(gpu);
     }
     return tdbg_gpu_report(gpu, err);
 }
@@ -117,29 +122,36 @@ void tdbg_gpu_use(struct tdbg_gpu *gpu)
     tdbg_gpu_note(gpu, cudaSetDevice(gpu->device), "cudaSetDevice");
 }
 
+void tdbg_gpu_free(struct tdbg_gpu *gpu, void *data)
+{
+    tdbg_gpu_put_held(gpu);
+    if (data)
+        tdbg_gpu_note(gpu, cudaFree(data), "cudaFree");
+}
+
 void tdbg_gpu_forget_tables(struct tdbg_gpu *gpu)
 {
     while (gpu->tables) {
         struct tdbg_gpu_table *table = gpu->tables;
         gpu->tables = table->next;
-        cudaFree(table->device);
+        tdbg_gpu_free(gpu, table->device);
         free(table);
     }
 }
 
 void tdbg_gpu_close(struct tdbg_gpu *gpu)
 {
-    if (gpu->stream)
+    if (gpu->own_stream)
         cudaSetDevice(gpu->device);
+    tdbg_gpu_close_launches(gpu);
     tdbg_gpu_forget_tables(gpu);
     tdbg_gpu_close_digests(gpu);
     tdbg_gpu_close_queue(gpu);
     if (gpu->close_blas)
         gpu->close_blas(gpu->blas);
-    if (gpu->scratch)
-        cudaFree(gpu->scratch);
-    if (gpu->stream)
-        cudaStreamDestroy(gpu->stream);
+    tdbg_gpu_free(gpu, gpu->scratch);
+    if (gpu->own_stream)
+        cudaStreamDestroy(gpu->own_stream);
     memset(gpu, 0, sizeof *gpu);
 }
 
@@ -147,9 +159,7 @@ void *tdbg_gpu_scratch(struct tdbg_gpu *gpu, size_t bytes)
 {
     if (bytes <= gpu->scratch_bytes)
         return gpu->scratch;
-    /* Freeing waits for the stream, so nothing that runs loses its memory. */
-    if (gpu->scratch)
-        tdbg_gpu_note(gpu, cudaFree(gpu->scratch), "cudaFree");
+    tdbg_gpu_free(gpu, gpu->scratch);
     gpu->scratch = NULL;
     gpu->scratch_bytes = 0;
     const cudaError_t error = cudaMalloc(&gpu->scratch, bytes);
@@ -172,7 +182,7 @@ const void *tdbg_gpu_table(struct tdbg_gpu *gpu, const void *host, size_t bytes)
     void *device = NULL;
     cudaError_t error = table ? cudaMalloc(&device, bytes) : cudaErrorMemoryAllocation;
     if (error == cudaSuccess)
-        error = cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, gpu->stream);
+        error = cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, tdbg_gpu_stream(gpu));
     tdbg_gpu_note(gpu, error, "the copy of a table");
     if (error != cudaSuccess) {
         if (device)
@@ -194,20 +204,8 @@ void tdbg_gpu_fetch(struct tdbg_gpu *gpu, void *host, const void *device, size_t
 void tdbg_gpu_fetch_between(struct tdbg_gpu *gpu, void *host, const void *device, size_t bytes)
 {
     tdbg_gpu_use(gpu);
-    tdbg_gpu_note(gpu, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, gpu->stream),
+    const cudaStream_t stream = tdbg_gpu_stream(gpu);
+    tdbg_gpu_note(gpu, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream),
                   "a copy to the host");
-    tdbg_gpu_note(gpu, cudaStreamSynchronize(gpu->stream), "cudaStreamSynchronize");
-}
-
-void tdbg_gpu_copy(struct tdbg_gpu *gpu, void *to, const void *from, size_t bytes)
-{
-    tdbg_gpu_before_work(gpu);
-    tdbg_gpu_note(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->stream),
-                  "a copy on the GPU");
-}
-
-void tdbg_gpu_clear(struct tdbg_gpu *gpu, void *data, size_t bytes)
-{
-    tdbg_gpu_before_work(gpu);
-    tdbg_gpu_note(gpu, cudaMemsetAsync(data, 0, bytes, gpu->stream), "cudaMemsetAsync");
+    tdbg_gpu_note(gpu, cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }

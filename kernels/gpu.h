@@ -11,8 +11,8 @@
  *
  *     extern "C" void tdbg_cuda_relu_forward(void *gpu, int64_t n, const float *x, float *y)
  *
- * with a struct tdbg_gpu behind `gpu`. Launchers only put work on gpu->stream and never wait,
- * unless they return a number that was computed on the device. */
+ * with a struct tdbg_gpu behind `gpu`. Launchers only put work on the GPU's stream (gpu_launch.h)
+ * and never wait, unless they return a number that was computed on the device. */
 #ifndef TDBG_KERNELS_GPU_H
 #define TDBG_KERNELS_GPU_H
 
@@ -32,8 +32,9 @@ extern "C" {
 struct tdbg_gpu_table; /* what a table of the host became on the device */
 
 struct tdbg_gpu {
-    cudaStream_t stream;
-    int device; /* its number */
+    cudaStream_t own_stream;            /* of gpu.c and gpu_launch.c alone: see tdbg_gpu_stream() */
+    struct tdbg_gpu_launches *launches; /* what is held back: gpu_launch.c */
+    int device;                         /* its number */
     int multiprocessors;
     char name[256];      /* as the driver calls it */
     char uuid[16];       /* no other GPU has the same */
@@ -76,6 +77,14 @@ void tdbg_gpu_note(struct tdbg_gpu *gpu, cudaError_t error, const char *what);
 /* TDBG_DEVICE if anything failed since the last report. */
 enum tdbg_status tdbg_gpu_report(struct tdbg_gpu *gpu, struct tdbg_err *err);
 
+/* The stream, for all that is not a launch, a call, a copy or a clear (gpu_launch.h and below),
+ * with everything on it that was asked for. Not to be kept: what is asked for later may be held
+ * back. */
+cudaStream_t tdbg_gpu_stream(struct tdbg_gpu *gpu);
+
+/* Frees device memory (NULL is fine), which waits for what uses it. */
+void tdbg_gpu_free(struct tdbg_gpu *gpu, void *data);
+
 /* Device memory for the launches of one call, not shared with other calls: what comes next on the
  * stream may overwrite it. NULL when there is none, and noted. */
 void *tdbg_gpu_scratch(struct tdbg_gpu *gpu, size_t bytes);
@@ -95,11 +104,14 @@ void tdbg_gpu_fetch_between(struct tdbg_gpu *gpu, void *host, const void *device
 void tdbg_gpu_copy(struct tdbg_gpu *gpu, void *to, const void *from, size_t bytes);
 void tdbg_gpu_clear(struct tdbg_gpu *gpu, void *data, size_t bytes);
 
-/* Puts on the stream what is collected for it. */
+/* The copy of who only looks at tensors, as tdbg_gpu_fetch_between(). */
+void tdbg_gpu_copy_between(struct tdbg_gpu *gpu, void *to, const void *from, size_t bytes);
+
+/* Launches what is collected of requests for digests. */
 void tdbg_gpu_put_digests(struct tdbg_gpu *gpu);
 
-/* To be called before anything is put on the stream that may change a tensor, or frees one, and
- * before the stream is waited for. TDBG_LAUNCH and the functions above do it. */
+/* To be called before anything else is done with the stream that may change a tensor, or that waits
+ * for it. Launches, calls, copies and clears do it, and so does tdbg_gpu_fetch(). */
 static inline void tdbg_gpu_before_work(struct tdbg_gpu *gpu)
 {
     if (gpu->waiting_digests > 0)
@@ -111,28 +123,6 @@ static inline void tdbg_gpu_before_work(struct tdbg_gpu *gpu)
 
 #ifdef __CUDACC__
 
-/* TDBG_LAUNCH(gpu, kernel, grid, block, arguments...): nothing for an empty grid. A template's
- * instance stands in parentheses: (kernel<1, 2>). */
-#define TDBG_LAUNCH(gpu, kernel, grid, block, ...)                                                 \
-    TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, 0, __VA_ARGS__)
-
-/* The same with `bytes` of dynamic shared memory. */
-#define TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, bytes, ...)                                  \
-    do {                                                                                           \
-        const dim3 tdbg_grid(grid), tdbg_block(block);                                             \
-        tdbg_gpu_before_work(gpu);                                                                 \
-        if ((bytes) > 48 * 1024)                                                                   \
-            tdbg_gpu_note((gpu),                                                                   \
-                          cudaFuncSetAttribute((const void *)(kernel),                             \
-                                               cudaFuncAttributeMaxDynamicSharedMemorySize,        \
-                                               (int)(bytes)),                                      \
-                          #kernel);                                                                \
-        if (tdbg_grid.x > 0 && tdbg_grid.y > 0 && tdbg_grid.z > 0) {                               \
-            (kernel)<<<tdbg_grid, tdbg_block, (bytes), (gpu)->stream>>>(__VA_ARGS__);              \
-            tdbg_gpu_note((gpu), cudaGetLastError(), #kernel);                                     \
-        }                                                                                          \
-    } while (0)
-
 /* `name` is a struct of that type in the block's shared memory. A kernel may have several, but only
  * one dynamic one. */
 #define TDBG_SHARED(type, name) __shared__ type name
@@ -143,6 +133,10 @@ static inline void tdbg_gpu_before_work(struct tdbg_gpu *gpu)
 #else
 #include "gpu_emulation.h"
 #endif
+
+#endif
+#include "kernels/gpu_launch.h"
+#ifdef __cplusplus
 
 enum { TDBG_GPU_WARP = 32 };
 #define TDBG_GPU_ALL_LANES 0xffffffffu

@@ -50,8 +50,8 @@ void tdbg_gpu_close_digests(struct tdbg_gpu *gpu)
     struct tdbg_gpu_digests *d = gpu->digests;
     if (!d)
         return;
-    cudaFree(d->totals);
-    cudaFree(d->parts);
+    tdbg_gpu_free(gpu, d->totals);
+    tdbg_gpu_free(gpu, d->parts);
     cudaFreeHost(d->on_host);
     free(d->slots);
     free(d);
@@ -108,7 +108,7 @@ static bool grow_slots(struct tdbg_gpu *gpu, int32_t slots)
         memcpy(grown, d->slots, (size_t)d->n_slots * sizeof *grown);
         tdbg_gpu_copy(gpu, totals, d->totals, (size_t)d->n_slots * sizeof *d->totals);
     }
-    tdbg_gpu_note(gpu, cudaFree(d->totals), "cudaFree"); /* waits for the copy */
+    tdbg_gpu_free(gpu, d->totals); /* waits for the copy */
     tdbg_gpu_note(gpu, cudaFreeHost(d->on_host), "cudaFreeHost");
     free(d->slots);
     d->n_slots = room;
@@ -135,7 +135,7 @@ static bool grow_parts(struct tdbg_gpu *gpu, int64_t n)
     room = room < n ? n : room;
     if (room <= d->n_parts)
         return true;
-    tdbg_gpu_note(gpu, cudaFree(d->parts), "cudaFree"); /* waits for those that use it */
+    tdbg_gpu_free(gpu, d->parts); /* waits for those that use it */
     d->parts = NULL;
     d->n_parts = 0;
     const cudaError_t error = cudaMalloc(&parts, (size_t)room * sizeof *d->parts);

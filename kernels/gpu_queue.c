@@ -55,7 +55,7 @@ void tdbg_gpu_close_queue(struct tdbg_gpu *gpu)
         if (q->flights[i].landed)
             cudaEventDestroy(q->flights[i].landed);
     }
-    cudaFree(q->staging);
+    tdbg_gpu_free(gpu, q->staging);
     free(q);
     gpu->queue = NULL;
 }
@@ -127,7 +127,7 @@ static void fly(struct tdbg_gpu *gpu, struct tdbg_gpu_queue *q)
     if (q->next - q->first == FLIGHTS)
         wait_for_oldest(gpu, q);
     struct flight *flight = &q->flights[q->next++ % FLIGHTS];
-    tdbg_gpu_note(gpu, cudaEventRecord(flight->staged, gpu->stream), "cudaEventRecord");
+    tdbg_gpu_note(gpu, cudaEventRecord(flight->staged, tdbg_gpu_stream(gpu)), "cudaEventRecord");
     tdbg_gpu_note(gpu, cudaStreamWaitEvent(q->stream, flight->staged, 0), "cudaStreamWaitEvent");
     for (int i = 0; i < q->n_pieces; i++)
         tdbg_gpu_note(gpu,
@@ -171,9 +171,7 @@ enum tdbg_status tdbg_cuda_to_queue(void *context, void *host, const void *devic
         return tdbg_gpu_report(gpu, err);
     }
     void *staged = stage(gpu, q, bytes);
-    tdbg_gpu_note(gpu,
-                  cudaMemcpyAsync(staged, device, bytes, cudaMemcpyDeviceToDevice, gpu->stream),
-                  "a copy on the GPU");
+    tdbg_gpu_copy_between(gpu, staged, device, bytes);
     q->pieces[q->n_pieces++] = (struct piece){host, staged, bytes};
     *ticket = q->next;
     if (q->n_pieces == PIECES)

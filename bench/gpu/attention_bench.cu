@@ -9,6 +9,7 @@
 #include "kernels/attention_forward.cuh"
 extern "C" {
 #include "kernels/attention_fused.h"
+#include "kernels/gpu_graphs.h"
 }
 
 static const char help[] =
@@ -204,10 +205,10 @@ static double time_calls(struct bench *b, void (*run)(struct bench *b), int call
     float ms = 0;
     must(cudaEventCreate(&start), "cudaEventCreate");
     must(cudaEventCreate(&stop), "cudaEventCreate");
-    must(cudaEventRecord(start, b->gpu.stream), "cudaEventRecord");
+    must(cudaEventRecord(start, tdbg_gpu_stream(&b->gpu)), "cudaEventRecord");
     for (int i = 0; i < calls; i++)
         run(b);
-    must(cudaEventRecord(stop, b->gpu.stream), "cudaEventRecord");
+    must(cudaEventRecord(stop, tdbg_gpu_stream(&b->gpu)), "cudaEventRecord");
     must(cudaEventSynchronize(stop), "cudaEventSynchronize");
     must(cudaEventElapsedTime(&ms, start, stop), "cudaEventElapsedTime");
     must(b->gpu.error, b->gpu.error_at);
@@ -324,6 +325,7 @@ int main(int argc, char **argv)
     }
     if (tdbg_gpu_open(0, &b.gpu, &err) != TDBG_OK)
         die("cannot start", err.message);
+    tdbg_gpu_allow_graphs(&b.gpu, false); /* only kernels are measured */
     printf("fused attention in bfloat16, %s\n", b.gpu.name);
     printf("%5s %5s %5s %5s %5s %5s   %-16s  %s\n", "rows", "token", "heads", "kv", "dim", "caus",
            "y: ms, TFLOP/s", "dqkv");

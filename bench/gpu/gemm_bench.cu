@@ -13,6 +13,7 @@
 extern "C" {
 #include "kernels/gemm.h"
 #include "kernels/gemm_cuda.h"
+#include "kernels/gpu_graphs.h"
 }
 #include "kernels/gpu_gemm.h"
 
@@ -306,8 +307,9 @@ static bool is_right(struct bench *b, const struct shape *s, const struct conten
     const int64_t n = s->m * s->n;
     b->at = 0;
     const struct tdbg_gemm g = next_product(b, s);
-    must(cudaMemsetAsync(b->c, 0xff, (size_t)n * sizeof(float), b->gpu.stream), "cudaMemset");
-    must(cudaMemsetAsync(b->wrong, 0, sizeof *b->wrong, b->gpu.stream), "cudaMemset");
+    must(cudaMemsetAsync(b->c, 0xff, (size_t)n * sizeof(float), tdbg_gpu_stream(&b->gpu)),
+         "cudaMemset");
+    must(cudaMemsetAsync(b->wrong, 0, sizeof *b->wrong, tdbg_gpu_stream(&b->gpu)), "cudaMemset");
     who->run(b, who, &g);
     TDBG_LAUNCH(&b->gpu, compare, 1024, 256, n, b->want, b->c, b->wrong);
     unsigned wrong;
@@ -341,12 +343,12 @@ static double time_calls(struct bench *b, const struct shape *s, const struct co
     float ms = 0;
     must(cudaEventCreate(&start), "cudaEventCreate");
     must(cudaEventCreate(&stop), "cudaEventCreate");
-    must(cudaEventRecord(start, b->gpu.stream), "cudaEventRecord");
+    must(cudaEventRecord(start, tdbg_gpu_stream(&b->gpu)), "cudaEventRecord");
     for (int i = 0; i < calls; i++) {
         const struct tdbg_gemm g = next_product(b, s);
         who->run(b, who, &g);
     }
-    must(cudaEventRecord(stop, b->gpu.stream), "cudaEventRecord");
+    must(cudaEventRecord(stop, tdbg_gpu_stream(&b->gpu)), "cudaEventRecord");
     must(cudaEventSynchronize(stop), "cudaEventSynchronize");
     must(cudaEventElapsedTime(&ms, start, stop), "cudaEventElapsedTime");
     must(b->gpu.error, who->name);
@@ -421,6 +423,7 @@ static void open_bench(struct bench *b)
     int khz = 0;
     if (tdbg_gpu_open(0, &b->gpu, &err) != TDBG_OK)
         die("cannot start", err.message);
+    tdbg_gpu_allow_graphs(&b->gpu, false); /* only kernels are measured */
     for (int i = 0; i < SHAPES; i++) {
         const struct shape *s = &shapes[i];
         const int64_t elems = s->m * s->k + s->k * s->n, c = s->m * s->n;
@@ -434,7 +437,7 @@ static void open_bench(struct bench *b)
     must(cudaMalloc(&b->wrong, sizeof *b->wrong), "cudaMalloc");
     TDBG_LAUNCH(&b->gpu, fill, 4096, 256, b->pool_elems, b->pool);
     must(cudaDeviceGetAttribute(&khz, cudaDevAttrClockRate, 0), "cudaDeviceGetAttribute");
-    b->peer = open_peer(b->gpu.stream);
+    b->peer = open_peer(tdbg_gpu_stream(&b->gpu));
     printf("%s, %d multiprocessors, at most %d MHz: peak %.1f TFLOP/s\n", b->gpu.name,
            b->gpu.multiprocessors, khz / 1000, b->gpu.multiprocessors * 256e-9 * khz);
     printf("%-16s %6s %6s %6s  %-8s %4s  %6s  %6s  %5s\n", "product", "m", "n", "k", "tile",

@@ -47,7 +47,7 @@ static int run_child(void (*mistake)(), int seed, char *text, size_t text_bytes)
         setenv("TDBG_EMULATED_GPU_SEED", number, 1);
         open_gpu();
         mistake();
-        cudaStreamSynchronize(gpu.stream); /* what it has put there runs now */
+        cudaStreamSynchronize(tdbg_gpu_stream(&gpu)); /* what it has put there runs now */
         _exit(0);
     }
     close(ends[1]);
@@ -59,7 +59,7 @@ static int run_child(void (*mistake)(), int seed, char *text, size_t text_bytes)
     return status;
 }
 
-static void check_dies(void (*mistake)(), const char *message)
+static inline void check_dies(void (*mistake)(), const char *message)
 {
     char text[4096];
     const int status = run_child(mistake, 1, text, sizeof text);

@@ -228,6 +228,87 @@ def fast_in_32_bits(folder):
     check("engine.math = \"fast\" needs cuBLAS: libcublas.so: no such emulated library" in said, said)
 
 
+LOOK = 4 * 6  # launches in graphs of the look that is taken when a GPU is opened
+
+
+def count(config, trace, steps, keys=(), **gpus):
+    """What the emulated GPU was given in a recording of so many steps: alone and in graphs."""
+    counts = f"{trace}.counts"
+    if os.path.exists(counts):
+        os.remove(counts)
+    on_gpu("record", config, "-o", trace, "--device", "cuda", "--force", "-q", "--steps", steps,
+           *sets(["eval.every=0", "record.keyframe=1000", *keys]), TDBG_EMULATED_GPU_COUNTS=counts,
+           **gpus)
+    with open(counts) as f:
+        lines = f.readlines()
+    check(len(lines) == 1, f"one process uses the GPU: {lines}")
+    return json.loads(lines[0])
+
+
+@case
+def launches_are_repeated(folder):
+    """In a step like those before, all goes out in a few graphs that are there, but for what lies
+    between copies of samples; little of it has other arguments, and no memory is taken."""
+    config, gpt, trace = small_config(folder), write_gpt(folder), f"{folder}/a.h5"
+    standard, light = 'record.preset="standard"', 'record.preset="light"'
+    # most that may go out alone, most graphs, most changed arguments; all of a step
+    for which, keys, alone, graphs, changed in (
+            (config, [light], 3, 2, 1),       # the step of adamw
+            (config, [standard], 3, 2, 10),   # and the place of what is recorded
+            (gpt, [light], 3, 3, 3)):         # and the key of dropout, twice; products of cuBLAS
+        few, more = (count(which, trace, steps, keys) for steps in (4, 7))
+        step = {name: (more[name] - few[name]) / 3 for name in few}
+        check(step["built"] == 0, f"{which}: the graphs are made once, {few} {more}")
+        check(step["allocated"] == 0, f"{which}: memory is taken once, {few} {more}")
+        check(step["alone"] <= alone and step["in_graphs"] > 20, f"{which} {keys}: {step}")
+        check(step["graphs"] <= graphs and step["changed"] <= changed, f"{which} {keys}: {step}")
+
+
+@case
+def steps_without_graphs(folder):
+    """The same trace where there are to be none, and where a tap may disturb the steps."""
+    config, trace = small_config(folder), f"{folder}/a.h5"
+    check(count(config, trace, 6)["in_graphs"] > LOOK, "there are graphs")
+    chain = info(trace)["chain"]
+    counts = count(config, trace, 6, TDBG_CUDA_GRAPHS="0")
+    check(counts["in_graphs"] == 0 and counts["alone"] > 100, counts)
+    check(info(trace)["chain"] == chain, "the chain without graphs")
+    check(device(trace)["gpu"]["graphs"] == "TDBG_CUDA_GRAPHS=0", device(trace))
+    fault = 'inject=({step=99;rank=0;site="grad/fc1.weight";kind="bitflip";element=17;bit=30;})'
+    disturbed = count(config, trace, 6, [fault])
+    check(disturbed["alone"] > 100 and disturbed["in_graphs"] < 100, disturbed)
+    more = count(config, trace, 9, [fault])
+    check(more["in_graphs"] == disturbed["in_graphs"] and more["alone"] > disturbed["alone"], more)
+
+
+@case
+def graphs_that_fail(folder):
+    """From the first look on, or in the middle of the run: the trace is right, and it is said why
+    there are no graphs; once."""
+    config, trace = small_config(folder), f"{folder}/a.h5"
+    words = ("record", config, "-o", trace, "--device", "cuda", "--force")
+    on_gpu(*words, "-q")
+    chain = info(trace)["chain"]
+    for variable, value, at_once, text in (
+            ("GRAPHS", "stale", True, "a small graph that was tried gave wrong numbers"),
+            ("GRAPH_FAILS", "cudaGraphCreate:1+", True,
+             "cudaGraphCreate failed for a graph of 6 launches that begins with fill: out of "
+             "memory"),
+            ("GRAPH_FAILS", "cudaGraphLaunch:9+", False, r"cudaGraphLaunch failed for a graph of "
+             r"\d+ launches that begins with [^:]+: unknown error"),
+            ("GRAPH_FAILS", "cudaGraphExecKernelNodeSetParams:12+", False,
+             r"cudaGraphExecKernelNodeSetParams failed for a graph of \d+ launches")):
+        said = on_gpu(*words, **{f"TDBG_EMULATED_{variable}": value}).stderr
+        warnings = re.findall(r"^tdbg: warning: .*", said, re.M)
+        check(len(warnings) == 1 and re.match(
+            "tdbg: warning: the GPU goes without CUDA graphs: " + text, warnings[0]), said)
+        check(info(trace)["chain"] == chain, f"the chain with {value}")
+        graphs = device(trace)["gpu"]["graphs"]
+        check(re.match(text, graphs) if at_once else graphs == "yes", graphs)
+        out = run("replay", trace, "--verify", "-q").stdout
+        check(out.endswith(", 0 differ\n"), out)
+
+
 @case
 def ranks_share_gpus(folder):
     """Two ranks in one process, on one GPU and on two, as on the CPU, and each alone."""
@@ -300,7 +381,8 @@ def with_a_gpu(folder):
     check("; cuda emulated GPU\n" in said, said)
     gpu = device(trace)["gpu"]
     check(gpu == {"name": "emulated GPU", "number": 0, "compute_capability": "9.0",
-                  "multiprocessors": 3, "cuda_driver": "13.0", "cuda_runtime": "13.0"}, gpu)
+                  "multiprocessors": 3, "cuda_driver": "13.0", "cuda_runtime": "13.0",
+                  "graphs": "yes"}, gpu)
 
 
 @case

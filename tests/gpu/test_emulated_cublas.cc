@@ -32,7 +32,7 @@ static uint16_t *halves(size_t n)
 static void open_cublas()
 {
     if (cublasCreate_v2(&handle) != CUBLAS_STATUS_SUCCESS ||
-        cublasSetStream_v2(handle, gpu.stream) != CUBLAS_STATUS_SUCCESS ||
+        cublasSetStream_v2(handle, tdbg_gpu_stream(&gpu)) != CUBLAS_STATUS_SUCCESS ||
         cublasSetWorkspace_v2(handle, device_block(WORKSPACE), WORKSPACE) != CUBLAS_STATUS_SUCCESS)
         _exit(2);
 }
@@ -76,9 +76,11 @@ static void multiply_right(bool transposed)
         b[i] = (float)(i * 5 % 13 - 6);
     for (int i = 0; i < 2 * M * N; i++)
         c[i] = (float)i;
-    cudaMemcpyAsync((void *)(uintptr_t)p.a, a, sizeof a, cudaMemcpyHostToDevice, gpu.stream);
-    cudaMemcpyAsync((void *)(uintptr_t)p.b, b, sizeof b, cudaMemcpyHostToDevice, gpu.stream);
-    cudaMemcpyAsync(p.c, c, sizeof c, cudaMemcpyHostToDevice, gpu.stream);
+    cudaMemcpyAsync((void *)(uintptr_t)p.a, a, sizeof a, cudaMemcpyHostToDevice,
+                    tdbg_gpu_stream(&gpu));
+    cudaMemcpyAsync((void *)(uintptr_t)p.b, b, sizeof b, cudaMemcpyHostToDevice,
+                    tdbg_gpu_stream(&gpu));
+    cudaMemcpyAsync(p.c, c, sizeof c, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
     if (transposed) {
         p.trans_a = p.trans_b = CUBLAS_OP_T;
         p.lda = K;
@@ -144,7 +146,7 @@ static void write_to_the_host()
 static void have_no_workspace()
 {
     asked p = usual();
-    cublasSetStream_v2(handle, gpu.stream); /* takes it away */
+    cublasSetStream_v2(handle, tdbg_gpu_stream(&gpu)); /* takes it away */
     multiply(p);
 }
 
@@ -205,7 +207,8 @@ static void run(const lt_product &p, size_t workspace_bytes)
 {
     const float one = 1, zero = 0;
     cublasLtMatmul(p.lt, p.desc, &one, p.a, p.a_layout, p.b, p.b_layout, &zero, p.c, p.c_layout,
-                   p.c, p.c_layout, &p.found.algo, p.workspace, workspace_bytes, gpu.stream);
+                   p.c, p.c_layout, &p.found.algo, p.workspace, workspace_bytes,
+                   tdbg_gpu_stream(&gpu));
 }
 
 static uint16_t bf16_of(float x)
@@ -221,9 +224,9 @@ static void add_bias()
         x = bf16_of(1);
     for (int i = 0; i < M; i++)
         bias[i] = bf16_of((float)i);
-    cudaMemcpyAsync(p.a, ones, M * K * sizeof *ones, cudaMemcpyHostToDevice, gpu.stream);
-    cudaMemcpyAsync(p.b, ones, sizeof ones, cudaMemcpyHostToDevice, gpu.stream);
-    cudaMemcpyAsync(p.bias, bias, sizeof bias, cudaMemcpyHostToDevice, gpu.stream);
+    cudaMemcpyAsync(p.a, ones, M * K * sizeof *ones, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
+    cudaMemcpyAsync(p.b, ones, sizeof ones, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
+    cudaMemcpyAsync(p.bias, bias, sizeof bias, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
     choose(&p);
     run(p, WORKSPACE);
     tdbg_gpu_fetch(&gpu, got, p.c, sizeof got);

@@ -33,7 +33,7 @@ static void copy_from_other_stream(bool waits)
     cudaStreamCreate(&other);
     cudaEventCreateWithFlags(&filled, cudaEventDisableTiming);
     TDBG_LAUNCH(&gpu, fill, 1, N, x, 7);
-    cudaEventRecord(filled, gpu.stream);
+    cudaEventRecord(filled, tdbg_gpu_stream(&gpu));
     if (waits)
         cudaStreamWaitEvent(other, filled, 0);
     cudaMemcpyAsync(host, x, sizeof host, cudaMemcpyDeviceToHost, other);
@@ -58,9 +58,9 @@ static void change_after_copy(bool pinned)
     int *x = (int *)device_block(sizeof host);
     if (pinned)
         cudaHostRegister(host, sizeof host, cudaHostRegisterDefault);
-    cudaMemcpyAsync(x, host, sizeof host, cudaMemcpyHostToDevice, gpu.stream);
+    cudaMemcpyAsync(x, host, sizeof host, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
     host[3] = 5;
-    cudaMemcpyAsync(got, x, sizeof got, cudaMemcpyDeviceToHost, gpu.stream);
+    cudaMemcpyAsync(got, x, sizeof got, cudaMemcpyDeviceToHost, tdbg_gpu_stream(&gpu));
     _exit(got[3] == (pinned ? 5 : 0) ? 0 : 1);
 }
 
@@ -92,7 +92,7 @@ static void event_is_late()
     int *x = (int *)device_block(N * sizeof *x);
     cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
     TDBG_LAUNCH(&gpu, fill, 1, N, x, 7);
-    cudaEventRecord(event, gpu.stream);
+    cudaEventRecord(event, tdbg_gpu_stream(&gpu));
     const bool is_early = cudaEventQuery(event) == cudaErrorNotReady;
     const bool comes = cudaEventQuery(event) == cudaSuccess; /* a look lets the GPU get on */
     _exit(is_early && comes ? 0 : 1);
@@ -142,8 +142,8 @@ static void join()
 static void send_to_itself(const float *x, size_t sent, float *y, size_t received)
 {
     ncclGroupStart();
-    ncclSend(x, sent, ncclFloat32, 0, comm, gpu.stream);
-    ncclRecv(y, received, ncclFloat32, 0, comm, gpu.stream);
+    ncclSend(x, sent, ncclFloat32, 0, comm, tdbg_gpu_stream(&gpu));
+    ncclRecv(y, received, ncclFloat32, 0, comm, tdbg_gpu_stream(&gpu));
     ncclGroupEnd();
 }
 
@@ -159,10 +159,10 @@ static void exchange_and_add()
     for (int i = 0; i < N; i++)
         host[i] = (float)i;
     join();
-    cudaMemcpyAsync(x, host, sizeof host, cudaMemcpyHostToDevice, gpu.stream);
+    cudaMemcpyAsync(x, host, sizeof host, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
     send_to_itself(x, N, y, N);
     settle();
-    ncclAllReduce(y, z, N, ncclFloat32, ncclSum, comm, gpu.stream);
+    ncclAllReduce(y, z, N, ncclFloat32, ncclSum, comm, tdbg_gpu_stream(&gpu));
     settle();
     tdbg_gpu_fetch(&gpu, got, z, sizeof got);
     _exit(memcmp(host, got, sizeof got) == 0 ? 0 : 1);
@@ -171,7 +171,7 @@ static void exchange_and_add()
 static void send_outside_of_a_group()
 {
     join();
-    ncclSend(floats(N), N, ncclFloat32, 0, comm, gpu.stream);
+    ncclSend(floats(N), N, ncclFloat32, 0, comm, tdbg_gpu_stream(&gpu));
 }
 
 static void send_before_it_is_joined()
@@ -212,7 +212,7 @@ static void use_two_streams()
     cudaStream_t other;
     cudaStreamCreate(&other);
     join();
-    ncclAllReduce(floats(N), floats(N), N, ncclFloat32, ncclSum, comm, gpu.stream);
+    ncclAllReduce(floats(N), floats(N), N, ncclFloat32, ncclSum, comm, tdbg_gpu_stream(&gpu));
     settle();
     ncclAllReduce(floats(N), floats(N), N, ncclFloat32, ncclSum, comm, other);
 }

@@ -42,7 +42,7 @@ static void sum_all_blocks()
     int *x = (int *)device_block(sizeof host), *out = (int *)device_block(sizeof sums);
     for (int i = 0; i < BLOCKS * THREADS; i++)
         host[i] = i * i % 1009;
-    cudaMemcpyAsync(x, host, sizeof host, cudaMemcpyHostToDevice, gpu.stream);
+    cudaMemcpyAsync(x, host, sizeof host, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
     TDBG_LAUNCH(&gpu, sum_of_block, BLOCKS, THREADS, x, out);
     tdbg_gpu_fetch(&gpu, sums, out, sizeof sums);
     for (int b = 0; b < BLOCKS; b++) {
@@ -112,7 +112,7 @@ static void reverse_block(bool waits, int warp_operations)
     int *x = (int *)device_block(sizeof host), *y = (int *)device_block(sizeof host);
     for (int i = 0; i < THREADS; i++)
         host[i] = i;
-    cudaMemcpyAsync(x, host, sizeof host, cudaMemcpyHostToDevice, gpu.stream);
+    cudaMemcpyAsync(x, host, sizeof host, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
     TDBG_LAUNCH(&gpu, reverse, 1, THREADS, x, y, waits, warp_operations);
     tdbg_gpu_fetch(&gpu, host, y, sizeof host);
     for (int i = 0; i < THREADS; i++) {
@@ -367,10 +367,12 @@ static void misuse_copies()
 {
     int host[4] = {};
     int *data = (int *)device_block(sizeof host);
-    const bool refused =
-        cudaMemcpyAsync(data, host, 4, cudaMemcpyDeviceToDevice, gpu.stream) != cudaSuccess &&
-        cudaMemcpyAsync(host, data, 4, cudaMemcpyHostToDevice, gpu.stream) != cudaSuccess &&
-        cudaMemsetAsync(host, 0, 4, gpu.stream) != cudaSuccess && cudaFree(host) != cudaSuccess;
+    const bool refused = cudaMemcpyAsync(data, host, 4, cudaMemcpyDeviceToDevice,
+                                         tdbg_gpu_stream(&gpu)) != cudaSuccess &&
+                         cudaMemcpyAsync(host, data, 4, cudaMemcpyHostToDevice,
+                                         tdbg_gpu_stream(&gpu)) != cudaSuccess &&
+                         cudaMemsetAsync(host, 0, 4, tdbg_gpu_stream(&gpu)) != cudaSuccess &&
+                         cudaFree(host) != cudaSuccess;
     void *large = NULL;
     _exit(!refused || cudaMalloc(&large, (size_t)1 << 40) != cudaErrorMemoryAllocation);
 }
@@ -427,8 +429,8 @@ static void multiply_right(bool turned)
     }
     uint16_t *on_gpu[2] = {(uint16_t *)device_block(sizeof a), (uint16_t *)device_block(sizeof b)};
     float *c = (float *)device_block(sizeof got);
-    cudaMemcpyAsync(on_gpu[0], a, sizeof a, cudaMemcpyHostToDevice, gpu.stream);
-    cudaMemcpyAsync(on_gpu[1], b, sizeof b, cudaMemcpyHostToDevice, gpu.stream);
+    cudaMemcpyAsync(on_gpu[0], a, sizeof a, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
+    cudaMemcpyAsync(on_gpu[1], b, sizeof b, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
     TDBG_LAUNCH(&gpu, multiply, 1, 32, on_gpu[0], on_gpu[1], c, turned);
     tdbg_gpu_fetch(&gpu, got, c, sizeof got);
     for (int i = 0; i < 256; i++) {
@@ -486,7 +488,7 @@ static void copy_too_early()
     uint32_t *from = (uint32_t *)device_block(sizeof host);
     uint32_t *out = (uint32_t *)device_block(sizeof got);
     int there = 0;
-    cudaMemcpyAsync(from, host, sizeof host, cudaMemcpyHostToDevice, gpu.stream);
+    cudaMemcpyAsync(from, host, sizeof host, cudaMemcpyHostToDevice, tdbg_gpu_stream(&gpu));
     TDBG_LAUNCH(&gpu, copy_words, 1, 32, from, out, 0, true);
     tdbg_gpu_fetch(&gpu, got, out, sizeof got);
     for (int i = 0; i < 32; i++)

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "device_memory.h"
+#include "graphs.h"
 #include "streams.h"
 
 namespace
@@ -178,6 +179,12 @@ const char *cudaGetErrorString(cudaError_t error)
         return "invalid device ordinal";
     case cudaErrorInvalidResourceHandle:
         return "invalid resource handle";
+    case cudaErrorInvalidDeviceFunction:
+        return "invalid device function";
+    case cudaErrorStreamCaptureUnsupported:
+        return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+        return "operation failed due to a previous error during capture";
     case cudaErrorUnknown:
         return "unknown error";
     default:
@@ -189,6 +196,8 @@ cudaError_t cudaMalloc(void **device, size_t bytes)
 {
     const guard only(tdbg_emulated_lock());
     *device = NULL;
+    if (tdbg_emulated_breaks_captures_of_thread())
+        return cudaErrorStreamCaptureUnsupported;
     if (!start())
         return cudaErrorMemoryAllocation;
     const size_t rounded = (bytes + GRAIN - 1) / GRAIN * GRAIN + GRAIN; /* and a page behind it */
@@ -203,6 +212,7 @@ cudaError_t cudaMalloc(void **device, size_t bytes)
         return cudaErrorMemoryAllocation;
     taken[at] = {bytes, rounded};
     used_bytes += rounded;
+    tdbg_emulated_counts().allocated++;
     high_water = at + rounded > high_water ? at + rounded : high_water;
     *device = region + at;
     tdbg_emulated_memory_open(true);
@@ -239,6 +249,8 @@ cudaError_t cudaFree(void *device)
 {
     if (!device)
         return cudaSuccess;
+    if (tdbg_emulated_breaks_captures_of_thread())
+        return cudaErrorStreamCaptureUnsupported;
     tdbg_emulated_wait_for_device(current_device);
     const guard only(tdbg_emulated_lock());
     const auto block = taken.find((size_t)((char *)device - region));
@@ -277,6 +289,8 @@ cudaError_t cudaFreeHost(void *host)
 cudaError_t cudaHostRegister(void *host, size_t bytes, unsigned)
 {
     const guard only(tdbg_emulated_lock());
+    if (tdbg_emulated_breaks_captures_of_thread())
+        return cudaErrorStreamCaptureUnsupported;
     if (!host || bytes == 0 || pinned.count((const char *)host))
         return cudaErrorInvalidValue;
     pinned[(const char *)host] = bytes;
@@ -285,6 +299,8 @@ cudaError_t cudaHostRegister(void *host, size_t bytes, unsigned)
 
 cudaError_t cudaHostUnregister(void *host)
 {
+    if (tdbg_emulated_breaks_captures_of_thread())
+        return cudaErrorStreamCaptureUnsupported;
     tdbg_emulated_wait_for_device(current_device);
     const guard only(tdbg_emulated_lock());
     return pinned.erase((const char *)host) == 1 ? cudaSuccess : cudaErrorInvalidValue;
@@ -306,6 +322,19 @@ static bool copy(void *to, const void *from, size_t bytes)
 {
     memmove(to, from, bytes);
     return true;
+}
+
+tdbg_emulated_operation tdbg_emulated_copying(void *to, const void *from, size_t bytes)
+{
+    return [=]() { return copy(to, from, bytes); };
+}
+
+tdbg_emulated_operation tdbg_emulated_clearing(void *device, int value, size_t bytes)
+{
+    return [=]() {
+        memset(device, value, bytes);
+        return true;
+    };
 }
 
 /* From a copy of what the host has now. */
@@ -331,10 +360,14 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         if (!tdbg_emulated_stream_is_here(stream))
             return cudaErrorInvalidResourceHandle;
         waits = !to_device && !is_pinned(to, bytes);
+        if ((waits || (!from_device && !is_pinned(from, bytes))) &&
+            tdbg_emulated_breaks_capture(stream))
+            return cudaErrorStreamCaptureUnsupported;
         if (!from_device && !is_pinned(from, bytes))
             put_staged(to, from, bytes, stream);
         else
-            tdbg_emulated_put(stream, [=]() { return copy(to, from, bytes); });
+            tdbg_emulated_put(stream, tdbg_emulated_copying(to, from, bytes),
+                              kind == cudaMemcpyDeviceToDevice);
     }
     return waits ? cudaStreamSynchronize(stream) : cudaSuccess;
 }
@@ -346,9 +379,6 @@ cudaError_t cudaMemsetAsync(void *device, int value, size_t bytes, cudaStream_t 
         return cudaErrorInvalidValue;
     if (!tdbg_emulated_stream_is_here(stream))
         return cudaErrorInvalidResourceHandle;
-    tdbg_emulated_put(stream, [=]() {
-        memset(device, value, bytes);
-        return true;
-    });
+    tdbg_emulated_put(stream, tdbg_emulated_clearing(device, value, bytes), true);
     return cudaSuccess;
 }

@@ -7,10 +7,14 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include <functional>
+#include <memory>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "device_memory.h"
+#include "graphs.h"
 #include "streams.h"
 
 namespace
@@ -241,23 +245,88 @@ static void run_kernel(const char *kernel, dim3 grid, dim3 block, size_t dynamic
     tdbg_emulated_now = NULL;
 }
 
-void tdbg_emulated_launch(struct tdbg_emulated_stream *stream, const char *kernel, dim3 grid,
-                          dim3 block, size_t dynamic_bytes, std::function<void()> thread)
+/* --- kernels that are known, and launches of them --- */
+
+uint32_t tdbg_emulated_random(uint32_t n)
+{
+    return random_below(n);
+}
+
+static std::unordered_map<const void *, tdbg_emulated_kernel> known_kernels;
+static std::unordered_map<const void *, size_t> more_shared; /* that a kernel was promised */
+
+void tdbg_emulated_know(const void *kernel, const tdbg_emulated_kernel &known)
 {
     const std::lock_guard<std::recursive_mutex> only(tdbg_emulated_lock());
+    known_kernels.emplace(kernel, known);
+}
+
+/* Copies of the arguments, at places for any type. */
+static std::vector<char> pack(const tdbg_emulated_kernel &known, void *const *args,
+                              std::vector<size_t> *places)
+{
+    const size_t align = alignof(max_align_t);
+    size_t bytes = 0;
+    for (size_t i = 0; i < known.n_args; i++) {
+        places->push_back(bytes);
+        bytes += (known.arg_bytes[i] + align - 1) / align * align;
+    }
+    std::vector<char> packed(bytes);
+    for (size_t i = 0; i < known.n_args; i++)
+        memcpy(packed.data() + (*places)[i], args[i], known.arg_bytes[i]);
+    return packed;
+}
+
+bool tdbg_emulated_make_launch(const void *function, dim3 grid, dim3 block, void *const *args,
+                               size_t dynamic_bytes, tdbg_emulated_operation *out)
+{
+    const auto found = known_kernels.find(function);
+    if (found == known_kernels.end())
+        return false;
+    const tdbg_emulated_kernel known = found->second;
     const size_t threads = (size_t)block.x * block.y * block.z;
-    kernel_name = kernel;
+    kernel_name = known.name;
+    if (threads == 0 || threads > MAX_THREADS || dynamic_bytes > SHARED_BYTES || grid.y > 65535 ||
+        grid.z > 65535 || grid.x == 0 || grid.y == 0 || grid.z == 0)
+        fail(NULL, "a block or grid beyond what a GPU has");
+    const auto promised = more_shared.find(function);
+    if (dynamic_bytes > (promised == more_shared.end() ? STATIC_SHARED_BYTES : promised->second))
+        fail(NULL, "more dynamic shared memory than the kernel was promised");
+    std::vector<size_t> places;
+    const auto packed = std::make_shared<std::vector<char>>(pack(known, args, &places));
+    *out = [=]() {
+        std::vector<void *> at;
+        for (size_t place : places)
+            at.push_back(packed->data() + place);
+        run_kernel(known.name, grid, block, dynamic_bytes,
+                   [&]() { known.call(function, at.data()); });
+        return true;
+    };
+    return true;
+}
+
+cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **args,
+                             size_t shared_bytes, cudaStream_t stream)
+{
+    const std::lock_guard<std::recursive_mutex> only(tdbg_emulated_lock());
+    tdbg_emulated_operation launch;
+    if (!tdbg_emulated_make_launch(function, grid, block, args, shared_bytes, &launch))
+        return cudaErrorInvalidDeviceFunction;
     if (!tdbg_emulated_stream_is_here(stream))
         fail(NULL, "launched to a stream of another GPU than the thread's");
-    if (threads == 0 || threads > MAX_THREADS || dynamic_bytes > SHARED_BYTES || grid.y > 65535 ||
-        grid.z > 65535)
-        fail(NULL, "a block or grid beyond what a GPU has");
-    if (grid.x * grid.y * grid.z == 0)
-        return;
-    tdbg_emulated_put(stream, [=, body = std::move(thread)]() {
-        run_kernel(kernel, grid, block, dynamic_bytes, body);
-        return true;
-    });
+    tdbg_emulated_put(stream, launch, true);
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute, int value)
+{
+    const std::lock_guard<std::recursive_mutex> only(tdbg_emulated_lock());
+    if (known_kernels.count(function) == 0)
+        return cudaErrorInvalidDeviceFunction;
+    if (value < 0 || (size_t)value > SHARED_BYTES)
+        return cudaErrorInvalidValue;
+    more_shared[function] = (size_t)value;
+    return cudaSuccess;
 }
 
 void *tdbg_emulated_shared(const void *key, size_t bytes)

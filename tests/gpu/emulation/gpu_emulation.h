@@ -9,11 +9,12 @@
 #ifndef TDBG_TESTS_GPU_EMULATION_GPU_EMULATION_H
 #define TDBG_TESTS_GPU_EMULATION_GPU_EMULATION_H
 
-#include <functional>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <tuple>
+#include <utility>
+
+#include "cuda_runtime_api.h"
 
 #define __global__
 #define __device__
@@ -21,13 +22,6 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __grid_constant__
-
-struct dim3 {
-    unsigned x, y, z;
-    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_)
-    {
-    }
-};
 
 struct float2 {
     float x, y;
@@ -68,9 +62,38 @@ extern const struct tdbg_emulated_thread *tdbg_emulated_now;
 #define blockDim  (tdbg_emulated_now->block_size)
 #define gridDim   (tdbg_emulated_now->grid_size)
 
-/* Puts a kernel on a stream: `thread` is what each of its threads does. */
-void tdbg_emulated_launch(struct tdbg_emulated_stream *stream, const char *kernel, dim3 grid,
-                          dim3 block, size_t dynamic_bytes, std::function<void()> thread);
+/* What there is to know of a kernel before it can be launched: call(kernel, args) runs one thread.
+ */
+struct tdbg_emulated_kernel {
+    const char *name;
+    void (*call)(const void *kernel, void *const *args);
+    size_t n_args;
+    const uint32_t *arg_bytes; /* (n_args), stays */
+};
+void tdbg_emulated_know(const void *kernel, const struct tdbg_emulated_kernel &known);
+
+template <typename... Params, size_t... Place>
+static inline void tdbg_emulated_call_with(const void *kernel, void *const *args,
+                                           std::index_sequence<Place...>)
+{
+    ((void (*)(Params...))kernel)(*(const Params *)args[Place]...);
+}
+
+template <typename... Params>
+static inline void tdbg_emulated_call(const void *kernel, void *const *args)
+{
+    tdbg_emulated_call_with<Params...>(kernel, args, std::index_sequence_for<Params...>());
+}
+
+template <typename... Params>
+static inline void tdbg_emulated_know_kernel(void (*kernel)(Params...), const char *name)
+{
+    static const uint32_t bytes[] = {(uint32_t)sizeof(Params)..., 0};
+    tdbg_emulated_know((const void *)kernel,
+                       {name, tdbg_emulated_call<Params...>, sizeof...(Params), bytes});
+}
+#define TDBG_GPU_KNOW_KERNEL(kernel, name) tdbg_emulated_know_kernel((kernel), (name))
+
 void *tdbg_emulated_shared(const void *key, size_t bytes);
 void *tdbg_emulated_dynamic(size_t bytes);
 void tdbg_emulated_block_barrier(const char *file, int line);
@@ -78,18 +101,6 @@ void tdbg_emulated_block_barrier(const char *file, int line);
 const uint64_t *tdbg_emulated_exchange(unsigned mask, uint64_t given, const char *file, int line);
 int tdbg_emulated_lane(void);
 
-#define TDBG_LAUNCH(gpu, kernel, grid, block, ...)                                                 \
-    TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, 0, __VA_ARGS__)
-#define TDBG_LAUNCH_DYNAMIC(gpu, kernel, grid, block, bytes, ...)                                  \
-    do {                                                                                           \
-        tdbg_gpu_before_work(gpu);                                                                 \
-        /* arguments are those of the call, not of the time at which it runs */                    \
-        tdbg_emulated_launch((gpu)->stream, #kernel, dim3(grid), dim3(block), (bytes),             \
-                             [=, given = std::make_tuple(__VA_ARGS__)]() {                         \
-                                 std::apply([=](auto... argument) { (kernel)(argument...); },      \
-                                            given);                                                \
-                             });                                                                   \
-    } while (0)
 #define TDBG_SHARED(type, name)                                                                    \
     static const char tdbg_key_of_##name = 0;                                                      \
     type &name = *(type *)tdbg_emulated_shared(&tdbg_key_of_##name, sizeof(type))

@@ -126,8 +126,11 @@ void tdbg_emulated_put_product(const tdbg_emulated_product &p, cudaStream_t stre
     tdbg_emulated_check_product(p, who);
     if (!tdbg_emulated_stream_is_here(stream))
         tdbg_emulated_refuse_product(who, "no stream, or one of another device");
-    tdbg_emulated_put(stream, [p]() {
-        run(p);
-        return true;
-    });
+    tdbg_emulated_put(
+        stream,
+        [p]() {
+            run(p);
+            return true;
+        },
+        true);
 }
