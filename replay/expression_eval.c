@@ -3,7 +3,7 @@
  * A step is judged in up to three rounds, each only where the one before could not tell: by its
  * row; with what is recorded of the terms' sites; with what a tap sees of the others. Truth is
  * three-valued (Kleene): what is not known yet may not matter. */
-#include "replay/expression_eval_impl.h"
+#include "replay/expression_zone.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -340,6 +340,7 @@ void tdbg_expr_eval_destroy(struct tdbg_expr_eval *e)
     tdbg_expr_eval_clear(e);
     tdbg_session_destroy(e->session);
     tdbg_expr_ranks_close(e->ranks);
+    tdbg_expr_zones_free(e->zones);
     free(e->after);
     free(e);
 }

@@ -25,6 +25,7 @@ struct tdbg_expr_eval {
     struct tdbg_session *session;  /* its own; NULL until a step has to be executed */
     struct tdbg_recompute *lender; /* whose session is used instead, or NULL */
     struct tdbg_expr_ranks *ranks; /* NULL where nothing compares them */
+    struct tdbg_expr_zones *zones; /* NULL until one was asked for */
     const struct tdbg_site *sites;
     int32_t n_sites;
     int32_t *after; /* (n_sites): of a state/ site the one of the same tensor after a step, or -1 */
