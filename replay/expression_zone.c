@@ -91,6 +91,7 @@ static struct tdbg_value_range leaf(struct tdbg_expr_eval *e, const struct tdbg_
     case TDBG_EXPR_DIVERGES: /* hangs on all steps before */
         return tdbg_value_between(0, 1, false);
     case TDBG_EXPR_TERM:
+        e->zones->is_pending |= !with_terms;
         return with_terms ? tdbg_expr_zone_term(e, node->a) : tdbg_value_any();
     default:
         return tdbg_value_between(node->number, node->number, false);
@@ -139,11 +140,14 @@ struct tdbg_value_range tdbg_expr_zone_range(struct tdbg_expr_eval *e, int64_t f
     struct tdbg_expr_zones *z = e->zones;
     if (z->judged == first)
         return z->result;
+    z->is_pending = false;
     if (view_zone(e, first, n)) {
         out = evaluate(e, e->expr->root, false);
-        if (tdbg_value_may_hold(out) && has_bounded_term(e->expr) &&
-            (!wants_stats(e->expr) || read_stats(e, &z->view[z->current])))
+        if ((tdbg_value_may_hold(out) || out.may_be_absent) && has_bounded_term(e->expr) &&
+            (!wants_stats(e->expr) || read_stats(e, &z->view[z->current]))) {
+            z->is_pending = false;
             out = evaluate(e, e->expr->root, true);
+        }
     }
     z->judged = first;
     z->result = out;
@@ -158,7 +162,8 @@ int64_t tdbg_expr_eval_pass(struct tdbg_expr_eval *const *evals, int n, int64_t 
         return 0;
     for (int i = 0; i < n; i++) {
         const struct tdbg_value_range range = tdbg_expr_zone_range(evals[i], first, n_steps);
-        if (tdbg_value_may_hold(range) || (with_value && range.may_be_absent))
+        if (tdbg_value_may_hold(range) ||
+            (range.may_be_absent && (with_value || evals[i]->zones->is_pending)))
             return 0;
     }
     if (to >= step)

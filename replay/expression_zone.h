@@ -21,6 +21,7 @@ struct tdbg_expr_zones {
     /* What was found of the zone that was asked for last. */
     int64_t judged; /* its first step, or -1 */
     struct tdbg_value_range result;
+    bool is_pending; /* a term may have to be executed, at which what has no value may fail */
 };
 
 /* The view of the zone before the current one, with its statistics; NULL: it cannot be had. */

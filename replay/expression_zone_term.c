@@ -5,12 +5,12 @@
 #include "replay/expression_zone.h"
 #include "trace/layout.h"
 
-/* A site in the steps of a zone. */
+/* A site at the steps of a zone at which the term has a value. */
 struct site_range {
-    bool is_somewhere, is_always;    /* in some step, in every step */
-    bool may_be_finite, is_finite;   /* at some step, at every step: has a finite element */
-    int64_t elems_low, elems_high;   /* where it is there */
-    int64_t finite_low, finite_high; /* finite ones, at steps that have one */
+    bool is_always;                /* it is there at all of them; else at none for certain */
+    bool may_be_finite, is_finite; /* where it is there, sometimes, always: has a finite element */
+    int64_t elems_low, elems_high; /* where it is there */
+    int64_t finite_low, finite_high; /* finite ones, where there is one */
     struct tdbg_zone_stats bounds;
 };
 
@@ -111,10 +111,16 @@ static void bound_finite(struct site_range *out)
     const int64_t odd_low = (int64_t)(z->nans_low + z->infs_low);
     const int64_t odd_high = (int64_t)(z->nans_high + z->infs_high);
     out->may_be_finite = z->finite > 0 && out->elems_high > odd_low;
-    out->is_finite =
-        out->is_always && z->finite == z->recorded && z->finite > 0 && out->elems_low > odd_high;
+    out->is_finite = z->finite == z->recorded && z->finite > 0 && out->elems_low > odd_high;
     out->finite_high = out->elems_high - odd_low;
     out->finite_low = out->elems_low > odd_high ? out->elems_low - odd_high : 1;
+}
+
+/* At which of the zone's steps a site is there: where there was an evaluation, or at all. */
+static int64_t count_here(const struct tdbg_expr_eval *e, int32_t site)
+{
+    const struct tdbg_expr_zone_view *view = &e->zones->view[e->zones->current];
+    return e->sites[site].stage == TDBG_STAGE_EVAL ? view->steps.evaluated : view->n;
 }
 
 /* false: at some step its statistics are not recorded, or the zone does not tell of it. */
@@ -123,15 +129,13 @@ static bool find_site(struct tdbg_expr_eval *e, int32_t site, struct site_range 
     const struct tdbg_expr_zone_view *view = &e->zones->view[e->zones->current];
     const struct tdbg_site *s = &e->sites[site];
     const int32_t every = tdbg_trace_plans(e->trace)[site].digest_every;
-    const bool is_eval = s->stage == TDBG_STAGE_EVAL;
-    const int64_t here = is_eval ? view->steps.evaluated : view->n;
-    const int64_t due = every == 1 ? here : is_eval ? -1 : count_due(view->first, view->n, every);
-    *out = (struct site_range){.bounds = view->stats[site], .is_always = here == view->n};
-    if (here == 0)
-        return true;
+    const int64_t here = count_here(e, site);
+    const int64_t due = every == 1                    ? here
+                        : s->stage == TDBG_STAGE_EVAL ? -1 /* hangs on which steps evaluated */
+                                                      : count_due(view->first, view->n, every);
+    *out = (struct site_range){.bounds = view->stats[site]};
     if (out->bounds.recorded != due || (due < here && !find_state(e, site, out)))
         return false;
-    out->is_somewhere = true;
     bound_elems(e, s, out);
     bound_finite(out);
     return true;
@@ -143,16 +147,16 @@ struct bounds {
     double low, high;
 };
 
+/* At the steps of the zone at which the term has a value. */
 struct gathered_range {
-    bool is_somewhere; /* one of the sites is there at some step, */
-    bool is_here;      /* one at every step, */
-    bool all_here;     /* all of them at every step */
-    bool is_finite;    /* at every step one has a finite element; may_be: at some step */
-    bool may_be_finite;
+    bool all_here;                          /* all of the sites are there */
+    bool may_be_finite;                     /* sometimes there is a finite element */
+    bool is_finite;                         /* one of the sites always has one, */
+    bool all_finite;                        /* every one has, where it is there */
     struct bounds elems, zeros, nans, infs; /* counts */
     struct bounds finite, sum, squares;     /* of finite elements */
     struct bounds min, max, mean, rms;      /* of any one of the sites */
-    double min_high, max_low;               /* of those that have a finite element at every step */
+    double min_high, max_low;               /* of those that always have a finite element */
 };
 
 static void add_count(struct bounds *b, double low, double high, bool is_always)
@@ -166,18 +170,21 @@ static void add_product(struct bounds *b, double low, double high, const struct 
 {
     const double few = (double)s->finite_low, many = (double)s->finite_high;
     const double least = fmin(low * few, low * many), most = fmax(high * few, high * many);
-    b->low += s->is_finite ? least : fmin(least, 0);
-    b->high += s->is_finite ? most : fmax(most, 0);
+    const bool is_sure = s->is_always && s->is_finite;
+    b->low += is_sure ? least : fmin(least, 0);
+    b->high += is_sure ? most : fmax(most, 0);
 }
 
 static void add_finite(struct gathered_range *g, const struct site_range *s)
 {
     const struct tdbg_zone_stats *z = &s->bounds;
+    const bool is_sure = s->is_always && s->is_finite;
+    g->all_finite &= s->is_finite;
     if (!s->may_be_finite)
         return;
     g->may_be_finite = true;
-    g->is_finite |= s->is_finite;
-    g->finite.low += s->is_finite ? (double)s->finite_low : 0;
+    g->is_finite |= is_sure;
+    g->finite.low += is_sure ? (double)s->finite_low : 0;
     g->finite.high += (double)s->finite_high;
     add_product(&g->sum, z->mean_low, z->mean_high, s);
     add_product(&g->squares, z->rms_low * z->rms_low, z->rms_high * z->rms_high, s);
@@ -185,38 +192,56 @@ static void add_finite(struct gathered_range *g, const struct site_range *s)
     widen(z->max_low, z->max_high, &g->max.low, &g->max.high);
     widen(z->mean_low, z->mean_high, &g->mean.low, &g->mean.high);
     widen(z->rms_low, z->rms_high, &g->rms.low, &g->rms.high);
-    if (s->is_finite) {
+    if (is_sure) {
         g->min_high = fmin(g->min_high, z->min_high);
         g->max_low = fmax(g->max_low, z->max_low);
     }
 }
 
-/* false: some site's statistics are not recorded at some step. */
-static bool gather(struct tdbg_expr_eval *e, const struct tdbg_expr_term *t,
+/* n_steps: at which the term has a value. false: some site's statistics are not recorded at some
+ * of them. */
+static bool gather(struct tdbg_expr_eval *e, const struct tdbg_expr_term *t, int64_t n_steps,
                    struct gathered_range *g)
 {
     static const struct bounds none = {NAN, NAN};
-    *g = (struct gathered_range){
-        .all_here = true, .min = none, .max = none, .mean = none, .rms = none};
-    g->min_high = INFINITY;
-    g->max_low = -(double)INFINITY;
+    *g = (struct gathered_range){.all_here = true,
+                                 .all_finite = true,
+                                 .min = none,
+                                 .max = none,
+                                 .mean = none,
+                                 .rms = none,
+                                 .min_high = INFINITY,
+                                 .max_low = -(double)INFINITY};
     for (int32_t k = 0; k < t->n_sites; k++) {
+        const int64_t here = count_here(e, t->sites[k]);
         struct site_range s;
+        g->all_here &= here == n_steps;
+        if (here == 0)
+            continue;
         if (!find_site(e, t->sites[k], &s))
             return false;
-        g->is_somewhere |= s.is_somewhere;
-        g->is_here |= s.is_always;
-        g->all_here &= s.is_always;
-        if (!s.is_somewhere)
-            continue;
         const struct tdbg_zone_stats *z = &s.bounds;
+        s.is_always = here == n_steps;
         add_count(&g->elems, (double)s.elems_low, (double)s.elems_high, s.is_always);
         add_count(&g->zeros, (double)z->zeros_low, (double)z->zeros_high, s.is_always);
         add_count(&g->nans, (double)z->nans_low, (double)z->nans_high, s.is_always);
         add_count(&g->infs, (double)z->infs_low, (double)z->infs_high, s.is_always);
         add_finite(g, &s);
     }
+    g->min.high = fmin(g->min.high, g->min_high);
+    g->max.low = fmax(g->max.low, g->max_low);
     return true;
+}
+
+/* Those at which one of the sites is there: only evaluations are not at all steps. */
+static int64_t count_steps(const struct tdbg_expr_eval *e, const struct tdbg_expr_term *t)
+{
+    int64_t n = 0;
+    for (int32_t k = 0; k < t->n_sites; k++) {
+        const int64_t here = count_here(e, t->sites[k]);
+        n = here > n ? here : n;
+    }
+    return n;
 }
 
 /* --- functions --- */
@@ -291,7 +316,7 @@ static struct tdbg_value_range of_finite(enum tdbg_expr_function function,
         out = absmax(g);
     else
         out = root(between(g->squares));
-    out.may_be_nan |= !g->is_finite;
+    out.may_be_nan |= !g->is_finite && !g->all_finite;
     return out;
 }
 
@@ -336,15 +361,22 @@ static struct tdbg_value_range result(enum tdbg_expr_function function,
     return tdbg_value_any();
 }
 
+/* Of what may have to be executed, or cannot be told. */
+static struct tdbg_value_range pending(struct tdbg_expr_eval *e)
+{
+    e->zones->is_pending = true;
+    return tdbg_value_any();
+}
+
 static struct tdbg_value_range ranks_differ(struct tdbg_expr_eval *e,
                                             const struct tdbg_expr_term *t)
 {
     const struct tdbg_expr_zone_view *view = &e->zones->view[e->zones->current];
     bool may_differ, is_known;
     if (!e->ranks && tdbg_expr_ranks_open(e->trace, &e->ranks, NULL) != TDBG_OK)
-        return tdbg_value_any(); /* why not is said at the first step */
+        return pending(e); /* why not is said at the first step */
     if (!tdbg_expr_ranks_compare_zone(e->ranks, t, view->first, view->n, &may_differ, &is_known))
-        return tdbg_value_any();
+        return pending(e);
     struct tdbg_value_range out = tdbg_value_between(0, may_differ ? t->n_sites : 0, false);
     out.may_be_absent = !is_known;
     return out;
@@ -353,15 +385,14 @@ static struct tdbg_value_range ranks_differ(struct tdbg_expr_eval *e,
 struct tdbg_value_range tdbg_expr_zone_term(struct tdbg_expr_eval *e, int i)
 {
     const struct tdbg_expr_term *t = &e->expr->term[i];
+    const int64_t n_steps = count_steps(e, t);
     struct gathered_range g;
     if (t->function == TDBG_EXPR_RANKDIFF)
         return ranks_differ(e, t);
-    if (t->n_indices > 0 || t->function == TDBG_EXPR_UPDATE_RATIO || !gather(e, t, &g))
-        return tdbg_value_any();
-    g.min.high = fmin(g.min.high, g.min_high);
-    g.max.low = fmax(g.max.low, g.max_low);
+    if (t->n_indices > 0 || t->function == TDBG_EXPR_UPDATE_RATIO || !gather(e, t, n_steps, &g))
+        return pending(e);
     struct tdbg_value_range out =
-        g.is_somewhere ? result(t->function, &g, t->n_sites == 1) : tdbg_value_no_number(false);
-    out.may_be_absent = !g.is_here;
+        n_steps > 0 ? result(t->function, &g, t->n_sites == 1) : tdbg_value_no_number(false);
+    out.may_be_absent = n_steps < e->zones->view[e->zones->current].n;
     return out;
 }
