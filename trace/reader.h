@@ -100,6 +100,9 @@ enum tdbg_status tdbg_trace_read_step_stats(struct tdbg_trace *trace, int64_t st
  * used covers it, as where the file is of an older version, or for the last steps. */
 bool tdbg_trace_find_zone(struct tdbg_trace *trace, int64_t step, int64_t *first, int64_t *n);
 
+/* A file without zones is fine; TDBG_DAMAGED: it has some that cannot be opened. */
+enum tdbg_status tdbg_trace_check_zones(struct tdbg_trace *trace, struct tdbg_err *err);
+
 /* What the zone that begins at step `first` says of its steps, of the statistics of all sites, and
  * of their digests: (n_sites). TDBG_DAMAGED also where it contradicts itself. */
 enum tdbg_status tdbg_trace_read_zone_steps(struct tdbg_trace *trace, int64_t first,

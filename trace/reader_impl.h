@@ -55,6 +55,7 @@ struct zone_reader {
     unsigned char *row, *elems; /* one raw row of steps, and of stats */
     int64_t every, n_zones;     /* steps of a zone; zones that count: 0 where there are none */
     bool is_open;
+    const char *fault; /* why they cannot be used, or NULL */
 };
 
 struct tdbg_trace {

@@ -57,20 +57,36 @@ out:
     return st;
 }
 
-/* How many zones the file has, which are opened when they are first asked for. */
+/* How many zones the file has, which are opened when they are first asked for; what is wrong with
+ * them is kept, and they are done without. */
 static int64_t count(struct tdbg_trace *t)
 {
     struct zone_reader *z = &t->zones;
+    struct tdbg_err found = {0};
     if (z->is_open)
         return z->n_zones;
     z->is_open = true;
     if (H5Lexists(t->file, "zones", H5P_DEFAULT) <= 0)
-        return z->n_zones;
-    struct tdbg_err ignored = {0};
-    if (open_all(t, &ignored) != TDBG_OK)
+        return 0;
+    if (open_all(t, &found) != TDBG_OK) {
         z->n_zones = 0;
-    tdbg_err_clear(&ignored);
+        z->fault = tdbg_arena_strdup(t->arena, found.message);
+    }
+    tdbg_err_clear(&found);
     return z->n_zones;
+}
+
+enum tdbg_status tdbg_trace_check_zones(struct tdbg_trace *t, struct tdbg_err *err)
+{
+    tdbg_h5_begin();
+    for (int i = 0; i <= t->n_segments; i++) {
+        struct tdbg_trace *file = i > 0 ? t->segments[i - 1] : t;
+        count(file);
+        if (file->zones.fault)
+            return TDBG_RAISE(err, DAMAGED, "%s%s%s", i > 0 ? file->path : "", i > 0 ? ": " : "",
+                              file->zones.fault);
+    }
+    return TDBG_OK;
 }
 
 void tdbg_reader_close_zones(struct tdbg_trace *t)

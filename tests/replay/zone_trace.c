@@ -132,8 +132,9 @@ static double number(const struct zone_trace *t, int64_t key, int64_t step, int6
     static const double odd[] = {NAN, INFINITY, -(double)INFINITY, -0.0};
     const uint64_t regime = of_regime(t, 16 + key, step);
     const uint64_t r = zone_random(t->seed, 64 + key, step * 64 + i);
-    if (!t->is_calm && regime % 7 == 0 && r % 11 == 0)
-        return odd[r / 11 % 4];
+    const bool all_odd = zone_random(t->seed, 40 + key, step) % 6 == 0;
+    if (!t->is_calm && regime % 7 == 0 && (r % 11 == 0 || all_odd))
+        return odd[r / 11 % (all_odd ? 3 : 4)];
     const double scale = scales[regime / 7 % (t->is_calm ? 4 : 8)];
     return scale * ((double)(r >> 12) * 0x1p-51 - 1);
 }
