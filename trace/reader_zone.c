@@ -7,6 +7,8 @@
 #include "trace/hdf5_util.h"
 #include "trace/zone.h"
 
+enum { MOST_ELEM_BYTES = 4096 };
+
 static enum tdbg_status open_one(struct tdbg_trace *t, const char *path, hid_t type, int ndim,
                                  struct cached_array *a, struct tdbg_err *err)
 {
@@ -19,6 +21,8 @@ static enum tdbg_status open_one(struct tdbg_trace *t, const char *path, hid_t t
                  (int)t->n_sites);
     TDBG_TRY(
         tdbg_h5_get_int(a->array.dataset, path, "steps", 1, TDBG_ZONE_MOST_STEPS, &every, err));
+    TDBG_FAIL_IF(a->array.elem_bytes > MOST_ELEM_BYTES, DAMAGED, "%s has elements of %zu bytes",
+                 path, a->array.elem_bytes);
     TDBG_FAIL_IF(z->every > 0 && z->every != every, DAMAGED, "%s: zones of another length", path);
     z->every = every;
     if (z->n_zones > (int64_t)a->array.dims[0])
