@@ -8,6 +8,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <hdf5.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,6 +219,17 @@ static void write_ranks(const struct zone_trace *t)
         zone_trace_write(t, path, r);
 }
 
+static void remove_files(void)
+{
+    static const char *const names[] = {"a.h5", "b.h5", "a.rank1.h5", "a.seg1.h5",
+                                        "a.rank1.seg1.h5"};
+    char name[80];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(name, sizeof name, "%s/%s", dir, names[i]);
+        unlink(name);
+    }
+}
+
 static void test_random_conditions(void **state)
 {
     (void)state;
@@ -227,6 +240,7 @@ static void test_random_conditions(void **state)
         struct tdbg_err err = {0};
         running_seed = seed;
         zone_trace_make(&t, seed, 1 + (int32_t)(seed % 2), seed % 5 == 0);
+        t.next_at = seed % 3 == 0 ? 30 + (int64_t)(seed % 40) : 0;
         write_ranks(&t);
         check(tdbg_trace_open(path, &trace, &err), &err);
         for (uint64_t i = 0; i < CONDITIONS; i++) {
@@ -236,6 +250,7 @@ static void test_random_conditions(void **state)
             n_steps += t.n_steps;
         }
         tdbg_trace_close(trace);
+        remove_files();
     }
     running_seed = 0;
     if (n_passed < n_steps / 10)
@@ -290,6 +305,71 @@ static void test_passes(void **state)
             fail_msg("%s: of %d steps %d are passed", cases[i].text, (int)want, (int)n_passed);
     }
     tdbg_trace_close(trace);
+}
+
+/* Zeroes a chunk of /zones in the file. */
+static void damage_zone(const char *dataset, hsize_t row)
+{
+    const hsize_t corner[2] = {row, 0};
+    const char zeros[64] = {0};
+    unsigned mask;
+    haddr_t at;
+    hsize_t bytes;
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), d = H5Dopen2(file, dataset, 0);
+    assert_true(H5Dget_chunk_info_by_coord(d, corner, &mask, &at, &bytes) >= 0);
+    H5Dclose(d);
+    H5Fclose(file);
+    const int fd = open(path, O_WRONLY);
+    assert_true(bytes > sizeof zeros && pwrite(fd, zeros, sizeof zeros, (off_t)at) > 0);
+    close(fd);
+}
+
+/* What of the zones cannot be read is searched step by step, and changes nothing else. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    static const char *const datasets[] = {"zones/steps", "zones/stats"};
+    struct zone_trace t;
+    zone_trace_make(&t, 20, 1, true);
+    for (size_t i = 0; i < sizeof datasets / sizeof *datasets; i++) {
+        struct tdbg_trace *trace;
+        struct tdbg_err err = {0};
+        int64_t n_passed = 0;
+        zone_trace_write(&t, path, 0);
+        damage_zone(datasets[i], 2);
+        check(tdbg_trace_open(path, &trace, &err), &err);
+        check_condition(trace, "norm(grad/w) > 100", &n_passed);
+        assert_int_equal(n_passed, (t.n_steps / t.steps_per_zone - 1) * t.steps_per_zone);
+        tdbg_trace_close(trace);
+    }
+}
+
+/* Zones are there as soon as their steps are, for who reads along; the last steps are in none. */
+static void test_while_written(void **state)
+{
+    (void)state;
+    struct zone_trace t;
+    struct tdbg_err err = {0};
+    zone_trace_make(&t, 20, 1, true);
+    struct tdbg_trace_writer *w = zone_trace_create(&t, path, 0);
+    for (int64_t i = 0; i < t.n_steps; i++) {
+        int64_t first, n, n_passed = 0;
+        struct tdbg_trace *trace;
+        zone_trace_step(&t, w, t.first_step + i);
+        if (i % 7 != 0)
+            continue;
+        check(tdbg_trace_writer_flush(w, &err), &err);
+        check(tdbg_trace_open(path, &trace, &err), &err);
+        assert_int_equal(tdbg_trace_n_steps(trace), i + 1);
+        const int64_t in_zones = (i + 1) / t.steps_per_zone * t.steps_per_zone;
+        for (int64_t k = 0; k <= i; k++)
+            assert_int_equal(tdbg_trace_find_zone(trace, t.first_step + k, &first, &n),
+                             k < in_zones);
+        check_condition(trace, "norm(grad/w) > 100", &n_passed);
+        assert_int_equal(n_passed, in_zones);
+        tdbg_trace_close(trace);
+    }
+    check(tdbg_trace_writer_close(w, &err), &err);
 }
 
 /* --- a terminal, and bisect --- */
@@ -434,11 +514,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    char other[80];
-    snprintf(other, sizeof other, "%s/a.rank1.h5", dir);
-    unlink(other);
-    unlink(path);
-    unlink(bare);
+    remove_files();
     return rmdir(dir);
 }
 
@@ -450,6 +526,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_random_conditions),
         cmocka_unit_test(test_hunts),
         cmocka_unit_test(test_bisect),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_while_written),
     };
     first_seed = argc > 1 ? strtoull(argv[1], NULL, 10) : first_seed;
     n_seeds = argc > 2 ? strtoull(argv[2], NULL, 10) : n_seeds;

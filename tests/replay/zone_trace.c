@@ -208,22 +208,44 @@ static void write_step(const struct zone_trace *t, struct tdbg_trace_writer *w, 
     check(tdbg_trace_writer_commit_step(w, &row, &err), &err);
 }
 
-void zone_trace_write(const struct zone_trace *t, const char *path, int32_t rank)
+struct tdbg_trace_writer *zone_trace_create(struct zone_trace *t, const char *path, int32_t rank)
 {
-    struct zone_trace of_rank = *t;
     struct tdbg_trace_writer *w;
     struct tdbg_err err = {0};
-    struct tdbg_arena *arena = tdbg_arena_create();
-    of_rank.spec.info.rank = rank;
-    of_rank.spec.sites = of_rank.sites;
-    of_rank.spec.plans = of_rank.plans;
-    of_rank.spec.items = of_rank.items;
-    add_sites(&of_rank, rank);
-    const char *own = rank > 0 ? tdbg_segment_path(arena, path, "rank", rank) : path;
-    check(tdbg_trace_writer_create(own, true, &of_rank.spec, &w, &err), &err);
-    for (int64_t i = 0; i < t->n_steps; i++)
-        write_step(&of_rank, w, t->first_step + i, rank);
+    t->spec.info.rank = rank;
+    t->spec.sites = t->sites;
+    t->spec.plans = t->plans;
+    t->spec.items = t->items;
+    add_sites(t, rank);
+    check(tdbg_trace_writer_create(path, true, &t->spec, &w, &err), &err);
+    return w;
+}
+
+void zone_trace_step(const struct zone_trace *t, struct tdbg_trace_writer *w, int64_t step)
+{
+    write_step(t, w, step, t->spec.info.rank);
+}
+
+static void write_file(const struct zone_trace *t, const char *path, int32_t rank, int64_t first,
+                       int64_t n)
+{
+    struct zone_trace of_rank = *t;
+    struct tdbg_err err = {0};
+    struct tdbg_trace_writer *w = zone_trace_create(&of_rank, path, rank);
+    for (int64_t i = 0; i < n; i++)
+        zone_trace_step(&of_rank, w, first + i);
     check(tdbg_trace_writer_close(w, &err), &err);
+}
+
+void zone_trace_write(const struct zone_trace *t, const char *path, int32_t rank)
+{
+    struct tdbg_arena *arena = tdbg_arena_create();
+    const char *own = rank > 0 ? tdbg_segment_path(arena, path, "rank", rank) : path;
+    const int64_t here = t->next_at > 0 ? t->next_at : t->n_steps;
+    write_file(t, own, rank, t->first_step, here);
+    if (here < t->n_steps)
+        write_file(t, tdbg_segment_path(arena, own, "seg", 1), rank, t->first_step + here,
+                   t->n_steps - here);
     tdbg_arena_destroy(arena);
 }
 

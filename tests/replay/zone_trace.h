@@ -12,6 +12,7 @@ struct zone_trace {
     uint64_t seed;
     bool is_calm; /* everything is finite, nothing is missing, the ranks agree */
     int64_t first_step, n_steps;
+    int64_t next_at; /* after so many steps it goes on in another file; 0: it does not */
     int32_t world_size, steps_per_zone;
     struct tdbg_trace_spec spec;
     struct tdbg_site sites[ZONE_SITES];
@@ -23,6 +24,10 @@ struct zone_trace {
 uint64_t zone_random(uint64_t seed, int64_t a, int64_t b);
 
 void zone_trace_make(struct zone_trace *t, uint64_t seed, int32_t world_size, bool is_calm);
+
+/* The file of a rank without steps, which are those that _step adds, in order. */
+struct tdbg_trace_writer *zone_trace_create(struct zone_trace *t, const char *path, int32_t rank);
+void zone_trace_step(const struct zone_trace *t, struct tdbg_trace_writer *w, int64_t step);
 
 /* Writes the file of a rank: `path` is that of rank 0. */
 void zone_trace_write(const struct zone_trace *t, const char *path, int32_t rank);
