@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "replay/bisect.h"
-#include "replay/value_range.h"
+#include "replay/expression_zone.h"
 #include "tests/replay/zone_trace.h"
 #include "trace/check_file.h"
 #include "trace/segment.h"
@@ -195,11 +195,28 @@ static int64_t check_pass(const struct asked *a, int64_t step, int64_t to, bool 
     return n;
 }
 
+/* What zones say the values are between is where they are. */
+static void check_ranges(struct asked *a, const char *text)
+{
+    for (int64_t i = 0, first, n; i < a->n; i++) {
+        const struct truth *t = &a->truth[i];
+        if (!tdbg_trace_find_zone(a->trace, a->first + i, &first, &n))
+            continue;
+        const struct tdbg_value_range r = tdbg_expr_zone_range(a->eval, first, n);
+        if (t->status != TDBG_OK ? !(r.may_be_absent && a->eval->zones->is_pending)
+                                 : !is_in(r, t->value.is_known, t->value.number))
+            fail_msg("%s: at step %d it is %s %.17g, and not %.17g .. %.17g", text,
+                     (int)(a->first + i), t->value.is_known ? "known to be" : "unknown",
+                     t->value.number, r.low, r.high);
+    }
+}
+
 /* n_passed: forward, whether or not there is a value. */
 static void check_condition(struct tdbg_trace *trace, const char *text, int64_t *n_passed)
 {
     static struct asked a;
     ask(&a, trace, text);
+    check_ranges(&a, text);
     const int64_t last = a.first + a.n - 1;
     for (int with_value = 0; with_value < 2; with_value++) {
         for (int64_t step = a.first, n; step <= last; step += n > 0 ? n : 1) {
@@ -210,6 +227,14 @@ static void check_condition(struct tdbg_trace *trace, const char *text, int64_t 
             n = check_pass(&a, step, a.first, with_value, text);
     }
     assert_true(tdbg_expr_eval_cost(a.eval).passed <= tdbg_expr_eval_cost(a.eval).read);
+    forget(&a);
+}
+
+static void check_number(struct tdbg_trace *trace, const char *text)
+{
+    static struct asked a;
+    ask(&a, trace, text);
+    check_ranges(&a, text);
     forget(&a);
 }
 
@@ -248,6 +273,8 @@ static void test_random_conditions(void **state)
             zone_condition(&t, seed * 1000 + i, text);
             check_condition(trace, text, &n_passed);
             n_steps += t.n_steps;
+            zone_number(&t, seed * 1000 + i, text);
+            check_number(trace, text);
         }
         tdbg_trace_close(trace);
         remove_files();

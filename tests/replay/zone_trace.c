@@ -383,3 +383,10 @@ void zone_condition(const struct zone_trace *trace, uint64_t seed, char text[ZON
         add_condition(&t, 1);
     }
 }
+
+void zone_number(const struct zone_trace *trace, uint64_t seed, char text[ZONE_TEXT])
+{
+    struct text t = {.trace = trace, .seed = seed, .out = text};
+    text[0] = '\0';
+    add_number(&t, pick(&t, 2));
+}

@@ -35,7 +35,8 @@ void zone_trace_write(const struct zone_trace *t, const char *path, int32_t rank
 /* Takes the zones out of a file: what an older program would have written. */
 void zone_trace_strip(const char *path);
 
-/* A condition that parses and binds. */
+/* A condition, or an expression that is a number, that parses and binds. */
 void zone_condition(const struct zone_trace *t, uint64_t seed, char text[ZONE_TEXT]);
+void zone_number(const struct zone_trace *t, uint64_t seed, char text[ZONE_TEXT]);
 
 #endif
