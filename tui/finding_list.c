@@ -136,7 +136,8 @@ static int count_new(const struct tdbg_tui_findings *f)
     return n;
 }
 
-/* Has steps looked at in which a stage is not finite for the first time; returns how many stages. */
+/* Has steps looked at in which a stage is not finite for the first time; returns how many stages.
+ */
 static int want_faults(struct tdbg_tui_findings *f, int64_t step)
 {
     int n = 0;

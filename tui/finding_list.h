@@ -61,7 +61,7 @@ struct tdbg_tui_findings {
     int n_wanted, wanted_at;
     int64_t zone_at; /* steps before it were looked through for the latter, zone by zone */
     bool has_fault[TDBG_STAGE_COUNT];
-    bool *is_faulty; /* (n_sites) in the current zone */
+    bool *is_faulty;                              /* (n_sites) in the current zone */
     int64_t stats_done, stats_total, stats_every; /* of the regular ones */
     struct tdbg_stats *stats;                     /* (n_sites) */
     int slice_rule;                               /* whose slices are being done */

@@ -45,6 +45,7 @@ static const struct kind {
     {"param/w", TDBG_STAGE_PARAM, TDBG_DTYPE_F64, 5, 1},
     {"eval/loss", TDBG_STAGE_EVAL, TDBG_DTYPE_F32, 0, 1},
     {"eval/rare", TDBG_STAGE_EVAL, TDBG_DTYPE_F32, 3, 2},
+    {"eval/b", TDBG_STAGE_EVAL, TDBG_DTYPE_F32, 4, 1},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -282,10 +283,10 @@ static void add(struct text *t, const char *part)
 
 static void add_call(struct text *t, const char *function)
 {
-    static const char *const patterns[] = {"grad/*",     "grad/w",    "grad/b",  "fwd/a",
-                                           "fwd/*",      "param/w",   "state/w", "*",
-                                           "eval/*",     "eval/loss", "optim/m", "hyper/lr",
-                                           "grad/holes", "?wd/a",     "state/*", "eval/rare"};
+    static const char *const patterns[] = {
+        "grad/*",  "grad/w",    "grad/b",    "fwd/a",   "fwd/*",    "param/w",    "state/w",
+        "*",       "eval/*",    "eval/loss", "optim/m", "hyper/lr", "grad/holes", "?wd/a",
+        "state/*", "eval/rare", "*/b",       "*/b",     "*loss"};
     add(t, function);
     add(t, "(");
     add(t, PICK(t, patterns));
