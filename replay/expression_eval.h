@@ -38,6 +38,9 @@ void tdbg_expr_eval_destroy(struct tdbg_expr_eval *eval); /* NULL is fine */
 enum tdbg_status tdbg_expr_eval_at(struct tdbg_expr_eval *eval, int64_t step,
                                    struct tdbg_expr_value *out, struct tdbg_err *err);
 
+/* false: every step's value comes from its row, and from those before it. */
+bool tdbg_expr_eval_may_execute(const struct tdbg_expr_eval *eval);
+
 /* It executes with the session of recompute from now on, which has to outlive it. */
 void tdbg_expr_eval_share(struct tdbg_expr_eval *eval, struct tdbg_recompute *recompute);
 

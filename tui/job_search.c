@@ -149,10 +149,15 @@ out:
     return st;
 }
 
-static int64_t part_start(const struct tdbg_tui_runner *r, int64_t to, int64_t end)
+static int64_t part_start(const struct search *s, int64_t to, int64_t end)
 {
-    const int64_t keyframe = tdbg_trace_keyframe_before(r->trace, end);
-    int64_t start = keyframe > to ? keyframe : to;
+    int64_t start = to;
+    for (int i = 0; i < s->n; i++) {
+        const int64_t keyframe = tdbg_expr_eval_may_execute(s->eval[i])
+                                     ? tdbg_trace_keyframe_before(s->r->trace, end)
+                                     : to;
+        start = keyframe > start ? keyframe : start;
+    }
     if (start < end - MOST_PART_STEPS + 1)
         start = end - MOST_PART_STEPS + 1;
     return start;
@@ -165,7 +170,7 @@ static enum tdbg_status search_back(struct search *s, int64_t from, int64_t to,
     enum tdbg_status st = TDBG_OK;
     for (int64_t end = from, start; s->hit < 0 && end >= to; end = start - 1) {
         int64_t last = end, n = 1;
-        start = part_start(s->r, to, end);
+        start = part_start(s, to, end);
         while (last >= start && n > 0) {
             n = pass(s, last, start);
             last -= n;
