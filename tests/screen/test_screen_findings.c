@@ -91,16 +91,16 @@ static void test_zones(void **state)
     enum { HIDDEN = 5 * 301 }; /* of 10,000 steps every tenth is looked at */
     struct fake_wish wish = {.n_steps = 10000, .hidden_from = HIDDEN};
     (void)state;
-    open_at(&wish, 80, 24, true, "<F8>");
+    driver_reopen(&d, &wish, 80, 24, true, "<F8>");
     assert_true(d.app.findings.is_complete);
     assert_null(one("non-finite tensor", "param/"));
     wish.has_zones = true;
-    open_at(&wish, 80, 24, true, "<F8>");
+    driver_reopen(&d, &wish, 80, 24, true, "<F8>");
     assert_true(d.app.findings.is_complete);
     assert_found("non-finite tensor", "param/fc1.bias", '!', HIDDEN, 1, HIDDEN);
     assert_found("non-finite tensor", "fwd/fc2", '!', FAKE_NAN_FROM, 2, FAKE_NAN_TO - 10);
     wish.hidden_from = 10000 - 10000 % FAKE_ZONE + 1; /* the last steps are in no zone */
-    open_at(&wish, 80, 24, true, "<F8>");
+    driver_reopen(&d, &wish, 80, 24, true, "<F8>");
     assert_null(one("non-finite tensor", "param/"));
 }
 
