@@ -6,7 +6,6 @@
 #include "replay/expression_zone.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 void tdbg_expr_zones_free(struct tdbg_expr_zones *zones)
 {
@@ -15,23 +14,29 @@ void tdbg_expr_zones_free(struct tdbg_expr_zones *zones)
     free(zones);
 }
 
+/* Reads the zone's row in place of what the view showed; false: it cannot be read. */
+static bool show(struct tdbg_expr_eval *e, struct tdbg_expr_zone_view *view, int64_t first,
+                 int64_t n)
+{
+    if (view->n > 0 && view->first == first)
+        return true;
+    view->n = 0;
+    view->has_stats = false;
+    if (tdbg_trace_read_zone_steps(e->trace, first, &view->steps, NULL) != TDBG_OK)
+        return false;
+    view->first = first;
+    view->n = n;
+    return true;
+}
+
 /* Makes it the current one; the other one stays. */
 static bool view_zone(struct tdbg_expr_eval *e, int64_t first, int64_t n)
 {
     struct tdbg_expr_zones *z = e->zones;
-    struct tdbg_expr_zone_view *other = &z->view[!z->current];
-    if (z->view[z->current].n > 0 && z->view[z->current].first == first)
-        return true;
-    z->current = !z->current;
-    if (other->n > 0 && other->first == first)
-        return true;
-    other->n = 0;
-    other->has_stats = false;
-    if (tdbg_trace_read_zone_steps(e->trace, first, &other->steps, NULL) != TDBG_OK)
-        return false;
-    other->first = first;
-    other->n = n;
-    return true;
+    const struct tdbg_expr_zone_view *current = &z->view[z->current];
+    if (current->n == 0 || current->first != first)
+        z->current = !z->current;
+    return show(e, &z->view[z->current], first, n);
 }
 
 static bool read_stats(struct tdbg_expr_eval *e, struct tdbg_expr_zone_view *view)
@@ -53,14 +58,8 @@ const struct tdbg_expr_zone_view *tdbg_expr_zone_before(struct tdbg_expr_eval *e
     if (last < tdbg_trace_first_step(e->trace) ||
         !tdbg_trace_find_zone(e->trace, last, &first, &n) || first + n - 1 != last)
         return NULL;
-    if (other->n == 0 || other->first != first) {
-        other->n = 0;
-        other->has_stats = false;
-        if (tdbg_trace_read_zone_steps(e->trace, first, &other->steps, NULL) != TDBG_OK)
-            return NULL;
-        other->first = first;
-        other->n = n;
-    }
+    if (!show(e, other, first, n))
+        return NULL;
     return read_stats(e, other) ? other : NULL;
 }
 

@@ -1,5 +1,4 @@
-/* /zones: a row whenever the rows of a zone are complete, at most once more than there are
- * committed steps for. See zone.h. */
+/* /zones: a row whenever the steps of a zone are complete. See zone.h. */
 #include <string.h>
 
 #include "trace/hdf5_util.h"

@@ -18,8 +18,7 @@ extern const struct tdbg_table tdbg_table_zone_stats; /* elements are struct tdb
 struct tdbg_zone {
     struct tdbg_zone_steps steps;
     struct tdbg_zone_stats *stats;
-    uint64_t *
-        digest; /* of each site: the digests of the steps absorbed one after the other, from 0 on */
+    uint64_t *digest; /* those of the steps absorbed one after the other (digest.h), from 0 on */
     int32_t n_sites;
     int32_t n; /* steps so far */
 };
