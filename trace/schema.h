@@ -12,7 +12,7 @@
 
 enum {
     TDBG_SCHEMA_MAJOR = 1,
-    TDBG_SCHEMA_MINOR = 4,
+    TDBG_SCHEMA_MINOR = 5,
     TDBG_ZSTD_FILTER_ID = 32015, /* registered with The HDF Group */
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */
@@ -88,7 +88,7 @@ struct tdbg_finding {
 };
 
 /* Zones: what each stretch of steps holds at least and at most, so that a search passes over those
- * in which a condition cannot hold. Since 1.4. */
+ * in which a condition cannot hold. Since 1.5. */
 enum {
     TDBG_ZONE_STEPS = 256,          /* of a zone, where a writer's caller does not say */
     TDBG_ZONE_MOST_STEPS = 1 << 20, /* that a reader takes */
