@@ -1,8 +1,11 @@
-/* Traces for bench/diff: two runs that part in one step.
+/* Traces for bench/diff, two runs that part in one step, and for bench/tui, one to search through.
  *
  *     bench-diff-traces values A B MIB STEP     values of MIB MiB in all, that part in step STEP of
  *                                               the steps that it prints (-1: the last)
  *     bench-diff-traces digests A B STEPS SITES STEP     digests only
+ *     bench-diff-traces events A B STEPS SITES STEP      digests and statistics: A and B are the
+ * same, but B has no zones. In step STEP alone the loss is above 50 and grad/p<SITES / 2> has NaN
+ * and 1e31
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -126,14 +129,80 @@ static int make_digests(char **argv)
     return 0;
 }
 
+/* --- events --- */
+
+/* Numbers between 0 and 1 that no codec presses, as those of a run are. */
+static double noise(uint64_t step, uint64_t i, uint64_t which)
+{
+    return (double)(tdbg_digest_mix(step * 4096 + i, (uint32_t)which) >> 11) * 0x1p-53;
+}
+
+static struct tdbg_stats statistics(int64_t step, int i, bool is_event)
+{
+    const uint64_t s = (uint64_t)step, k = (uint64_t)i;
+    const double scale = 1 + i % 7;
+    struct tdbg_stats stats = {.min = -scale * (2 + noise(s, k, 1)),
+                               .max = scale * (2 + noise(s, k, 2)),
+                               .mean = scale * (noise(s, k, 3) - 0.5) / 8,
+                               .rms = scale * (0.5 + noise(s, k, 4)),
+                               .zeros = (uint64_t)(4 * noise(s, k, 5))};
+    if (is_event) {
+        stats.max = 1e31;
+        stats.rms = 1e30;
+        stats.nans = 3;
+    }
+    return stats;
+}
+
+static void write_events(const char *path, int64_t steps, int sites, int64_t event, bool has_zones)
+{
+    struct bench_spec *b = make_spec(sites, TDBG_STORE_NONE, 64, 0);
+    b->spec.steps_per_zone = has_zones ? 0 : TDBG_ZONE_MOST_STEPS;
+    struct tdbg_trace_writer *w = create(b, path);
+    for (int64_t step = 0; step < steps; step++) {
+        struct tdbg_err err = {0};
+        struct tdbg_step_row row = {
+            .step = step,
+            .epoch = step / 1000,
+            .samples = 64,
+            .loss = step == event ? 60 : (float)(1 + noise((uint64_t)step, 4000, 6)),
+            .lr = 1e-3f,
+            .grad_norm = 10 + noise((uint64_t)step, 4001, 7)};
+        for (int i = 0; i < sites; i++) {
+            const struct tdbg_stats stats = statistics(step, i, step == event && i == sites / 2);
+            tdbg_trace_writer_put_digest(
+                w, i, tdbg_digest_mix((uint64_t)step * 1000 + (uint64_t)i, 1), &stats);
+        }
+        if (tdbg_trace_writer_commit_step(w, &row, &err) != TDBG_OK)
+            bench_die("commit_step", err.message);
+    }
+    bench_close(w);
+    free(b);
+}
+
+static int make_events(char **argv)
+{
+    const int64_t steps = strtoll(argv[4], NULL, 10), event = strtoll(argv[6], NULL, 10);
+    const int sites = (int)strtol(argv[5], NULL, 10);
+    write_events(argv[2], steps, sites, event, true);
+    write_events(argv[3], steps, sites, event, false);
+    printf("{\"steps\": %" PRId64 ", \"step\": %" PRId64 ", \"site\": \"grad/p%03d\", "
+           "\"file_bytes\": %" PRId64 ", \"without_zones\": %" PRId64 "}\n",
+           steps, event, sites / 2, bench_file_bytes(argv[2]), bench_file_bytes(argv[3]));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 6 && strcmp(argv[1], "values") == 0)
         return make_values(argv);
     if (argc == 7 && strcmp(argv[1], "digests") == 0)
         return make_digests(argv);
+    if (argc == 7 && strcmp(argv[1], "events") == 0)
+        return make_events(argv);
     fputs("usage: bench-diff-traces values A B MIB STEP\n"
-          "       bench-diff-traces digests A B STEPS SITES STEP\n",
+          "       bench-diff-traces digests A B STEPS SITES STEP\n"
+          "       bench-diff-traces events A B STEPS SITES STEP\n",
           stderr);
     return 2;
 }

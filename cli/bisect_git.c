@@ -127,8 +127,13 @@ static enum tdbg_status ask_trace(const struct cli_bisect_git *g, int64_t *step,
     TDBG_TRY(tdbg_trace_open(g->bad, &trace, err));
     TDBG_TRY(tdbg_expr_eval_create(trace, &session, g->when, &eval, err));
     const int64_t first = tdbg_trace_first_step(trace), n = tdbg_trace_n_steps(trace);
-    for (int64_t at = first; at < first + n && *step < 0; at++) {
+    for (int64_t at = first, passed; at < first + n && *step < 0; at++) {
         struct tdbg_expr_value value;
+        passed = tdbg_expr_eval_pass(&eval, 1, at, first + n - 1, false);
+        if (passed > 0) {
+            at += passed - 1;
+            continue;
+        }
         TDBG_TRY(tdbg_expr_eval_at(eval, at, &value, err));
         *step = value.is_known && value.number != 0 ? at : -1;
     }

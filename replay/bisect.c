@@ -15,11 +15,16 @@ static enum tdbg_status find_step(struct tdbg_expr_eval *eval, const struct tdbg
     enum tdbg_status st = TDBG_OK;
     const int64_t total = o->to - o->from + 1;
     struct tdbg_expr_value value;
-    for (int64_t step = o->from; step <= o->to && !r->is_found; step++) {
-        TDBG_TRY(tdbg_expr_eval_at(eval, step, &value, err));
-        r->is_found = value.is_known && value.number != 0;
+    for (int64_t step = o->from, n; step <= o->to && !r->is_found; step++) {
+        n = tdbg_expr_eval_pass(&eval, 1, step, o->to, true);
+        if (n > 0) {
+            step += n - 1; /* the last of them */
+        } else {
+            TDBG_TRY(tdbg_expr_eval_at(eval, step, &value, err));
+            r->is_found = value.is_known && value.number != 0;
+            r->n_unknown += !value.is_known;
+        }
         r->step = step;
-        r->n_unknown += !value.is_known;
         TDBG_FAIL_IF(o->progress && o->progress(o->progress_context, step - o->from + 1, total),
                      INTERRUPTED, "stopped after step %lld", (long long)step);
     }

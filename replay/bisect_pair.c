@@ -55,8 +55,13 @@ static enum tdbg_status find_step(struct pair *p, int side, struct tdbg_expr *ex
     struct tdbg_expr_eval *eval = NULL;
     *out = -1;
     TDBG_TRY(tdbg_expr_eval_create(runs->side[side].trace, &runs->session, expr, &eval, err));
-    for (int64_t step = runs->first; step < runs->end && *out < 0; step++) {
+    for (int64_t step = runs->first, passed; step < runs->end && *out < 0; step++) {
         struct tdbg_expr_value value;
+        passed = tdbg_expr_eval_pass(&eval, 1, step, runs->end - 1, false);
+        if (passed > 0) {
+            step += passed - 1;
+            continue;
+        }
         TDBG_TRY(tdbg_expr_eval_at(eval, step, &value, err));
         *out = value.is_known && value.number != 0 ? step : -1;
     }

@@ -3,7 +3,7 @@
  * A step is judged in up to three rounds, each only where the one before could not tell: by its
  * row; with what is recorded of the terms' sites; with what a tap sees of the others. Truth is
  * three-valued (Kleene): what is not known yet may not matter. */
-#include "replay/expression_eval_impl.h"
+#include "replay/expression_zone.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,8 +11,8 @@
 
 /* --- step rows --- */
 
-static enum tdbg_status read_row(struct tdbg_expr_eval *e, int64_t step, struct tdbg_step_row *out,
-                                 struct tdbg_err *err)
+enum tdbg_status tdbg_expr_read_row(struct tdbg_expr_eval *e, int64_t step,
+                                    struct tdbg_step_row *out, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     const int64_t end = tdbg_trace_first_step(e->trace) + tdbg_trace_n_steps(e->trace);
@@ -24,53 +24,6 @@ static enum tdbg_status read_row(struct tdbg_expr_eval *e, int64_t step, struct 
         e->n_rows = n;
     }
     *out = e->rows[step - e->rows_first];
-out:
-    return st;
-}
-
-bool tdbg_diverges_add(struct tdbg_diverges *d, double value)
-{
-    double sum = 0;
-    d->last[d->n++ % TDBG_DIVERGES_STEPS] = value;
-    if (d->n >= TDBG_DIVERGES_STEPS) {
-        for (int i = 0; i < TDBG_DIVERGES_STEPS; i++)
-            sum += d->last[i];
-        d->mean = sum / TDBG_DIVERGES_STEPS;
-        if (d->n == TDBG_DIVERGES_STEPS || !(d->smallest <= d->mean))
-            d->smallest = d->mean;
-    }
-    d->result = !isfinite(value) ||
-                (d->n > TDBG_DIVERGES_STEPS && d->smallest > 0 && d->mean > 1.5 * d->smallest);
-    return d->result;
-}
-
-void tdbg_expr_add_row(struct tdbg_expr_eval *e, const struct tdbg_step_row *row)
-{
-    const struct tdbg_expr *x = e->expr;
-    for (int i = 0; i < x->n_nodes; i++) {
-        const struct tdbg_expr_node *n = &x->node[i];
-        if (n->code == TDBG_EXPR_DIVERGES)
-            tdbg_diverges_add(&e->diverges[n->b],
-                              n->a == TDBG_EXPR_LOSS ? (double)row->loss : row->grad_norm);
-    }
-}
-
-/* The series of every diverges() up to and with this step. */
-static enum tdbg_status advance_series(struct tdbg_expr_eval *e, int64_t step, struct tdbg_err *err)
-{
-    enum tdbg_status st = TDBG_OK;
-    const struct tdbg_expr *x = e->expr;
-    if (x->n_diverges == 0 || step == e->diverges_next - 1)
-        return TDBG_OK;
-    if (step < e->diverges_next) {
-        memset(e->diverges, 0, (size_t)x->n_diverges * sizeof *e->diverges);
-        e->diverges_next = tdbg_trace_first_step(e->trace);
-    }
-    for (; e->diverges_next <= step; e->diverges_next++) {
-        struct tdbg_step_row row;
-        TDBG_TRY(read_row(e, e->diverges_next, &row, err));
-        tdbg_expr_add_row(e, &row);
-    }
 out:
     return st;
 }
@@ -180,8 +133,8 @@ static enum tdbg_status judge_recorded(struct tdbg_expr_eval *e, int64_t step,
 {
     enum tdbg_status st = TDBG_OK;
     *pending = false;
-    TDBG_TRY(read_row(e, step, &e->row, err));
-    TDBG_TRY(advance_series(e, step, err));
+    TDBG_TRY(tdbg_expr_read_row(e, step, &e->row, err));
+    TDBG_TRY(tdbg_expr_advance_series(e, step, err));
     for (int i = 0; i < e->expr->n_terms; i++)
         e->value[i].state = TERM_UNREAD;
     *out = evaluate(e, e->expr->root);
@@ -239,6 +192,11 @@ enum tdbg_status tdbg_expr_eval_at(struct tdbg_expr_eval *e, int64_t step,
                                    struct tdbg_expr_value *out, struct tdbg_err *err)
 {
     return tdbg_expr_eval_all_at(&e, 1, step, out, err);
+}
+
+bool tdbg_expr_eval_may_execute(const struct tdbg_expr_eval *e)
+{
+    return e->expr->n_terms > 0;
 }
 
 struct tdbg_expr_cost tdbg_expr_eval_cost(const struct tdbg_expr_eval *e)
@@ -326,6 +284,7 @@ void tdbg_expr_eval_clear(struct tdbg_expr_eval *e)
     }
     free(e->value);
     free(e->diverges);
+    free(e->kept);
     free(e->data);
     free(e->scratch);
     for (int i = 0; i < 2; i++)
@@ -340,6 +299,7 @@ void tdbg_expr_eval_destroy(struct tdbg_expr_eval *e)
     tdbg_expr_eval_clear(e);
     tdbg_session_destroy(e->session);
     tdbg_expr_ranks_close(e->ranks);
+    tdbg_expr_zones_free(e->zones);
     free(e->after);
     free(e);
 }

@@ -19,7 +19,8 @@ struct tdbg_expr_value {
 
 /* The cost so far. */
 struct tdbg_expr_cost {
-    int64_t read;           /* steps whose value came from what is recorded */
+    int64_t read;           /* steps whose value came from what is recorded, */
+    int64_t passed;         /* of these, steps that zones told of */
     int64_t reexecuted;     /* steps that had to be executed for their value */
     int64_t steps_executed; /* these, and those since the keyframes before them */
 };
@@ -37,6 +38,9 @@ void tdbg_expr_eval_destroy(struct tdbg_expr_eval *eval); /* NULL is fine */
 enum tdbg_status tdbg_expr_eval_at(struct tdbg_expr_eval *eval, int64_t step,
                                    struct tdbg_expr_value *out, struct tdbg_err *err);
 
+/* false: every step's value comes from its row, and from those before it. */
+bool tdbg_expr_eval_may_execute(const struct tdbg_expr_eval *eval);
+
 /* It executes with the session of recompute from now on, which has to outlive it. */
 void tdbg_expr_eval_share(struct tdbg_expr_eval *eval, struct tdbg_recompute *recompute);
 
@@ -45,6 +49,12 @@ void tdbg_expr_eval_share(struct tdbg_expr_eval *eval, struct tdbg_recompute *re
 enum { TDBG_EXPR_AT_ONCE = TDBG_MAX_TAPS };
 enum tdbg_status tdbg_expr_eval_all_at(struct tdbg_expr_eval *const *evals, int n, int64_t step,
                                        struct tdbg_expr_value *out, struct tdbg_err *err);
+
+/* How many steps from `step` on towards `to`, both included, need no look: by the zones of the
+ * trace (trace/schema.h) none of n expressions over it holds there, and each has a value, if that
+ * is asked for. 0: the step has to be looked at. Judges one zone at most, and each once. */
+int64_t tdbg_expr_eval_pass(struct tdbg_expr_eval *const *evals, int n, int64_t step, int64_t to,
+                            bool with_value);
 
 struct tdbg_expr_cost tdbg_expr_eval_cost(const struct tdbg_expr_eval *eval);
 

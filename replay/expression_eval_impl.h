@@ -25,6 +25,7 @@ struct tdbg_expr_eval {
     struct tdbg_session *session;  /* its own; NULL until a step has to be executed */
     struct tdbg_recompute *lender; /* whose session is used instead, or NULL */
     struct tdbg_expr_ranks *ranks; /* NULL where nothing compares them */
+    struct tdbg_expr_zones *zones; /* NULL until one was asked for */
     const struct tdbg_site *sites;
     int32_t n_sites;
     int32_t *after; /* (n_sites): of a state/ site the one of the same tensor after a step, or -1 */
@@ -40,6 +41,8 @@ struct tdbg_expr_eval {
     int64_t rows_first, n_rows;
     struct tdbg_diverges *diverges; /* (n_diverges) */
     int64_t diverges_next;          /* the step whose values they want next */
+    struct tdbg_diverges *kept;     /* (n_kept, n_diverges): as they were (expression_series.c) */
+    int64_t n_kept, kept_room;
     struct tdbg_expr_cost cost;
 };
 
@@ -48,6 +51,13 @@ struct tdbg_expr_eval {
 enum tdbg_status tdbg_expr_eval_bind(struct tdbg_expr_eval *e, const struct tdbg_site *sites,
                                      int32_t n_sites, int32_t world_size, struct tdbg_err *err);
 void tdbg_expr_eval_clear(struct tdbg_expr_eval *e);
+
+enum tdbg_status tdbg_expr_read_row(struct tdbg_expr_eval *e, int64_t step,
+                                    struct tdbg_step_row *out, struct tdbg_err *err);
+
+/* The series of every diverges() up to and with this step, over a trace. */
+enum tdbg_status tdbg_expr_advance_series(struct tdbg_expr_eval *e, int64_t step,
+                                          struct tdbg_err *err);
 
 /* Adds a step's row to every diverges(): each step once, in order. */
 void tdbg_expr_add_row(struct tdbg_expr_eval *e, const struct tdbg_step_row *row);

@@ -109,3 +109,63 @@ enum tdbg_status tdbg_expr_ranks_count(struct tdbg_expr_ranks *r, const struct t
 out:
     return st;
 }
+
+/* Has the file one of these steps? */
+static bool has_some(const struct tdbg_rank_file *file, int64_t first, int64_t n)
+{
+    const int64_t begin = file->trace ? tdbg_trace_first_step(file->trace) : 0;
+    return file->trace && begin < first + n && begin + tdbg_trace_n_steps(file->trace) > first;
+}
+
+/* Reads the digests of a zone in place of those of a step. false: not all files that have steps of
+ * it have the zone. */
+static bool read_zone(struct tdbg_expr_ranks *r, int64_t first, int64_t n)
+{
+    r->step = -1;
+    for (int32_t k = 0; k < r->group->world_size; k++) {
+        const struct tdbg_rank_file *file = &r->group->files[k];
+        int64_t begin, length;
+        if (!r->digests[k] || !has_some(file, first, n))
+            continue;
+        if (!tdbg_trace_find_zone(file->trace, first, &begin, &length) || begin != first ||
+            length != n ||
+            tdbg_trace_read_zone_digests(file->trace, first, r->digests[k], NULL) != TDBG_OK)
+            return false;
+    }
+    return true;
+}
+
+/* Counts the files that have digests of the joined site at every step of the zone. */
+static int32_t compare_zone(const struct tdbg_expr_ranks *r, int32_t joined, int64_t first,
+                            int64_t n, bool *may_differ)
+{
+    int32_t n_files = 0, n_always = 0;
+    uint64_t digest = 0;
+    for (int32_t k = 0; k < r->group->world_size; k++) {
+        const struct tdbg_rank_file *file = &r->group->files[k];
+        const int32_t local = tdbg_rank_local_site(file, joined);
+        if (!r->digests[k] || !has_some(file, first, n) || local < 0)
+            continue;
+        *may_differ |= n_files > 0 && r->digests[k][local] != digest;
+        digest = n_files++ == 0 ? r->digests[k][local] : digest;
+        n_always += tdbg_trace_plans(file->trace)[local].digest_every == 1 &&
+                    tdbg_trace_sites(file->trace, NULL)[local].stage != TDBG_STAGE_EVAL;
+    }
+    return n_always;
+}
+
+bool tdbg_expr_ranks_compare_zone(struct tdbg_expr_ranks *r, const struct tdbg_expr_term *term,
+                                  int64_t first, int64_t n, bool *may_differ, bool *is_known)
+{
+    const struct tdbg_site *sites = tdbg_trace_sites(r->trace, NULL);
+    *may_differ = *is_known = false;
+    if (!read_zone(r, first, n))
+        return false;
+    for (int32_t k = 0; k < term->n_sites; k++) {
+        const struct tdbg_site *s = &sites[term->sites[k]];
+        const int32_t joined = tdbg_rank_group_find(r->group, s->name, s->lane, s->micro);
+        if (joined >= 0 && compare_zone(r, joined, first, n, may_differ) >= 2)
+            *is_known = true;
+    }
+    return true;
+}

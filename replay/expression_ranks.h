@@ -21,4 +21,9 @@ enum tdbg_status tdbg_expr_ranks_count(struct tdbg_expr_ranks *ranks,
                                        bool evaluated, int64_t *n, bool *is_known,
                                        struct tdbg_err *err);
 
+/* The same over the n steps of a zone from `first` on (trace/schema.h): can one of the sites differ
+ * at one of them, and is it known at all of them whether? false: the files' zones do not tell. */
+bool tdbg_expr_ranks_compare_zone(struct tdbg_expr_ranks *ranks, const struct tdbg_expr_term *term,
+                                  int64_t first, int64_t n, bool *may_differ, bool *is_known);
+
 #endif

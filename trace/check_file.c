@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "trace/step_check.h"
 #include "trace/value_buffer.h"
+#include "trace/zone_check.h"
 
 enum { PIECE_IDS = 4096 };
 
@@ -168,18 +169,36 @@ static void note_sound(struct check *c, int64_t step, const struct tdbg_step_res
         c->no_memory = true;
 }
 
+/* A zone that is wrong takes no step with it. */
+static enum tdbg_status check_zone(struct check *c, const struct tdbg_step_checker *checker,
+                                   struct tdbg_zone_checker *zones, int64_t step,
+                                   struct tdbg_err *err)
+{
+    struct tdbg_err found = {0};
+    const struct tdbg_step_row *row;
+    const uint64_t *digests;
+    const struct tdbg_stats *stats;
+    const bool has_rows = tdbg_step_checker_rows(checker, &row, &digests, &stats);
+    return judge(c,
+                 tdbg_zone_checker_add(zones, step, has_rows ? row : NULL, digests, stats, &found),
+                 &found, 0, err);
+}
+
 static enum tdbg_status check_steps(struct check *c,
                                     int (*progress)(void *context, int64_t done, int64_t total),
                                     void *context, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_step_checker *checker = NULL;
+    struct tdbg_zone_checker zones = {0};
     const int64_t first = tdbg_trace_first_step(c->trace), n = tdbg_trace_n_steps(c->trace);
+    TDBG_TRY(tdbg_zone_checker_init(&zones, c->trace, err));
     TDBG_TRY(tdbg_step_checker_create(c->trace, &c->sound_ids[TDBG_SAMPLES_TRAIN], report_fault, c,
                                       &checker, err));
     for (int64_t i = 0; i < n; i++) {
         struct tdbg_step_result r;
         TDBG_TRY(tdbg_step_check(checker, first + i, &r, err));
+        TDBG_TRY(check_zone(c, checker, &zones, first + i, err));
         c->out->n_values += r.n_values;
         c->out->value_bytes += r.value_bytes;
         c->out->damaged_steps += r.n_faults > 0;
@@ -190,6 +209,7 @@ static enum tdbg_status check_steps(struct check *c,
     }
 out:
     tdbg_step_checker_destroy(checker);
+    tdbg_zone_checker_free(&zones);
     return st;
 }
 
@@ -253,6 +273,8 @@ enum tdbg_status tdbg_check_file(struct tdbg_trace *trace,
     st = tdbg_trace_check_rows(trace, &found);
     TDBG_TRY(judge(&c, st, &found, 0, err));
     st = tdbg_trace_check_skeleton(trace, &found);
+    TDBG_TRY(judge(&c, st, &found, 0, err));
+    st = tdbg_trace_check_zones(trace, &found);
     TDBG_TRY(judge(&c, st, &found, 0, err));
     for (int set = 0; set < TDBG_SAMPLES_SETS; set++) {
         if (tdbg_trace_samples(trace, set)->total > 0)

@@ -124,6 +124,11 @@ enum tdbg_status tdbg_rows_rule_of(const struct tdbg_chunked *d, enum tdbg_rows_
         *rule = TDBG_ROWS_STEPS;
     } else if (has_prefix(d->path, "keyframe/")) {
         *rule = TDBG_ROWS_KEYFRAMES;
+    } else if (has_prefix(d->path, "zones/") && H5Aexists(d->dataset, "steps") > 0) {
+        TDBG_TRY(
+            tdbg_h5_get_int(d->dataset, d->path, "steps", 1, TDBG_ZONE_MOST_STEPS, &value, err));
+        *rule = TDBG_ROWS_ZONES;
+        *every = (int32_t)value;
     } else if (H5Aexists(d->dataset, "every") > 0) {
         TDBG_TRY(tdbg_h5_get_int(d->dataset, d->path, "every", 1, INT32_MAX, &value, err));
         *rule = TDBG_ROWS_CADENCE;

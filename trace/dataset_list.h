@@ -35,6 +35,7 @@ enum tdbg_rows_rule {
     TDBG_ROWS_STEPS,     /* a row per step */
     TDBG_ROWS_CADENCE,   /* a row per `every` steps */
     TDBG_ROWS_KEYFRAMES, /* a row per keyframe */
+    TDBG_ROWS_ZONES,     /* a row per `every` steps that are all there */
 };
 enum tdbg_status tdbg_rows_rule_of(const struct tdbg_chunked *dataset, enum tdbg_rows_rule *rule,
                                    int32_t *every, struct tdbg_err *err);

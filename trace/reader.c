@@ -127,6 +127,7 @@ void tdbg_trace_close(struct tdbg_trace *trace)
     for (int c = 0; c < READ_STATS_COLUMNS; c++)
         tdbg_reader_close_cached(&trace->stats[c]);
     tdbg_reader_close_cached(&trace->batch);
+    tdbg_reader_close_zones(trace);
     tdbg_reader_free_samples(trace);
     tdbg_reader_free_stores(trace);
     tdbg_chunk_cache_free(&trace->value_cache);

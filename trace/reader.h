@@ -96,6 +96,22 @@ enum tdbg_status tdbg_trace_read_stats(struct tdbg_trace *trace, int64_t step, i
 enum tdbg_status tdbg_trace_read_step_stats(struct tdbg_trace *trace, int64_t step,
                                             struct tdbg_stats *out, struct tdbg_err *err);
 
+/* The zone (schema.h) that a recorded step is in: n steps from `first` on. false: none that can be
+ * used covers it, as where the file is of an older version, or for the last steps. */
+bool tdbg_trace_find_zone(struct tdbg_trace *trace, int64_t step, int64_t *first, int64_t *n);
+
+/* A file without zones is fine; TDBG_DAMAGED: it has some that cannot be opened. */
+enum tdbg_status tdbg_trace_check_zones(struct tdbg_trace *trace, struct tdbg_err *err);
+
+/* What the zone that begins at step `first` says of its steps, of the statistics of all sites, and
+ * of their digests: (n_sites). TDBG_DAMAGED also where it contradicts itself. */
+enum tdbg_status tdbg_trace_read_zone_steps(struct tdbg_trace *trace, int64_t first,
+                                            struct tdbg_zone_steps *out, struct tdbg_err *err);
+enum tdbg_status tdbg_trace_read_zone_stats(struct tdbg_trace *trace, int64_t first,
+                                            struct tdbg_zone_stats *out, struct tdbg_err *err);
+enum tdbg_status tdbg_trace_read_zone_digests(struct tdbg_trace *trace, int64_t first,
+                                              uint64_t *out, struct tdbg_err *err);
+
 /* Value of a site: tdbg_site_elems() elements of its dtype into data, rest of a short batch zero.
  * *n_elems (may be NULL) is how many are valid. Reads what is stored, wherever it is (dataset,
  * packed, delta, samples, keyframe; TDBG_NOT_FOUND where the writer left a packed or delta value

@@ -48,6 +48,16 @@ struct sample_reader {
     bool mapped;
 };
 
+/* /zones, opened when first asked for. */
+struct zone_reader {
+    struct cached_array steps, stats, digest;
+    size_t step_offsets[TDBG_TABLE_MAX_COLUMNS], stats_offsets[TDBG_TABLE_MAX_COLUMNS];
+    unsigned char *row, *elems; /* one raw row of steps, and of stats */
+    int64_t every, n_zones;     /* steps of a zone; zones that count: 0 where there are none */
+    bool is_open;
+    const char *fault; /* why they cannot be used, or NULL */
+};
+
 struct tdbg_trace {
     struct tdbg_trace *whole;     /* the trace that this file belongs to; itself where it is that */
     struct tdbg_trace **segments; /* (n_segments) further files, in order */
@@ -84,6 +94,8 @@ struct tdbg_trace {
     size_t step_offsets[TDBG_TABLE_MAX_COLUMNS];
     unsigned char *step_row; /* one raw row */
     uint64_t chain_before[TDBG_CHAIN_COUNT];
+
+    struct zone_reader zones;
 
     int64_t *keyframes; /* steps, ascending */
     int64_t n_keyframes;
@@ -122,6 +134,9 @@ enum tdbg_status tdbg_reader_load(struct tdbg_trace *trace, struct tdbg_err *err
 enum tdbg_status tdbg_reader_check_step(const struct tdbg_trace *trace, int64_t step,
                                         struct tdbg_err *err);
 enum tdbg_status tdbg_reader_load_steps(struct tdbg_trace *trace, struct tdbg_err *err);
+
+/* reader_zone.c */
+void tdbg_reader_close_zones(struct tdbg_trace *trace);
 
 /* reader_samples.c */
 enum tdbg_status tdbg_reader_load_samples(struct tdbg_trace *trace, struct tdbg_err *err);

@@ -17,11 +17,11 @@ void tdbg_recover_progress(const struct tdbg_recovery *r, const char *what, int6
 }
 
 /* Chunks that a dataset has to have at least. Evaluation leaves gaps, a full queue may, and so may
- * whatever a later version adds. */
+ * whatever a later version adds; zones can be done without. */
 static uint64_t chunks_due(const struct tdbg_trace *t, const struct tdbg_chunked *c,
                            enum tdbg_rows_rule rule, int32_t every, int64_t n_keyframes)
 {
-    if (rule == TDBG_ROWS_OTHER ||
+    if (rule == TDBG_ROWS_OTHER || rule == TDBG_ROWS_ZONES ||
         (rule == TDBG_ROWS_CADENCE &&
          (strcmp(t->info.overflow, "drop") == 0 || strncmp(c->path, "t/", 2) != 0 ||
           strncmp(c->path, "t/eval/", 7) == 0)))

@@ -12,7 +12,7 @@
 
 enum {
     TDBG_SCHEMA_MAJOR = 1,
-    TDBG_SCHEMA_MINOR = 4,
+    TDBG_SCHEMA_MINOR = 5,
     TDBG_ZSTD_FILTER_ID = 32015, /* registered with The HDF Group */
     TDBG_MAX_STEPS = INT32_MAX,
     TDBG_MAX_WHOLE_EVERY = 4096, /* rows of /delta from one whole value to the next */
@@ -85,6 +85,33 @@ struct tdbg_finding {
     char rule[48 + 1];    /* "loss.nonfinite" */
     char site[TDBG_MAX_SITE_NAME + 1];
     char text[200 + 1];
+};
+
+/* Zones: what each stretch of steps holds at least and at most, so that a search passes over those
+ * in which a condition cannot hold. Since 1.5. */
+enum {
+    TDBG_ZONE_STEPS = 256,          /* of a zone, where a writer's caller does not say */
+    TDBG_ZONE_MOST_STEPS = 1 << 20, /* that a reader takes */
+    TDBG_ZONE_IRREGULAR = -1,       /* as `recorded` */
+};
+
+/* A row of /zones/steps: over the rows of its steps. Of numbers that may be NaN, low and high are
+ * over the others, and NaN where there is none. */
+struct tdbg_zone_steps {
+    int64_t first;     /* step */
+    int32_t evaluated; /* steps that evaluated */
+    int64_t epoch_low, epoch_high, samples_low, samples_high;
+    int32_t loss_nans, lr_nans, grad_norm_nans; /* steps */
+    float loss_low, loss_high, lr_low, lr_high;
+    double grad_norm_low, grad_norm_high;
+};
+
+/* An element of /zones/stats: over the statistics of a site in the steps of a zone. */
+struct tdbg_zone_stats {
+    int32_t recorded; /* steps that have them; TDBG_ZONE_IRREGULAR: nothing is told of the site */
+    int32_t finite;   /* of these, steps with a finite element: what the doubles are over */
+    double min_low, min_high, max_low, max_high, mean_low, mean_high, rms_low, rms_high;
+    uint64_t zeros_low, zeros_high, nans_low, nans_high, infs_low, infs_high;
 };
 
 /* All that describes a run and is fixed before its first step. Strings are UTF-8. */

@@ -1,5 +1,6 @@
-/* Byte shuffle with SSE2 for elements of 2 and 4 bytes (nearly all of a trace); a plain loop, tiled
- * so that both sides stay in cache, for the rest. */
+/* Byte shuffle with SSE2 for elements of 2 and 4 bytes (nearly all values of a trace), and back
+ * also for those of 8, 16, ... (statistics, digests, zones: what searches read); a plain loop,
+ * tiled so that both sides stay in cache, for the rest. */
 #include "trace/shuffle.h"
 
 #include <string.h>
@@ -103,6 +104,40 @@ static size_t unshuffle4(const unsigned char *src, unsigned char *dst, size_t n)
     }
     return i;
 }
+
+/* Bytes 0..7 of 16 elements that are `bytes` apart, from planes that are n apart. */
+static void unshuffle_words(const unsigned char *src, unsigned char *dst, size_t n, size_t bytes)
+{
+    __m128i a[8], b[8];
+    for (size_t k = 0; k < 8; k += 2) { /* bytes k and k + 1 beside each other */
+        const __m128i even = load(src + k * n), odd = load(src + (k + 1) * n);
+        a[k / 2] = _mm_unpacklo_epi8(even, odd);
+        a[k / 2 + 4] = _mm_unpackhi_epi8(even, odd);
+    }
+    for (size_t half = 0; half < 8; half += 4) { /* bytes 0..3, and 4..7, of four elements each */
+        b[half] = _mm_unpacklo_epi16(a[half], a[half + 1]);
+        b[half + 1] = _mm_unpackhi_epi16(a[half], a[half + 1]);
+        b[half + 2] = _mm_unpacklo_epi16(a[half + 2], a[half + 3]);
+        b[half + 3] = _mm_unpackhi_epi16(a[half + 2], a[half + 3]);
+    }
+    for (size_t pair = 0; pair < 8; pair++) { /* two elements */
+        const size_t quarter = pair / 4 * 4 + pair / 2 % 2;
+        const __m128i two = pair % 2 == 0 ? _mm_unpacklo_epi32(b[quarter], b[quarter + 2])
+                                          : _mm_unpackhi_epi32(b[quarter], b[quarter + 2]);
+        _mm_storel_epi64((__m128i *)(void *)(dst + 2 * pair * bytes), two);
+        _mm_storel_epi64((__m128i *)(void *)(dst + (2 * pair + 1) * bytes), _mm_srli_si128(two, 8));
+    }
+}
+
+static size_t unshuffle8(const unsigned char *src, unsigned char *dst, size_t n, size_t bytes)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        for (size_t word = 0; word < bytes; word += 8)
+            unshuffle_words(src + word * n + i, dst + i * bytes + word, n, bytes);
+    }
+    return i;
+}
 #endif
 
 void tdbg_shuffle(const void *src, void *dst, size_t n_elems, size_t elem_bytes)
@@ -133,6 +168,8 @@ void tdbg_unshuffle(const void *src, void *dst, size_t n_elems, size_t elem_byte
         done = unshuffle2(src, dst, n_elems);
     if (elem_bytes == 4)
         done = unshuffle4(src, dst, n_elems);
+    if (elem_bytes % 8 == 0)
+        done = unshuffle8(src, dst, n_elems, elem_bytes);
 #endif
     unshuffle_any(src, dst, done, n_elems, elem_bytes);
 }

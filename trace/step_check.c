@@ -319,3 +319,12 @@ enum tdbg_status tdbg_step_check(struct tdbg_step_checker *c, int64_t step,
 out:
     return st;
 }
+
+bool tdbg_step_checker_rows(const struct tdbg_step_checker *c, const struct tdbg_step_row **row,
+                            const uint64_t **digests, const struct tdbg_stats **stats)
+{
+    *row = &c->row;
+    *digests = c->digests;
+    *stats = c->stats;
+    return c->result->has_row && c->has_digests && c->has_stats;
+}

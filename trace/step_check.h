@@ -40,6 +40,12 @@ void tdbg_step_checker_destroy(struct tdbg_step_checker *checker); /* NULL is fi
 enum tdbg_status tdbg_step_check(struct tdbg_step_checker *checker, int64_t step,
                                  struct tdbg_step_result *result, struct tdbg_err *err);
 
+/* The rows of the step that was checked last, for who wants them as well; false: not all of them
+ * could be read. Borrowed. */
+bool tdbg_step_checker_rows(const struct tdbg_step_checker *checker,
+                            const struct tdbg_step_row **row, const uint64_t **digests,
+                            const struct tdbg_stats **stats);
+
 /* What a reader's message says without the "cannot read ...: " in front of it. */
 const char *tdbg_fault_reason(const char *message);
 

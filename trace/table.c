@@ -168,6 +168,35 @@ void tdbg_table_pack(const struct tdbg_table *table, const void *record, unsigne
     }
 }
 
+static double number(const struct tdbg_column *c, const void *record)
+{
+    const unsigned char *at = (const unsigned char *)record + c->offset;
+    double f64;
+    float f32;
+    if (c->kind == TDBG_COLUMN_F64) {
+        memcpy(&f64, at, sizeof f64);
+        return f64;
+    }
+    memcpy(&f32, at, sizeof f32);
+    return (double)f32;
+}
+
+bool tdbg_table_same(const struct tdbg_table *table, const void *a, const void *b)
+{
+    for (size_t i = 0; i < table->n_columns; i++) {
+        const struct tdbg_column *c = &table->columns[i];
+        const unsigned char *x = a, *y = b;
+        TDBG_ASSERT(c->count == 1);
+        const bool is_float = c->kind == TDBG_COLUMN_F32 || c->kind == TDBG_COLUMN_F64;
+        const double p = is_float ? number(c, a) : 0, q = is_float ? number(c, b) : 0;
+        const bool same = is_float ? p == q || (p != p && q != q)
+                                   : memcmp(x + c->offset, y + c->offset, column_bytes(c)) == 0;
+        if (!same)
+            return false;
+    }
+    return true;
+}
+
 enum tdbg_status tdbg_table_match(const struct tdbg_table *table, int32_t minor, hid_t type,
                                   const char *where, size_t offsets[TDBG_TABLE_MAX_COLUMNS],
                                   struct tdbg_err *err)

@@ -91,6 +91,10 @@ enum tdbg_status tdbg_table_match(const struct tdbg_table *table, int32_t minor,
                                   const char *where, size_t offsets[TDBG_TABLE_MAX_COLUMNS],
                                   struct tdbg_err *err);
 
+/* Do two structs hold the same? NaN is the same as any other NaN. Only for columns of one number.
+ */
+bool tdbg_table_same(const struct tdbg_table *table, const void *a, const void *b);
+
 /* File row to struct. */
 void tdbg_table_unpack(const struct tdbg_table *table, const size_t offsets[TDBG_TABLE_MAX_COLUMNS],
                        const unsigned char *row, void *record);

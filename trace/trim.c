@@ -86,9 +86,12 @@ static enum tdbg_status trim_listed(hid_t file, const char *path, int64_t first_
     TDBG_TRY(tdbg_rows_rule_of(&c, &rule, &every, err));
     if (rule == TDBG_ROWS_OTHER)
         goto out;
-    int64_t rows =
-        rule == TDBG_ROWS_KEYFRAMES ? n_keyframes : tdbg_layout_rows(first_step, n_steps, every);
+    int64_t rows = rule == TDBG_ROWS_KEYFRAMES ? n_keyframes
+                   : rule == TDBG_ROWS_ZONES   ? n_steps / every
+                                               : tdbg_layout_rows(first_step, n_steps, every);
     TDBG_TRY(cut(&c, (uint64_t)rows, how, io, err));
+    if (rule == TDBG_ROWS_ZONES)
+        goto out; /* steps without a zone are searched all the same */
     /* not inside of a chunk: its padding would be taken for rows */
     if (how == TDBG_TRIM_ROWS && (uint64_t)rows > c.dims[0] && c.dims[0] % c.chunk[0] == 0)
         TDBG_TRY(tdbg_chunked_set_rows(&c, (uint64_t)rows, err));

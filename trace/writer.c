@@ -32,6 +32,8 @@ static enum tdbg_status check_info(const struct tdbg_trace_spec *spec, struct td
                  (int)info->accumulate);
     TDBG_FAIL_IF(info->keyframe_every < 0 || info->planned_steps < 0 || spec->n_items < 0, USAGE,
                  "a negative number of keyframes or steps");
+    TDBG_FAIL_IF(spec->steps_per_zone < 0 || spec->steps_per_zone > TDBG_ZONE_MOST_STEPS, USAGE,
+                 "no valid zones: of %d steps", (int)spec->steps_per_zone);
 out:
     return st;
 }
@@ -41,6 +43,7 @@ static void copy_spec(struct tdbg_trace_writer *w, const struct tdbg_trace_spec 
 {
     size_t n = (size_t)spec->n_sites, n_items = (size_t)spec->n_items;
     w->info = spec->info;
+    w->steps_per_zone = spec->steps_per_zone > 0 ? spec->steps_per_zone : TDBG_ZONE_STEPS;
     w->n_sites = spec->n_sites;
     w->sites = tdbg_arena_alloc(w->arena, n * sizeof *w->sites);
     w->plans = tdbg_arena_alloc(w->arena, n * sizeof *w->plans);
@@ -98,6 +101,7 @@ static void destroy(struct tdbg_trace_writer *w)
     close_file(w, NULL);
     tdbg_writer_free_values(w);
     tdbg_writer_free_blocks(w);
+    tdbg_zone_free(&w->zone);
     tdbg_writer_free_samples(w);
     tdbg_writer_drop_ballast(w);
     tdbg_file_unlock(w->program_lock);
@@ -246,8 +250,10 @@ enum tdbg_status tdbg_trace_writer_commit_step(struct tdbg_trace_writer *w,
                         tdbg_writer_row(w, &w->digest));
     memcpy(row->chain, w->chain, sizeof row->chain);
     tdbg_table_pack(&tdbg_table_steps, row, tdbg_writer_row(w, &w->steps));
+    tdbg_writer_add_to_zone(w, row);
     if (w->n_steps++ == 0)
         w->first_step = row->step;
+    TDBG_TRY(tdbg_writer_end_zone(w, err));
     if (w->n_steps % w->block_rows == 0 || tdbg_writer_now_ns() - w->flushed_ns > flush_every_ns)
         TDBG_TRY(tdbg_writer_flush(w, err));
     tdbg_writer_begin_row(w);

@@ -31,6 +31,9 @@ struct tdbg_trace_spec {
      * trace.h5. */
     const char *next_path;
 
+    /* Steps of a zone (schema.h); 0: TDBG_ZONE_STEPS. */
+    int32_t steps_per_zone;
+
     /* The file gets its name when it is closed as complete, and is removed otherwise; false: as
      * soon as a step can be added. */
     bool named_at_close;

@@ -174,6 +174,9 @@ static void for_each_block(struct tdbg_trace_writer *w, void (*act)(struct row_b
     act(&w->batch);
     act(&w->keyframe_steps);
     act(&w->findings);
+    act(&w->zone_steps);
+    act(&w->zone_stats);
+    act(&w->zone_digest);
 }
 
 void tdbg_writer_close_block(struct row_block *block)

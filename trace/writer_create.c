@@ -354,6 +354,7 @@ enum tdbg_status tdbg_writer_create_objects(struct tdbg_trace_writer *w,
     TDBG_TRY(put_ranks(w, err));
     TDBG_TRY(put_segments(w, spec, err));
     TDBG_TRY(tdbg_writer_create_findings(w, err));
+    TDBG_TRY(tdbg_writer_create_zones(w, err));
     TDBG_TRY(put_skeleton(w, err));
 out:
     return st;

@@ -34,6 +34,8 @@ static int64_t bytes_needed(const struct tdbg_trace_writer *w)
         bytes += s->rows_per_chunk * (int64_t)(s->x_bytes + s->y_bytes + sizeof *s->id_part);
     }
     bytes += STATS_COLUMNS * (int64_t)w->digest.row_bytes * w->block_rows;
+    bytes +=
+        (int64_t)(w->zone_steps.row_bytes + w->zone_stats.row_bytes + w->zone_digest.row_bytes);
     if (H5Fget_mdc_size(w->file, NULL, NULL, &metadata_bytes, NULL) >= 0)
         bytes += 2 * (int64_t)metadata_bytes;
     return bytes;

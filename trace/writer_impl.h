@@ -9,6 +9,7 @@
 #include "trace/new_file.h"
 #include "trace/table.h"
 #include "trace/writer.h"
+#include "trace/zone.h"
 
 /* A dataset with one row per step (or keyframe), written a chunk of rows at a time. `rows` holds
  * the rows of the chunk that is not full yet. */
@@ -80,6 +81,10 @@ struct tdbg_trace_writer {
     struct row_block steps, digest, stats[STATS_COLUMNS], batch;
     uint64_t chain[TDBG_CHAIN_COUNT];
     int64_t flushed_ns;
+
+    struct tdbg_zone zone; /* of the steps since the last row of /zones */
+    int64_t steps_per_zone;
+    struct row_block zone_steps, zone_stats, zone_digest;
 
     struct tdbg_keyframe_item *items;
     int32_t n_items, n_items_put;
@@ -153,6 +158,12 @@ static inline void *tdbg_writer_row(const struct tdbg_trace_writer *w,
 {
     return block->rows + (size_t)(w->n_steps % w->block_rows) * block->row_bytes;
 }
+
+/* writer_zone.c: the current step's rows into the zone, before it counts; its zone into the file
+ * where that is complete, once it counts. */
+enum tdbg_status tdbg_writer_create_zones(struct tdbg_trace_writer *w, struct tdbg_err *err);
+void tdbg_writer_add_to_zone(struct tdbg_trace_writer *w, const struct tdbg_step_row *row);
+enum tdbg_status tdbg_writer_end_zone(struct tdbg_trace_writer *w, struct tdbg_err *err);
 
 /* findings.c */
 enum tdbg_status tdbg_writer_create_findings(struct tdbg_trace_writer *w, struct tdbg_err *err);

@@ -52,6 +52,11 @@ struct tdbg_tui_data {
     enum tdbg_status (*read_step_stats)(void *context, int64_t step, struct tdbg_stats *out,
                                         struct tdbg_err *err);
 
+    /* The zone (trace/schema.h) that a step is in: *n steps from *first on, and of which sites one
+     * of them has NaN or infinities, as far as is recorded, into is_faulty (n_sites). false: none
+     * covers it. NULL: the trace has no zones. */
+    bool (*find_faults)(void *context, int64_t step, int64_t *first, int64_t *n, bool *is_faulty);
+
     /* Statistics of one site. TDBG_NOT_FOUND where none were recorded. */
     enum tdbg_status (*read_stats)(void *context, int64_t step, int32_t site,
                                    struct tdbg_stats *out, struct tdbg_err *err);

@@ -3,6 +3,7 @@
 #include "tui/data.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "trace/reader.h"
 
@@ -33,6 +34,21 @@ static enum tdbg_status read_step_stats(void *context, int64_t step, struct tdbg
                                         struct tdbg_err *err)
 {
     return tdbg_trace_read_step_stats(context, step, out, err);
+}
+
+static bool find_faults(void *context, int64_t step, int64_t *first, int64_t *n, bool *is_faulty)
+{
+    int32_t n_sites;
+    tdbg_trace_sites(context, &n_sites);
+    if (!tdbg_trace_find_zone(context, step, first, n))
+        return false;
+    struct tdbg_zone_stats *zone = malloc((size_t)n_sites * sizeof *zone);
+    const bool has = zone && tdbg_trace_read_zone_stats(context, *first, zone, NULL) == TDBG_OK;
+    for (int32_t i = 0; has && i < n_sites; i++)
+        is_faulty[i] = zone[i].recorded == TDBG_ZONE_IRREGULAR ||
+                       (zone[i].recorded > 0 && (zone[i].nans_high > 0 || zone[i].infs_high > 0));
+    free(zone);
+    return has;
 }
 
 static enum tdbg_status read_stats(void *context, int64_t step, int32_t site,
@@ -81,6 +97,7 @@ struct tdbg_tui_data tdbg_tui_data_from_trace(struct tdbg_trace *trace)
         .closed = tdbg_trace_is_closed(trace),
         .read_steps = read_steps,
         .read_step_stats = read_step_stats,
+        .find_faults = find_faults,
         .read_stats = read_stats,
         .keyframe_before = keyframe_before,
         .read_digests = read_digests,

@@ -9,16 +9,18 @@ enum { STEPS_AT_ONCE = 8 };
 
 void tdbg_tui_findings_init(struct tdbg_tui_findings *f, const struct tdbg_tui_data *data)
 {
-    *f = (struct tdbg_tui_findings){.data = data, .next_row = data->first_step};
+    *f = (struct tdbg_tui_findings){
+        .data = data, .next_row = data->first_step, .zone_at = data->first_step};
     f->stats_every = (data->n_steps + TDBG_FINDINGS_STATS_STEPS - 1) / TDBG_FINDINGS_STATS_STEPS;
     f->stats_total = (data->n_steps + f->stats_every - 1) / f->stats_every;
     if (data->n_sites == 0)
         f->stats_total = 0;
     f->stats = malloc(((size_t)data->n_sites + 1) * sizeof *f->stats);
+    f->is_faulty = calloc((size_t)data->n_sites + 1, sizeof *f->is_faulty);
     for (int i = 0; tdbg_tui_rules[i].name; i++) {
         TDBG_ASSERT(i < TDBG_FINDINGS_RULES);
         f->state[i] = calloc(1, tdbg_tui_rules[i].state_bytes + 1);
-        if (!f->state[i] || !f->stats)
+        if (!f->state[i] || !f->stats || !f->is_faulty)
             TDBG_BUG("no memory for the findings");
     }
 }
@@ -31,6 +33,7 @@ void tdbg_tui_findings_free(struct tdbg_tui_findings *f)
         free(f->state[i]);
     }
     free(f->stats);
+    free(f->is_faulty);
     *f = (struct tdbg_tui_findings){0};
 }
 
@@ -120,6 +123,56 @@ static bool was_wanted(const struct tdbg_tui_findings *f, int64_t step)
     return false;
 }
 
+/* Stages of which a tensor is not finite in the zone, and none was before. */
+static int count_new(const struct tdbg_tui_findings *f)
+{
+    bool is_new[TDBG_STAGE_COUNT] = {false};
+    int n = 0;
+    for (int32_t i = 0; i < f->data->n_sites; i++) {
+        const enum tdbg_stage stage = f->data->sites[i].stage;
+        n += f->is_faulty[i] && !f->has_fault[stage] && !is_new[stage];
+        is_new[stage] |= f->is_faulty[i];
+    }
+    return n;
+}
+
+/* Has steps looked at in which a stage is not finite for the first time; returns how many stages.
+ */
+static int want_faults(struct tdbg_tui_findings *f, int64_t step)
+{
+    int n = 0;
+    if (f->data->read_step_stats(f->data->context, step, f->stats, NULL) != TDBG_OK)
+        return 0;
+    for (int32_t i = 0; i < f->data->n_sites; i++) {
+        bool *has = &f->has_fault[f->data->sites[i].stage];
+        n += !*has && (f->stats[i].nans || f->stats[i].infs);
+        *has |= f->stats[i].nans || f->stats[i].infs;
+    }
+    if (n > 0)
+        f->wanted[f->n_wanted++] = step;
+    return n;
+}
+
+/* Goes through the next zone, step by step where something begins there; false: no more zones. */
+static bool look_through_zone(struct tdbg_tui_findings *f)
+{
+    const struct tdbg_tui_data *data = f->data;
+    const int64_t end = data->first_step + data->n_steps;
+    int64_t first, n;
+    if (!data->find_faults || data->n_sites == 0)
+        return false;
+    while (f->zone_at < end &&
+           !data->find_faults(data->context, f->zone_at, &first, &n, f->is_faulty))
+        f->zone_at++;
+    if (f->zone_at >= end)
+        return false;
+    int left = count_new(f);
+    for (int64_t step = first; left > 0 && step < first + n; step++)
+        left -= want_faults(f, step);
+    f->zone_at = first + n;
+    return true;
+}
+
 /* The next step's statistics; false: all are looked at. */
 static bool look_at_next(struct tdbg_tui_findings *f)
 {
@@ -131,6 +184,8 @@ static bool look_at_next(struct tdbg_tui_findings *f)
         f->wanted_at++;
         return true;
     }
+    if (look_through_zone(f))
+        return true;
     if (f->stats_done == f->stats_total)
         return false;
     const int64_t step = f->data->first_step + f->stats_done++ * f->stats_every;

@@ -13,7 +13,7 @@
 enum {
     TDBG_FINDINGS = 256,              /* beyond them only counts go on */
     TDBG_FINDINGS_STATS_STEPS = 1024, /* whose statistics are looked at: all of a short run */
-    TDBG_FINDINGS_WANTED = 16,        /* steps that a rule wants to be looked at first */
+    TDBG_FINDINGS_WANTED = 16,        /* steps that rules want to be looked at first */
     TDBG_FINDINGS_RULES = 16,
     TDBG_FINDING_TEXT = 160,
 };
@@ -56,8 +56,12 @@ struct tdbg_tui_findings {
     void *state[TDBG_FINDINGS_RULES];
 
     int64_t next_row; /* step of the row that comes next */
-    int64_t wanted[TDBG_FINDINGS_WANTED];
+    /* Those that rules want, and the first in which a tensor of a stage is not finite. */
+    int64_t wanted[TDBG_FINDINGS_WANTED + TDBG_STAGE_COUNT];
     int n_wanted, wanted_at;
+    int64_t zone_at; /* steps before it were looked through for the latter, zone by zone */
+    bool has_fault[TDBG_STAGE_COUNT];
+    bool *is_faulty;                              /* (n_sites) in the current zone */
     int64_t stats_done, stats_total, stats_every; /* of the regular ones */
     struct tdbg_stats *stats;                     /* (n_sites) */
     int slice_rule;                               /* whose slices are being done */

@@ -5,7 +5,8 @@
  *
  *     keyframe          keyframe          from
  *     |---- part 2 ---->|---- part 1 ---->|        the last hit of part 1, else that of part 2
- */
+ *
+ * Either way steps are passed over in which, by the index of the trace, nothing can hold. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,16 +113,27 @@ struct search {
     int expression;
 };
 
+/* How many steps from `step` on towards `to` the index tells that there is no hit. */
+static int64_t pass(struct search *s, int64_t step, int64_t to)
+{
+    const int64_t n = tdbg_expr_eval_pass(s->eval, s->n, step, to, false);
+    s->r->progress.done += n;
+    return n;
+}
+
 /* The first or, with `last`, the last hit among steps from .. to. */
 static enum tdbg_status search_part(struct search *s, int64_t from, int64_t to, bool last,
                                     struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
     struct tdbg_expr_value value[TDBG_JOB_EXPRESSIONS];
-    for (int64_t step = from; step <= to; step++) {
+    for (int64_t step = from, n; step <= to; step += n > 0 ? n : 1) {
         s->r->progress.step = step;
         TDBG_FAIL_IF(!tdbg_tui_runner_ask(s->r, &s->r->progress), INTERRUPTED,
                      "stopped before step %" PRId64, step);
+        n = pass(s, step, to);
+        if (n > 0)
+            continue;
         TDBG_TRY(tdbg_expr_eval_all_at(s->eval, s->n, step, value, err));
         s->r->progress.done++;
         for (int i = s->n - 1; i >= 0; i--) { /* the first one that holds is told */
@@ -137,13 +149,39 @@ out:
     return st;
 }
 
-static int64_t part_start(const struct tdbg_tui_runner *r, int64_t to, int64_t end)
+static int64_t part_start(const struct search *s, int64_t to, int64_t end)
 {
-    const int64_t keyframe = tdbg_trace_keyframe_before(r->trace, end);
-    int64_t start = keyframe > to ? keyframe : to;
+    int64_t start = to;
+    for (int i = 0; i < s->n; i++) {
+        const int64_t keyframe = tdbg_expr_eval_may_execute(s->eval[i])
+                                     ? tdbg_trace_keyframe_before(s->r->trace, end)
+                                     : to;
+        start = keyframe > start ? keyframe : start;
+    }
     if (start < end - MOST_PART_STEPS + 1)
         start = end - MOST_PART_STEPS + 1;
     return start;
+}
+
+/* The last hit from step `from` back to `to`. */
+static enum tdbg_status search_back(struct search *s, int64_t from, int64_t to,
+                                    struct tdbg_err *err)
+{
+    enum tdbg_status st = TDBG_OK;
+    for (int64_t end = from, start; s->hit < 0 && end >= to; end = start - 1) {
+        int64_t last = end, n = 1;
+        start = part_start(s, to, end);
+        while (last >= start && n > 0) {
+            n = pass(s, last, start);
+            last -= n;
+        }
+        s->r->progress.step = end;
+        TDBG_FAIL_IF(!tdbg_tui_runner_ask(s->r, &s->r->progress), INTERRUPTED,
+                     "stopped before step %" PRId64, end);
+        TDBG_TRY(search_part(s, start, last, true, err));
+    }
+out:
+    return st;
 }
 
 enum tdbg_status tdbg_tui_runner_search(struct tdbg_tui_runner *r, const struct tdbg_tui_job *job,
@@ -161,11 +199,8 @@ enum tdbg_status tdbg_tui_runner_search(struct tdbg_tui_runner *r, const struct 
     r->progress = (struct tdbg_tui_job_progress){.total = n, .step = job->step};
     if (job->to >= job->step)
         TDBG_TRY(search_part(&s, job->step, job->to, false, err));
-    for (int64_t end = job->step; job->to < job->step && s.hit < 0 && end >= job->to;) {
-        const int64_t start = part_start(r, job->to, end);
-        TDBG_TRY(search_part(&s, start, end, true, err));
-        end = start - 1;
-    }
+    else
+        TDBG_TRY(search_back(&s, job->step, job->to, err));
     TDBG_FAIL_IF(s.hit < 0, NOT_FOUND, "none of steps %" PRId64 " to %" PRId64, job->step, job->to);
     out->step = s.hit;
     out->expression = s.expression;

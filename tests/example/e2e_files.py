@@ -24,6 +24,29 @@ def load_npy(*args):
 
 
 @case
+def documented_zones_find_steps(folder):
+    """The program of docs/trace-format.md, /zones, finds what a look at every step finds."""
+    import h5py
+    import numpy as np
+    n_found = 0
+    with open(os.path.join(SOURCE, "docs", "trace-format.md"), encoding="utf-8") as doc:
+        code = doc.read().split("## /zones")[1].split("```python\n")[1].split("```")[0]
+    for seed in range(1, 6):
+        subprocess.run([os.path.join(BUILD, "tests", "test-trace-roundtrip"), "make",
+                        f"{folder}/{seed}.h5", str(seed)], check=True)
+        with h5py.File(f"{folder}/{seed}.h5") as f:
+            names = [s.decode() for s in f["sites"]["name"]]
+            known = {"np": np, "names": names}
+            exec(code, known)  # pylint: disable=exec-used
+            for i, name in enumerate(names):
+                want = [int(s) for s in f["steps"]["step"][f["stats/nans"][:, i] > 0]]
+                if names.index(name) == i:
+                    check(known["steps_with_nan"](f, name) == want, f"{seed}.h5: {name}")
+                    n_found += len(want)
+    check(n_found > 50, n_found)
+
+
+@case
 def exported_npy_equals_h5py(folder):
     """A full trace stores everything; a light one computes the same, step after step."""
     import h5py

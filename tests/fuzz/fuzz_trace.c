@@ -222,6 +222,10 @@ static const char *const paths[] = {
     "delta/fwd/fc3",
     "residual",
     "residual/reduce_in/fc3.weight",
+    "zones",
+    "zones/steps",
+    "zones/stats",
+    "zones/digest",
 };
 static const char *const tables[] = {
     "sites",
@@ -236,6 +240,8 @@ static const char *const tables[] = {
     "digest",
     "stats/nans",
     "run/vocabulary/start",
+    "zones/steps",
+    "zones/stats",
 };
 static const char *const attributes[][2] = {
     {"/", "schema"},
@@ -253,6 +259,7 @@ static const char *const attributes[][2] = {
     {"run/config", "digest"},
     {"samples/eval", "total"},
     {"delta/param/fc1.bias", "whole_every"},
+    {"zones/stats", "steps"},
 };
 
 static void mutate_objects(const char *path)

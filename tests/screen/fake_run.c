@@ -155,6 +155,9 @@ void fake_run_stats(const struct fake_run *run, int64_t step, int32_t site, stru
     } else if (is_nan_step(step) && strcmp(s->name, "fwd/fc2") == 0) {
         out->infs = 64;
     }
+    if (run->wish.hidden_from > 0 && (step - run->wish.hidden_from) / 2 == 0 &&
+        step >= run->wish.hidden_from && strcmp(s->name, "param/fc1.bias") == 0)
+        out->nans = 1;
 }
 
 static void read_light_stats(const struct fake_run *run, int64_t step, int32_t site,
@@ -204,6 +207,25 @@ static enum tdbg_status read_step_stats(void *context, int64_t step, struct tdbg
     for (int32_t i = 0; i < run->data.n_sites; i++)
         read_light_stats(run, step, i, &out[i]);
     return TDBG_OK;
+}
+
+static bool find_faults(void *context, int64_t step, int64_t *first, int64_t *n, bool *is_faulty)
+{
+    struct fake_run *run = run_of(context);
+    struct tdbg_stats stats;
+    const int64_t row = step - run->data.first_step;
+    if (row / FAKE_ZONE >= run->data.n_steps / FAKE_ZONE)
+        return false;
+    *first = run->data.first_step + row / FAKE_ZONE * FAKE_ZONE;
+    *n = FAKE_ZONE;
+    for (int32_t i = 0; i < run->data.n_sites; i++) {
+        is_faulty[i] = false;
+        for (int64_t k = 0; k < FAKE_ZONE && !is_faulty[i]; k++) {
+            read_light_stats(run, *first + k, i, &stats);
+            is_faulty[i] = stats.nans + stats.infs > 0;
+        }
+    }
+    return true;
 }
 
 static enum tdbg_status read_stats(void *context, int64_t step, int32_t site,
@@ -539,6 +561,7 @@ void fake_run_make(struct fake_run *run, const struct fake_wish *wish)
         .closed = !wish->cut_off,
         .read_steps = read_steps,
         .read_step_stats = read_step_stats,
+        .find_faults = run->wish.has_zones ? find_faults : NULL,
         .read_stats = read_stats,
         .keyframe_before = keyframe_before,
         .inputs = inputs,

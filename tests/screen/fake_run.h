@@ -43,6 +43,8 @@ struct fake_wish {
     int64_t parts_from;    /* not 0: other bits than a run without, from this step's fwd/fc1 on */
     bool is_light;         /* statistics of parameters at keyframes only */
     bool trouble;          /* more goes wrong: see enum fake_trouble */
+    bool has_zones;        /* of FAKE_ZONE steps */
+    int64_t hidden_from;   /* not 0: from this step on, for two steps, param/fc1.bias has a NaN */
     int32_t ranks;         /* 1; of 4 the last one has no file, and rank 2 parts from the others */
     enum fake_samples samples;
     const char *config; /* a short one with momentum */
@@ -71,6 +73,8 @@ struct fake_run {
 /* Steps whose loss and gradients are NaN, in the default run; from which rank 2 is not as the
  * others, first in reduce_out/fc2.weight. */
 enum { FAKE_NAN_FROM = 1450, FAKE_NAN_TO = 1470, FAKE_SPLIT = 1200 };
+
+enum { FAKE_ZONE = 64 };
 
 /* With wish.trouble: a gradient norm 8 times as large; a relu that is dead and a bias without a
  * gradient; the evaluation loss rises from there on while the loss falls; the loss grows. */

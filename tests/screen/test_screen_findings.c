@@ -84,6 +84,26 @@ static void test_rules(void **state)
     assert_int_equal(d.app.findings.n, 11);
 }
 
+/* A tensor that is not finite in a step that no rule wants and that is none of those of which the
+ * statistics are looked at: by zones alone it is found, at its first step. */
+static void test_zones(void **state)
+{
+    enum { HIDDEN = 5 * 301 }; /* of 10,000 steps every tenth is looked at */
+    struct fake_wish wish = {.n_steps = 10000, .hidden_from = HIDDEN};
+    (void)state;
+    driver_reopen(&d, &wish, 80, 24, true, "<F8>");
+    assert_true(d.app.findings.is_complete);
+    assert_null(one("non-finite tensor", "param/"));
+    wish.has_zones = true;
+    driver_reopen(&d, &wish, 80, 24, true, "<F8>");
+    assert_true(d.app.findings.is_complete);
+    assert_found("non-finite tensor", "param/fc1.bias", '!', HIDDEN, 1, HIDDEN);
+    assert_found("non-finite tensor", "fwd/fc2", '!', FAKE_NAN_FROM, 2, FAKE_NAN_TO - 10);
+    wish.hidden_from = 10000 - 10000 % FAKE_ZONE + 1; /* the last steps are in no zone */
+    driver_reopen(&d, &wish, 80, 24, true, "<F8>");
+    assert_null(one("non-finite tensor", "param/"));
+}
+
 /* A sound run has none, and a run that was cut short none that it is too short for. */
 static void test_nothing(void **state)
 {
@@ -151,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_golden, driver_teardown),
         cmocka_unit_test_teardown(test_rules, driver_teardown),
+        cmocka_unit_test_teardown(test_zones, driver_teardown),
         cmocka_unit_test_teardown(test_nothing, driver_teardown),
         cmocka_unit_test_teardown(test_goes_there, driver_teardown),
         cmocka_unit_test_teardown(test_reads, driver_teardown),

@@ -114,7 +114,7 @@ class Trace:
         self.f = h5py.File(path, "r")
         f = self.f
         assert text(f.attrs["format"]) == "tdbg trace"
-        assert tuple(f.attrs["schema"]) in [(1, minor) for minor in range(5)]
+        assert tuple(f.attrs["schema"]) in [(1, minor) for minor in range(6)]
         assert f.attrs["closed"] in (0, 1)
         self.sites = f["sites"][:]
         self.steps = f["steps"][:]
@@ -243,6 +243,55 @@ def check_stats(f, r, i, v):
         assert not np.isfinite(rms) or np.isclose(f["stats/rms"][r, i], rms, rtol=1e-9)
 
 
+def check_range(zone, name, values):
+    """Low and high of the values that are not NaN; NaN where there are none."""
+    values = np.asarray(values)[~np.isnan(values)]
+    low, high = zone[name + "_low"], zone[name + "_high"]
+    if len(values) == 0:
+        assert np.isnan(low) and np.isnan(high), name
+    else:
+        assert low == values.min() and high == values.max(), (name, low, high)
+
+
+def check_zone_of_site(zone, of_steps):
+    """of_steps: statistics of the site at the steps of the zone, by their names."""
+    columns = ("min", "max", "mean", "rms")
+    counts = sum(of_steps[c].astype(np.int64) for c in ("zeros", "nans", "infs"))
+    there = ~np.isnan(of_steps["min"]) | (counts > 0)
+    finite = there & ~np.isnan(of_steps["min"])
+    assert zone["recorded"] == there.sum() and zone["finite"] == finite.sum()
+    for c in columns:
+        check_range(zone, c, of_steps[c][finite])
+    for c in ("zeros", "nans", "infs"):
+        some = of_steps[c][there]
+        assert zone[c + "_low"] == (some.min() if len(some) else 0), c
+        assert zone[c + "_high"] == (some.max() if len(some) else 0), c
+
+
+def check_zones(f, steps, digests):
+    """Every zone says what the rows of its steps say. Returns how many there are."""
+    if "zones" not in f:
+        return 0
+    length, n_zones = int(f["zones/steps"].attrs["steps"]), len(f["zones/steps"])
+    assert n_zones == len(steps) // length, (n_zones, len(steps), length)
+    stats = {c: f[f"stats/{c}"][:] for c in ("min", "max", "mean", "rms", "zeros", "nans", "infs")}
+    for z in range(n_zones):
+        rows = slice(z * length, (z + 1) * length)
+        part, zone = steps[rows], f["zones/steps"][z]
+        assert zone["first"] == part["step"][0] and zone["evaluated"] == part["evaluated"].sum()
+        for c in ("epoch", "samples", "loss", "lr", "grad_norm"):
+            check_range(zone, c, part[c])
+        for c in ("loss", "lr", "grad_norm"):
+            assert zone[c + "_nans"] == np.isnan(part[c]).sum()
+        for i, of_site in enumerate(f["zones/stats"][z]):
+            check_zone_of_site(of_site, {c: v[rows, i] for c, v in stats.items()})
+            h = 0
+            for d in digests[rows, i]:
+                h = absorb(h, int(d))
+            assert h == int(f["zones/digest"][z, i])
+    return n_zones
+
+
 def chain_starts(t, names):
     sites = [s for s in t.sites if s["digest_every"] > 0]
     dtypes = list(BYTES)
@@ -292,7 +341,9 @@ def main(path):
                     if covers(name, site):
                         chains[c] = absorb(chains[c], int(digests[r, i]))
         assert [int(c) for c in row["chain"]] == chains, row["step"]
-    print(f"{path}: {len(t.steps)} steps, {len(t.sites)} sites, {n_values} values agree")
+    n_zones = check_zones(f, t.steps, digests)
+    print(f"{path}: {len(t.steps)} steps, {len(t.sites)} sites, {n_values} values agree, and "
+          f"{n_zones} zones")
 
 
 if __name__ == "__main__":

@@ -239,6 +239,16 @@ static void test_rewritten(void **state)
     free(write_trace(4).data);
     rewrite("stats/max", column, UINT64_C(1) << 63);
     expect_fault(step, site, "stats: they are not those");
+    free(write_trace(4).data);
+    const uint64_t n = (uint64_t)maker.spec.steps_per_zone, fewer = n ^ (n - 1);
+    rewrite("zones/stats", (uint64_t)site, fewer << 32 | fewer); /* of `recorded` and `finite` */
+    expect_fault(-1, -1, "zones/stats: a row is not that of its steps");
+    free(write_trace(4).data);
+    rewrite("zones/steps", 1, 1);
+    expect_fault(-1, -1, "zones/steps: row 1 has no valid values");
+    free(write_trace(4).data);
+    rewrite("zones/digest", (uint64_t)maker.spec.n_sites, UINT64_C(1) << 40);
+    expect_fault(-1, -1, "zones/digest: a row is not that of its steps");
 }
 
 /* Which steps can still be executed: a lost batch ends them until the next keyframe. */

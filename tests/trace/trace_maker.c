@@ -216,6 +216,7 @@ void maker_make(struct maker *m, uint64_t seed, const struct maker_wish *wish)
         m->plans[m->spec.n_sites++] = (struct tdbg_site_plan){1, 1, TDBG_STORE_RESIDUAL};
     }
     make_vocabulary(m);
+    m->spec.steps_per_zone = 2 + (int32_t)(maker_random(m, -4, 0, 0) % 9);
     m->spec.sites = m->sites;
     m->spec.plans = m->plans;
     m->spec.items = m->items;
