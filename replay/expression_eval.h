@@ -44,6 +44,10 @@ bool tdbg_expr_eval_may_execute(const struct tdbg_expr_eval *eval);
 /* It executes with the session of recompute from now on, which has to outlive it. */
 void tdbg_expr_eval_share(struct tdbg_expr_eval *eval, struct tdbg_recompute *recompute);
 
+/* Takes over how the series of diverges() went in another evaluator, where both are over the same
+ * trace and hang on the same series: they need not be gone through from the first step again. */
+void tdbg_expr_eval_learn(struct tdbg_expr_eval *eval, const struct tdbg_expr_eval *from);
+
 /* Values of n expressions over one trace at a step: out (n). What several of them want is executed
  * together, TDBG_EXPR_AT_ONCE at a time; for that they share a session, or n is 1. */
 enum { TDBG_EXPR_AT_ONCE = TDBG_MAX_TAPS };

@@ -60,6 +60,36 @@ static void keep(struct tdbg_expr_eval *e)
     memcpy(e->kept + e->n_kept++ * e->expr->n_diverges, e->diverges, bytes);
 }
 
+/* Do both hang on the same series, in the same order? */
+static bool same_series(const struct tdbg_expr *a, const struct tdbg_expr *b)
+{
+    int wanted[2][TDBG_EXPR_NODES];
+    const struct tdbg_expr *const of[] = {a, b};
+    if (a->n_diverges != b->n_diverges)
+        return false;
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < of[k]->n_nodes; i++) {
+            if (of[k]->node[i].code == TDBG_EXPR_DIVERGES)
+                wanted[k][of[k]->node[i].b] = of[k]->node[i].a;
+        }
+    }
+    return memcmp(wanted[0], wanted[1], (size_t)a->n_diverges * sizeof wanted[0][0]) == 0;
+}
+
+void tdbg_expr_eval_learn(struct tdbg_expr_eval *e, const struct tdbg_expr_eval *from)
+{
+    const size_t bytes = (size_t)from->n_kept * (size_t)e->expr->n_diverges * sizeof *e->kept;
+    if (e->trace != from->trace || from->n_kept <= e->n_kept || !same_series(e->expr, from->expr))
+        return;
+    struct tdbg_diverges *kept = malloc(bytes);
+    if (!kept)
+        return;
+    memcpy(kept, from->kept, bytes);
+    free(e->kept);
+    e->kept = kept;
+    e->n_kept = e->kept_room = from->n_kept;
+}
+
 /* To where the series were last kept at or before the step, if that is not behind where they are on
  * their way to it. */
 static void jump(struct tdbg_expr_eval *e, int64_t step)

@@ -6,11 +6,14 @@
 #include "replay/expression_zone.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void tdbg_expr_zones_free(struct tdbg_expr_zones *zones)
 {
     for (int i = 0; zones && i < 2; i++)
         free(zones->view[i].stats);
+    if (zones)
+        free(zones->held);
     free(zones);
 }
 
@@ -69,6 +72,31 @@ static struct tdbg_value_range numbers(double low, double high, int64_t n, int64
     return nans < n ? tdbg_value_between(low, high, nans > 0) : tdbg_value_no_number(true);
 }
 
+/* What every diverges() is over the steps of the zone: it hangs on all steps before, so no bounds
+ * tell, but rows are read many at a time. NULL: they cannot be read. */
+static const struct tdbg_expr_held *held_in(struct tdbg_expr_eval *e,
+                                            const struct tdbg_expr_zone_view *view)
+{
+    struct tdbg_expr_zones *z = e->zones;
+    const size_t n = (size_t)e->expr->n_diverges;
+    if (!z->held)
+        z->held = malloc(n * sizeof *z->held);
+    if (!z->held || z->held_in == view->first)
+        return z->held;
+    memset(z->held, 0, n * sizeof *z->held);
+    z->held_in = -1;
+    for (int64_t step = view->first; step < view->first + view->n; step++) {
+        if (tdbg_expr_advance_series(e, step, NULL) != TDBG_OK)
+            return NULL;
+        for (size_t i = 0; i < n; i++) {
+            z->held[i].sometimes |= e->diverges[i].result;
+            z->held[i].not_always |= !e->diverges[i].result;
+        }
+    }
+    z->held_in = view->first;
+    return z->held;
+}
+
 static struct tdbg_value_range leaf(struct tdbg_expr_eval *e, const struct tdbg_expr_node *node,
                                     bool with_terms)
 {
@@ -87,8 +115,11 @@ static struct tdbg_value_range leaf(struct tdbg_expr_eval *e, const struct tdbg_
         return numbers(z->grad_norm_low, z->grad_norm_high, view->n, z->grad_norm_nans);
     case TDBG_EXPR_SAMPLES:
         return tdbg_value_between((double)z->samples_low, (double)z->samples_high, false);
-    case TDBG_EXPR_DIVERGES: /* hangs on all steps before */
-        return tdbg_value_between(0, 1, false);
+    case TDBG_EXPR_DIVERGES: {
+        const struct tdbg_expr_held *held = held_in(e, view);
+        return held ? tdbg_value_between(!held[node->b].not_always, held[node->b].sometimes, false)
+                    : tdbg_value_between(0, 1, false);
+    }
     case TDBG_EXPR_TERM:
         e->zones->is_pending |= !with_terms;
         return with_terms ? tdbg_expr_zone_term(e, node->a) : tdbg_value_any();
@@ -134,7 +165,7 @@ struct tdbg_value_range tdbg_expr_zone_range(struct tdbg_expr_eval *e, int64_t f
         e->zones = calloc(1, sizeof *e->zones);
         if (!e->zones)
             return out;
-        e->zones->judged = -1;
+        e->zones->judged = e->zones->held_in = -1;
     }
     struct tdbg_expr_zones *z = e->zones;
     if (z->judged == first)

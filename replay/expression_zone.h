@@ -1,6 +1,7 @@
 /* What an expression can be over the steps of a zone (trace/schema.h), from the zone's bounds
- * alone. What zones do not tell of, slices and update_ratio, diverges, statistics that were not
- * recorded, can be anything there. See expression_eval_impl.h. */
+ * alone; of diverges() from the rows of its steps. What zones do not tell of, slices and
+ * update_ratio, statistics that were not recorded, can be anything there. See
+ * expression_eval_impl.h. */
 #ifndef TDBG_REPLAY_EXPRESSION_ZONE_H
 #define TDBG_REPLAY_EXPRESSION_ZONE_H
 
@@ -15,12 +16,19 @@ struct tdbg_expr_zone_view {
     bool has_stats;
 };
 
+/* Over the steps of a zone: was a diverges() true there, and was it false? */
+struct tdbg_expr_held {
+    bool sometimes, not_always;
+};
+
 struct tdbg_expr_zones {
     struct tdbg_expr_zone_view view[2]; /* the current one, and the one before it where needed */
     int current;
     /* What was found of the zone that was asked for last. */
     int64_t judged; /* its first step, or -1 */
     struct tdbg_value_range result;
+    struct tdbg_expr_held *held; /* (n_diverges), in the zone that begins at held_in; or NULL */
+    int64_t held_in;             /* or -1 */
     bool is_pending; /* a term may have to be executed, at which what has no value may fail */
 };
 

@@ -12,6 +12,7 @@
 
 /* Columns of /stats; the first four are f64, the others u64. */
 enum { READ_STATS_COLUMNS = 7, READ_STATS_DOUBLES = 4 };
+enum { READ_ROWS = 32 }; /* of /steps at once */
 
 /* A dataset with a decoded chunk of its own. */
 struct cached_array {
@@ -92,7 +93,7 @@ struct tdbg_trace {
     int64_t first_step, n_steps;
     struct cached_array steps, digest, stats[READ_STATS_COLUMNS], batch;
     size_t step_offsets[TDBG_TABLE_MAX_COLUMNS];
-    unsigned char *step_row; /* one raw row */
+    unsigned char *step_rows; /* (READ_ROWS) raw */
     uint64_t chain_before[TDBG_CHAIN_COUNT];
 
     struct zone_reader zones;

@@ -55,15 +55,24 @@ out:
     return st;
 }
 
-static enum tdbg_status read_row(struct tdbg_trace *t, int64_t index, struct tdbg_step_row *row,
-                                 struct tdbg_err *err)
+/* n <= READ_ROWS rows of one file, of which row 0 says what its first step is. */
+static enum tdbg_status read_rows(struct tdbg_trace *t, int64_t first, int64_t n,
+                                  struct tdbg_step_row *rows, struct tdbg_err *err)
 {
     enum tdbg_status st = TDBG_OK;
-    TDBG_TRY(tdbg_chunked_read(&t->steps.array, &t->io, (uint64_t)index, 1, t->step_row, err));
-    tdbg_table_unpack(&tdbg_table_steps, t->step_offsets, t->step_row, row);
-    TDBG_FAIL_IF(row->epoch < 0 || row->samples < 0 || row->samples > t->info.batch ||
-                     (row->evaluated != 0 && row->evaluated != 1),
-                 DAMAGED, "steps: row %lld has no valid values", (long long)index);
+    TDBG_TRY(tdbg_chunked_read(&t->steps.array, &t->io, (uint64_t)first, (uint64_t)n, t->step_rows,
+                               err));
+    for (int64_t i = 0; i < n; i++) {
+        struct tdbg_step_row *row = &rows[i];
+        tdbg_table_unpack(&tdbg_table_steps, t->step_offsets,
+                          t->step_rows + (size_t)i * t->steps.array.elem_bytes, row);
+        TDBG_FAIL_IF(row->epoch < 0 || row->samples < 0 || row->samples > t->info.batch ||
+                         (row->evaluated != 0 && row->evaluated != 1),
+                     DAMAGED, "steps: row %lld has no valid values", (long long)(first + i));
+        TDBG_FAIL_IF(first + i > 0 && row->step != t->first_step + first + i, DAMAGED,
+                     "steps: row %lld is of step %lld", (long long)(first + i),
+                     (long long)row->step);
+    }
 out:
     return st;
 }
@@ -87,9 +96,9 @@ enum tdbg_status tdbg_reader_load_steps(struct tdbg_trace *t, struct tdbg_err *e
                            &t->stats[c], err));
     if (t->samples[TDBG_SAMPLES_TRAIN].total > 0)
         TDBG_TRY(open_rows(t, "samples/train/batch", H5T_STD_I64LE, t->info.batch, &t->batch, err));
-    t->step_row = tdbg_arena_alloc(t->arena, t->steps.array.elem_bytes);
+    t->step_rows = tdbg_arena_alloc(t->arena, READ_ROWS * t->steps.array.elem_bytes);
     TDBG_FAIL_IF(t->n_steps == 0, NO_TRACE, "it holds no committed step");
-    TDBG_TRY(read_row(t, 0, &row, err));
+    TDBG_TRY(read_rows(t, 0, 1, &row, err));
     TDBG_FAIL_IF(row.step < 0 || t->n_steps > TDBG_MAX_STEPS ||
                      row.step > TDBG_MAX_STEPS - t->n_steps,
                  DAMAGED, "steps: the first of %lld rows is step %lld", (long long)t->n_steps,
@@ -152,13 +161,18 @@ enum tdbg_status tdbg_trace_read_steps(struct tdbg_trace *t, int64_t first, int6
     enum tdbg_status st = TDBG_OK;
     int64_t step = first;
     tdbg_h5_begin();
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n;) {
         step = first + i;
         t = tdbg_reader_at(t->whole, step);
         TDBG_TRY(tdbg_reader_check_step(t, step, err));
-        TDBG_TRY(read_row(t, step - t->first_step, &rows[i], err));
-        TDBG_FAIL_IF(rows[i].step != step, DAMAGED, "steps: row %lld is of step %lld",
-                     (long long)(step - t->first_step), (long long)rows[i].step);
+        int64_t piece = n - i < READ_ROWS ? n - i : READ_ROWS;
+        if (step + piece > t->first_step + t->n_steps ||
+            tdbg_reader_at(t->whole, step + piece - 1) != t ||
+            read_rows(t, step - t->first_step, piece, &rows[i], NULL) != TDBG_OK) {
+            piece = 1; /* the last ones of a file; or one of them is damaged, and has to be named */
+            TDBG_TRY(read_rows(t, step - t->first_step, 1, &rows[i], err));
+        }
+        i += piece;
     }
 out:
     return at_step(t, step, st, err);

@@ -56,6 +56,10 @@ static enum tdbg_status bind(struct tdbg_tui_runner *r, const char *text, struct
     }
     TDBG_TRY(tdbg_expr_eval_create(r->trace, &r->options, b->expr, &b->eval, err));
     tdbg_expr_eval_share(b->eval, r->recompute);
+    for (size_t i = 0; i < sizeof r->bound / sizeof r->bound[0]; i++) {
+        if (r->bound[i].eval && &r->bound[i] != b)
+            tdbg_expr_eval_learn(b->eval, r->bound[i].eval);
+    }
 out:
     tdbg_expr_destroy(check);
     if (st != TDBG_OK)

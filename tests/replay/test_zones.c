@@ -312,7 +312,7 @@ static void test_passes(void **state)
         {"rankdiff", true},
         {"not rankdiff == 0", true},
         {"not nan(grad/*)", false},
-        {"diverges(loss)", false},
+        {"diverges(loss)", true},
         {"diverges(loss) and step < 0", true},
         {"max(grad/w[0:2]) > 1e30", false},
         {"max(grad/w[0:2]) > 1e30 if loss > 10", true},
