@@ -140,6 +140,16 @@ static double number(const struct zone_trace *t, int64_t key, int64_t step, int6
     return scale * ((double)(r >> 12) * 0x1p-51 - 1);
 }
 
+/* The loss (key 1) or the norm of gradients (3). */
+static double variable(const struct zone_trace *t, int64_t key, int64_t step)
+{
+    if (!t->has_curves)
+        return number(t, key, step, 0);
+    const double level = (double)(1 + zone_random(t->seed, 80 + key, step / (60 + 10 * key)) % 3);
+    const double noise = (double)(zone_random(t->seed, 90 + key, step) % 100) * 1e-3;
+    return (key == 1 ? 1 : 100) * (level + noise) * exp(-(double)step / 1000);
+}
+
 static bool is_missing(const struct zone_trace *t, int32_t site, int64_t step)
 {
     return !t->is_calm && strcmp(t->sites[site].name, "grad/holes") == 0 &&
@@ -195,9 +205,9 @@ static void write_step(const struct zone_trace *t, struct tdbg_trace_writer *w, 
     struct tdbg_step_row row = {.step = step,
                                 .epoch = step / 20,
                                 .samples = samples(t, step),
-                                .loss = (float)number(t, 1, step, 0),
+                                .loss = (float)variable(t, 1, step),
                                 .lr = (float)number(t, 2, step, 0),
-                                .grad_norm = number(t, 3, step, 0),
+                                .grad_norm = variable(t, 3, step),
                                 .evaluated = evaluated(t, step)};
     for (int32_t i = 0; i < t->spec.n_sites; i++) {
         if (tdbg_chain_due(&t->sites[i], &t->plans[i], step, row.evaluated) &&
