@@ -10,7 +10,7 @@ enum { ZONE_SITES = 16, ZONE_ELEMS = 12, ZONE_TEXT = 600 };
 
 struct zone_trace {
     uint64_t seed;
-    bool is_calm; /* everything is finite, nothing is missing, the ranks agree */
+    bool is_calm;    /* everything is finite, nothing is missing, the ranks agree */
     bool has_curves; /* loss and norm of gradients fall, with hills: they diverge at times */
     int64_t first_step, n_steps;
     int64_t next_at; /* after so many steps it goes on in another file; 0: it does not */
